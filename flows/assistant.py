@@ -1,4 +1,4 @@
-"""The ledger for an assistant: a server of the Model Context Protocol over standard input and output, read only."""
+"""The ledger for an assistant, read only: the Model Context Protocol over standard streams."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

@@ -40,7 +40,7 @@ def catch_up(
     market: str | None = None,
     refit_every: Annotated[int, Field(ge=1)] = 5,
 ) -> Any:
-    """Forecast from every session of a span that has no finished run yet, and score closed sessions.
+    """Forecast from each session of a span that has no finished run yet; score closed sessions.
 
     Args:
         first: Oldest session.

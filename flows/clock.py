@@ -1,7 +1,4 @@
-"""The only clock, and the wait of a night. Tests replace it.
-
-Nothing in `forecasting` may read the time.
-"""
+"""The only clock, and the wait of a night, which tests replace: `forecasting` has none."""
 
 import time
 from datetime import UTC, datetime
@@ -16,6 +13,6 @@ def now() -> datetime:
 
 
 def wait_until(moment: datetime) -> None:
-    """Return at an instant. A signal that ends the process, as Prefect's cancelling does, ends the wait at once."""
+    """Return at an instant; a signal that ends the process, as a cancelled run's, ends the wait."""
     while (left := (moment - now()).total_seconds()) > 0.0:
         time.sleep(min(left, _SLICE_S))

@@ -21,18 +21,12 @@ Rows = TypeVar("Rows")
 
 
 def width() -> int | None:
-    """The columns of the terminal; None where standard output is not one.
-
-    Whole lines for a file or a pipe.
-    """
+    """The columns of the terminal; None for whole lines, of a file or a pipe."""
     return max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def echo(text: object) -> None:
-    """Print one paragraph, cleaned and capped.
-
-    Parts of it may come from a source, a file or the database.
-    """
+    """Print one paragraph, cleaned: parts of it may be of a source, a file or the database."""
     typer.echo(paragraph(text, width=width()))
 
 
@@ -42,41 +36,47 @@ def show_nights(
     """Print one night in full, of several a line each, and where report and database are."""
     if as_json:
         typer.echo(json_text([night_document(data) for data in nights]))
-    elif as_csv:
+        return
+    if as_csv:
         typer.echo(forecast_csv(nights), nl=False)
-    elif nights:
-        if len(nights) == 1:
-            typer.echo(f"{night_text(nights[0], now=clock.now(), width=width())}\n")
-        else:
-            show_table(*line_listing(nights, now=clock.now()), in_lines=True)
-            echo(LEGEND)
-        page = report_path(read_settings(), nights[0].symbol, nights[0].target)
-        page = page if len(nights) == 1 else page.with_name(INDEX)
-        echo(f"Report:   {page_address(read_settings(), page.name) or page}")
-        echo(f"Database: {place(read_settings().url)}")
+        return
+    if not nights:
+        return
+    settings = read_settings()
+    page = report_path(settings, nights[0].symbol, nights[0].target)
+    if len(nights) == 1:
+        typer.echo(f"{night_text(nights[0], now=clock.now(), width=width())}\n")
+    else:
+        show_table(*line_listing(nights, now=clock.now()), in_lines=True)
+        echo(LEGEND)
+        page = page.with_name(INDEX)
+    echo(f"Report:   {page_address(settings, page.name) or page}")
+    echo(f"Database: {place(settings.url)}")
 
 
 def show_backtests(
     documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None
 ) -> None:
-    """Print each backtest's figures by horizon beside each baseline's error, or JSON.
-
-    And where it was written to.
-    """
-    if as_json and documents:
+    """Print each backtest's figures by horizon beside each baseline's, or JSON, and its file."""
+    if not documents:
+        return
+    if as_json:
         typer.echo(json_text(documents[0] if len(documents) == 1 else documents))
         return
     for document in documents:
         for part in terminal.backtest_parts(document, with_dates=True):
-            echo(part) if isinstance(part, str) else show_table(*part)
-    if documents and out is not None:
+            if isinstance(part, str):
+                echo(part)
+            else:
+                show_table(*part)
+    if out is not None:
         echo(f"Written to {out}")
 
 
 def show_rows(
     rows: Rows, listing: Callable[[Rows], terminal.Listing], *, as_json: bool = False
 ) -> None:
-    """Print rows or a record as the table that `listing` makes of them, or as JSON with all that is known of each."""
+    """Print rows or a record as the table that `listing` makes of them, or in full as JSON."""
     if as_json:
         typer.echo(json_text(rows))
     elif rows:

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on standard error, where that is a terminal, which is removed when the work is done."""
+"""Progress of long work: a bar on standard error, where that is a terminal, while it lasts."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -32,16 +32,16 @@ class NightsBar:
         """Show that a step of some nights begins."""
         if not nights or nights[0].id not in self.ids:
             return
-        place = self.ids.index(nights[0].id)
-        which = more = ""
-        if len(self.ids) > 1 and step != "ingest":
-            which = f" ({place + 1} of {len(self.ids)})"
+        words = f"{nights[0].symbol} {nights[0].session}"
         if len(nights) > 1:
-            more = f" and {len(nights) - 1} more"
+            words += f" and {len(nights) - 1} more"
         done = 0
         if step != "ingest":
+            place = self.ids.index(nights[0].id)
             done = 1 + place * len(_STEPS) + len(nights) * _STEPS.index(step)
-        self._show(f"{nights[0].symbol} {nights[0].session}{more}{which}: {step}", done)
+            if len(self.ids) > 1:
+                words += f" ({place + 1} of {len(self.ids)})"
+        self._show(f"{words}: {step}", done)
 
     def end(self, nights: Sequence[Night]) -> None:
         """Show that some nights have ended."""
@@ -85,7 +85,7 @@ def _bar(what: str) -> Iterator[Update]:
 
     # It honours NO_COLOR; without markup, since log lines may contain brackets.
     console = Console(stderr=True, markup=False, highlight=False)
-    # Rich would take FORCE_COLOR for one
+    # Rich would take FORCE_COLOR for a terminal
     is_terminal = sys.stderr.isatty() and not console.is_dumb_terminal
     with Bar(console=console, transient=True, disable=not is_terminal) as bar:
         task = bar.add_task(what, total=None)

@@ -1,7 +1,4 @@
-"""How a run appears in Prefect, and what it sends.
-
-Names, tags, states, artifacts, log lines, messages to people.
-"""
+"""How a run appears in Prefect (name, tags, states, artifacts, log lines), and what it sends."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -53,12 +50,12 @@ _waiting: dict[UUID, datetime] = {}
 DIGEST_AFTER = timedelta(hours=1)  # of waiting, within which most late bars come
 
 TURN = timedelta(hours=12)
-ASK_EVERY = timedelta(seconds=15)
-"""The longest that an unattended run waits for another one, of many symbols or years perhaps, and
-how often it asks.
+"""The longest that an unattended run waits for another one, of many symbols or years perhaps.
 
 One that has been at work for longer may hang: those after it fail, which sends a message.
 """
+
+ASK_EVERY = timedelta(seconds=15)  # how often it asks
 
 
 def flow_run_name() -> str:
@@ -82,27 +79,29 @@ def flow_run() -> FlowRun | None:
 def run_link() -> str:
     """The page of this flow run in Prefect's UI; empty outside one."""
     run = flow_run()
-    # The address that Prefect gives is that of the first version of its UI, which a browser would
-    # show (3.9.1).
-    return ((run and url_for(run)) or "").replace("/runs/", "/v2/runs/", 1)
+    address = url_for(run) if run is not None else None
+    if address is None:
+        return ""
+    # That of the first version of the UI, which a browser would show (3.9.1)
+    return address.replace("/runs/", "/v2/runs/", 1)
 
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Within the block, INFO of the library is recorded, and an error is one paragraph, whosever it is.
+    """Within the block INFO of the library is recorded, and an error is one paragraph.
 
     From here on every line of the library is cleaned and capped, whichever handler prints it.
     """
     logging.setLogRecordFactory(clean_record)
     root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if type(handler) is PrefectConsoleHandler]:
-        root.addHandler(LastingHandler(handler))
-        root.removeHandler(handler)
+    for handler in list(root.handlers):
+        if type(handler) is PrefectConsoleHandler:
+            root.addHandler(LastingHandler(handler))
+            root.removeHandler(handler)
     library = logging.getLogger("forecasting")
     level = library.level
-    # Prefect attaches its handler to the logger but does not set its level: unset, INFO would be
-    # lost.
-    library.setLevel(logging.INFO)
+    library.setLevel(logging.INFO)  # Prefect attaches its handler, but leaves the level unset
+    # Added to stay: Prefect logs a flow's exception after the flow, and this block, has ended.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
     try:
@@ -112,8 +111,6 @@ def readable_errors() -> Iterator[None]:
     except Exception as error:
         raise explained(error, now=clock.now) from error
     finally:
-        # The filter stays: Prefect logs a flow's exception after the flow, and this block with it,
-        # has ended.
         library.setLevel(level)
 
 
@@ -136,36 +133,35 @@ class LastingHandler(PrefectConsoleHandler):
 
 
 def clean_record(name: str, *args: object, **named: object) -> logging.LogRecord:
-    """A log record, the library's cleaned and capped.
-
-    A filter would have to be on every handler that Prefect adds.
-    """
+    """A log record, the library's cleaned and capped, for every handler that Prefect adds."""
     record = _made(name, *args, **named)
-    if name.partition(".")[0] == "forecasting":
+    if name.split(".")[0] == "forecasting":
         record.msg = plain_text(record.getMessage())
         record.args = ()
     return record
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    if record.exc_info and isinstance(error := record.exc_info[1], Exception):
-        if not isinstance(error, ForecastingError):
-            record.msg = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}"
-            record.args = ()
-        record.exc_info = record.exc_text = None
+    """Keep every record, of an exception with one paragraph in place of the traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, Exception):
+        return True
+    if not isinstance(error, ForecastingError):
+        record.msg = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}"
+        record.args = ()
+    record.exc_info = None
+    record.exc_text = None
     return True
 
 
-def skipped_as_busy(settings: Settings, held: ExitStack) -> State[Any] | None:
-    """The state of an unattended run that an earlier hour's makes needless.
-
-    Else None, with its lock in `held`.
+def skipped_as_busy(settings: Settings, alone: ExitStack) -> State[Any] | None:
+    """The state of an unattended run while an earlier hour's is at work; else None, its lock taken.
 
     Raises the LockedError where the earlier one has been at work for TURN.
     """
     try:
         deployment = runtime.deployment.name or "nightly"
-        held.enter_context(lock.unattended_lock(settings.data_dir, deployment, settings.target))
+        alone.enter_context(lock.unattended_lock(settings.data_dir, deployment, settings.target))
     except LockedError as refusal:
         if refusal.since is not None and clock.now() - refusal.since >= TURN:
             raise
@@ -173,18 +169,15 @@ def skipped_as_busy(settings: Settings, held: ExitStack) -> State[Any] | None:
     return None
 
 
-def take_turn(settings: Settings, held: ExitStack, *, patient: bool) -> None:
-    """Take the lock of the nights into `held`.
-
-    While another run has it, an unattended one waits, as Queued.
-    """
+def take_turn(settings: Settings, turn: ExitStack, *, patient: bool) -> None:
+    """Take the lock of the nights into `turn`; an unattended run waits for it, as Queued."""
     until = clock.now() + TURN
     while True:
         # The lock is a table, which an older ledger lacks; while the run waited, a ledger may have
         # become a newer one.
         migrate.check_ready(settings.url, writes=False)
         try:
-            held.enter_context(lock.night_lock(settings.url, "night"))
+            turn.enter_context(lock.night_lock(settings.url, "night"))
             return name_state("Running", "", only="Queued")
         except LockedError as refusal:
             if not patient or clock.now() >= until:
@@ -194,33 +187,32 @@ def take_turn(settings: Settings, held: ExitStack, *, patient: bool) -> None:
 
 
 def wait(
-    settings: Settings, nights: Sequence[Night], held: ExitStack | None, until: datetime, why: str
+    settings: Settings, nights: Sequence[Night], turn: ExitStack | None, until: datetime, why: str
 ) -> None:
-    """Wait for the next round of requests, in the state Late with reasons.
+    """Wait for the next round of requests, as Late; the digest is sent after DIGEST_AFTER.
 
-    After DIGEST_AFTER the digest is sent.
-
-    Meanwhile other runs may have the lock that this one has `held`.
+    Meanwhile other runs may have the lock that is in `turn`.
     """
     update_index(settings, now=clock.now)
     name_state("Late", why)
-    if held:
-        held.close()
-    if (run := flow_run()) is not None:
-        due = _waiting.setdefault(run.id, clock.now()) + DIGEST_AFTER
-        if clock.now() < due < until:
-            clock.wait_until(due)
-        if due < until:
+    if turn:
+        turn.close()
+    run = flow_run()
+    if run is not None:
+        digest_at = _waiting.setdefault(run.id, clock.now()) + DIGEST_AFTER
+        if digest_at < until:
+            clock.wait_until(digest_at)
             send_digest(settings, nights)
     clock.wait_until(until)
-    if held:
-        take_turn(settings, held, patient=True)
+    if turn:
+        take_turn(settings, turn, patient=True)
     name_state("Running", "", only="Late")
 
 
 def name_state(name: str, message: str, *, only: str = "") -> None:
-    """Rename the running state of this flow run, with a reason, but only from the name `only` if one is given."""
-    if (run := flow_run()) is None:
+    """Rename the running state of this flow run, with a reason, from the name `only` if given."""
+    run = flow_run()
+    if run is None:
         return
     with tolerate_outage(f"the state {name}"), get_client(sync_client=True) as client:
         present = client.read_flow_run(run.id).state
@@ -234,10 +226,10 @@ def name_state(name: str, message: str, *, only: str = "") -> None:
 def last_state(
     nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]
 ) -> State[Any]:
-    """Failed, PartlyFailed where some symbols did not, Completed (`done`), WithoutBar, or Skipped (`nothing`).
+    """Failed, PartlyFailed, WithoutBar, Skipped (`nothing`) or Completed (`done`).
 
-    The caller of the flow gets the ids of the nights that are done, None without any, or the errors
-    as one.
+    Its data, which the caller of the flow gets, are the ids of the nights that are done, None
+    without any, or the errors as one.
     """
     ids, failed, without_bar = outcome_of(nights)
     if failed:
@@ -252,33 +244,28 @@ def last_state(
 
 
 def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The hook of a flow that failed.
-
-    Sends its run's name and the error's message, unless its digest has it.
-    """
+    """Send the name of a run that failed and its error's message, unless its digest has it."""
     if flow_run.id in _digested:
         return
-    words = (state.message or "It left no message.").removeprefix(
-        "Flow run encountered an exception: "
-    )
-    subject = " ".join(subject_of(flow_run.parameters))
-    text = f"The run {flow_run.name} failed. {words}"
+    reason = state.message or "It left no message."
+    reason = reason.removeprefix("Flow run encountered an exception: ")
     messages.send(
         read_settings(),
-        f"{subject}: the run failed (night.failed)",
-        text,
+        f"{' '.join(subject_of(flow_run.parameters))}: the run failed (night.failed)",
+        f"The run {flow_run.name} failed. {reason}",
         link=run_link(),
     )
 
 
 def publish_artifacts(nights: Sequence[Night]) -> None:
-    """Add the artifacts of nights to the flow run; no-op and skipped as `add_artifact`."""
+    """Add the artifacts of nights to the flow run, as `add_artifact`."""
     for night in nights:
         if night.report is not None:
-            about = f"the artifact of {night.symbol} {night.target}, origin {night.report.origin}"
             page = report_path(night.settings, night.symbol, night.target)
+            address = page_address(night.settings, page.name) or page
             add_artifact(
-                night_artifact(night.report, page_address(night.settings, page.name) or page), about
+                night_artifact(night.report, address),
+                f"the artifact of {night.symbol} {night.target}, origin {night.report.origin}",
             )
 
 
@@ -287,33 +274,26 @@ def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
     run = flow_run()
     if run is not None and run.id in _digested:
         return
-    is_made = messages.send_digest(
-        settings,
-        nights,
-        now=clock.now,
-        link=run_link(),
-    )
+    is_made = messages.send_digest(settings, nights, now=clock.now, link=run_link())
     if is_made and run is not None and nights:
         _digested.add(run.id)
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
-    """Send the digest of the run, add its page of all symbols, and tags.
+    """A sentence for the last state; the run's digest is sent, its page of symbols and tags added.
 
-    A sentence for the last state, if all went.
-
-    A run without nights has neither page nor tags: what it finds is of earlier runs.
+    Empty where that failed. A run without nights has neither page nor tags: what it finds is of
+    earlier runs.
     """
     send_digest(settings, nights)
     run = flow_run()
-    now = clock.now()
     if run is None or not nights:
         return ""
     try:
         newest = newest_nights(settings, nights)
-        times = RunTimes(
-            run.expected_start_time or now, run.state.timestamp if run.state else now, now
-        )
+        now = clock.now()
+        begun = run.state.timestamp if run.state else now
+        times = RunTimes(run.expected_start_time or now, begun, now)
         add_artifact(outcome_page(settings, newest, times), "the page of outcomes")
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
@@ -323,10 +303,7 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
 
 
 def add_artifact(artifact: Artifact, about: str) -> None:
-    """Add an artifact to the flow run.
-
-    No-op outside one, skipped with a warning `about` it when the server is down.
-    """
+    """Add an artifact to the flow run, if this is one; in an outage warn `about` it instead."""
     if flow_run() is not None:
         with tolerate_outage(about):
             create_markdown_artifact(
@@ -335,8 +312,9 @@ def add_artifact(artifact: Artifact, about: str) -> None:
 
 
 def add_tags(tags: Sequence[str]) -> None:
-    """Add tags to the flow run, before those that it has; no-op and skipped as `add_artifact`."""
-    if (run := flow_run()) is None:
+    """Add tags to the flow run, before those that it has, as `add_artifact`."""
+    run = flow_run()
+    if run is None:
         return
     with tolerate_outage(f"the tags {', '.join(tags)}"), get_client(sync_client=True) as client:
         client.update_flow_run(

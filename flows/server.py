@@ -52,7 +52,7 @@ logger = logging.getLogger("forecasting.server")
 AUTH = "prefect-auth"  # The file of the data folder with the password of the server of `serve`
 
 OwnServer = tuple[psutil.Process, dict[Any, str]]
-"""A server that `serve` has started: the process that listens, and Prefect's settings to reach it."""
+"""A server of `serve`: the process that listens, and Prefect's settings to reach it."""
 
 START_S = 120.0  # seconds until a server must respond: the first start creates its database
 
@@ -138,7 +138,7 @@ def _reason(failure: BaseException) -> str:
 
 @contextmanager
 def tolerate_outage(what: str) -> Iterator[None]:
-    """A block in which an outage of the server is a warning about `what`: it only displays nights."""
+    """A block in which an outage of the server is a warning about `what`: it only shows nights."""
     try:
         with ExitStack() as briefly:
             if _outages:  # settings of their own take 20 ms
@@ -194,7 +194,7 @@ def ensure_server() -> Iterator[str]:
 
 
 def served() -> OwnServer | None:
-    """The server of `serve` on this data folder: the process that its file names, while it listens."""
+    """The server of `serve` on this data folder: the process that its file names, if it listens."""
     with suppress(OSError, ValueError, TypeError, psutil.Error):
         pid, port = json.loads(own_file(SERVED).read_text(encoding="utf-8"))
         password = own_file(AUTH).read_text(encoding="utf-8").strip()

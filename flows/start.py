@@ -97,7 +97,7 @@ def start_night(
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
-    """A sentence about the nights of a span, run in this process after checks as `start_night`'s."""
+    """A sentence about the nights of a span, run in this process after the same checks."""
     with ExitStack() as until_done:
         with before_start() as (settings, own):
             first, last = plan.checked_span(own, first, last, now=clock.now)
@@ -298,7 +298,7 @@ def stop(*_: object) -> None:
 
 
 def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
-    """Delete an earlier `serve`'s schedules of other targets, and set runs without a process Crashed.
+    """Delete an earlier `serve`'s schedules of other targets, and mark its killed runs as Crashed.
 
     Prefect replaces the schedules of one name alone, and counts a run as running whose machine lost
     power.
