@@ -1,7 +1,4 @@
-"""Every error this project raises on purpose.
-
-One paragraph for the operator with what to do, and an exit code.
-"""
+"""Every error raised on purpose: one paragraph for the operator, and an exit code."""
 
 from datetime import date, datetime
 from typing import ClassVar, Literal
@@ -13,10 +10,7 @@ FailedVerdict = Literal["late", "rate_limited", "unavailable", "bad_data"]
 
 
 class ForecastingError(Exception):
-    """Base class: a condition that the operator can act on. The message is cleaned and capped.
-
-    It may quote data.
-    """
+    """Base class: what the operator can act on; the message, which may quote data, is cleaned."""
 
     exit_code = 1
 
@@ -34,10 +28,7 @@ class UsageError(ForecastingError):
 
 
 class DataLateError(ForecastingError):
-    """The requested session has closed, but its bar is not available yet.
-
-    `verdict` as of a SourceError.
-    """
+    """The session has closed, but its bar is not available yet; `verdict` as of a SourceError."""
 
     exit_code = 3
     verdict: ClassVar[FailedVerdict] = "late"
@@ -50,10 +41,7 @@ class DataLateError(ForecastingError):
 
 
 class NoLiveForecastError(ForecastingError):
-    """Symbols lack the live forecast of their newest session.
-
-    The message may have several lines.
-    """
+    """Symbols lack the live forecast of their newest session; the message may have lines."""
 
     exit_code = 4
 
@@ -69,7 +57,7 @@ class SourceError(ForecastingError):
 
 
 class RateLimitedError(SourceError):
-    """The source refuses requests for now, for the seconds that it names (Retry-After), or half an hour and more."""
+    """The source refuses requests for the seconds that it names (Retry-After), or half an hour."""
 
     verdict: ClassVar[FailedVerdict] = "rate_limited"
 
@@ -95,10 +83,7 @@ class HistoryError(ForecastingError):
 
 
 class NoBarError(HistoryError):
-    """A session whose bar has not come, though it was waited for or newer ones have.
-
-    The run goes on without it.
-    """
+    """The bar of a session did not come, though waited for, or newer ones have: it is left."""
 
 
 class FitError(ForecastingError):
@@ -106,7 +91,7 @@ class FitError(ForecastingError):
 
 
 class ArtifactError(ForecastingError):
-    """A weight file that is missing, damaged, or written by code whose models this code cannot run."""
+    """A weight file that is missing, damaged, or of a model that this code cannot run."""
 
 
 class LockedError(ForecastingError):
@@ -122,10 +107,7 @@ class StoreError(ForecastingError):
 
 
 class SymbolsFailedError(ForecastingError):
-    """Some of the symbols asked for failed, the others are done.
-
-    Exits as the failures where they agree, else 1.
-    """
+    """Some symbols failed, the others are done; exits as the failures where they agree, else 1."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message, exit_code)
@@ -133,10 +115,7 @@ class SymbolsFailedError(ForecastingError):
 
 
 class UnexpectedError(ForecastingError):
-    """An error that was not raised on purpose.
-
-    Of the operating system, of a library, or a fault of this code.
-    """
+    """An error of the operating system or a library, or a fault of this code."""
 
 
 NUMERICAL_ERRORS = (FitError, ValueError, ArithmeticError)

@@ -1,6 +1,4 @@
-"""Text of others (sources, files, the database, exceptions) before a person reads it.
-
-The one place that cleans it.
+"""The one place that cleans text of sources, files, the database and exceptions, before it is read.
 
 Errors pass through it when they are made, log lines when they are logged, and the terminal,
 artifacts, events and states of Prefect before they are written. JSON and the HTML page escape by
@@ -12,8 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 
 LIMIT = 1500
-"""Characters: the longest message of ours has about 700. A warning before an error keeps both below
-2,000."""
+"""Characters: the longest message of ours has 700; with a warning before it, under 2,000."""
 
 _MARKDOWN = re.compile(r"([\\`\[\]<>|])")
 _SPECIAL = re.compile(r"[^ -~]")
@@ -29,7 +26,7 @@ _QUERY = re.compile(r"""(\bhttps?://[^\s?'"]*\?)[^\s'"]+""", re.IGNORECASE)
 
 
 def plain_text(text: object, *, limit: int = LIMIT) -> str:
-    """The text in one line of at most `limit` characters, without control characters and secrets of URLs.
+    """The text in one line of at most `limit` characters, without controls and secrets of URLs.
 
     A URL's password and a web address's query become ***, line ends and tabs spaces. Escape codes,
     marks that reverse the direction of writing, invisible characters and halves of surrogate pairs
@@ -54,19 +51,13 @@ def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
 
 
 def of_each(text: str, symbol: str) -> str:
-    """The text of one symbol as that of several.
-
-    One cause, as a network that is down, reads once for all of them.
-    """
+    """The text of one symbol as that of several: one cause, as an outage, reads once for all."""
     own = rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])"
     return re.sub(own, "each", re.sub(f"(--symbol ){own}", r"\1SYMBOL", text))
 
 
 def ordinary_spaces(text: str) -> str:
-    """The text with spaces in place of no-break spaces.
-
-    Where people search it, as in a terminal.
-    """
+    """The text with ordinary spaces, where people search it, as in a terminal."""
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
@@ -77,15 +68,12 @@ def markdown_text(text: object) -> str:
 
 def _visible(found: re.Match[str]) -> str:
     character = found.group()
-    if character.isspace() and unicodedata.category(character) != "Zs":
+    category = unicodedata.category(character)
+    if character.isspace() and category != "Zs":
         return " "
-    return (
-        "\N{REPLACEMENT CHARACTER}"
-        if unicodedata.category(character).startswith("C")
-        else character
-    )
+    return "\N{REPLACEMENT CHARACTER}" if category[0] == "C" else character
 
 
 def quantity(count: int, noun: str) -> str:
     """Like 1 origin or 1,250 origins."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

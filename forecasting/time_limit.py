@@ -1,4 +1,4 @@
-"""Work that ends within a time limit, whatever the network, a database or other people's code does."""
+"""Work that ends within a time limit, whatever a network, a database or others' code does."""
 
 import threading
 from collections.abc import Callable
@@ -13,9 +13,7 @@ class TimeLimitError(Exception):
 
 
 def within(seconds: float, work: Callable[[], Result], *, name: str) -> Result:
-    """The result of `work`, run in a thread of its own.
-
-    Its error, or a TimeLimitError, is raised here.
+    """The result of `work`, run in a thread of its own; raises its error or a TimeLimitError.
 
     After `seconds` the thread, a daemon, is left behind: it ends by limits of its own, or with the
     process.
