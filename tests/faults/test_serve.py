@@ -151,8 +151,8 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
         first.server.kill()
         assert first.process.wait(timeout=5) == 1
         said = first.log.read_text()  # and a warning of Prefect's own
-        assert said.count("The Prefect server of `serve` has ended (exit code -9)") == 1
-        assert "does not expect" not in said
+        words = ("The Prefect server of `serve` has ended (exit code -9)", "does not expect")
+        assert [said.count(one) for one in words] == [1, 0]
     with serving(tmp_path, environment, monkeypatch) as second:
         check_deployment(second, ["volume"])
         second.process.kill()
@@ -167,13 +167,13 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
             assert third.server == second.server
             check_deployment(third, ["range", "volume"])
             again = prefect_api.end_of(third.url, missed, log=third.log)
-            assert again["state_name"] == "Skipped"
             assert again["state"]["message"] == "Nothing new since the session 2018-12-31 of XNYS."
-            assert prefect_api.run(third.url, cut_off)["state_name"] == "Crashed"
+            names = [again["state_name"], prefect_api.run(third.url, cut_off)["state_name"]]
+            assert names == ["Skipped", "Crashed"]
             interrupted = interrupt_in_a_terminal(third, tmp_path)
         psutil.wait_procs([second.server], timeout=10)
-        assert not second.server.is_running()
-        assert not (tmp_path / "data" / "prefect-server.json").exists()
+        named = (tmp_path / "data" / "prefect-server.json").exists()
+        assert (second.server.is_running(), named) == (False, False)
         with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as stored:
             (state,) = stored.execute(
                 "SELECT state_type FROM flow_run WHERE id = ?", [interrupted]
