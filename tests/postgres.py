@@ -80,7 +80,7 @@ def check_views(here: str, there: str, symbol: str):
         rows = []
         for url in (here, there):
             with reading(url) as connection:
-                found = read.view(connection, name, symbol)
+                found = read.view(connection, name, {"symbol": symbol})
             exact = [column for column in found if found[column].dtype.kind != "f"]
             in_order = [*exact, *found.columns.difference(exact)]  # floats last
             order = (

@@ -23,6 +23,7 @@ from forecasting.sessions import is_session, name_of
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
+from forecasting.store.frames import Row
 from forecasting.values import check_symbol
 from forecasting.vocabulary import Clock
 
@@ -105,24 +106,15 @@ def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataF
 
 
 def _of_symbol(connection: Connection, name: str, own: Settings, day: date | None) -> pd.DataFrame:
-    symbol = own.symbols[0]
     table, _ = FRAMES[name]
     if name == "bars":
         return _bars(connection, own, day)
+    wanted: Row = {"symbol": own.symbols[0], "target": own.target}
     if name == "why" and day is None:
-        day = read.newest(
-            connection,
-            table,
-            "origin_session",
-            {"symbol": symbol, "target": own.target},
-        )
-    return read.view(
-        connection,
-        table,
-        symbol,
-        own.target,
-        origin=day,
-    )
+        day = read.newest(connection, table, "origin_session", wanted)
+    if day is not None:
+        wanted["origin_session"] = day
+    return read.view(connection, table, wanted)
 
 
 def check_known(

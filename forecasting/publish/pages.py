@@ -328,12 +328,7 @@ def page_data(connection: Connection, data: ReportData) -> PageData:
     target = data.target
     origin = data.origin
     last = pd.Timestamp(data.origin)
-    champions = read.view(
-        connection,
-        "champions",
-        symbol,
-        target,
-    )
+    champions = read.view(connection, "champions", {"symbol": symbol, "target": target})
     # Not known on that night
     champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)
     newest = data.history.index[-RESTATED_SESSIONS:]
@@ -555,10 +550,5 @@ def _with_failure(run: Row | None, failed: Night | None) -> Row | None:
 def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
     """The page of a run on these nights."""
     with connect.reading(settings.url) as connection:
-        durations = read.view(
-            connection,
-            "night_durations",
-            None,
-            settings.target,
-        )
+        durations = read.view(connection, "night_durations", {"target": settings.target})
     return outcome_artifact(nights, durations, times)

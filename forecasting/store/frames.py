@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, date
+from datetime import UTC
 from typing import Any
 
 import numpy as np
@@ -64,23 +64,14 @@ def frame(connection: Connection, statement: sa.Select[Any]) -> pd.DataFrame:
     return _frame(connection.execute(statement), kinds)
 
 
-def view(
-    connection: Connection,
-    name: str,
-    symbol: str | None,
-    target: str | None = None,
-    *,
-    origin: date | None = None,
-) -> pd.DataFrame:
-    """The rows of a view or table, of a symbol, target and origin, or of any where None."""
-    asked = {"symbol": symbol, "target": target, "origin_session": origin}
-    equal = {column: value for column, value in asked.items() if value is not None}
-    condition = " AND ".join(f"{column} = :{column}" for column in equal)
-    return _frame(view_result(connection, name, condition, **equal), _OF_VIEWS)
+def view(connection: Connection, name: str, where: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of a view or table whose columns have these values."""
+    condition = " AND ".join(f"{column} = :{column}" for column in where)
+    return _frame(view_result(connection, name, condition, where), _OF_VIEWS)
 
 
 def view_result(
-    connection: Connection, view: str, condition: str, **values: object
+    connection: Connection, view: str, condition: str, values: Mapping[str, Any]
 ) -> sa.CursorResult[Any]:
     """The rows of a view under a condition in SQL, whose values have the type of their column."""
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code

@@ -138,7 +138,7 @@ def figures(lines):
 
 def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
     with reading(url) as connection:
-        found = read.view(connection, "live_skill", SYMBOL)
+        found = read.view(connection, "live_skill", {"symbol": SYMBOL})
     expected = naive_live_skill(lines)
     assert len(found) == len(expected) > 0
     for row in found.to_dict("records"):
@@ -153,7 +153,7 @@ def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
 
 def test_the_index_has_a_skill_from_enough_nights_on(url, monkeypatch):
     with reading(url) as connection:
-        rows = read.view(connection, "live_skill", SYMBOL).query(
+        rows = read.view(connection, "live_skill", {"symbol": SYMBOL}).query(
             "horizon == 1 and window_sessions == 20"
         )
         row = min(rows.to_dict("records"), key=lambda row: KINDS.index(row["kind"]))

@@ -245,7 +245,9 @@ def view_rows(
     connection: sa.Connection, view: str, *names: str, by: tuple[str, ...] = ()
 ) -> list[tuple[Any, ...]]:
     """The columns `names` of the symbol's rows in a view, in the order of `by`, without it of all of them."""
-    found = read.view(connection, view, SYMBOL).sort_values(list(by or names), ignore_index=True)
+    found = read.view(connection, view, {"symbol": SYMBOL}).sort_values(
+        list(by or names), ignore_index=True
+    )
     return [
         tuple(None if pd.isna(value) else value for value in row)
         for row in found[list(names)].to_numpy(dtype=object)

@@ -139,7 +139,7 @@ def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(connection, seed
     connection.execute(
         sa.update(schema.forecasts).values(q25=schema.forecasts.c.q25 + schema.forecasts.c.horizon)
     )
-    found = read.view(connection, "costs", SYMBOL)
+    found = read.view(connection, "costs", {"symbol": SYMBOL})
     expected = naive_costs(connection)
     key = COSTS[:5]
     assert len(expected) > 100
@@ -312,7 +312,7 @@ def naive_errors(connection, horizon):
 )
 def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split(connection, seed):
     ledger(connection, seed)
-    found = read.view(connection, "live_r2", SYMBOL)
+    found = read.view(connection, "live_r2", {"symbol": SYMBOL})
     squares = {horizon: naive_errors(connection, horizon) for horizon in (1, 2)}
     assert len(found) == 6
     for row in found.to_dict("records"):

@@ -285,5 +285,5 @@ def answer(
     name, condition, order = _ANSWERS[question]
     wanted = " AND ".join([condition, *(f"{column} = :{column}" for column in equal)])
     ordered = f"{wanted} ORDER BY {order} LIMIT :limit"
-    answers = view_result(connection, name, ordered, **equal, limit=limit)
+    answers = view_result(connection, name, ordered, {**equal, "limit": limit})
     return [dict(row) for row in answers.mappings()]

@@ -320,7 +320,7 @@ def newest_skills(connection: Connection) -> dict[tuple[str, str], float | None]
 
     None below PAIRS_A_SESSION nights, of which it says nothing.
     """
-    windows = view_result(connection, "live_skill", "horizon = 1 AND window_sessions = 20")
+    windows = view_result(connection, "live_skill", "horizon = 1 AND window_sessions = 20", {})
     best_last = sorted(windows, key=lambda line: KINDS.index(line.kind), reverse=True)
     return {
         (line.symbol, line.target): line.skill if line.n >= PAIRS_A_SESSION else None

@@ -95,7 +95,9 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name)
     ],
 )
 def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view, search):
-    steps = plan_of(lambda connection: read.view(connection, view, SYMBOL, TARGET))
+    steps = plan_of(
+        lambda connection: read.view(connection, view, {"symbol": SYMBOL, "target": TARGET})
+    )
     alias = search.split()[1]
     assert {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))} == {
         search
@@ -103,7 +105,7 @@ def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view, s
 
 
 def test_special_days_of_one_symbol_scan_no_whole_table(plan_of):
-    steps = plan_of(lambda connection: read.view(connection, "special_days", SYMBOL))
+    steps = plan_of(lambda connection: read.view(connection, "special_days", {"symbol": SYMBOL}))
     assert [step.split(" (")[0] for step in steps if step.startswith(("SEARCH f", "SEARCH e"))] == [
         "SEARCH f USING PRIMARY KEY",
         "SEARCH e USING INDEX sqlite_autoindex_events_1",

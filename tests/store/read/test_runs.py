@@ -108,7 +108,7 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(connection):
         assert found is None
     day = date(2024, 3, 8)
     for frame in (
-        read.view(connection, "forecasts", SYMBOL, TARGET),
+        read.view(connection, "forecasts", {"symbol": SYMBOL, "target": TARGET}),
         read.past_forecasts(*series, origin=day, limit=5),
         read.unscored_forecasts(*series, last=day),
     ):
@@ -122,14 +122,14 @@ def test_a_column_that_is_a_number_in_one_table_and_a_text_in_another_is_what_it
 ):
     for id, error in (("r1", None), ("r2", "No bar yet.")):
         write.add(connection, "runs", run_row(id, "2024-03-08", error=error, seconds_train=2.5))
-    nights = read.view(connection, "night_log", SYMBOL).sort_values("run_id")
+    nights = read.view(connection, "night_log", {"symbol": SYMBOL}).sort_values("run_id")
     assert [error if error else None for error in nights["error"]] == [None, "No bar yet."]
 
 
 def test_a_night_without_durations_took_0_seconds_as_a_float(connection):
     write.add(connection, "runs", run_row("r1", "2024-03-08"))
     nights, durations = (
-        read.view(connection, name, SYMBOL) for name in ("night_log", "night_durations")
+        read.view(connection, name, {"symbol": SYMBOL}) for name in ("night_log", "night_durations")
     )
     assert (nights["seconds_total"].dtype, nights["seconds_total"].tolist()) == (np.float64, [0.0])
     total = durations[durations["step"] == "total"]
