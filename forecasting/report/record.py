@@ -41,12 +41,9 @@ _PAIR = [*_NIGHT, "kind"]
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """One score per origin and horizon, oldest first.
+    """One score per origin and horizon, oldest first."""
 
-    Of what was published, and of each forecaster's own.
-    """
-
-    published: pd.DataFrame
+    published: pd.DataFrame  # of what was published, whichever forecaster made it
     others: pd.DataFrame  # of each baseline, and the network's own
 
     @property
@@ -76,10 +73,7 @@ class TrackRecord:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """The rows of `skills` without p_value.
-
-        Tests take longer than a line of hundreds of symbols should.
-        """
+        """The rows of `skills` without p_value, whose tests take long for hundreds of symbols."""
         means = {"absolute": "mae", "pinball": "pinball"}
         means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
         groups = self._pairs.groupby(["name", "horizon"])
@@ -89,17 +83,17 @@ class TrackRecord:
         for loss in ("mae", "pinball"):
             losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
         pooled = losses[losses["horizon"] == 0].assign(is_network=losses["forecaster"] == LSTM)
-        pooled = pooled.sort_values(["is_network", "their_pinball", "forecaster"])
-        return losses.set_index("forecaster").loc[pooled["forecaster"]].reset_index()
+        best_first = pooled.sort_values(["is_network", "their_pinball", "forecaster"])
+        return losses.set_index("forecaster").loc[best_first["forecaster"]].reset_index()
 
     @cached_property
     def skills(self) -> pd.DataFrame:
-        """Losses of the published forecasts and of each other on the same sessions, best baseline first, network last.
+        """Losses of the published forecasts and of each forecaster on the same sessions.
 
-        A row a forecaster and horizon, 0 for all pooled: n, our and their losses, skill (1 - ours /
-        theirs: positive when ours is better, NaN when theirs is 0), p_value of Diebold and
-        Mariano's test of equal pinball loss, two-sided; NaN below ten origins for each session of
-        the horizon, where its size is off.
+        A row a forecaster, the best baseline first and the network last, and horizon, 0 for all
+        pooled: n, our and their losses, skill (1 - ours / theirs: positive when ours is better, NaN
+        when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss, two-sided;
+        NaN below ten origins for each session of the horizon, where its size is off.
         """
         losses = self.losses
         by_origin = self._pairs.groupby(["name", "horizon", "origin_session"])
@@ -114,7 +108,7 @@ class TrackRecord:
 
     @cached_property
     def _pairs(self) -> pd.DataFrame:
-        """Losses of both on the same origin and horizon: each as horizon 0, then as its own."""
+        """Losses of both on the same origin and horizon, each as horizon 0, then as its own."""
         ours = self.published[[*_PAIR, "error", "pinball"]]
         theirs = self.others[[*_PAIR, "name", "error", "pinball"]]
         pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
@@ -124,56 +118,53 @@ class TrackRecord:
         )
 
     def comparisons(self, skills: pd.DataFrame) -> pd.DataFrame:
-        """Those of `skills` or `losses` that are shown.
+        """The rows of `skills` or `losses` that are shown.
 
-        With the network's where a baseline was published for it.
+        Those of the network alone count only where a baseline was published in its place.
         """
         return skills if self.fallbacks else skills[skills["forecaster"] != LSTM]
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
-    """The scores that count: live before late before replay, of each line the newest forecast by its settled score.
+    """The scores that count: live before late before replay, of each line the newest forecast.
 
     Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind
     does.
     """
     rows = by_line(scored, model="name")
+    rows["place"] = rows["kind"].map(KINDS.index)
     # Best first: the kind, then the newest forecast, the smallest id of those issued at one
     # instant.
-    rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
-    rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True]).drop(
-        columns="place"
-    )
+    rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True])
     for column in ("origin_session", "target_session"):  # many rows share a session
-        rows[column] = (
-            rows[column].map({day: as_day(day) for day in rows[column].unique()}).astype(object)
-        )
-    rows = rows.drop_duplicates(["line", *_NIGHT]).sort_values([*_NIGHT, "line"], ignore_index=True)
-    is_published = rows["line"] == PUBLISHED_LINE
-    if rows.loc[is_published & (rows["kind"] == "live"), "origin_session"].nunique() >= ENOUGH_LIVE:
-        rows = rows[rows["kind"] == "live"]
+        days = {day: as_day(day) for day in rows[column].unique()}
+        rows[column] = rows[column].map(days).astype(object)
+    rows = rows.drop(columns="place").drop_duplicates(["line", *_NIGHT])
+    rows = rows.sort_values([*_NIGHT, "line"], ignore_index=True)
+    live = rows[rows["kind"] == "live"]
+    if live.loc[live["line"] == PUBLISHED_LINE, "origin_session"].nunique() >= ENOUGH_LIVE:
+        rows = live
     is_published = rows["line"] == PUBLISHED_LINE
     return TrackRecord(
-        *(rows[chosen].reset_index(drop=True) for chosen in (is_published, ~is_published))
+        rows[is_published].reset_index(drop=True), rows[~is_published].reset_index(drop=True)
     )
 
 
 def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
     """The record of the newest `origins` whose forecast one session ahead has a score."""
-    kept = set(record.ahead(1)["origin_session"].iloc[-origins:])
-    frames = (record.published, record.others)
-    return TrackRecord(
-        *(frame[frame["origin_session"].isin(kept)].reset_index(drop=True) for frame in frames)
-    )
+    newest = record.ahead(1)["origin_session"].iloc[-origins:]
+
+    def kept(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows["origin_session"].isin(newest)].reset_index(drop=True)
+
+    return TrackRecord(kept(record.published), kept(record.others))
 
 
 def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any, Any] | None:
-    """The row of `losses` of the best baseline one session ahead, by view live_skill's rule.
+    """The row of `losses` of the best baseline one session ahead; None without any.
 
-    None without any.
-
-    Skill against it is lowest, of those with a score on at least 9 in 10 of the nights; one without
-    a loss is best.
+    As in view live_skill: skill against it is lowest, of those with a score on at least 9 in 10 of
+    the nights; one without a loss is best.
     """
     ahead = record.losses.query("horizon == 1 and forecaster != @LSTM")
     usable = ahead[10 * ahead["n"] >= 9 * len(record.ahead(1))]
@@ -182,9 +173,10 @@ def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any
 
 
 def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
-    """The published forecasts one session ahead against the best baseline, over each of WINDOWS with more origins."""
+    """Errors and skill one session ahead, over each of WINDOWS that has more origins."""
     rows: dict[int, dict[str, Any]] = {}
-    for newest in (newest_origins(record, origins) for origins in WINDOWS):
+    for origins in WINDOWS:
+        newest = newest_origins(record, origins)
         ahead = newest.ahead(1)
         best = best_ahead(newest, "mae") or {}
         in_pinball = best_ahead(newest, "pinball") or {}
@@ -205,27 +197,18 @@ def _skill_of(ours: pd.Series[float], theirs: pd.Series[float]) -> pd.Series[flo
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
-    """The share of actuals inside the 80 and 90% intervals by horizon, and the band of `binomial_band` about it."""
+    """The share of actuals inside the 80 and 90% intervals by horizon, and its `binomial_band`."""
     rows = []
     for level, column in ((0.8, "inside_80"), (0.9, "inside_90")):
-        for horizon, group in record.published.groupby("horizon"):
-            low, high = binomial_band(len(group), level)
-            share = float(group[column].astype(float).mean())
-            rows.append(
-                {
-                    "level": level,
-                    "horizon": horizon,
-                    "n": len(group),
-                    "share": share,
-                    "low": low,
-                    "high": high,
-                }
-            )
+        for horizon, inside in record.published.groupby("horizon")[column]:
+            low, high = binomial_band(len(inside), level)
+            share = float(inside.astype(float).mean())
+            rows.append((level, horizon, len(inside), share, low, high))
     return pd.DataFrame(rows, columns=["level", "horizon", "n", "share", "low", "high"])
 
 
 def binomial_band(n: int, level: float) -> tuple[float, float]:
-    """The central 95% of the share of hits in `n` independent tries, each a hit with probability `level`."""
+    """The central 95% of the share of hits in `n` tries, each a hit with probability `level`."""
     from scipy.special import bdtr  # scipy.stats takes most of a second to import
 
     at_most = bdtr(np.arange(n + 1), n, level)  # P(hits <= k)
@@ -233,7 +216,10 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
 
 
 def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
-    """The best baseline one session ahead, and skill in pinball loss against it by last session of a SKILL_WINDOW."""
+    """The best baseline one session ahead, and skill in pinball loss against it over time.
+
+    A row a SKILL_WINDOW of nights: its last session, and its skill. None below ENOUGH_NIGHTS.
+    """
     best = best_ahead(record, "pinball") or {"forecaster": ""}
     theirs = record.baselines[record.baselines["name"] == best["forecaster"]]
     pairs = record.ahead(1).merge(theirs[[*_PAIR, "pinball"]], on=_PAIR, suffixes=("", "_theirs"))
@@ -246,26 +232,23 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
 
 
 def pit_histogram(record: TrackRecord) -> pd.DataFrame:
-    """The share of actuals one session ahead between two quantiles (Gneiting et al. 2007), and its band by chance."""
+    """The share of actuals one session ahead between two quantiles, and its band by chance.
+
+    Gneiting, Balabdaoui and Raftery (2007). Empty below ENOUGH_FOR_SHARES.
+    """
     ahead = record.ahead(1)
     if len(ahead) < ENOUGH_FOR_SHARES:
-        return pd.DataFrame(columns=["place", "n", "expected", "share", "low", "high"])
+        return pd.DataFrame()
     quantiles = ahead[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
     gaps = (ahead["actual"].to_numpy(dtype=float)[:, None] > quantiles).sum(axis=1)
+    inner = [f"{100 * low:.0f} to {100 * high:.0f}%" for low, high in pairwise(QUANTILES)]
+    places = [f"below {QUANTILES[0]:.0%}", *inner, f"above {QUANTILES[-1]:.0%}"]
     rows = []
     for gap, (low, high) in enumerate(pairwise((0.0, *QUANTILES, 1.0))):
-        place = f"{100 * low:.0f} to {100 * high:.0f}%"
-        if low == 0.0 or high == 1.0:
-            place = f"below {high:.0%}" if low == 0.0 else f"above {low:.0%}"
+        share = float(np.mean(gaps == gap))
         band = binomial_band(len(ahead), high - low)
-        row = {
-            "place": place,
-            "n": len(ahead),
-            "expected": high - low,
-            "share": float(np.mean(gaps == gap)),
-        }
-        rows.append(row | {"low": band[0], "high": band[1]})
-    return pd.DataFrame(rows)
+        rows.append((places[gap], len(ahead), high - low, share, *band))
+    return pd.DataFrame(rows, columns=["place", "n", "expected", "share", "low", "high"])
 
 
 def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]) -> pd.DataFrame:
@@ -274,54 +257,42 @@ def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]
     None below ENOUGH_FOR_SHARES.
     """
     ahead = record.ahead(1)
-    ahead = ahead.iloc[: len(ahead) if len(ahead) >= ENOUGH_FOR_SHARES else 0]
-    days = [[f"{session:%A}", *notes_of(session)] for session in ahead["target_session"]]
+    if len(ahead) < ENOUGH_FOR_SHARES:
+        return pd.DataFrame()
+    error = ahead["error"]
     each = pd.DataFrame(
-        {"day": days, "error": ahead["error"], "inside_80": ahead["inside_80"]}
-    ).explode("day")
-    each = each.assign(mae=each["error"].abs(), n=1).astype({"inside_80": float})
-    groups = each.groupby("day", sort=False)
-    found = (
-        groups[["mae", "error", "inside_80"]]
-        .mean()
-        .rename(columns={"error": "bias"})
-        .assign(n=groups["n"].sum())
+        {
+            "day": [[f"{day:%A}", *notes_of(day)] for day in ahead["target_session"]],
+            "mae": error.abs(),
+            "bias": error,
+            "inside_80": ahead["inside_80"].astype(float),
+        }
     )
-    in_order = sorted(
-        found.index, key=lambda day: list(day_name).index(day) if day in day_name else len(day_name)
-    )
-    return found.loc[in_order].reset_index()
+    groups = each.explode("day").groupby("day", sort=False)
+    found = groups.mean().assign(n=groups.size())
+    weekdays = [day for day in day_name if day in found.index]
+    return found.loc[[*weekdays, *found.index.difference(weekdays, sort=False)]].reset_index()
 
 
 def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
     """The sessions whose value has changed since its first print, newest first.
 
-    Session, first, now, change (share).
+    Columns session, first, now and change, a share.
     """
     both = pd.DataFrame({"first": first, "now": now.astype(float)}).dropna()
     rtol, atol = TARGETS[target].tolerance
-    changed = both[
-        ~np.isclose(
-            both["now"],
-            both["first"],
-            rtol=rtol,
-            atol=atol,
-        )
-    ].sort_index(ascending=False)
-    return (
-        changed.assign(change=changed["now"] / changed["first"] - 1.0)
-        .rename_axis("session")
-        .reset_index()
-    )
+    is_same = np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)
+    changed = both[~is_same].sort_index(ascending=False).rename_axis("session")
+    return changed.assign(change=changed["now"] / changed["first"] - 1.0).reset_index()
 
 
 def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:
-    """The quantile of least expected cost of each forecast, where an overestimate costs `ratio` times as much."""
-    return pd.Series(
-        quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio)),
-        index=rows.index,
-        dtype=float,
-    )
+    """The quantile of least expected cost of each forecast.
+
+    An overestimate costs `ratio` times as much as an underestimate.
+    """
+    quantiles = quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio))
+    return pd.Series(quantiles, rows.index, dtype=float)
 
 
 def realised_costs(record: TrackRecord, ratio: float) -> list[dict[Any, Any]]:
@@ -330,19 +301,15 @@ def realised_costs(record: TrackRecord, ratio: float) -> list[dict[Any, Any]]:
     Of what was published, then of baselines, the cheapest first.
     """
     ours = record.ahead(1).assign(name="published")
-    theirs = record.baselines[record.baselines["horizon"] == 1]
-    rows = pd.concat([ours, theirs]) if len(theirs) else ours
+    rows = pd.concat([ours, record.baselines[record.baselines["horizon"] == 1]])
     rows["cost"] = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)
     rows["median_cost"] = cost(rows["actual"], rows["q50"], ratio=ratio)
-    published = rows.loc[rows["name"] == "published", [*_PAIR, "cost"]].rename(
-        columns={"cost": "published_cost"}
-    )
-    groups = rows.merge(published, on=_PAIR).groupby("name")[
-        ["cost", "median_cost", "published_cost"]
-    ]
-    means = groups.mean()
+    ours = rows[rows["name"] == "published"]
+    published = ours[[*_PAIR, "cost"]].rename(columns={"cost": "published_cost"})
+    groups = rows.merge(published, on=_PAIR).groupby("name")
+    means = groups[["cost", "median_cost", "published_cost"]].mean()
     means.insert(0, "n", groups.size())
     means.insert(3, "saving", _skill_of(means["cost"], means["median_cost"]))
     means["published_saving"] = _skill_of(means["published_cost"], means["cost"])
-    found: list[dict[Any, Any]] = means.reset_index(names="forecaster").to_dict("records")
-    return sorted(found, key=lambda row: (row["forecaster"] != "published", row["cost"]))
+    costs: list[dict[Any, Any]] = means.reset_index(names="forecaster").to_dict("records")
+    return sorted(costs, key=lambda row: (row["forecaster"] != "published", row["cost"]))
