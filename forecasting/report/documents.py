@@ -1,6 +1,4 @@
-"""Nights and forecasts in the forms that programs read.
-
-JSON, CSV, hubverse's model output, Nixtla's long frame.
+"""Nights and forecasts for programs: JSON, CSV, hubverse's model output, Nixtla's long frame.
 
 The last two hold a line of forecasts for each forecaster, the network as `lstm` and the baselines
 under their names, on every night, published or not; and line `published`, what was published each
@@ -42,21 +40,15 @@ TEAM = "forecasting"  # first part of a hubverse model id, which is TEAM-MODEL
 TASK_IDS = ("origin_date", "target", "horizon", "location", "target_end_date")
 HUBVERSE_COLUMNS = ("model_id", *TASK_IDS, "output_type", "output_type_id", "value")
 
-_CSV = [
-    "symbol",
-    "target",
-    "origin_session",
-    "target_session",
-    "horizon",
-    *QUANTILE_COLUMNS,
-    "last_value",
-]
-_CSV += ["kind", "status", "reason", "data_as_of", "usual", "vs_usual", "special_day", "why"]
+_CSV = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
+_CSV += ["last_value", "kind", "status", "reason", "data_as_of"]
+_CSV += ["usual", "vs_usual", "special_day", "why"]
 _NIGHT = ["symbol", "target", "origin_session"]
+_NIXTLA = {"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"}
 
 
 def json_text(document: object) -> str:
-    """The document as indented JSON: numbers rounded to DIGITS, days and instants as ISO text, null for NaN."""
+    """The document as indented JSON: numbers `rounded`, days and instants as ISO text."""
 
     def text(value: object) -> str:
         # A datetime is a date too
@@ -90,28 +82,16 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
 def night_document(data: ReportData) -> dict[str, Any]:
     """The night for `json_text`, in the target's own unit.
 
-    Docs/terminal.md has the meaning of each key.
+    docs/terminal.md has the meaning of each key.
     """
     record = data.record
     model = data.model
-    ahead = data.record.ahead(1)
-    cost = None
-    if (ratio := data.cost_ratio) is not None:
-        rows = data.rows[["target_session", "horizon"]].assign(
-            quantile=cost_quantiles(data.rows, ratio)
-        )
-        levels = {
-            "ratio": ratio,
-            "optimal_level": optimal_level(ratio),
-            "level": nearest_level(ratio),
-        }
-        cost = levels | {
-            "forecasts": rows.to_dict("records"),
-            "realised": realised_costs(record, ratio),
-        }
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
-    result = ["target_session", "q10", "q50", "q90", "actual", "inside_80"]
+    forecasts = data.rows[columns].to_dict("records")
+    for row, line in zip(forecasts, data.lines, strict=True):
+        row["special_days"] = line.special_days
+        row["parts"] = dict(line.why.parts)
     return {
         "symbol": data.symbol,
         "target": data.target,
@@ -124,21 +104,12 @@ def night_document(data: ReportData) -> dict[str, Any]:
         "model_id": model["id"],
         "model": model["name"],
         "method": model["method"],
-        "trained_to": model.get("trained_to"),
+        "trained_to": model["trained_to"],
         "run_id": data.run["id"],
         "mode": data.run["mode"],
         "notices": {notice.title: notice.text for notice in notices(data)},
-        "forecasts": [
-            {
-                **row,
-                "special_days": line.special_days,
-                "parts": dict(data.parts.get(row["horizon"], ())),
-            }
-            for row, line in zip(data.rows[columns].to_dict("records"), data.lines, strict=True)
-        ],
-        "last_result": next(
-            iter(ahead.iloc[-1:][result].astype({"inside_80": bool}).to_dict("records")), None
-        ),
+        "forecasts": forecasts,
+        "last_result": _last_result(data),
         "record": newest_records(record),
         "track_record": {
             "origins": record.origins,
@@ -146,7 +117,25 @@ def night_document(data: ReportData) -> dict[str, Any]:
             "fallbacks": record.fallbacks,
             "skills": record.skills.to_dict("records"),
         },
-        "cost": cost,
+        "cost": None if data.cost_ratio is None else _cost_document(data, data.cost_ratio),
+    }
+
+
+def _last_result(data: ReportData) -> dict[Any, Any] | None:
+    """The newest result one session ahead; None without one."""
+    newest = data.record.ahead(1).tail(1).astype({"inside_80": bool})
+    columns = ["target_session", "q10", "q50", "q90", "actual", "inside_80"]
+    return next(iter(newest[columns].to_dict("records")), None)
+
+
+def _cost_document(data: ReportData, ratio: float) -> dict[str, Any]:
+    rows = data.rows[["target_session", "horizon"]]
+    return {
+        "ratio": ratio,
+        "optimal_level": optimal_level(ratio),
+        "level": nearest_level(ratio),
+        "forecasts": rows.assign(quantile=cost_quantiles(data.rows, ratio)).to_dict("records"),
+        "realised": realised_costs(data.record, ratio),
     }
 
 
@@ -155,33 +144,35 @@ def forecast_csv(nights: Sequence[ReportData]) -> str:
 
     With a cost ratio, its quantile is in the last of two more columns.
     """
-    frames = []
+    frames = [pd.DataFrame(columns=_CSV)]
     for data in nights:
         rows = data.rows.assign(
             symbol=data.symbol,
             target=data.target,
             origin_session=data.origin,
             usual=data.usual,
-        )
-        rows = rows.assign(special_day=[", ".join(line.special_days) for line in data.lines])
-        rows = rows.assign(
-            vs_usual=rows["q50"] / data.usual - 1, why=[factors(line.why) for line in data.lines]
+            vs_usual=data.rows["q50"] / data.usual - 1,
+            special_day=[", ".join(line.special_days) for line in data.lines],
+            why=[factors(line.why) for line in data.lines],
         )[_CSV]
-        if (ratio := data.cost_ratio) is not None:
-            rows = rows.assign(cost_ratio=ratio, cost_quantile=cost_quantiles(data.rows, ratio))
+        if data.cost_ratio is not None:
+            quantiles = cost_quantiles(data.rows, data.cost_ratio)
+            rows = rows.assign(cost_ratio=data.cost_ratio, cost_quantile=quantiles)
         frames.append(rows)
-    return (
-        (pd.concat(frames) if frames else pd.DataFrame(columns=_CSV))
-        .map(rounded)
-        .to_csv(index=False)
-    )
+    return pd.concat(frames).map(rounded).to_csv(index=False)
 
 
 def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
     """CSV of the index: the header, then a row a line: the columns of `forecast_csv`, and skill."""
     rows = [
-        {**line.forecast, "usual": line.usual, "vs_usual": line.vs_usual, "skill": line.skill}
-        | {"special_day": ", ".join(line.special_days), "why": factors(line.why)}
+        {
+            **line.forecast,
+            "usual": line.usual,
+            "vs_usual": line.vs_usual,
+            "skill": line.skill,
+            "special_day": ", ".join(line.special_days),
+            "why": factors(line.why),
+        }
         for line in lines
     ]
     whole = pd.DataFrame(rows, columns=[*_CSV, "skill"]).map(rounded)
@@ -189,18 +180,17 @@ def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
 
 
 def table_csv(rows: pd.DataFrame, data: ReportData) -> str:
-    """A table of the page of `data` as CSV text.
+    """A table of the page of `data` as CSV text, values in the target's own unit.
 
-    What it is of, then the rows, values in the target's own unit.
+    The first columns are what it is of.
     """
-    night = pd.DataFrame(
-        {"symbol": data.symbol, "target": data.target, "as_of": data.origin}, index=rows.index
-    )
+    of = {"symbol": data.symbol, "target": data.target, "as_of": data.origin}
+    night = pd.DataFrame(of, index=rows.index)
     return pd.concat([night, rows], axis=1).map(rounded).to_csv(index=False)
 
 
 def hubverse(history: pd.DataFrame) -> pd.DataFrame:
-    """A row a quantile of the history, in the columns that hubverse requires of model output: `HUBVERSE_COLUMNS`.
+    """A row a quantile of the history, in HUBVERSE_COLUMNS, as hubverse requires of model output.
 
     Dates are naive midnights, horizon is int64 in sessions, output_type_id the level and value the
     quantile, both float64, all others text. A file for a hub is one model_id and one origin_date of
@@ -211,23 +201,18 @@ def hubverse(history: pd.DataFrame) -> pd.DataFrame:
         "symbol": "location",
         "target_session": "target_end_date",
     }
-    wide = _lines(history).rename(columns=names)
+    levels = dict(zip(QUANTILE_COLUMNS, QUANTILES, strict=True))
+    wide = _lines(history).rename(columns={**names, **levels})
     wide["model_id"] = TEAM + "-" + wide["line"]
     keys = ["model_id", *TASK_IDS]
-    levels = dict(zip(QUANTILE_COLUMNS, QUANTILES, strict=True))
-    long = wide.melt(
-        keys,
-        list(QUANTILE_COLUMNS),
-        var_name="column",
-        value_name="value",
-    )
+    long = wide.melt(keys, list(QUANTILES), var_name="output_type_id")
     long["output_type"] = pd.Series("quantile", index=long.index, dtype="string")
-    long["output_type_id"] = long["column"].map(levels).astype("float64")
+    long["output_type_id"] = long["output_type_id"].astype("float64")
     return long.sort_values([*keys, "output_type_id"], ignore_index=True)[list(HUBVERSE_COLUMNS)]
 
 
 def nixtla(history: pd.DataFrame) -> pd.DataFrame:
-    """A row a scored session and origin of one target, in the columns that `utilsforecast.evaluation.evaluate` takes.
+    """A row a scored session and origin of one target, as utilsforecast's `evaluate` takes them.
 
     unique_id (the symbol), ds (target session), cutoff (origin), y (the actual value), then of each
     forecaster its median under its name and its intervals as NAME-lo-LEVEL and NAME-hi-LEVEL,
@@ -240,7 +225,7 @@ def nixtla(history: pd.DataFrame) -> pd.DataFrame:
             f"Expected a history of one target, found {', '.join(sorted(targets))}. Select rows of "
             "one."
         )
-    keys = ["symbol", "target_session", "origin_session"]
+    keys = list(_NIXTLA)
     wide = lines.pivot(index=keys, columns="line", values=list(QUANTILE_COLUMNS))
     names = sorted(
         lines["line"].unique(), key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name)
@@ -249,25 +234,14 @@ def nixtla(history: pd.DataFrame) -> pd.DataFrame:
         label: wide[column, name] for name in names for label, column in _labels(name).items()
     }
     y = lines.groupby(keys)["actual"].first()
-    found = (
-        pd.DataFrame({"y": y, **columns}, index=wide.index)
-        .dropna(subset="y")
-        .sort_index()
-        .reset_index()
-    )
-    return found.rename(
-        columns={"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"}
-    )
+    scored = pd.DataFrame({"y": y, **columns}, index=wide.index).dropna(subset="y")
+    return scored.sort_index().reset_index().rename(columns=_NIXTLA)
 
 
 def nixtla_forecast(quantiles: pd.DataFrame) -> pd.DataFrame:
-    """Published forecasts in the columns of `nixtla` but y.
-
-    Unique_id, ds, cutoff, the median and its intervals.
-    """
-    columns = {label: quantiles[column] for label, column in _labels(PUBLISHED).items()}
-    keys = {"unique_id": "symbol", "ds": "target_session", "cutoff": "origin_session"}
-    return pd.DataFrame({label: quantiles[column] for label, column in keys.items()} | columns)
+    """Published forecasts in the columns of `nixtla` but y."""
+    labels = {label: column for column, label in _NIXTLA.items()} | _labels(PUBLISHED)
+    return pd.DataFrame({label: quantiles[column] for label, column in labels.items()})
 
 
 def _labels(name: str) -> dict[str, str]:
@@ -286,11 +260,11 @@ def _lines(history: pd.DataFrame) -> pd.DataFrame:
             "role."
         )
     rows = history[history["role"] != CHALLENGER]
-    place = rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}).astype("int64")
+    place = rows["kind"].map(KINDS.index)
     best = place.groupby([rows[name] for name in _NIGHT]).transform("min")
-    is_live = (rows["kind"] == KINDS[0]) & rows["actual"].notna()
+    is_live = (rows["kind"] == "live") & rows["actual"].notna()
     has_live = is_live.groupby([rows["symbol"], rows["target"]]).transform("any")
-    rows = by_line(rows[(place == best) & ~(has_live & (rows["kind"] == KINDS[-1]))], model="model")
-    rows["line"] = rows["line"].replace({PUBLISHED_LINE: PUBLISHED}).astype("string")
-    newest = rows.sort_values("issued_at", kind="stable")
-    return newest.drop_duplicates([*_NIGHT, "horizon", "line"], keep="last", ignore_index=True)
+    counted = rows[(place == best) & ~(has_live & (rows["kind"] == "replay"))]
+    lines = by_line(counted, model="model").sort_values("issued_at", kind="stable")
+    lines["line"] = lines["line"].replace({PUBLISHED_LINE: PUBLISHED}).astype("string")
+    return lines.drop_duplicates([*_NIGHT, "horizon", "line"], keep="last", ignore_index=True)
