@@ -28,6 +28,8 @@ from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS
 from tests.builders import no_events, random_bars, scaled, set_small_night
 from tests.nights import night, rows
 
+pytestmark = pytest.mark.slow
+
 BARS = random_bars(days=560, seed=8)
 SMALL = Settings(symbols=("TEST",), members=1, train_sessions=300)
 VIX = pd.Series(np.linspace(12.0, 30.0, len(BARS)), index=BARS.index)
@@ -48,7 +50,6 @@ def soon(monkeypatch):
         monkeypatch.setattr(drift, name, value)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("plain_flows", "soon")
 def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(night_folder, monkeypatch):
     """The network's own forecasts, then a baseline's in their place, then its own again.
@@ -177,7 +178,6 @@ def settings(sqlite_url, tmp_path, monkeypatch):
     return read_settings()
 
 
-@pytest.mark.slow
 def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp_path):
     documents = []
     kept = []
