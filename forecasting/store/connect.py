@@ -312,7 +312,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def store_error(url: str, error: DatabaseError) -> Exception:
     """The error to raise: a StoreError for a fault of the database, `error` for one of our code."""
-    kind = _kind(error)
+    kind = kind_of(error)
     of_database = type(error) in (OperationalError, DatabaseError) or kind in _KNOWN
     if error.statement is not None and not of_database:
         return error  # constraints, types, SQL syntax
@@ -323,7 +323,7 @@ def store_error(url: str, error: DatabaseError) -> Exception:
     return StoreError(" ".join(sentences))
 
 
-def _kind(error: DatabaseError) -> str | int:
+def kind_of(error: DatabaseError) -> str | int:
     """The state of PostgreSQL, the code of SQLite, or what kept libpq from connecting."""
     if isinstance(error.orig, sqlite3.Error):
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without the extension
@@ -392,7 +392,8 @@ _END = (
     "run again."
 )
 _FULL = ("too many c", "connection slots are reserved")  # clients already; connections for the role
-_WAITED = ("55P03", "57014")
+LOCK_NOT_AVAILABLE = "55P03"
+_WAITED = (LOCK_NOT_AVAILABLE, "57014")
 _UNREACHED = (
     "cannot be reached",
     "Check that the server runs, and its host, port, name, user and password.",
@@ -406,7 +407,10 @@ _KNOWN: dict[str | int, tuple[str, str]] = {
         "the role or database), then run again: a night takes two, and one for each worker in "
         "another process.",
     ),
-    "55P03": (f"kept this step waiting for a lock, for at most {BUSY_TIMEOUT_S} s", _END),
+    LOCK_NOT_AVAILABLE: (
+        f"kept this step waiting for a lock, for at most {BUSY_TIMEOUT_S} s",
+        _END,
+    ),
     "57014": (
         "did not finish a statement in time",
         f"{_END} Without one, look for a slow disk or a server under load.",

@@ -14,9 +14,11 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from forecasting.errors import LockedError, StoreError
 from forecasting.store.connect import (
+    LOCK_NOT_AVAILABLE,
     Lock,
     engine,
     is_sqlite,
+    kind_of,
     lock_holder,
     session_name,
     sqlite_path,
@@ -47,7 +49,7 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
             connection = acquired.enter_context(engine(url).connect())
             connection.execute(_OF_HOLDER, {"name": session_name()})
             _take(connection, url, name)
-            session = connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0
+            session = connection.scalar(sa.text("SELECT pg_backend_pid()"))
         except DatabaseError as error:
             raise store_error(url, error) from None
         acquired.enter_context(written_under(url, Lock(LOCKED[name], session)))
@@ -82,10 +84,11 @@ def no_run(url: str, connection: Connection) -> Iterator[None]:
     if is_sqlite(url):
         with ExitStack() as acquired:
             for name in LOCKED:
+                path = _lock_path(url, name)
                 # Without a file no run holds it, and the runs' user could not lock one that another
                 # user makes here.
-                if _lock_path(url, name).exists():
-                    acquired.enter_context(_locked_file(_lock_path(url, name), _refusal(name)))
+                if path.exists():
+                    acquired.enter_context(_locked_file(path, _refusal(name)))
             yield
         return
     for name, table in LOCKED.items():
@@ -174,7 +177,7 @@ def _take(connection: Connection, url: str, name: LockName) -> None:
             sa.text(f"LOCK TABLE {LOCKED[name]} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
         )
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != "55P03":  # not available
+        if kind_of(error) != LOCK_NOT_AVAILABLE:
             raise
         holder = lock_holder(url, LOCKED[name]).rstrip(".") or "process unknown"
         raise LockedError(_refusal(name).replace("{}", holder)) from None

@@ -42,11 +42,22 @@ WHERE superseded_at IS NULL
 )
 
 PARTS = (
-    *("weekday", "month", "month_end", "index", "expiry", "holiday", "report", "quarter", "market"),
-    *("recent", "network", "trees", "combination", "baseline"),
+    "weekday",
+    "month",
+    "month_end",
+    "index",
+    "expiry",
+    "holiday",
+    "report",
+    "quarter",
+    "market",
+    "recent",
+    "network",
+    "trees",
+    "combination",
+    "baseline",
 )
-"""Parts of a median beside its usual level, in the order of `why`; one that does less than 1.5% is
-left out."""
+"""Parts of a median beside its usual level, in the order of `why`, which leaves out small ones."""
 
 _OF_PART = (
     "SELECT CAST(ROUND(100 * p.factor) AS INTEGER) AS hundredths, p.part FROM forecast_parts p"

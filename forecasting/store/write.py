@@ -45,7 +45,7 @@ from forecasting.store.schema import (
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, finding_id
+from forecasting.vocabulary import CHAMPION, HORIZONS, KINDS, PUBLISHED_LINE, finding_id
 
 _OF_FETCHED = (
     "source",
@@ -335,10 +335,9 @@ def copy_nights(
     for table, condition in chosen.items():
         wanted = (*of_series(table.c, symbol, of_target), condition)
         copied = rows(source, select(table).where(*wanted))
-        if table is scores:
-            add_scores(target, copied)
-        else:
-            add(target, table.name, *copied)
+        add(target, table.name, *copied)
+    for kind in KINDS:
+        write_standings(target, symbol, of_target, kind)
 
 
 def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None:

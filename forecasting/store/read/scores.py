@@ -256,7 +256,8 @@ def unscored_forecasts(
     accepted = next_history(connection, symbol, unscored["data_as_of"])
     unscored = unscored[~(unscored["first_seen_at"] >= accepted)].reset_index(drop=True)
     factor = split_factors(connection, symbol, unscored, until=unscored["first_seen_at"])
-    unscored[[*PRICES[:4]]] = unscored[[*PRICES[:4]]].mul(factor, axis=0)
+    prices = ["open", "high", "low", "close"]
+    unscored[prices] = unscored[prices].mul(factor, axis=0)
     unscored["volume"] /= factor
     unscored["split_factor"] = factor
     return unscored.drop(columns=["session", "first_seen_at", "first_received"])
