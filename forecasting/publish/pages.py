@@ -5,10 +5,11 @@ And what came of each symbol of a run.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -43,6 +44,8 @@ from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import CHAMPION, Clock, Target
 
+Parts = Mapping[tuple[Any, ...], list[tuple[str, float]]]
+
 logger = logging.getLogger("forecasting.night")
 
 SHOWN_SESSIONS = 250  # Nights and scores that the page is given
@@ -59,60 +62,50 @@ REPORT_NEAR = timedelta(4)
 
 
 def publish_page(night: Night) -> Night:
-    """The night with what it shows; its symbol's page of the newest forecast is written.
-
-    `update_index` comes last.
-    """
-    newest = _written(night.settings)[1]
+    """The night with what it shows; the page of its symbol's newest forecast is written."""
+    _, newest = _write(night.settings)
     if newest.origin == night.session:
         return replace(night, report=newest)
     with connect.reading(night.settings.url) as connection:
         return replace(night, report=report_data(connection, night.settings, origin=night.session))
 
 
-def _written(
-    own: Settings, *, as_of: date | None = None, out: Path | None = None
+def _write(
+    settings: Settings, *, as_of: date | None = None, out: Path | None = None
 ) -> tuple[Path, ReportData]:
-    """The page of one symbol's settings, and what it shows.
+    """The path of one symbol's page, with links to the index and its other targets, and its night.
 
-    At its own place with links to the index and the others.
+    At `out` it has no links.
     """
-    with connect.reading(own.url) as connection:
-        data = report_data(connection, own, origin=as_of)
+    with connect.reading(settings.url) as connection:
+        data = report_data(connection, settings, origin=as_of)
         page = page_data(connection, data)
     if out is not None:
         return write_page(render_page(page), out), data
-    path = report_path(
-        own,
-        data.symbol,
-        data.target,
-        origin=as_of,
-    )
-    others = {target: report_path(own, data.symbol, target) for target in get_args(Target)}
-    links = [
-        (target, other.name)
-        for target, other in others.items()
-        if other != path and other.is_file()
-    ]
-    return write_page(render_page(page, links=[("All symbols", INDEX), *links]), path), data
+    path = report_path(settings, data.symbol, data.target, origin=as_of)
+    links = [("All symbols", INDEX)]
+    for target in get_args(Target):
+        other = report_path(settings, data.symbol, target)
+        if other != path and other.is_file():
+            links.append((target, other.name))
+    return write_page(render_page(page, links=links), path), data
 
 
 def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> Outcomes[ReportData]:
-    """One report for each symbol, of the session `as_of` or the newest.
+    """The night of each symbol, of the session `as_of` or the newest.
 
-    `brief` has the scores of a listing alone.
+    Args:
+        settings: Its symbols and target.
+        as_of: An origin of forecasts.
+        now: The clock that names a traceback.
+        brief: Whether a line of a listing is all that is shown, which needs fewer scores.
     """
 
-    def report(own: Settings) -> ReportData:
-        with connect.reading(own.url) as connection:
-            return report_data(
-                connection,
-                own,
-                origin=as_of,
-                brief=brief,
-            )
+    def report(of_symbol: Settings) -> ReportData:
+        with connect.reading(of_symbol.url) as connection:
+            return report_data(connection, of_symbol, origin=as_of, brief=brief)
 
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
@@ -122,39 +115,50 @@ def each_report(
 def write_reports(
     settings: Settings, out: Path | None, as_of: date | None = None, *, now: Clock
 ) -> tuple[Outcomes[Path], list[Path]]:
-    """The path of each symbol's page, of its night `as_of` or the newest, or at `out`.
+    """The path of each symbol's page, and that of the index, which is written with their own places.
 
-    And that of the index.
+    Args:
+        settings: Its symbols and target.
+        out: Where the page of one symbol goes instead of its own place.
+        as_of: The session of a past night; None for the newest.
+        now: The clock by which `as_of` is a completed session.
     """
     if out is not None:
         only_symbol(settings, "report --out")
         check_writable(out)
 
-    def write(own: Settings) -> Path:
+    def write(of_symbol: Settings) -> Path:
         if as_of is not None:
-            check_session(as_of, own.exchange, now=now)
-        return _written(own, as_of=as_of, out=out)[0]
+            check_session(as_of, of_symbol.exchange, now=now)
+        path, _ = _write(of_symbol, as_of=as_of, out=out)
+        return path
 
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, write, now=now)
-        return outcomes, [write_index(settings)] if out is None and outcomes.values else []
+        if out is not None or not outcomes.values:
+            return outcomes, []
+        return outcomes, [write_index(settings)]
 
 
 def write_index(settings: Settings) -> Path:
     """The path of the index of all symbols and targets of the ledger, beside their pages."""
     path = report_path(settings, "", settings.target).with_name(INDEX)
     with connect.reading(settings.url) as connection:
-        lines = symbol_lines(connection, read.newest_nights(connection), folder=path.parent)
-    return write_page(render_index(lines), path)
+        lines = symbol_lines(connection, read.newest_nights(connection))
+    linked = []
+    for line in lines:
+        page = path.with_name(page_name(line.symbol, line.target))
+        linked.append(replace(line, page=page.name) if page.is_file() else line)
+    return write_page(render_index(linked), path)
 
 
 def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock) -> None:
-    """Write the index after nights, and the pages of those that `ended` without a forecast, for their reasons."""
+    """Write the index after nights, and the pages of those that `ended` without a forecast."""
     try:
         for night in ended:
             with suppress(ForecastingError):  # its symbol has no forecast, and no page
-                _written(night.settings)
+                _write(night.settings)
         write_index(settings)
     except Exception as error:  # whatever it is, no night has failed by it
         logger.warning(
@@ -164,180 +168,178 @@ def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock)
 
 
 def report_data(
-    connection: Connection, own: Settings, *, origin: date | None = None, brief: bool = False
+    connection: Connection, settings: Settings, *, origin: date | None = None, brief: bool = False
 ) -> ReportData:
-    """The newest night of one symbol's settings, or the one of `origin` and the scores known by then, maybe `brief`."""
-    symbol = own.symbols[0]
-    target = own.target
-    calendar(own.exchange)  # which all views need: where it cannot be made, the symbol fails
-    try:
-        published = read.published(
-            connection,
-            symbol,
-            target,
-            origin=origin,
-        )
-    except StoreError:
-        check_forecast(connection, symbol, target)
-        raise  # it has forecasts of other origins
+    """The night of one symbol's settings, with the scores known by then.
+
+    Args:
+        connection: To the ledger.
+        settings: Of one symbol and target.
+        origin: The session of a past night; None for the newest.
+        brief: Whether a line of a listing is all that is shown, which needs fewer scores.
+
+    Raises:
+        StoreError: The symbol has no such forecast.
+    """
+    symbol = settings.symbols[0]
+    target = settings.target
+    calendar(settings.exchange)  # which all views need: where it cannot be made, the symbol fails
+    published = _published(connection, symbol, target, origin)
     row = published.iloc[0].to_dict()  # all are of one night
-    run = read.row(connection, "runs", {"id": row["run_id"]}) or {}
-    fetch = read.row(connection, "fetches", {"id": row["fetch_id"]}) or {}
     newest = row["origin_session"]
-    known_at = row["data_as_of"]
-    # A page of a past night is not about the nights after it.
-    unfinished = (
-        read.unfinished_run(
-            connection,
-            symbol,
-            target,
-            after=newest.date(),
-        )
-        if origin is None
-        else None
-    )
-    request = read.newest_fetch(connection, symbol, with_bars=False) if unfinished else None
-    events = read.events(connection, symbol)
-    shown = SHOWN_SESSIONS + BEFORE_OLDEST
-    # A session takes a day and a half: some may be missing
-    oldest = newest.date() - timedelta(days=2 * shown)
-    # As stored at the night's fetch: where a split has come since, the night's forecasts are on the
-    # basis before it.
-    bars = read.bars(
-        connection,
-        symbol,
-        first=oldest,
-        last=newest.date(),
-        known_at=known_at,
-    ).iloc[-shown:]
+    session = newest.date()
+    run = _with_id(connection, "runs", row["run_id"])
+    fetch = _with_id(connection, "fetches", row["fetch_id"])
+    findings_of = fetch
+    unfinished = None
+    if origin is None:  # a page of a past night is not about the nights after it
+        unfinished = read.unfinished_run(connection, symbol, target, after=session)
+    if unfinished is not None:
+        findings_of = read.newest_fetch(connection, symbol, with_bars=False) or fetch
+    bars = _bars(connection, symbol, session, row["data_as_of"])
     scores = partial(
-        read.scored,
-        connection,
-        symbol,
-        target,
-        last=origin,
-        known_at=known_at,
+        read.scored, connection, symbol, target, last=origin, known_at=row["data_as_of"]
     )
-    scored = scores(origins=LINE_ORIGINS if brief else SHOWN_SESSIONS)
-    live = scored.query("kind == 'live' and role == 'champion' and horizon == 1")[
-        "origin_session"
-    ].nunique()
-    if brief and scored["origin_session"].nunique() == LINE_ORIGINS and live < ENOUGH_LIVE:
-        scored = scores(origins=SHOWN_SESSIONS)  # of these older ones, late or replayed, count too
-    parts = read.parts(
-        connection,
-        [symbol],
-        [target],
-        first=newest.date(),
-        last=newest.date(),
-    )
+    scored = _line_scores(scores) if brief else scores(origins=SHOWN_SESSIONS)
+    events = read.events(connection, symbol)
+    parts = read.parts(connection, [symbol], [target], first=session, last=session)
     return ReportData(
         run=run,
         fetch=fetch,
-        model=read.row(connection, "models", {"id": row["model_id"]}) or {},
+        model=_with_id(connection, "models", row["model_id"]),
         forecasts=published,
         history=actual_of(target, bars).to_frame("value").assign(settled=bars["settled"]),
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
         scored=scored,
-        findings=read.findings(connection, str((request or fetch)["id"])),
+        findings=read.findings(connection, findings_of["id"]),
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
-        parts={
-            night["horizon"]: parts.get(_key(night), []) for night in published.to_dict("records")
-        },
+        parts={one["horizon"]: _parts_of(one, parts) for one in published.to_dict("records")},
         alike=() if brief else _alike(connection, row, scored),
-        exchange=own.exchange,
-        currency=str(fetch.get("currency", "")),
-        cost_ratio=own.cost_ratio,
+        exchange=settings.exchange,
+        currency=fetch["currency"],
+        cost_ratio=settings.cost_ratio,
     )
+
+
+def _published(
+    connection: Connection, symbol: str, target: Target, origin: date | None
+) -> pd.DataFrame:
+    try:
+        return read.published(connection, symbol, target, origin=origin)
+    except StoreError:
+        check_forecast(connection, symbol, target)
+        raise  # it has forecasts of other origins
+
+
+def _with_id(connection: Connection, table: str, row_id: str) -> Row:
+    (row,) = read.table_rows(connection, table, {"id": row_id})
+    return row
+
+
+def _bars(connection: Connection, symbol: str, session: date, known_at: datetime) -> pd.DataFrame:
+    """The newest bars up to a night's session as its fetch had them.
+
+    A split that came since would set the night's forecasts beside bars on another basis.
+    """
+    shown = SHOWN_SESSIONS + BEFORE_OLDEST
+    # A session takes a day and a half: some may be missing
+    oldest = session - timedelta(days=2 * shown)
+    bars = read.bars(connection, symbol, first=oldest, last=session, known_at=known_at)
+    return bars.iloc[-shown:]
+
+
+def _line_scores(scores: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    """The scores that a line of a listing needs: older ones too where few of the newest are live."""
+    newest = scores(origins=LINE_ORIGINS)
+    live = newest.query("kind == 'live' and role == 'champion' and horizon == 1")
+    is_cut = newest["origin_session"].nunique() == LINE_ORIGINS
+    if is_cut and live["origin_session"].nunique() < ENOUGH_LIVE:
+        return scores(origins=SHOWN_SESSIONS)
+    return newest
+
+
+def _parts_of(forecast: Mapping[Any, Any], parts: Parts) -> list[tuple[str, float]]:
+    """The parts of a forecast's median, whose origin may be a timestamp."""
+    origin = as_day(forecast["origin_session"])
+    of_day = {**forecast, "origin_session": origin}
+    return parts.get(tuple(of_day[name] for name in FORECAST_KEY), [])
 
 
 # Scored nights among which three are like tonight's: of fewer the nearest is a far one
 LEAST_ALIKE = 10
 
 
-def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    return tuple(
-        as_day(row[name]) if name == "origin_session" else row[name] for name in FORECAST_KEY
-    )
-
-
 def _alike(
     connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame
 ) -> list[tuple[date, float, float]]:
-    """Next session, median and actual of the three scored nights whose parts' logs are nearest to those of `row`."""
+    """Next session, median and actual of the three scored nights whose parts are most like `row`'s.
+
+    By the distance between the logs of the factors.
+    """
     key = ["origin_session", "model_id", "kind"]
     tonight = tuple(row[name] for name in key)
     closed = scored[(scored["horizon"] == 1) & (scored["role"] == CHAMPION)].set_index(key)
     if closed.empty:
         return []
-    first = as_day(closed.index.get_level_values("origin_session").min())
-    last = as_day(row["origin_session"])
     parts = read.parts(
         connection,
         [row["symbol"]],
         [row["target"]],
-        first=first,
-        last=last,
+        first=as_day(closed.index.get_level_values("origin_session").min()),
+        last=as_day(row["origin_session"]),
         horizons=[1],
     )
-    factors = {
-        (pd.Timestamp(origin), *own): dict(some[1:])
-        for (_, _, origin, _, *own), some in parts.items()
-    }
+    factors = {}
+    for (_, _, origin, _, model_id, kind), (_usual, *others) in parts.items():
+        factors[pd.Timestamp(origin), model_id, kind] = dict(others)
     logs = pd.DataFrame.from_dict(factors, orient="index").fillna(1.0).transform("log")
     closed = closed[closed.index.isin(logs.index)]
     if tonight not in logs.index or len(closed) < LEAST_ALIKE:
         return []
     distances = ((logs.loc[closed.index] - logs.loc[tonight]) ** 2).sum(axis=1).to_numpy()
     nearest = closed.iloc[np.argsort(distances, kind="stable")[:3]]
-    return [
-        *zip(
-            map(as_day, nearest["target_session"]),
-            nearest["q50"],
-            nearest["actual"],
-            strict=True,
-        )
-    ]
+    sessions = map(as_day, nearest["target_session"])
+    return list(zip(sessions, nearest["q50"], nearest["actual"], strict=True))
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
     """What the night ran under that the last finished one did not: name, value then and now."""
-    if (before := read.done_before(connection, run)) is None:
+    before = read.done_before(connection, run)
+    if before is None:
         return []
-    now, then = (
-        json.loads(row["settings"])
-        | {"source": row["source"], "market": read.market_of_run(connection, row["id"])}
-        for row in (run, before)
-    )
-    return [
-        (name, then.get(name), now.get(name))
-        for name in sorted(then | now)
-        if then.get(name) != now.get(name)
-    ]
+    then = _inputs(connection, before)
+    now = _inputs(connection, run)
+    changed = []
+    for name in sorted(then | now):
+        if then.get(name) != now.get(name):
+            changed.append((name, then.get(name), now.get(name)))
+    return changed
+
+
+def _inputs(connection: Connection, run: Row) -> dict[str, object]:
+    market = read.market_of_run(connection, run["id"])
+    return json.loads(run["settings"]) | {"source": run["source"], "market": market}
 
 
 def page_data(connection: Connection, data: ReportData) -> PageData:
-    """The night with what its page alone shows.
-
-    Past nights as issued, first prints, champions, lineage.
-    """
+    """The night with what its page alone shows: past nights as issued, champions, lineage."""
     symbol = data.symbol
     target = data.target
     origin = data.origin
-    last = pd.Timestamp(data.origin)
+    last = pd.Timestamp(origin)
     champions = read.view(connection, "champions", {"symbol": symbol, "target": target})
     # Not known on that night
     champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)
     newest = data.history.index[-RESTATED_SESSIONS:]
     known_at = data.forecasts["data_as_of"].iloc[0]
-    days = {"first": as_day(newest[0]), "last": as_day(newest[-1])}
     first = read.first_prints(
         connection,
         symbol,
-        **days,
+        first=as_day(newest[0]),
+        last=as_day(newest[-1]),
         basis_at=known_at,
     )
     issued = read.issued(
@@ -347,19 +349,10 @@ def page_data(connection: Connection, data: ReportData) -> PageData:
         origins=SHOWN_SESSIONS,
         last=origin,
         basis_at=known_at,
-    )
-    parts = read.parts(
-        connection,
-        [symbol],
-        [target],
-        first=as_day(issued["origin_session"].min()),
-        last=origin,
-    )
-    own = (
-        issued["origin_session"].dt.date,
-        *(issued[name] for name in ("horizon", "model_id", "kind")),
-    )
-    of_each = [parts.get((symbol, target, *key), []) for key in zip(*own, strict=True)]
+    ).assign(symbol=symbol, target=target)
+    oldest = as_day(issued["origin_session"].min())
+    parts = read.parts(connection, [symbol], [target], first=oldest, last=origin)
+    of_each = [_parts_of(one, parts) for one in issued.to_dict("records")]
     return PageData(
         data,
         issued=issued.assign(parts=pd.Series(of_each, issued.index, dtype=object)),
@@ -372,7 +365,8 @@ def page_data(connection: Connection, data: ReportData) -> PageData:
 def write_page(page: str, path: Path) -> Path:
     """The path of the page, which is there whole or not at all.
 
-    A ForecastingError where it cannot be written.
+    Raises:
+        ForecastingError: It cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -381,98 +375,95 @@ def write_page(page: str, path: Path) -> Path:
         do = ADVICE.get(error.errno or 0, "Correct that, then run again.")
         raise ForecastingError(
             f"The page {str(path)[-300:]} cannot be written: {error.strerror}. {do} Or name "
-            "another path: "
-            "forecasting report --out PATH. Forecasts and scores are stored."
+            "another path: forecasting report --out PATH. Forecasts and scores are stored."
         ) from error
     return path
 
 
 def symbol_lines(
-    connection: Connection,
-    nights: Sequence[Row],
-    *,
-    folder: Path | None = None,
-    last: date = date.max,
+    connection: Connection, nights: Sequence[Row], *, last: date = date.max
 ) -> list[SymbolLine]:
-    """A line for each of the published forecasts one session ahead.
+    """A line for each of the published forecasts one session ahead, by symbol and target.
 
-    Linked are the pages that `folder` holds.
-
-    Results are of sessions up to `last`.
+    Args:
+        connection: To the ledger.
+        nights: As of `read.newest_nights`.
+        last: Newest session of their results.
     """
-    events = read.events_near(
-        connection, {night["target_session"] for night in nights}, REPORT_NEAR
-    )
-    skills = read.newest_skills(connection)
-    lines: list[SymbolLine] = []
+    by_origin = defaultdict[date, list[Row]](list)
+    for night in nights:
+        by_origin[night["origin_session"]].append(night)
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
-    for origin in sorted({night["origin_session"] for night in nights}):
-        some = [night for night in nights if night["origin_session"] == origin]
-        symbols = {night["symbol"] for night in some}
-        bars = read.bars_of_symbols(
-            connection,
-            symbols,
-            first=origin - timedelta(INDEX_DAYS),
-            last=origin,
+    lines = [line for some in by_origin.values() for line in _lines(connection, some, last=last)]
+    skills = read.newest_skills(connection)
+    reports = read.events_near(connection, {line.session for line in lines}, REPORT_NEAR)
+    lines = [
+        replace(
+            _with_reports(line, reports.get(line.symbol, [])),
+            skill=skills.get((line.symbol, line.target)),
         )
-        by_symbol = {str(symbol): group for symbol, group in bars.groupby("symbol")}
-        results = read.last_results(
-            connection,
-            symbols,
-            first=origin - timedelta(RESULT_DAYS),
-            last=last,
-        )
-        runs = read.newest_runs(connection, symbols, first=origin)
-        parts = read.parts(
-            connection,
-            symbols,
-            get_args(Target),
-            first=origin,
-            last=origin,
-            horizons=[1],
-        )
-        for night in some:
-            key = (night["symbol"], night["target"])
-            page = page_name(night["symbol"], night["target"])
-            known = [
-                event
-                for event in events.get(night["symbol"], [])
-                if as_day(event["known_from"]) <= origin
-            ]
-            near = [
-                event
-                for event in known
-                if abs(as_day(event["session"]) - night["target_session"]) <= REPORT_NEAR
-            ]
-            line = SymbolLine(
-                symbol=night["symbol"],
-                target=night["target"],
-                run=runs.get(key),
-                forecast=night,
-                values=_values(by_symbol.get(night["symbol"]), night),
-                events=[
-                    event["kind"]
-                    for event in near
-                    if as_day(event["session"]) == night["target_session"]
-                ],
-                reports=[(as_day(event["announced"]), event["timing"]) for event in near],
-                result=results.get(key, {}),
-                skill=skills.get(key),
-                parts=parts.get(_key(night), ()),
-                page=page if folder is not None and (folder / page).is_file() else "",
-            )
-            lines.append(line)
+        for line in lines
+    ]
     return sorted(lines, key=lambda line: (line.symbol, line.target))
 
 
-def _values(bars: pd.DataFrame | None, night: Row) -> list[float]:
-    if bars is None:
-        return []
-    # As the night had them, as on its page: a split stored since would set its forecast beside bars
-    # on another basis.
-    known = bars["first_seen_at"] <= night["data_as_of"]
-    bars = bars[known & ~(bars["superseded_at"] <= night["data_as_of"])]
-    return [float(value) for value in actual_of(night["target"], bars.iloc[-INDEX_SESSIONS:])]
+def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list[SymbolLine]:
+    """The lines of nights of one origin, without skill and reports."""
+    origin = nights[0]["origin_session"]
+    symbols = {night["symbol"] for night in nights}
+    bars = read.bars_of_symbols(
+        connection, symbols, first=origin - timedelta(INDEX_DAYS), last=origin
+    )
+    by_symbol = {str(symbol): of_symbol for symbol, of_symbol in bars.groupby("symbol")}
+    results = read.last_results(
+        connection, symbols, first=origin - timedelta(RESULT_DAYS), last=last
+    )
+    runs = read.newest_runs(connection, symbols, first=origin)
+    parts = read.parts(
+        connection,
+        symbols,
+        get_args(Target),
+        first=origin,
+        last=origin,
+        horizons=[1],
+    )
+    lines = []
+    for night in nights:
+        key = (night["symbol"], night["target"])
+        line = SymbolLine(
+            *key,
+            run=runs.get(key),
+            forecast=night,
+            values=_values(by_symbol.get(night["symbol"], bars.iloc[:0]), night),
+            result=results.get(key, {}),
+            parts=_parts_of(night, parts),
+        )
+        lines.append(line)
+    return lines
+
+
+def _with_reports(line: SymbolLine, reports: Sequence[Row]) -> SymbolLine:
+    """The line with those of its symbol's reports near its session that its origin knew."""
+    near = [
+        report
+        for report in reports
+        if as_day(report["known_from"]) <= line.origin
+        and abs(as_day(report["session"]) - line.session) <= REPORT_NEAR
+    ]
+    on_session = [report for report in near if as_day(report["session"]) == line.session]
+    return replace(
+        line,
+        events=[report["kind"] for report in on_session],
+        reports=[(as_day(report["announced"]), report["timing"]) for report in near],
+    )
+
+
+def _values(bars: pd.DataFrame, night: Row) -> list[float]:
+    """The newest values of a symbol as the night had them, as on its page: see `_bars`."""
+    was_seen = bars["first_seen_at"] <= night["data_as_of"]
+    was_superseded = bars["superseded_at"] <= night["data_as_of"]
+    shown = bars[was_seen & ~was_superseded].iloc[-INDEX_SESSIONS:]
+    return actual_of(night["target"], shown).tolist()
 
 
 def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolLine]:
@@ -482,66 +473,46 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
     """
     last = max((night.session for night in nights), default=date.max)
     failed = {night.symbol: night for night in nights if night.error is not None}
+    lines = []
     with connect.reading(settings.url) as connection:
-        forecasts, past = _newest_forecasts(connection, settings, last=last)
-        lines = {line.symbol: line for line in symbol_lines(connection, forecasts, last=last)}
-        runs = {
-            symbol: read.newest_run(
-                connection,
-                symbol,
-                settings.target,
-                last=last,
-            )
-            for symbol in settings.symbols
-        }
-    found: list[SymbolLine] = []
-    for symbol in settings.symbols:
-        run = _with_failure(runs[symbol], failed.get(symbol))
-        line = lines.get(symbol)
-        if line is None:  # it has no forecast
-            found.append(SymbolLine(symbol, settings.target, run))
-            continue
-        opens = opens_at(line.session, settings.exchange_of(symbol))
-        page = page_address(settings, page_name(symbol, settings.target))
-        found.append(
-            replace(
-                line,
-                run=run,
-                opens=opens,
-                page=page,
-                is_past=symbol in past,
-            )
-        )
-    return found
+        forecasts = _newest_forecasts(connection, settings, last)
+        stored = {line.symbol: line for line in symbol_lines(connection, forecasts, last=last)}
+        for symbol in settings.symbols:
+            run = read.newest_run(connection, symbol, settings.target, last=last)
+            line = stored.get(symbol, SymbolLine(symbol, settings.target, run))
+            is_past = bool(nights) and _has_newer(connection, line, last)
+            run = _with_failure(run, failed.get(symbol))
+            lines.append(replace(line, run=run, is_past=is_past))
+    return [_addressed(line, settings) if line.forecast else line for line in lines]
 
 
-def _newest_forecasts(
-    connection: Connection, settings: Settings, *, last: date
-) -> tuple[list[Row], set[str]]:
-    """The newest published forecast of each symbol of origins up to `last`, and the symbols that have newer ones."""
-    found: list[Row] = []
-    past: set[str] = set()
-    for newest in read.newest_nights(connection):
-        symbol = newest["symbol"]
-        if newest["target"] != settings.target or symbol not in settings.symbols:
-            continue
-        if newest["origin_session"] <= last:
-            found.append(newest)
-            continue
-        past.add(symbol)
-        before = read.newest_night(
-            connection,
-            symbol,
-            settings.target,
-            last=last,
-        )
-        if before is not None:
-            found.append(before)
-    return found, past
+def _newest_forecasts(connection: Connection, settings: Settings, last: date) -> list[Row]:
+    """The published forecasts one session ahead of each symbol's newest origin up to `last`."""
+    each = [
+        read.newest_night(connection, symbol, settings.target, last=last)
+        for symbol in settings.symbols
+    ]
+    return [forecast for forecast in each if forecast is not None]
+
+
+def _has_newer(connection: Connection, line: SymbolLine, last: date) -> bool:
+    """Whether there is a published forecast of the line's series of an origin after `last`."""
+    published = {"symbol": line.symbol, "target": line.target, "role": CHAMPION}
+    newest = read.newest(connection, "forecasts", "origin_session", published)
+    return newest is not None and newest > last
+
+
+def _addressed(line: SymbolLine, settings: Settings) -> SymbolLine:
+    """The line with the opening of its session and the address of its page."""
+    return replace(
+        line,
+        opens=opens_at(line.session, settings.exchange_of(line.symbol)),
+        page=page_address(settings, page_name(line.symbol, line.target)),
+    )
 
 
 def _with_failure(run: Row | None, failed: Night | None) -> Row | None:
-    """The row of a symbol's newest night, or what one would have whose failure could not be written."""
+    """The row of a symbol's newest night, or that of a failure that could not be written."""
     if failed is None or (run is not None and run["status"] != "done"):
         return run
     return {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}

@@ -328,9 +328,7 @@ def settings(sqlite_url, tmp_path):
 def index_lines(settings):
     """The rows of the index."""
     with reading(settings.url) as connection:
-        return publish.symbol_lines(
-            connection, read.newest_nights(connection), folder=settings.data_dir
-        )
+        return publish.symbol_lines(connection, read.newest_nights(connection))
 
 
 def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(
