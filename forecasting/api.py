@@ -451,15 +451,20 @@ class Ledger:
                 "Expected one symbol or more, found an empty list. Leave it out for all."
             )
         settings = self._settings(names, target, {})
-        advice = ""
-        if not names:
-            advice = " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
-        return export.check_known(
+        of_nights = None if bars else settings.target
+        if names:
+            export.check_named(settings, of_nights)
+            return settings
+        if "symbols" not in settings.model_fields_set:
+            known = export.known_symbols(settings, of_nights)
+            if known:
+                return settings.model_copy(update={"symbols": tuple(known)})
+        export.check_settings(
             settings,
-            None if bars else settings.target,
-            advice=advice,
-            every=not names and "symbols" not in settings.model_fields_set,
+            of_nights,
+            advice="That is FORECASTING_SYMBOLS, or its default: name symbols in the call.",
         )
+        return settings
 
     def _settings(
         self, symbols: Sequence[Any], target: object, inputs: Mapping[str, object]

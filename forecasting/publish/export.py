@@ -1,11 +1,8 @@
-"""What the ledger holds, as data frames with the same columns and types on both databases.
-
-And as files.
-"""
+"""What the ledger holds, as data frames of the same types on both databases, and as files."""
 
 import json
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,8 +46,8 @@ SESSIONS = [
     "first_origin",
     "last_origin",
     "origin_date",
+    "target_end_date",
 ]
-SESSIONS += ["target_end_date"]
 """Columns that are days, in frames as naive midnights."""
 
 _TEXTS = [
@@ -64,8 +61,11 @@ _TEXTS = [
     "model_id",
     "run_id",
     "best_baseline",
+    "special_day",
+    "why",
+    "calendar",
+    "part",
 ]
-_TEXTS += ["special_day", "why", "calendar", "part"]
 _DTYPES = {
     **dict.fromkeys(SESSIONS, "datetime64[ns]"),
     **dict.fromkeys(("issued_at", "data_as_of"), "datetime64[us, UTC]"),
@@ -80,17 +80,18 @@ _DTYPES = {
 def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataFrame:
     """The rows of each symbol in one of FRAMES, all from one state of the database.
 
-    `why` has those of each symbol's newest origin, or of `day`; `bars` of all sessions, or those up
-    to `day` as the night of that session had them.
+    Args:
+        name: One of FRAMES.
+        settings: Its symbols and target.
+        day: Of `why` the origin, without it each symbol's newest; of `bars` the last session, and
+            the bars are those that its night had.
+
+    Raises:
+        UsageError: No symbol has an origin on `day`.
     """
     with connect.reading(settings.url) as connection:
         each = [
-            _of_symbol(
-                connection,
-                name,
-                settings.for_symbol(symbol),
-                day,
-            )
+            _of_symbol(connection, name, settings.for_symbol(symbol), day)
             for symbol in settings.symbols
         ]
     filled = [rows for rows in each if len(rows)]  # pandas warns of empty ones
@@ -99,17 +100,26 @@ def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataF
         raise UsageError(
             f"Expected an origin of {settings.target} forecasts of {symbols}, found {day}."
         )
-    whole = pd.concat(filled, ignore_index=True) if filled else each[0]
-    columns = BARS_COLUMNS if name == "bars" else list(map(str, whole))
+    whole = pd.concat(filled or each[:1], ignore_index=True)
     _, order = FRAMES[name]
-    return typed(whole, columns).sort_values(order.split(), ignore_index=True)
+    return typed(whole).sort_values(order.split(), ignore_index=True)
 
 
-def _of_symbol(connection: Connection, name: str, own: Settings, day: date | None) -> pd.DataFrame:
+def typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, each column in the type of its name, else float64 with NaN for unknown."""
+    return rows.astype({column: _DTYPES.get(str(column), "float64") for column in rows})
+
+
+def _of_symbol(
+    connection: Connection, name: str, settings: Settings, day: date | None
+) -> pd.DataFrame:
+    symbol = settings.symbols[0]
     table, _ = FRAMES[name]
     if name == "bars":
-        return _bars(connection, own, day)
-    wanted: Row = {"symbol": own.symbols[0], "target": own.target}
+        known_at = None if day is None else _fetched_at(connection, settings, day)
+        bars = read.bars(connection, symbol, last=day, known_at=known_at)
+        return bars.reset_index().assign(symbol=symbol)[list(BARS_COLUMNS)]
+    wanted: Row = {"symbol": symbol, "target": settings.target}
     if name == "why" and day is None:
         day = read.newest(connection, table, "origin_session", wanted)
     if day is not None:
@@ -117,42 +127,52 @@ def _of_symbol(connection: Connection, name: str, own: Settings, day: date | Non
     return read.view(connection, table, wanted)
 
 
-def check_known(
-    settings: Settings, target: str | None, *, advice: str = "", every: bool = False
-) -> Settings:
-    """The settings themselves; with `every`, their symbols are all that the ledger has nights of `target`, or bars, of.
+def _fetched_at(connection: Connection, settings: Settings, session: date) -> datetime:
+    """When the bars that the night of a session used were fetched."""
+    symbol = settings.symbols[0]
+    if not is_session(session, settings.exchange):
+        raise UsageError(
+            f"Expected bars as of a session of {name_of(settings.exchange)}, where {symbol} "
+            f"trades; found {session}."
+        )
+    of_night = {"symbol": symbol, "target": settings.target, "origin_session": session}
+    newest_first = ("issued_at DESC", "fetch_id")
+    issued = read.row(connection, "forecasts", of_night, order=newest_first) or {"fetch_id": ""}
+    return input_fetch(connection, settings, session, stored=issued["fetch_id"])["fetched_at"]
 
-    A UsageError for a symbol that it has nothing of, or no night of `target`, where it has others.
-    Where symbols may be those of the settings, and so there is `advice`, only if that is true of
-    all.
-    """
+
+def known_symbols(settings: Settings, target: str | None) -> list[str]:
+    """The symbols that the ledger has nights of `target` of, or without a target bars."""
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
-        fetched = read.values(
-            connection,
-            "fetches",
-            "symbol",
-            {},
-        )
-        known = (
-            read.values(
-                connection,
-                "runs",
-                "symbol",
-                {"target": target},
-            )
-            if target
-            else fetched
-        )
-    if every and known:
-        return settings.model_copy(update={"symbols": tuple(known)})
+        if target is None:
+            return read.values(connection, "fetches", "symbol", {})
+        return read.values(connection, "runs", "symbol", {"target": target})
+
+
+def check_named(settings: Settings, target: str | None) -> None:
+    """Raise a UsageError for a symbol, named in a call, that is none of `known_symbols`."""
+    known = known_symbols(settings, target)
+    if not set(settings.symbols) <= set(known):
+        raise _unknown(settings, target, known)
+
+
+def check_settings(settings: Settings, target: str | None, *, advice: str) -> None:
+    """Raise a UsageError where the ledger has symbols, and none of those of the settings."""
+    known = known_symbols(settings, target)
+    if set(settings.symbols).isdisjoint(known) and known_symbols(settings, None):
+        raise _unknown(settings, target, known, advice)
+
+
+def _unknown(
+    settings: Settings, target: str | None, known: Sequence[str], advice: str = ""
+) -> UsageError:
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
-    if unknown and (not advice or (fetched and len(unknown) == len(settings.symbols))):
-        whose = f"the ledger with nights of {target}" if target else "the ledger"
-        there = named(known, 10) or "none"
-        found = named(unknown, 10)
-        raise UsageError(f"Expected symbols of {whose} ({there}), found {found}.{advice}")
-    return settings
+    whose = f"the ledger with nights of {target}" if target else "the ledger"
+    there = named(known, 10) or "none"
+    return UsageError(
+        f"Expected symbols of {whose} ({there}), found {named(unknown, 10)}. {advice}".rstrip()
+    )
 
 
 QUESTIONS = {
@@ -173,75 +193,39 @@ MOST_ANSWERED = 500  # Rows of an answer
 def answer(
     settings: Settings, question: str, *, symbol: str, target: str, horizon: int, limit: int
 ) -> dict[str, Any]:
-    """The `rows` that answer one of QUESTIONS, as JSON values with every text clean, and whether `limit` `cut` them."""
+    """The `rows` that answer one of QUESTIONS, as JSON values, and whether `limit` `cut` them.
+
+    Every text in them is clean.
+    """
+    if symbol:
+        check_named(settings.for_symbol(check_symbol(symbol)), target)
+    migrate.check_ready(settings.url, writes=False)
     asked = {"symbol": symbol, "target": target, "horizon": horizon}
     equal = {column: value for column, value in asked.items() if value}
-    check_known(
-        settings.model_copy(update={"symbols": (check_symbol(symbol),) if symbol else ()}), target
-    )
     with connect.reading(settings.url) as connection:
-        found = read.answer(
-            connection,
-            question,
-            equal,
-            limit=limit + 1,
-        )
-    clean = [
-        {key: plain_text(cell) if isinstance(cell, str) else cell for key, cell in row.items()}
-        for row in found
-    ]
-    return {"rows": json.loads(json_text(clean[:limit])), "cut": len(found) > limit}
-
-
-def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The columns in this order, each in the type of its name.
-
-    All others are float64 with NaN where unknown.
-    """
-    return found[list(columns)].astype({name: _DTYPES.get(name, "float64") for name in columns})
-
-
-def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataFrame:
-    symbol = own.symbols[0]
-    known_at = None
-    if as_of is not None:
-        if not is_session(as_of, own.exchange):
-            raise UsageError(
-                f"Expected bars as of a session of {name_of(own.exchange)}, where {symbol} trades; "
-                f"found {as_of}."
-            )
-        of_night = {"symbol": symbol, "target": own.target, "origin_session": as_of}
-        issued = (
-            read.row(
-                connection,
-                "forecasts",
-                of_night,
-                order=("issued_at DESC", "fetch_id"),
-            )
-            or {}
-        )
-        known_at = input_fetch(
-            connection,
-            own,
-            as_of,
-            stored=issued.get("fetch_id", ""),
-        )["fetched_at"]
-    return (
-        read.bars(
-            connection,
-            symbol,
-            last=as_of,
-            known_at=known_at,
-        )
-        .reset_index()
-        .assign(symbol=symbol)
-    )
+        rows = read.answer(connection, question, equal, limit=limit + 1)
+    for row in rows:
+        for column, value in row.items():
+            if isinstance(value, str):
+                row[column] = plain_text(value)
+    return {"rows": json.loads(json_text(rows[:limit])), "cut": len(rows) > limit}
 
 
 def export(
     settings: Settings, form: str, out: Path, *, now: Clock, as_of: date | None = None
 ) -> str:
-    """A sentence with the number of rows written to `out`: of the symbols that have some, though others fail then."""
+    """A sentence with the number of rows written to `out`, of the symbols that have some.
+
+    Args:
+        settings: Its symbols and target.
+        form: One of FORMS.
+        out: Its suffix says whether it is Parquet or CSV.
+        now: The clock that names a traceback.
+        as_of: The last session of `bars`, which are then those that its night had.
+
+    Raises:
+        SymbolsFailedError: Some symbols have no rows; those of the others are written.
+    """
     if form not in FORMS:
         raise UsageError(f"Invalid form {form!r}: expected one of {', '.join(FORMS)}.")
     if out.suffix not in (".parquet", ".csv"):
@@ -255,22 +239,20 @@ def export(
     check_writable(out)
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
-        outcomes = each_symbol(settings, lambda own: _rows(own, form, as_of), now=now)
+        outcomes = each_symbol(settings, lambda one: _rows(one, form, as_of), now=now)
     if not outcomes.values:
         outcomes.raise_failed()
-    found = pd.concat(list(outcomes.values.values()), ignore_index=True)
-    write_frame(found, out)
+    rows = pd.concat(outcomes.values.values(), ignore_index=True)
+    write_frame(rows, out)
     what = "bars" if form == "bars" else settings.target
-    sentence = (
-        f"{form}: {len(found)} rows, {what} of {', '.join(outcomes.values)}, written to {out}"
-    )
+    sentence = f"{form}: {len(rows)} rows, {what} of {', '.join(outcomes.values)}, written to {out}"
     if outcomes.errors:
         error = combined(outcomes.errors, of=len(settings.symbols))
         raise SymbolsFailedError(f"{error} Of the others: {sentence}.", error.exit_code)
     return sentence
 
 
-def write_frame(found: pd.DataFrame, out: Path) -> None:
+def write_frame(rows: pd.DataFrame, out: Path) -> None:
     """Write a frame to `out`, as Parquet or CSV by its suffix.
 
     Nixtla's days stay timestamps in Parquet.
@@ -278,31 +260,36 @@ def write_frame(found: pd.DataFrame, out: Path) -> None:
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    as_text = out.suffix == ".csv"
+    is_csv = out.suffix == ".csv"
 
     def stored(field: pa.Field) -> pa.DataType:
+        if pa.types.is_large_string(field.type):
+            return pa.string()
         if not pa.types.is_timestamp(field.type):
-            return pa.string() if pa.types.is_large_string(field.type) else field.type
+            return field.type
         if field.type.tz is not None:
             return pa.timestamp("us", tz="UTC")
-        return pa.date32() if as_text or field.name in SESSIONS else pa.timestamp("us")
+        return pa.date32() if is_csv or field.name in SESSIONS else pa.timestamp("us")
 
-    table = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata(None)
+    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
     table = table.cast(pa.schema([pa.field(field.name, stored(field)) for field in table.schema]))
-    write_whole(out, partial(csv.write_csv if as_text else parquet.write_table, table))
+    write_whole(out, partial(csv.write_csv if is_csv else parquet.write_table, table))
 
 
-def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
-    symbol = own.symbols[0]
-    stored = frame(form if form in FRAMES else "history", own, day=as_of)
-    found = {"hubverse": hubverse, "nixtla": nixtla}.get(form, pd.DataFrame)(stored)
-    if found.empty:
-        what = f"bars of {symbol} up to {as_of or 'today'}"
-        if form != "bars":
-            with connect.reading(own.url) as connection:
-                check_forecast(connection, symbol, own.target)
-            what = f"scored {own.target} forecasts of {symbol}"
-        raise StoreError(
-            f"Expected {what}; found none. Correct the symbol or date, or run its next nights."
-        )
-    return found
+def _rows(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
+    symbol = settings.symbols[0]
+    rows = frame(form if form in FRAMES else "history", settings, day=as_of)
+    if form == "hubverse":
+        rows = hubverse(rows)
+    if form == "nixtla":
+        rows = nixtla(rows)
+    if not rows.empty:
+        return rows
+    what = f"bars of {symbol} up to {as_of or 'today'}"
+    if form != "bars":
+        with connect.reading(settings.url) as connection:
+            check_forecast(connection, symbol, settings.target)
+        what = f"scored {settings.target} forecasts of {symbol}"
+    raise StoreError(
+        f"Expected {what}; found none. Correct the symbol or date, or run its next nights."
+    )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from forecasting.errors import ForecastingError, LockedError, NoLiveForecastError, UsageError
 from forecasting.night.failures import explained, quoted
@@ -21,18 +20,19 @@ from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, joined, own_settings
 from forecasting.plain_text import named, plain_text
 from forecasting.publish.alerts import alert_counts, wrong_alerts
-from forecasting.publish.export import check_known
+from forecasting.publish.export import check_settings
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
-from forecasting.report.units import as_day, short_day
+from forecasting.report.units import short_day
 from forecasting.report.wording import without_bar
 from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.vocabulary import CHAMPION, KINDS, Clock, short_id
+from forecasting.vocabulary import CHAMPION, Clock, short_id
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -50,193 +50,182 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     migrate.check_ready(settings.url, writes=False)
     lines = newest_nights(settings)
     if not any(line.run for line in lines):  # as of a misspelt symbol
-        check_known(settings, None, advice=" Name them by --symbol.")
-    return _digest(
-        settings,
-        lines,
-        (),
-        now(),
-    )
+        check_settings(settings, None, advice="Name them by --symbol.")
+    return _digest(settings, lines, (), now())
 
 
 def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str = "") -> bool:
-    """Send the one message of a run about its nights, ended or not.
+    """Whether the one message of a run about its nights could be made; else there is a warning.
 
-    Without any that of the newest if the last failed.
-
-    None where nothing is new: a symbol that fails for good is tried by every run of a morning.
-    False, with a warning,
-    where it cannot be made: the run goes on, or is about to end with errors of its nights, which
-    this would hide.
+    It is sent unless it has been: a symbol that fails for good is tried by every run of a morning.
+    Without nights it is sent where that of the run before could not be.
     """
     try:
-        _send_digest(
-            settings,
-            nights,
-            now=now,
-            link=link,
-        )
-    except Exception as error:
+        _send_digest(settings, nights, now=now, link=link)
+    except Exception as error:  # which would hide those of nights
         logger.warning("the digest of the run was not made: %s", explained(error, now=now))
         return False
     return True
 
 
 def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str) -> None:
-    sent = runs_folder(settings) / f"digest-{settings.target}"
-    last = sent.read_text(encoding="utf-8") if sent.is_file() else None  # empty: it was not sent
-    if settings.notify is None or not (nights or last == ""):
+    remembered = runs_folder(settings) / f"digest-{settings.target}"
+    last = remembered.read_text(encoding="utf-8") if remembered.is_file() else None
+    was_not_sent = last == ""
+    if settings.notify is None or not (nights or was_not_sent):
         return
-    digest = _digest(
-        settings,
-        newest_nights(settings, nights),
-        nights,
-        now(),
-    )
+    digest = _digest(settings, newest_nights(settings, nights), nights, now())
     text = digest_in("text", digest)
     session = last_completed(now(), settings.exchange_of(settings.symbols[0]))
-    if last == (of_text := short_id("digest", session.isoformat(), text)):
+    digest_id = short_id("digest", session.isoformat(), text)
+    if digest_id == last:
         return
-    link = page_address(settings, INDEX) or link
-    kind = "warning" if digest.problems or digest.stale or digest.alerts else "info"
-    failed = send(
+    failed = _send_as_page(settings, digest, text, link=page_address(settings, INDEX) or link)
+    # Because of one address, the others get it twice at most
+    is_sent = failed < 1.0 if was_not_sent else failed == 0.0
+    remembered.parent.mkdir(parents=True, exist_ok=True)
+    remembered.write_text(digest_id if is_sent else "", encoding="utf-8")
+
+
+def _send_as_page(settings: Settings, digest: Digest, text: str, *, link: str) -> float:
+    is_well = not (digest.problems or digest.stale or digest.alerts)
+    return send(
         settings,
         digest.title,
         text,
         link=link,
         page=digest_in("html", digest, link=link),
-        kind=kind,
+        kind="info" if is_well else "warning",
     )
-    # Because of one address, the others get it twice at most
-    is_sent = failed == 0.0 or (last == "" and failed < 1.0)
-    sent.parent.mkdir(parents=True, exist_ok=True)
-    sent.write_text(of_text if is_sent else "", encoding="utf-8")
 
 
 def _digest(
     settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Night], at: datetime
 ) -> Digest:
-    run_ids = [night.id for night in nights] or [line.run["id"] for line in lines if line.run]
     stored = [line for line in lines if line.forecast]
-    requests = dict[str, str]()
-    replayed = dict[str, list[str]]()
-    due = {line.symbol: _due(line, settings, at) for line in stored}
-    told = " ".join(str(line.forecast["reason"]) for line in stored)  # why a baseline is published
+    newest_sessions = {line.symbol: _newest_session(line, settings, at) for line in stored}
     with connect.reading(settings.url) as connection:
-        of_runs = _of_runs(connection, run_ids, told)
-        for line in stored:
-            if as_day(line.forecast["origin_session"]) < due[line.symbol]:
-                if asked := read.newest_fetch(connection, line.symbol, with_bars=False):
-                    request = (
-                        "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}"
-                    ).format(**asked)
-                    requests[line.symbol] = f"{request.rstrip('.')}."
-            elif days := _without_live(
-                connection, line, own_settings(settings, line.symbol).exchange
-            ):
-                what = (
-                    f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: "
-                    "made afterwards."
-                )
-                replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
-    of_replays = [f"{named(names, NAMED)}: {what}" for what, names in replayed.items()]
-    findings = [*wrong_alerts(settings), *of_replays, *of_runs]
-    last = max((night.session for night in nights), default=date.max)
-    alerts = alert_counts(settings, last=last) if settings.alerts else []
+        requests = {line.symbol: _newest_request(connection, line.symbol) for line in stored}
+        current = [
+            line
+            for line in stored
+            if line.origin >= newest_sessions[line.symbol] and not line.is_past
+        ]
+        outages = _outages(connection, current, settings)
+        of_runs = _of_runs(connection, nights, lines)
     return make_digest(
         lines,
-        newest_sessions=due,
+        newest_sessions=newest_sessions,
         requests=requests,
-        findings=findings,
-        alerts=alerts,
+        findings=[*wrong_alerts(settings), *outages, *of_runs],
+        alerts=_alert_counts(settings, nights),
     )
 
 
-def _due(line: SymbolLine, settings: Settings, at: datetime) -> date:
-    """The newest completed session, from which a forecast is current.
+def _alert_counts(settings: Settings, nights: Sequence[Night]) -> list[Row]:
+    if not settings.alerts:
+        return []
+    last = max((night.session for night in nights), default=date.max)
+    return alert_counts(settings, last=last)
 
-    Of a run of the past the line's own.
-    """
+
+def _newest_session(line: SymbolLine, settings: Settings, at: datetime) -> date:
+    """The newest completed session, or of a run of the past the line's own."""
     if line.is_past:
-        return as_day(line.forecast["origin_session"])
+        return line.origin
     return last_completed(at, own_settings(settings, line.symbol).exchange)
 
 
-def _without_live(connection: connect.Connection, line: SymbolLine, exchange: str) -> list[date]:
-    """The scored sessions since the newest one with a live forecast, where the newest of all has a replay alone."""
-    if line.is_past or not line.result:
-        return []
+def _newest_request(connection: Connection, symbol: str) -> str:
+    asked = read.newest_fetch(connection, symbol, with_bars=False)
+    if asked is None:
+        return ""
+    detail = asked["detail"].rstrip(".")
+    return f"Its newest request, on {asked['fetched_at'].date()}, was {asked['verdict']}: {detail}."
+
+
+def _outages(connection: Connection, lines: Sequence[SymbolLine], settings: Settings) -> list[str]:
+    """A sentence on the same sessions that newest forecasts lack live, made up for by replays."""
+    series = defaultdict[tuple[date, ...], list[str]](list)
+    for line in lines:
+        exchange = own_settings(settings, line.symbol).exchange
+        sessions = _replayed(connection, line, exchange)
+        if sessions:
+            series[tuple(sessions)].append(f"{line.symbol} {line.target}")
+    return [
+        f"{named(names, NAMED)}: replay. No live forecast of "
+        f"{named([*map(short_day, sessions)], NAMED)}: made afterwards."
+        for sessions, names in series.items()
+    ]
+
+
+def _replayed(connection: Connection, line: SymbolLine, exchange: str) -> list[date]:
+    """The sessions after the newest live score, where the newest score is of a replay alone."""
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
-    live, late, replay = (
-        read.newest(
-            connection,
-            "scores",
-            "target_session",
-            of | {"kind": kind},
-        )
-        for kind in KINDS
-    )
-    return (
-        after(live, replay, exchange)
-        if live and replay and replay > max(live, late or live)
-        else []
-    )
+    live = read.newest(connection, "scores", "target_session", of | {"kind": "live"})
+    # Of one session live comes before late before replay, as in the alphabet
+    newest = read.row(connection, "scores", of, order=("target_session DESC", "kind"))
+    if live is None or newest is None or newest["kind"] != "replay":
+        return []
+    return after(live, newest["target_session"], exchange)
 
 
-def _of_runs(connection: connect.Connection, run_ids: Sequence[str], told: str) -> list[str]:
-    """What a person should see of completed runs, at most NAMED sentences of a kind: nobody reads 500."""
-    found = dict[str, list[str]]()
-    findings = list[str]()
-    runs = (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)
+def _of_runs(
+    connection: Connection, nights: Sequence[Night], lines: Sequence[SymbolLine]
+) -> list[str]:
+    """What a person should see of completed nights, or of those of the lines.
+
+    At most NAMED sentences of a kind.
+    """
+    run_ids = [night.id for night in nights]
+    if not nights:
+        run_ids = [line.run["id"] for line in lines if line.run]
+    found = defaultdict[str, list[str]](list)
+    runs = [read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids]
     for run in filter(None, runs):
-        for kind, words in _notable(connection, run, told):
+        for kind, words in _notable(connection, run):
             night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
-            found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
+            found[kind].append(f"{kind}, {night}: {words}")
+    findings = list[str]()
     for kind, sentences in found.items():
-        more = len(sentences) - NAMED
-        findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)
+        findings += sentences[:NAMED]
+        if len(sentences) > NAMED:
+            findings.append(f"{kind}: {len(sentences) - NAMED} more, in view night_log.")
     return findings
 
 
-def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tuple[str, str]]:
-    """What a person should see of a completed night beside its forecasts, status and what is `told`: kind and words."""
-    of_run = {"symbol": run["symbol"], "run_id": run["id"]}
-    fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
-    decision = read.row(connection, "promotions", {"run_id": run["id"]})
-    fit = read.row(
-        connection,
-        "models",
-        {"symbol": run["symbol"], "target": run["target"], "run_id": run["id"]},
-    )
-    if fetch is not None:
-        if fetch["verdict"] in ("split", "revised", "held"):  # dividends and new bars are routine
-            yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
-        # New since the first of the night's requests.
-        began = pd.Timestamp(
-            read.values(
-                connection,
-                "fetches",
-                "fetched_at",
-                of_run,
-            )[0]
-        )
-        found = read.findings(connection, fetch["id"])
-        if new := without_bar(found[found["since"] >= began]):
-            yield "data.missing", f"{new}."
-    if market := notes_of(run).get("market"):
+def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
+    """What a person should see of a completed night beside its forecasts: kind and words."""
+    yield from _notable_data(connection, run)
+    market = notes_of(run).get("market")
+    if market:
         yield "market", market
     if run["mode_kind"] == "drift":
         yield "drift", run["mode_reason"]
-    if fit is not None and fit["refused"] and fit["refused"] not in told:
+    decision = read.row(connection, "promotions", {"run_id": run["id"]})
+    if decision is None:  # without a champion, a refused fit is the reason of the baseline's line
+        return
+    (fit,) = read.table_rows(connection, "models", {"id": decision["challenger"]})
+    if fit["refused"]:
         yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"
-    before = (
-        decision["champion"] if decision and decision["winner"] != decision["champion"] else None
-    )
-    if before and fit is not None and fit["method"] == "scratch":
-        yield (
-            "promotion",
-            f"{fit['id']}, a fit from scratch ({run['mode_reason']}), replaces {before} from now on",
-        )
+    before = decision["champion"]
+    if before not in (None, decision["winner"]) and fit["method"] == "scratch":
+        why = run["mode_reason"]
+        yield "promotion", f"{fit['id']}, a fit from scratch ({why}), replaces {before} from now on"
+
+
+def _notable_data(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
+    fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
+    if fetch is None:
+        return
+    if fetch["verdict"] in ("split", "revised", "held"):  # dividends and new bars are routine
+        yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
+    of_run = {"symbol": run["symbol"], "run_id": run["id"]}
+    began = read.values(connection, "fetches", "fetched_at", of_run)[0]
+    findings = read.findings(connection, fetch["id"])
+    new = without_bar(findings[findings["since"] >= began])
+    if new:
+        yield "data.missing", f"{new}."
 
 
 def send_failed(settings: Settings, error: ForecastingError) -> None:
@@ -261,21 +250,23 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
     missing = [row for row in rows if row["cause"]]
     shown = {"rows": rows, "missing": missing, "target": settings.target, "quoted": quoted}
     lines = environment().get_template("check.txt").render(shown).splitlines()
+    text = " ".join(lines)
     if missing:
         if sends:
             mark_missing(settings)
         subject = f"{joined([row['symbol'] for row in missing])} {settings.target}"
-        raise NoLiveForecastError(subject, *([" ".join(lines)] if len(rows) == 1 else lines))
+        raise NoLiveForecastError(subject, *([text] if len(rows) == 1 else lines))
     if sends:
-        send_fresh(settings, " ".join(lines))
-    return " ".join(lines)
+        send_fresh(settings, text)
+    return text
 
 
 def message_checks(settings: Settings) -> dict[str, Callable[[], str]]:
     """The checks of addresses and alerts that are set, by name; as `night_checks`."""
 
     def alerts() -> str:
-        if wrong := wrong_alerts(settings):
+        wrong = wrong_alerts(settings)
+        if wrong:
             raise UsageError(" ".join(wrong))
         return settings.alerts
 
@@ -288,7 +279,7 @@ def message_checks(settings: Settings) -> dict[str, Callable[[], str]]:
 
 
 def mark_missing(settings: Settings) -> None:
-    """Remember in a file, where one can be written, that a check missed a forecast of these symbols."""
+    """Remember in a file, where one can be written, that a check missed a forecast."""
     with suppress(OSError):
         _mark(settings).parent.mkdir(parents=True, exist_ok=True)
         _mark(settings).touch()
@@ -297,20 +288,14 @@ def mark_missing(settings: Settings) -> None:
 def send_fresh(settings: Settings, text: str) -> None:
     """Send, once after a check that missed a forecast, that none is missing.
 
-    Raises as `check_addresses`.
+    Raises:
+        UsageError: An address cannot be used.
     """
     check_addresses(settings)
-    over = f"forecast.missing is over, {joined(settings.symbols)} {settings.target}"
-    if (
-        _mark(settings).is_file()
-        and send(
-            settings,
-            over,
-            text,
-            kind="success",
-        )
-        < 1.0
-    ):
+    if not _mark(settings).is_file():
+        return
+    title = f"forecast.missing is over, {joined(settings.symbols)} {settings.target}"
+    if send(settings, title, text, kind="success") < 1.0:
         _mark(settings).unlink()
 
 
@@ -327,50 +312,55 @@ def send(
     page: str = "",
     kind: str = "failure",
 ) -> float:
-    """Send one message, to mail as the HTML `page` if there is one.
+    """The share of usable addresses that did not take a message; a warning names each of them.
 
-    The share of usable addresses without it.
-
-    Title and text may quote others, whose texts the page has escaped; a text too long for a service
-    is cut. `kind`, one of apprise's, is the message's colour in chats. A warning names each address
-    that did not take it.
+    Args:
+        settings: With the addresses.
+        title: May quote others, as the text.
+        text: Cut where it is too long for a service.
+        link: Follows the text.
+        page: HTML that goes to mail instead, its quotes escaped.
+        kind: One of apprise's, the message's colour in chats.
     """
     if settings.notify is None:
         return 0.0
-    from apprise import Apprise, NotifyFormat, NotifyType
-    from apprise.plugins.email import NotifyEmail
-
     services, refused = _services(settings)
-    if refused not in text:  # of a check, it may be the message itself
+    if refused:
         logger.warning(refused)
     title = f"forecasting: {title}"
     failed = 0
     for place, service in enumerate(services, 1):
-        as_page = (
-            bool(page) and isinstance(service, NotifyEmail) and len(page) <= service.body_maxlen
-        )
-        body = (
-            page
-            if as_page
-            else f"{_cut(text, service.body_maxlen - len(link) - 1)}\n{link}".strip()
-        )
-        form = NotifyFormat.HTML if as_page else NotifyFormat.TEXT
-        if not Apprise([service]).notify(
-            body,
-            title=_plain(title),
-            body_format=form,
-            notify_type=NotifyType(kind),
-        ):
+        if not _took(service, title, text, link=link, page=page, kind=kind):
             failed += 1
             which = f"{service.service_name}, {place} of {len(services)}"
             logger.warning("%s was not sent by %s: `apprise -vv` has the reason", title, which)
     return failed / max(len(services), 1)
 
 
+def _took(service: NotifyBase, title: str, text: str, *, link: str, page: str, kind: str) -> bool:
+    from apprise import Apprise, NotifyFormat, NotifyType
+    from apprise.plugins.email import NotifyEmail
+
+    form = NotifyFormat.TEXT
+    body = f"{_cut(text, service.body_maxlen - len(link) - 1)}\n{link}".strip()
+    if page and isinstance(service, NotifyEmail) and len(page) <= service.body_maxlen:
+        form = NotifyFormat.HTML
+        body = page
+    return bool(
+        Apprise([service]).notify(
+            body,
+            title=_plain(title),
+            body_format=form,
+            notify_type=NotifyType(kind),
+        )
+    )
+
+
 def check_addresses(settings: Settings) -> str:
     """The services that messages go to.
 
-    A UsageError, which quotes no address, where apprise cannot use one.
+    Raises:
+        UsageError: Apprise cannot use an address; it quotes none.
     """
     services, refused = _services(settings)
     if refused:
@@ -379,7 +369,7 @@ def check_addresses(settings: Settings) -> str:
 
 
 def _services(settings: Settings) -> tuple[list[NotifyBase], str]:
-    """The services of the addresses that apprise can use, and a sentence about those that it cannot."""
+    """The services of the addresses that apprise can use, and a sentence on the others."""
     from apprise import Apprise
 
     # Whose lines have whole URLs, or the path of a webhook
@@ -389,19 +379,18 @@ def _services(settings: Settings) -> tuple[list[NotifyBase], str]:
     text = settings.notify.get_secret_value() if settings.notify else ""
     # As apprise does, so that each has its place
     addresses = re.split(r"(?i)[\s,]+(?=[a-z0-9]+://)", text.strip())
-    refused = [
-        f"number {place} {(re.match('(?i)[a-z0-9]+://', address) or ['without a scheme'])[0]}"
-        for place, address in enumerate(addresses, 1)
-        if not services.add(address)
-    ]
+    refused = list[str]()
+    for place, address in enumerate(addresses, 1):
+        if not services.add(address):
+            scheme = re.match("(?i)[a-z0-9]+://", address)
+            refused.append(f"number {place} {scheme[0] if scheme else 'without a scheme'}")
+    if not refused:
+        return list(services), ""
     found = f"{len(addresses)}, of which it cannot use {', '.join(refused)}" if text else "none"
-    expected = (
+    return list(services), (
         "Expected URLs of apprise in FORECASTING_NOTIFY, such as ntfys://ntfy.sh/TOPIC or "
-        "slack://A/B/C; found"
+        f"slack://A/B/C; found {found}. Its documentation lists those of each service."
     )
-    return list(
-        services
-    ), f"{expected} {found}. Its documentation lists those of each service." if refused else ""
 
 
 def _plain(text: str) -> str:
@@ -411,8 +400,8 @@ def _plain(text: str) -> str:
 def _cut(text: str, limit: int) -> str:
     """The text clean, without its last lines where it is longer than `limit` characters."""
     body = "\n".join(map(_plain, text.splitlines()))
-    return (
-        body
-        if len(body) <= limit
-        else f"{body[: limit - 2].rpartition(chr(10))[0] or body[: limit - 2]}\n…"
-    )
+    if len(body) <= limit:
+        return body
+    start = body[: limit - 2]
+    whole_lines, _, _ = start.rpartition("\n")
+    return f"{whole_lines or start}\n…"

@@ -100,7 +100,7 @@ def history_rows(*rows):
     frame = pd.DataFrame(filled)
     for name in ("issued_at", "data_as_of"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
-    return export.typed(frame, list(frame))
+    return export.typed(frame)
 
 
 def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one():
