@@ -103,7 +103,7 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
     night(EVE, "skip")
     without_a_fit = rows("latest_forecasts")
     monkeypatch.setattr(
-        gate, "other_training", lambda *_, **__: "a quantile of a member is not finite"
+        gate, "other_training", lambda *_, **__: ["a quantile of a member is not finite"]
     )
     night(LAST)
     refused = rows("latest_forecasts")
