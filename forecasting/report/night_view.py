@@ -1,8 +1,9 @@
-"""The models of a night, in full and as one line, that every page, table and document is made of."""
+"""A night in full, and as one line: what every page, table and document is made of."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -40,7 +41,7 @@ def reason_of(run: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Why:
-    """What one median is made of, of which each sentence, bar and short form of it is written."""
+    """What one median is made of, for each sentence, bar and short form of it."""
 
     target: Target
     session: date
@@ -50,29 +51,28 @@ class Why:
 
     @property
     def product(self) -> float:
-        """Of the factors beside the usual level.
+        """That of the factors beside the usual level; NaN if unknown.
 
-        Of a close the width of its interval in usual ones; NaN if unknown.
+        Of a close it is the width of its interval in usual widths.
         """
         return math.prod(factor for _, factor in self.parts[1:]) if self.parts else math.nan
 
     def against_usual(self, share: float) -> str:
-        """The change against usual in words.
+        """The change against usual in words, a dash where it is unknown.
 
-        Of the median a `share`, of a close that of its interval's width.
+        It is the `share` of the median; of a close that of its interval's width.
         """
         if not TARGETS[self.target].moves_width:
             return percent(share, signed=True)
-        return (
-            f"width {percent(self.product - 1.0, signed=True)}" if self.parts else percent(math.nan)
-        )
+        width = percent(self.product - 1.0, signed=True)
+        return f"width {width}" if self.parts else width
 
 
 @dataclass(frozen=True)
 class SessionLine:
-    """What is published for one session, as bare numbers in the night's unit.
+    """What is published for one session, in bare numbers of the night's unit.
 
-    A row of every table of the night.
+    It is a row of every table of the night.
     """
 
     session: date
@@ -88,16 +88,14 @@ class SessionLine:
     @property
     def notes(self) -> list[str]:
         """What is to be known of it: a status that is not ok, and the special days."""
-        return [*([self.status] if self.status != "ok" else []), *self.special_days]
+        return self.special_days if self.status == "ok" else [self.status, *self.special_days]
 
 
 @dataclass(frozen=True)
 class ReportData:
     """One night of one symbol and target.
 
-    Mappings carry the tables' column names, frames the columns listed.
-
-    Sessions may be dates, timestamps or ISO text; values are in the target's own unit (shares,
+    Mappings carry the tables' column names, frames the columns listed. Sessions may be dates, timestamps or ISO text; values are in the target's own unit (shares,
     price, log(high / low)). Frames may hold more columns and need no order.
     """
 
@@ -169,53 +167,45 @@ class ReportData:
     @cached_property
     def lines(self) -> list[SessionLine]:
         """The same in words."""
-        return [
-            SessionLine(
-                row["target_session"],
-                self.unit.number(row["q50"]),
-                self.unit.span(row["q25"], row["q75"]),
-                self.unit.span(row["q10"], row["q90"]),
-                self.unit.span(row["q05"], row["q95"]),
-                why.against_usual(row["q50"] / self.usual - 1.0 if self.usual else math.nan),
-                str(row["status"]),
-                days,
-                why,
-            )
-            for row in self.rows.to_dict("records")
-            for days in [self.special_days(row["target_session"])]
-            for why in [
-                Why(
-                    self.target,
-                    row["target_session"],
-                    days,
-                    self.parts.get(row["horizon"], ()),
-                )
-            ]
-        ]
+        return [self._line(row) for row in self.rows.to_dict("records")]
+
+    def _line(self, row: Mapping[Any, Any]) -> SessionLine:
+        session = row["target_session"]
+        days = self.special_days(session)
+        why = Why(self.target, session, days, self.parts.get(row["horizon"], ()))
+        return SessionLine(
+            session=session,
+            median=self.unit.number(row["q50"]),
+            span_50=self.unit.span(row["q25"], row["q75"]),
+            span_80=self.unit.span(row["q10"], row["q90"]),
+            span_90=self.unit.span(row["q05"], row["q95"]),
+            change=why.against_usual(relative(row["q50"], self.usual)),
+            status=row["status"],
+            special_days=days,
+            why=why,
+        )
+
+    @cached_property
+    def dated(self) -> pd.DataFrame:
+        """The history by date."""
+        return self.history.set_axis([as_day(day) for day in self.history.index])
 
     @cached_property
     def known(self) -> pd.Series[float]:
         """The target's known values up to the origin, by date, oldest first."""
-        values = self.history["value"].astype(float)
-        values.index = pd.Index([as_day(value) for value in values.index], dtype=object)
-        origin = self.origin
-        return values[[session <= origin for session in values.index]].dropna()
+        return self.dated["value"].astype(float).loc[: self.origin].dropna()
 
     def special_days(self, session: date, *, known: date = date.max) -> list[str]:
-        """What is special about a session, `known` by a night.
-
-        Earnings, half day, expiry, after a holiday.
-        """
+        """Earnings, half day, expiry and the like of a session, as `known` on a day."""
         kinds = [kind for kind, since in self._event_kinds.get(session, []) if since <= known]
         return list(dict.fromkeys([*kinds, *calendar_notes(session, self.exchange)]))
 
     @cached_property
     def _event_kinds(self) -> dict[date, list[tuple[str, date]]]:
-        kinds: dict[date, list[tuple[str, date]]] = {}
+        kinds = defaultdict[date, list[tuple[str, date]]](list)
         for event in self.events.to_dict("records"):
-            kinds.setdefault(as_day(event["session"]), []).append(
-                (event["kind"], as_day(event["known_from"]))
-            )
+            kind = (event["kind"], as_day(event["known_from"]))
+            kinds[as_day(event["session"])].append(kind)
         return kinds
 
     @cached_property
@@ -226,8 +216,7 @@ class ReportData:
     @cached_property
     def is_provisional(self) -> bool:
         """Whether the last value is a first print that no later fetch has confirmed."""
-        settled = {as_day(day): bool(flag) for day, flag in self.history["settled"].items()}
-        return not settled[self.known.index[-1]]
+        return not self.dated["settled"][self.known.index[-1]]
 
     @property
     def new_findings(self) -> pd.DataFrame:
@@ -239,11 +228,9 @@ class ReportData:
     def model_age(self) -> int | None:
         """Sessions from the model's last training session to the origin; None of a baseline."""
         trained_to = self.model["trained_to"]
-        return (
-            None
-            if trained_to is None
-            else len(after(as_day(trained_to), self.origin, self.exchange))
-        )
+        if trained_to is None:
+            return None
+        return len(after(as_day(trained_to), self.origin, self.exchange))
 
 
 @dataclass(frozen=True)
@@ -263,10 +250,7 @@ class PageData:
 
 @dataclass(frozen=True)
 class SymbolLine:
-    """The newest night of a symbol and target.
-
-    A row of the index, of a run's page and of the digest.
-    """
+    """The newest night of a symbol and target: a row of the index, a run's page or the digest."""
 
     symbol: str
     target: Target
@@ -333,55 +317,40 @@ class SymbolLine:
 
     @property
     def change(self) -> str:
-        """The change against usual, of a close that of its interval's width.
-
-        A dash where that is unknown.
-        """
+        """The change against usual in words, as `Why.against_usual`."""
         return self.why.against_usual(self.vs_usual)
 
     @property
     def vs_usual(self) -> float:
-        """The same as a share; NaN where it is unknown."""
+        """The median's change against usual as a share; NaN where it is unknown."""
         return relative(self.forecast["q50"], self.usual)
 
     @property
     def factor(self) -> float:
-        """The median in usual values, of a close its interval's width in usual widths.
-
-        NaN where it is unknown.
-        """
+        """The median in usual values, of a close its width in usual widths; NaN if unknown."""
         return self.why.product if TARGETS[self.target].moves_width else 1.0 + self.vs_usual
 
     @property
     def unusualness(self) -> float:
-        """How far that is from 1, twice as much being as far as half; 0 where it is unknown."""
+        """How far `factor` is from 1: twice is as far as half; 0 where it is unknown."""
         return abs(math.log(self.factor)) if self.factor > 0.0 else 0.0
 
     @property
     def special_days(self) -> list[str]:
         """What is special about the session."""
+        reports = [] if self.events else [self._report_words(*report) for report in self.reports]
+        calendar = filter(None, str(self.forecast["calendar"]).split(", "))
+        return [*self.events, *reports, *calendar]
+
+    def _report_words(self, day: date, timing: str) -> str:
         hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
-        reports = [
-            f"a report {'came' if day < self.session else 'comes'} on "
-            f"{short_day(day)}{hours[timing]}"
-            for day, timing in self.reports
-            if not self.events
-        ]
-        return [
-            *self.events,
-            *reports,
-            *filter(None, str(self.forecast["calendar"] or "").split(", ")),
-        ]
+        verb = "came" if day < self.session else "comes"
+        return f"a report {verb} on {short_day(day)}{hours[timing]}"
 
     @property
     def why(self) -> Why:
         """What its median is made of."""
-        return Why(
-            self.target,
-            self.session,
-            self.special_days,
-            self.parts,
-        )
+        return Why(self.target, self.session, self.special_days, self.parts)
 
     @property
     def hit(self) -> str:
@@ -395,9 +364,8 @@ class SymbolLine:
 
     @property
     def off(self) -> float:
-        """By what share of its median the newest result was off; 0 where that is unknown."""
-        share = relative(self.result["actual"], self.result["q50"])
-        return 0.0 if math.isnan(share) else abs(share)
+        """By what share of its median the newest result was off; NaN of a median of 0."""
+        return abs(relative(self.result["actual"], self.result["q50"]))
 
     @property
     def status(self) -> str:
@@ -412,12 +380,11 @@ class SymbolLine:
     @property
     def unusual(self) -> list[str]:
         """How its forecast differs from a live one of the network: late or replay, fallback."""
-        pairs = (("kind", "live"), ("status", "ok"))
-        return [
-            str(self.forecast[name])
-            for name, usual in pairs
-            if self.forecast.get(name, usual) != usual
-        ]
+        if not self.forecast:
+            return []
+        kind = self.forecast["kind"]
+        status = self.forecast["status"]
+        return [word for word in (kind, status) if word not in ("live", "ok")]
 
     @property
     def state(self) -> str:
@@ -426,7 +393,8 @@ class SymbolLine:
             return "data late" if self.status == "late" else "night failed"
         if self.forecast["status"] == "fallback":
             return "fallback"
-        return {"live": "ok", "late": "issued late", "replay": "replay"}[str(self.forecast["kind"])]
+        states = {"live": "ok", "late": "issued late", "replay": "replay"}
+        return states[self.forecast["kind"]]
 
     @property
     def remedy(self) -> str:
@@ -446,15 +414,13 @@ class SymbolLine:
             unsaid = "It has not ended yet." if self.run else self.remedy
             return self.status, self.reason or unsaid
         if self.unusual and self.unusual != ["replay"]:
-            reason = str(self.forecast["reason"] or "Issued after its session had opened.")
+            reason = self.forecast["reason"] or "Issued after its session had opened."
             return self.unusual[-1], as_sentence(reason)
         return None
 
     @property
     def is_behind(self) -> bool:
-        """Whether the forecast is of an earlier night, since the newest failed or waits for its bar."""
-        run = self.run
-        origin = as_day(self.forecast["origin_session"])
-        return (
-            run is not None and self.status in ("late", "failed") and as_day(run["as_of"]) > origin
-        )
+        """Whether the newest night failed or waits, so that the forecast is of an earlier one."""
+        if self.run is None or self.status not in ("late", "failed"):
+            return False
+        return as_day(self.run["as_of"]) > self.origin

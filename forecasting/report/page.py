@@ -145,7 +145,7 @@ def embedded(page: PageData) -> str:
         origin=pd.to_datetime(issued["origin_session"]).dt.date,
         session=pd.to_datetime(issued["target_session"]).dt.date,
     )
-    history = data.history.set_axis([units.as_day(day) for day in data.history.index])
+    history = data.dated
     sessions = sorted({*history.index, *issued["origin"], *issued["session"]})
     place = {session: position for position, session in enumerate(sessions)}
     unsettled = history.index[~history["settled"].astype(bool)]
