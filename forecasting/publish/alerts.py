@@ -50,11 +50,11 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
     alerts = list[ForecastAlert]()
     refused = list[str]()
     for part in (part.strip() for part in text.split(";") if part.strip()):
-        found = _ALERT.fullmatch(part)
-        if found is None:
+        match = _ALERT.fullmatch(part)
+        if match is None:
             refused.append(part)
             continue
-        symbol, target, value, sign, number, usual = found.groups("")
+        symbol, target, value, sign, number, usual = match.groups("")
         alert = ForecastAlert(
             part,
             symbol,

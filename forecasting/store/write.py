@@ -150,19 +150,19 @@ def add_fetch(
     _add_versions(connection, revision, seen)
     actions = _rows(revision.new_actions[["session", "kind", "value"]], seen)
     add(connection, "corporate_actions", *actions)
-    new = _clear_findings(connection, fetched, revision.findings, at=fetched_at)
-    add_flags(connection, fetched.symbol, new, fetch_id=fetch_id, fetched_at=fetched_at)
+    _add_findings(connection, fetched, revision.findings, seen)
     return True
 
 
-def _clear_findings(
-    connection: Connection, fetched: Fetched, findings: Sequence[Finding], *, at: datetime
-) -> list[Finding]:
-    """The new findings of a fetch; those that it no longer shows of its sessions are cleared.
+def _add_findings(
+    connection: Connection, fetched: Fetched, findings: Sequence[Finding], seen: Row
+) -> None:
+    """Add the new findings of a fetch; clear open ones on its sessions that it no longer shows.
 
     A persistent one keeps the fetch that first showed it, unless its value is another; others are
     cleared by their own.
     """
+    at = seen["first_seen_at"]
     of_symbol = {"symbol": fetched.symbol, "cleared_at": None}
     gone = {
         (row["session"], row["rule"], row["severity"]): row
@@ -178,9 +178,9 @@ def _clear_findings(
     if len(fetched.bars):
         first = max(fetched.first_asked, fetched.bars.index[0].date())
         ids = [row["id"] for row in gone.values() if first <= row["session"] <= fetched.last_asked]
-        table = schema.findings
-        connection.execute(sa.update(table).where(table.c.id.in_(ids)).values(cleared_at=at))
-    return new
+        cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
+        connection.execute(cleared.values(cleared_at=at))
+    add_flags(connection, fetched.symbol, new, fetch_id=seen["fetch_id"], fetched_at=at)
 
 
 def _is_same(value: float | None, stored: float | None) -> bool:

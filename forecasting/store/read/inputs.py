@@ -70,8 +70,8 @@ def fetch_as_of(
     in_time = reaching.where(fetch.fetched_at <= cutoff).order_by(
         fetch.fetched_at.desc(), fetch.id.desc()
     )
-    late = reaching.order_by(fetch.run_id.is_(None), fetch.fetched_at, fetch.id)
-    for statement in (in_time, late.where(fetch.first_asked <= first), late):
+    afterwards = reaching.order_by(fetch.run_id.is_(None), fetch.fetched_at, fetch.id)
+    for statement in (in_time, afterwards.where(fetch.first_asked <= first), afterwards):
         stored = first_row(connection, statement)
         if stored is not None:
             return stored
