@@ -1,4 +1,1 @@
-"""The report of a night, made of ReportData.
-
-One self-contained page, and a chart and tables for artifacts.
-"""
+"""The report of a night: one self-contained page, charts, tables and documents."""

@@ -47,10 +47,7 @@ class Axes:
 def make_axes(
     values: Iterable[float], *, width: float, height: float, unit: Unit, from_zero: bool
 ) -> Axes:
-    """A plot area whose axis holds all finite `values`, with three to six round ticks.
-
-    `from_zero` for bars.
-    """
+    """A plot area whose axis holds all finite `values`, with three to six round ticks."""
     finite = [value for value in values if math.isfinite(value)]
     low = 0.0 if from_zero else min(finite)
     high = max(finite)
@@ -64,10 +61,7 @@ def make_axes(
 
 
 def round_ticks(low: float, high: float) -> tuple[float, ...]:
-    """The multiples of a 1, 2 or 5 step between `low` and `high`, both included.
-
-    Three to six of them.
-    """
+    """Three to six multiples of a 1, 2 or 5 step between `low` and `high`, both included."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.75)
@@ -150,9 +144,9 @@ _NEAREST = 42.0
 
 
 def past_chart(data: ReportData, layout: Layout) -> str:
-    """Forecasts made one session ahead: 80 and 90% intervals, median, actual.
+    """The drawing of forecasts made one session ahead, with their actuals.
 
-    A dot inside 80%, a cross outside 90%.
+    An actual is a dot inside 80%, a cross outside 90%, else a diamond.
     """
     unit = data.unit
     ahead = data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
@@ -214,10 +208,7 @@ def _past_tip(row: dict[Any, Any], unit: Unit) -> str:
 
 
 def coverage_strip(share: float, low: float, high: float, level: float) -> str:
-    """A small scale from 50 to 100%.
-
-    The band where the share should lie, a tick at the level, a dot at the share.
-    """
+    """A small scale from 50 to 100%: where the share should lie, the level, and the share."""
     width = 150.0
 
     def at(value: float) -> float:
@@ -236,10 +227,7 @@ def coverage_strip(share: float, low: float, high: float, level: float) -> str:
 
 
 def skill_bars(skills_by_horizon: dict[Any, float], *, limit: float) -> str:
-    """A column a horizon, up where the published forecast is better.
-
-    A skill of `limit` fills half the height.
-    """
+    """A column a horizon, up where the published forecast is better; `limit` is half the height."""
     width = 190.0
     reach = 24.0
     room = 15.0
@@ -271,10 +259,7 @@ def _diamond(x: float, y: float, r: float) -> str:
 
 
 def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
-    """Dates at even steps: under the first session of every k-th week.
-
-    When there are few, under every k-th session.
-    """
+    """Dates under the first session of every k-th week, of few sessions under every k-th one."""
     every = math.ceil(_LABEL_WIDTH / (5 * step))
     few = math.ceil(_NEAREST / step)
     weeks = [(session.toordinal() - 1) // 7 for session in sessions]
@@ -305,10 +290,7 @@ _HEIGHT = 240.0
 
 
 def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
-    """Skill over time with the line of no skill, 0.
-
-    Above it the published forecasts lost less than the baseline.
-    """
+    """Skill over time; above the line of no skill the baseline lost more."""
     width = SIZES[layout][0]
     plot = make_axes(
         [*skill["skill"], 0.0],
@@ -342,10 +324,7 @@ def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
 
 
 def pit_bars(shares: pd.DataFrame) -> str:
-    """A column a gap between quantiles: observed over expected share, and the band of it by chance.
-
-    1 is right.
-    """
+    """A column a gap between quantiles: observed over expected share, and its band by chance."""
     unit = Unit(decimals=1, bare="times as many as expected")
     ratios = shares[["share", "low", "high"]].div(shares["expected"], axis=0)
     plot = make_axes(
@@ -398,21 +377,24 @@ _AHEAD = 3.0  # times that a session of the fan is wider than one before it: a l
 _STYLE = """<style>
 .fan { max-width: 620px }
 .fan text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #46505c }
-.fan .end { text-anchor: end } .fan .middle { text-anchor: middle } .fan .strong { fill: #0b5ea8; font-weight: 600 }
+.fan .end { text-anchor: end } .fan .middle { text-anchor: middle }
+.fan .strong { fill: #0b5ea8; font-weight: 600 }
 .fan .paper { fill: #ffffff } .fan .grid, .fan .floor { stroke: #dfe3e8 }
-.fan .outer { fill: #cde2f5 } .fan .inner { fill: #96c3eb } .fan .median { stroke: #0b5ea8; stroke-width: 2.4 }
+.fan .outer { fill: #cde2f5 } .fan .inner { fill: #96c3eb }
+.fan .median { stroke: #0b5ea8; stroke-width: 2.4 }
 .fan .known { stroke: #465467; stroke-width: 1.6 } .fan .known, .fan .median { fill: none }
 </style>"""
 
 
 def fan_markdown(data: ReportData) -> str:
-    """A Markdown image of the newest sessions and the 90% and 80% fan, the SVG itself in the link."""
+    """A Markdown image of the fan of a night, the SVG itself in the link."""
     address = base64.b64encode(fan_svg(data).encode()).decode("ascii")
-    return f"![{markdown_text(f'{data.symbol} {data.target}: {_FAN_SHOWS}')}](data:image/svg+xml;base64,{address})"
+    shown = markdown_text(f"{data.symbol} {data.target}: {_FAN_SHOWS}")
+    return f"![{shown}](data:image/svg+xml;base64,{address})"
 
 
 def fan_svg(data: ReportData) -> str:
-    """The drawing, oldest session left, scaled from the smallest to the largest value shown."""
+    """The newest sessions of a night, and the fan of 80 and 90% intervals that follows."""
     ahead = data.rows
     past = data.history["value"].iloc[-FAN_SESSIONS:]
     known = past.astype(float).reset_index(drop=True)
@@ -435,7 +417,7 @@ def fan_svg(data: ReportData) -> str:
 
 
 def backtest_svg(rows: pd.DataFrame) -> str:
-    """The drawing of one forecaster's medians and intervals at a horizon, by target session, and of the actuals."""
+    """The drawing of one forecaster at one horizon: medians, intervals and actuals by session."""
     rows = rows.reset_index(drop=True)
     symbol = rows["symbol"][0]
     target = rows["target"][0]
@@ -456,7 +438,7 @@ def backtest_svg(rows: pd.DataFrame) -> str:
 def _fan(
     unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, str], title: str
 ) -> str:
-    """Intervals, medians, a line through the known values that is cut where one is unknown, and days, all by place."""
+    """The drawing of intervals, medians and known values by place; an unknown one leaves a gap."""
     plot = make_axes(
         [*known, *fan["q05"], *fan["q95"]],
         width=FAN_WIDTH - _FAN_LEFT,
@@ -504,7 +486,7 @@ def _fan_key(plot: Axes) -> list[str]:
 
 
 def sparkline(line: SymbolLine) -> str:
-    """A row of the index: the last sessions, and beside them the box and the median of the forecast."""
+    """The drawing in a row of the index: the last sessions, beside them the forecast."""
     known = line.known
     row = line.forecast
     shown = [*known, row["q10"], row["q90"]]

@@ -177,7 +177,7 @@ def _stale(
     *,
     has_alerts: bool,
 ) -> Digest:
-    """The digest with the newest forecasts, though each is from an older session than its newest."""
+    """The digest with the newest forecasts, where none is of its newest completed session."""
     newest = max(line.session for line in stored)
     made = short_day(max(line.origin for line in stored), with_year=True)
     completed = max(newest_sessions[line.symbol] for line in stored)
@@ -242,7 +242,7 @@ def _held_alerts(
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
-    """The message as text, as markdown for a chat, or as html for a mail, with a `link` at its end."""
+    """The message as text, markdown for a chat, or html for a mail, with a `link` at its end."""
     if form not in _TEMPLATES:
         raise UsageError(f"Invalid --format {form[:40]!r}: expected text, markdown or html.")
     problems = digest.problems[:SHOWN]

@@ -64,10 +64,7 @@ def json_text(document: object) -> str:
 
 
 def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    """The value, every number in it rounded to DIGITS, and every text with ordinary spaces.
-
-    None for NaN.
-    """
+    """The value, numbers in it rounded to DIGITS, texts with ordinary spaces; None for NaN."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, str):
@@ -82,7 +79,7 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
 def night_document(data: ReportData) -> dict[str, Any]:
     """The night for `json_text`, in the target's own unit.
 
-    docs/terminal.md has the meaning of each key.
+    The meaning of each key is in docs/terminal.md.
     """
     record = data.record
     model = data.model

@@ -95,8 +95,9 @@ class SessionLine:
 class ReportData:
     """One night of one symbol and target.
 
-    Mappings carry the tables' column names, frames the columns listed. Sessions may be dates, timestamps or ISO text; values are in the target's own unit (shares,
-    price, log(high / low)). Frames may hold more columns and need no order.
+    Mappings carry the tables' column names, frames the columns listed. Sessions may be dates,
+    timestamps or ISO text; values are in the target's own unit (shares, price, log(high / low)).
+    Frames may hold more columns and need no order.
     """
 
     run: Mapping[str, Any]  # the row of `runs`, as fetch and model of what was published
@@ -406,10 +407,7 @@ class SymbolLine:
 
     @property
     def problem(self) -> tuple[str, str] | None:
-        """What is wrong with the newest night, like failed, late, fallback, and why.
-
-        None where all is well.
-        """
+        """What is wrong with the newest night, like failed, and why; None where all is well."""
         if self.status != "done":
             unsaid = "It has not ended yet." if self.run else self.remedy
             return self.status, self.reason or unsaid

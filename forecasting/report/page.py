@@ -1,4 +1,4 @@
-"""The pages: a night as one HTML file, its past nights inside it as JSON for its script; the index."""
+"""The pages: a night as one HTML file, with past nights as JSON for its script; the index."""
 
 from __future__ import annotations
 
@@ -64,10 +64,7 @@ def environment() -> Environment:
 
 
 def render_index(lines: Sequence[SymbolLine]) -> str:
-    """The index: a row a symbol and target, the most unusual first.
-
-    Its script sorts, filters and shows ages.
-    """
+    """The index: a row a symbol and target, the most unusual first."""
     lines = sorted(lines, key=lambda line: -line.unusualness)
     return environment().get_template("index.html").render(lines=lines, csv=index_csv(lines))
 
@@ -130,13 +127,11 @@ def forecasters(page: PageData) -> dict[str, str]:
 
 
 def embedded(page: PageData) -> str:
-    """Past nights as issued, which the page's script draws when a reader picks one.
+    """Past nights as issued, as JSON that is safe inside a script element.
 
-    JSON, safe inside a script element.
-
-    Sessions are listed once and referred to by their place; values and quantiles are in the page's
-    unit. `basis` of a night is what a value of the page is multiplied by to be on its share basis,
-    1 where it is absent.
+    The page's script draws the one that a reader picks. Sessions are listed once and referred to by
+    their place; values and quantiles are in the page's unit. `basis` of a night is what a value of
+    the page is multiplied by to be on its share basis, 1 where it is absent.
     """
     data = page.night
     unit = data.unit

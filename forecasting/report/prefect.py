@@ -1,4 +1,4 @@
-"""What Prefect's UI shows: the page of a night, of a run and of a backtest, a run's message and tags, and its guides.
+"""What Prefect's UI shows: pages of nights, runs and backtests, messages, tags and guides.
 
 A card in the list of a run's artifacts shows thirty characters of a description, an artifact's page
 sixty of a table's row on a desk and thirty-five on a phone: what matters most comes first, and long
@@ -32,10 +32,10 @@ _SEVERITY = ["failed", "late", "running", "no night yet", "closed", "done"]  # o
 
 
 class Artifact(NamedTuple):
-    """One artifact: its key (those of one key are its history), and description and body in Markdown."""
+    """A page in Prefect's UI."""
 
-    key: str
-    description: str
+    key: str  # those of one key are its history
+    description: str  # Markdown, as the body
     body: str
 
 
@@ -45,10 +45,7 @@ def guide(flow: str) -> str:
 
 
 def night_artifact(data: ReportData, page: Path | str) -> Artifact:
-    """The night on one page, tomorrow first.
-
-    `page` is the path or the web address of its report page.
-    """
+    """The night on one page, tomorrow first, with the path or web address of its report page."""
     line = data.lines[0]
     about = (
         f"{data.symbol} {short_day(line.session)}: {wording.headline(data)['median']}, 80% "
@@ -59,7 +56,7 @@ def night_artifact(data: ReportData, page: Path | str) -> Artifact:
 
 
 def table_markdown(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A table in Markdown, its first and last column to the left and the numbers between them to the right."""
+    """A table in Markdown, the columns between the first and the last to the right."""
     heads = list(columns)
     rule = ["---", *["---:"] * (len(heads) - 2), "---"]
     lines: list[Iterable[object]] = [heads, rule, *rows]
@@ -67,7 +64,7 @@ def table_markdown(columns: Iterable[object], rows: Iterable[Iterable[object]]) 
 
 
 def artifact_key(what: str, *subject: str) -> str:
-    """The key of an artifact, `forecasts-sbux-volume`: Prefect allows lower case, digits and dashes."""
+    """The key of an artifact, like `night-sbux-volume`, as Prefect allows it."""
     return re.sub(r"[^a-z0-9]+", "-", "-".join([what, *subject]).lower()).strip("-")
 
 
@@ -87,11 +84,11 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
 
 
 class RunTimes(NamedTuple):
-    """When a run was due, when it started (the last time, where it was retried) and when its page was made."""
+    """The instants of a run."""
 
     due: datetime
-    started: datetime
-    ended: datetime
+    started: datetime  # the last time, where it was retried
+    ended: datetime  # when its page was made
 
 
 def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
@@ -129,10 +126,7 @@ def counts_of(nights: Sequence[SymbolLine]) -> str:
 def outcome_artifact(
     nights: Sequence[SymbolLine], durations: pd.DataFrame, times: RunTimes
 ) -> Artifact:
-    """The page of a run, which a person on call opens first.
-
-    What to do, the forecasts, how late and how long.
-    """
+    """The page of a run for a person on call: what to do, the forecasts, how late, how long."""
     counts = counts_of(nights)
     ordered = sorted(
         nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf
@@ -224,7 +218,7 @@ def _span(gap: timedelta) -> str:
 
 
 def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> str:
-    """The table of the steps' seconds, beside what they usually take; empty without a done night."""
+    """The table of the steps' seconds, beside the usual ones; empty without a done night."""
     runs = [night.run for night in nights if night.run and night.status == "done"]
     symbols = [run["symbol"] for run in runs]
     of_step = durations[durations["symbol"].isin(symbols)].groupby("step")

@@ -1,4 +1,4 @@
-"""The record of past forecasts: the scores that count, skill, coverage, errors by day, costs, restated values."""
+"""The record of past forecasts: scores that count, skill, coverage, errors by day, costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands print: a night in full, a line for each of many symbols, and the tables of the other commands."""
+"""What the commands print: a night in full, a line a symbol, and the other commands' tables."""
 
 import json
 import math
@@ -43,10 +43,7 @@ def plain(text: object) -> str:
 
 
 def paragraph(text: object, *, width: int | None, indent: str = "") -> str:
-    """The text broken between words at `width` characters, later lines indented.
-
-    In one line without a width.
-    """
+    """The text in lines of at most `width` characters, or in one without a width."""
     line = plain(text)
     if width is None or len(line) <= width:
         return line
@@ -66,9 +63,7 @@ def text_table(
     width: int | None,
     in_lines: bool = False,
 ) -> str:
-    """The rows below the names of the columns.
-
-    Numbers right, all else left, no line longer than `width`.
+    """The rows below the names of the columns, no line longer than `width`; empty without rows.
 
     Where the table is too wide, names and texts are broken, the widest column first; without a
     width, as for a pipe, each row is one line. `in_lines` gives one line a row too: its last text
@@ -199,10 +194,7 @@ def _bar_age(data: ReportData, now: datetime) -> str:
 
 
 def _record_parts(data: ReportData) -> list[str | Listing]:
-    """A row for the newest 20 and 60 origins, one session ahead.
-
-    Then one a forecaster over all horizons.
-    """
+    """A row for the newest 20 and 60 origins, then one a forecaster over all horizons."""
     if data.record.published.empty:
         return []
     number = data.unit.number
@@ -248,10 +240,7 @@ def _record_parts(data: ReportData) -> list[str | Listing]:
 
 
 def _cost_parts(data: ReportData) -> list[str | Listing]:
-    """With a cost ratio a row a forecast: its quantile; then one a forecaster.
-
-    Mean costs, and ours on its nights.
-    """
+    """With a cost ratio, the quantile of each forecast, then the mean costs of each forecaster."""
     ratio = data.cost_ratio
     if ratio is None:
         return []
@@ -359,10 +348,7 @@ def _flags(data: ReportData) -> list[str]:
 
 
 def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> list[str | Listing]:
-    """What is shown of a backtest.
-
-    The span, maybe which earnings dates, the figures, what the nights did.
-    """
+    """What is shown of a backtest: span, maybe earnings dates, figures, what the nights did."""
     title = (
         f"{document['symbol']} {document['target']}, origins {document['from']} to "
         f"{document['to']}: "
@@ -382,10 +368,7 @@ def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> 
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:
-    """A row a horizon of a backtest's document, and one over all.
-
-    Our error beside each baseline's, skill, coverage.
-    """
+    """A row a horizon of a backtest's document, and one over all."""
     overall = document["overall"]
     unit = wording.backtest_unit(document)
     names = list(overall["baselines"])
@@ -431,7 +414,7 @@ def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
 def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
     """A row an alert and symbol: on how many of the newest nights it held, and its values.
 
-    Of many without one, one.
+    Of an alert that held for none of many symbols, one row.
     """
     columns = ["alert", "of", "held", "nights", "share", "extreme", "newest value", "newest night"]
     never = defaultdict[str, list[Mapping[str, Any]]](list)
@@ -465,10 +448,7 @@ def _unlisted_cells(alert: str, rows: Sequence[Mapping[str, Any]]) -> list[objec
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row a network, as the registry lists them, with what its fit started from.
-
-    Of several symbols, named.
-    """
+    """A row a network, with what its fit started from; of several symbols, with their names."""
     columns = {
         "id": "model",
         "champion": "champion",
@@ -490,7 +470,7 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
 
 
 def lineage_listing(model: Mapping[str, Any]) -> Listing:
-    """A row a fact of a model: instants to the minute, lists with commas, numbers within a fact as in JSON output."""
+    """A row a fact of a model."""
     return ["about", "value"], [[name, _fact(value)] for name, value in model.items()]
 
 
@@ -515,10 +495,7 @@ def settings_document(settings: Settings) -> dict[str, Any]:
 
 
 def settings_listing(values: Mapping[str, Any], places: Mapping[str, str]) -> Listing:
-    """A row a setting of the document.
-
-    Variable, value as that variable takes it, where it is from, meaning.
-    """
+    """A row a setting: variable, value as that variable takes it, where it is from, meaning."""
     exchanges = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
     shown = {
         **values,

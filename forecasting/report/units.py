@@ -1,7 +1,4 @@
-"""Numbers and days as text: 12.3 M shares, $91.06, 1.93%.
-
-One unit per page, so that columns can be compared.
-"""
+"""Numbers and days as text: 12.3 M shares, $91.06, 1.93%."""
 
 import math
 from dataclasses import dataclass, replace
@@ -20,9 +17,9 @@ _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 @dataclass(frozen=True)
 class Unit:
-    """How the target's values are written.
+    """How values are written: divided by `scale`, with `decimals`, between `before` and `after`.
 
-    Divided by `scale`, with `decimals`, between `before` and `after`.
+    A page has one, so that columns can be compared.
     """
 
     scale: float = 1.0
@@ -57,10 +54,7 @@ class Unit:
 
 
 def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
-    """The unit of a target with the usual value `usual`, maybe NaN: about three digits.
-
-    An index has points.
-    """
+    """The unit of a target with the usual value `usual`, maybe NaN: about three digits."""
     kind = TARGETS[target].unit
     if kind == "percent":
         return Unit(0.01, after="%")
@@ -100,10 +94,7 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
 
 
 def change(value: float, other: float, *, target: Target) -> str:
-    """The relative change from `other`, signed, of a close to a tenth of a percent.
-
-    A dash where that is unknown.
-    """
+    """The relative change from `other`, signed; a dash where that is unknown."""
     return percent(relative(value, other), signed=True, decimals=TARGETS[target].change_decimals)
 
 

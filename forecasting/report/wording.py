@@ -51,21 +51,15 @@ _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the net
 
 
 class Notice(NamedTuple):
-    """A banner at the top of the page.
+    """A banner at the top of the page."""
 
-    Its tone is warn where the forecast is less reliable than usual.
-    """
-
-    tone: Literal["warn", "info"]
+    tone: Literal["warn", "info"]  # warn: the forecast is less reliable than usual
     title: str
     text: str
 
 
 def headline(data: ReportData) -> dict[str, str]:
-    """The one sentence of the page, in parts that can be set apart.
-
-    Subject, median, day, interval, comparison.
-    """
+    """The one sentence of the page, in parts that can be set apart."""
     unit = data.unit
     row = data.rows.iloc[0]
     rules = TARGETS[data.target]
@@ -153,10 +147,7 @@ def _large_parts(why: Why, *, briefly: bool) -> list[tuple[str, float]]:
 
 
 def named_parts(why: Why) -> list[tuple[str, float]]:
-    """The factors beside the usual level, in words.
-
-    As in view latest_forecasts, small ones are together `other`.
-    """
+    """The factors beside the usual level, in words; small ones are together `other`."""
     large = _large_parts(why, briefly=False)
     other = math.prod(factor for _, factor in why.parts[1:] if _is_small(factor))
     return large if f"{other:.2f}" == "1.00" else [*large, ("other", other)]
@@ -168,10 +159,7 @@ def factors(why: Why) -> str:
 
 
 def why_sentence(why: Why, unit: Unit) -> str:
-    """Like `Usual 4.1 M; the session after its report x1.90; Friday x0.96; network x1.05.`.
-
-    Empty where unknown.
-    """
+    """Like `Usual 4.1 M; Friday x0.96; network x1.05.`; empty where unknown."""
     if not why.parts:
         return ""
     factors = [_times(*part) for part in named_parts(why)]
@@ -179,7 +167,7 @@ def why_sentence(why: Why, unit: Unit) -> str:
 
 
 def usual_level(why: Why, unit: Unit) -> str:
-    """What the factors begin with, where it is known."""
+    """What the factors of a known why begin with."""
     level = why.parts[0][1]
     if not TARGETS[why.target].moves_width:
         return f"Usual {unit.brief(level)}"
@@ -188,7 +176,7 @@ def usual_level(why: Why, unit: Unit) -> str:
 
 
 def brief_why(why: Why, notes: Sequence[str] = ()) -> str:
-    """Like `triple witching x2.21; trees x1.05`: notes that no factor names, then the two largest factors."""
+    """Notes that no factor names, then the two largest factors, like `trees x1.05`."""
     parts = _large_parts(why, briefly=True)
     largest = sorted(parts, key=lambda part: -abs(math.log(part[1])))[:2]
     factors = [_times(*part) for part in largest]
@@ -210,10 +198,7 @@ def alike(data: ReportData) -> str:
 
 
 def without_bar(findings: pd.DataFrame) -> str:
-    """The newest session of each rule that a bar or its volume is missing or rejected by.
-
-    Empty without any.
-    """
+    """The newest session of each rule by which a bar or its volume is missing or rejected."""
     missing = findings.query(
         "severity == 'reject' or rule in ('missing_session', 'volume_unknown')"
     )
@@ -225,10 +210,7 @@ def without_bar(findings: pd.DataFrame) -> str:
 
 
 def forecast_words(line: SymbolLine, *, briefly: bool = False) -> str:
-    """The forecast of a line of the digest, with why.
-
-    `briefly`, in alerts and text, with the two largest factors.
-    """
+    """The forecast of a line of the digest, with why; `briefly`, with the two largest factors."""
     is_usual = percent(line.factor - 1.0) == percent(0.0)
     against = "as usual" if is_usual else f"{line.change} against usual"
     text = f"{line.median} (80% interval {line.interval}), {against}"
@@ -239,7 +221,7 @@ def forecast_words(line: SymbolLine, *, briefly: bool = False) -> str:
 
 
 def alert_value(row: Mapping[str, Any], name: str = "value") -> str:
-    """The newest value that an alert compares, or its `extreme`: in usual values, or in the target's unit."""
+    """The newest value of an alert, or its `extreme`, in usual values or the target's unit."""
     unit = Unit(decimals=3)
     if not row["of_usual"]:
         unit = unit_for(
@@ -285,10 +267,7 @@ def record_sentence(data: ReportData) -> str:
 
 
 def last_result(data: ReportData) -> str:
-    """How the newest scored forecast one session ahead that counts did, in a sentence.
-
-    Empty before the first score.
-    """
+    """How the newest scored forecast one session ahead did; empty before the first score."""
     ahead = data.record.ahead(1)
     unit = data.unit
     if ahead.empty:
