@@ -4,52 +4,39 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from forecasting.night.night import Night
 from forecasting.vocabulary import Progress
-
-# A night's after ingest, which all nights of a run share
-_STEPS = ("preprocess", "train", "predict", "evaluate")
 
 Update = Callable[[str, int, int], None]
 
 
 @dataclass
 class NightsBar:
-    """Where the nights of a run are; each step has one place, the same at every retry."""
+    """How many nights of a run have ended, maybe in other processes, and what is at work."""
 
     update: Update = lambda words, done, total: None
-    ids: list[str] = field(default_factory=list)  # of the nights, in the order in which they run
-    ended: int = 0  # of them, maybe in another process
+    total: int = 0
+    ended: int = 0
 
     def begin(self, nights: Sequence[Night]) -> None:
         """Take all nights of a run."""
-        self.ids = [night.id for night in nights]
+        self.total = len(nights)
         self.ended = 0
 
     def step(self, nights: Sequence[Night], step: str) -> None:
         """Show that a step of some nights begins."""
-        if not nights or nights[0].id not in self.ids:
-            return
-        words = f"{nights[0].symbol} {nights[0].session}"
-        if len(nights) > 1:
-            words += f" and {len(nights) - 1} more"
-        done = 0
-        if step != "ingest":
-            place = self.ids.index(nights[0].id)
-            done = 1 + place * len(_STEPS) + len(nights) * _STEPS.index(step)
-            if len(self.ids) > 1:
-                words += f" ({place + 1} of {len(self.ids)})"
-        self._show(f"{words}: {step}", done)
+        if nights:
+            words = f"{nights[0].symbol} {nights[0].session}"
+            if len(nights) > 1:
+                words += f" and {len(nights) - 1} more"
+            self.update(f"{words}: {step}", self.ended, self.total)
 
     def end(self, nights: Sequence[Night]) -> None:
         """Show that some nights have ended."""
         self.ended += len(nights)
-        self._show(f"{self.ended} of {len(self.ids)} nights done", 1 + self.ended * len(_STEPS))
-
-    def _show(self, words: str, done: int) -> None:
-        self.update(words, done, 1 + len(self.ids) * len(_STEPS))
+        self.update(f"{self.ended} of {self.total} nights done", self.ended, self.total)
 
 
 _shown: ContextVar[NightsBar | None] = ContextVar("shown", default=None)

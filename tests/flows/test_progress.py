@@ -38,9 +38,7 @@ def test_nothing_is_written_without_a_terminal(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_processes_move_it_too(
-    monkeypatch,
-):
+def test_the_bar_names_the_step_and_moves_with_each_night_that_ends(monkeypatch):
     terminal = a_terminal(monkeypatch)
 
     def check(words, share):
@@ -49,17 +47,11 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_pro
 
     with watched_nights():
         nights_bar().begin(NIGHTS)
-        for night, stage, words, share in (
-            (NIGHTS[1], "ingest", "AAA 2024-03-08: ingest", "0%"),
-            (NIGHTS[0], "preprocess", "AAA 2024-03-07 (1 of 2): preprocess", "11%"),
-            (NIGHTS[1], "evaluate", "AAA 2024-03-08 (2 of 2): evaluate", "89%"),
-        ):
-            for _ in range(2):
-                nights_bar().step([night], stage)
-                check(words, share)
-    with watched_nights():
-        nights_bar().begin(NIGHTS)
         nights_bar().step(NIGHTS, "ingest")
-        for done, share in ((1, "56%"), (2, "100%")):
-            nights_bar().end(NIGHTS[done - 1 : done])
-            check(f"{done} of 2 nights done", share)
+        check("AAA 2024-03-07 and 1 more: ingest", "0%")
+        nights_bar().end(NIGHTS[:1])
+        check("1 of 2 nights done", "50%")
+        nights_bar().step(NIGHTS[1:], "train")
+        check("AAA 2024-03-08: train", "50%")
+        nights_bar().end(NIGHTS[1:])
+        check("2 of 2 nights done", "100%")
