@@ -199,7 +199,8 @@ def served() -> OwnServer | None:
         pid, port = json.loads(own_file(SERVED).read_text(encoding="utf-8"))
         password = own_file(AUTH).read_text(encoding="utf-8").strip()
         process = psutil.Process(pid)
-        if process.uids().real == os.getuid() and _listens(process, port):
+        is_ours = process.uids().real == os.getuid() and _is_private(own_file(AUTH))
+        if is_ours and _listens(process, port):
             return process, _settings(port, password)
     return None
 

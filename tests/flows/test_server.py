@@ -208,17 +208,27 @@ def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(mo
         process.kill()
 
 
-@pytest.mark.parametrize("spoilt", ["", "other process", "no process", "no JSON", "no file"])
+def store_password(folder):
+    path = folder / "prefect-auth"
+    path.touch(0o600)
+    path.write_text("admin:x\n")
+
+
+@pytest.mark.parametrize(
+    "spoilt", ["", "other process", "no process", "no JSON", "no file", "readable"]
+)
 def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(
     own_folder, spoilt
 ):
-    server.own_file(server.AUTH).write_text("admin:x\n")
+    store_password(own_folder)
     with health(b"true") as url:
         pid = {"other process": os.getppid(), "no process": 4194305}.get(spoilt, os.getpid())
         if spoilt != "no file":
             server.own_file(SERVED).write_text(
                 "admin:x" if spoilt == "no JSON" else f"[{pid}, {httpx.URL(url).port}]"
             )
+        if spoilt == "readable":  # by others
+            server.own_file(server.AUTH).chmod(0o644)
         found = server.served()
         assert (found is None) == bool(spoilt)
         if found is not None:
@@ -259,7 +269,7 @@ def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder):
     with health(b"true") as url, health(b"true") as configured:
         with temporary_settings(restore_defaults={PREFECT_API_URL}):
             assert not server.has_server()
-            server.own_file(server.AUTH).write_text("admin:x\n")
+            store_password(own_folder)
             server.own_file(SERVED).write_text(f"[{os.getpid()}, {httpx.URL(url).port}]")
             assert server.has_server()
             with server.reached_server() as reached:
