@@ -31,7 +31,6 @@ def serve_assistant(settings: Settings) -> None:
     """Answer an assistant until it closes standard input."""
     try:
         from mcp.server import MCPServer
-        from mcp.server.mcpserver.exceptions import ToolError
         from mcp.server.mcpserver.tools import Tool
     except ImportError:
         raise UsageError(
@@ -39,27 +38,9 @@ def serve_assistant(settings: Settings) -> None:
             "'forecasting[mcp]'"
         ) from None
 
-    def asking(question: str, most: int) -> Callable[..., dict[str, Any]]:
-        def ask(
-            symbol: str = "", target: Target = "volume", horizon: Ahead = 0, limit: Limit = most
-        ) -> dict[str, Any]:
-            try:
-                return answer(
-                    settings,
-                    question,
-                    symbol=symbol,
-                    target=target,
-                    horizon=horizon,
-                    limit=limit,
-                )
-            except ForecastingError as error:
-                raise ToolError(plain_text(error)) from None
-
-        return ask
-
     tools = []
     for question, about in QUESTIONS.items():
-        ask = asking(question, 50 if question == "history" else MOST_ANSWERED)
+        ask = asker(settings, question, most=50 if question == "history" else MOST_ANSWERED)
         tool = Tool.from_function(ask, name=question, description=about + _ARGUMENTS)
         arguments = tool.fn_metadata.arg_model
         arguments.model_config["extra"] = "forbid"  # else a misspelt argument is ignored
@@ -74,3 +55,25 @@ def serve_assistant(settings: Settings) -> None:
         log_level="WARNING",
     )
     server.run("stdio")
+
+
+def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict[str, Any]]:
+    """The function that answers a question, with `most` rows unless asked otherwise."""
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    def ask(
+        symbol: str = "", target: Target = "volume", horizon: Ahead = 0, limit: Limit = most
+    ) -> dict[str, Any]:
+        try:
+            return answer(
+                settings,
+                question,
+                symbol=symbol,
+                target=target,
+                horizon=horizon,
+                limit=limit,
+            )
+        except ForecastingError as error:
+            raise ToolError(plain_text(error)) from None
+
+    return ask

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -242,10 +242,6 @@ def start_serving(
             server = load_server()
             start = next_start(settings)
             address = until_stopped.enter_context(server.ensure_server())
-        from prefect.schedules import Cron
-
-        from flows.nightly import nightly
-
         targets = targets or [settings.target]
         subject = f"{', '.join(settings.symbols)} {', '.join(targets)}"
         echo(
@@ -253,27 +249,37 @@ def start_serving(
             f"{age(clock.now(), start)}. FORECASTING_CRON is {settings.cron}, "
             f"FORECASTING_TIMEZONE {settings.timezone}. Prefect: {address}."
         )
-        slugs = {target: f"nightly-{target}" for target in targets}
-        if len(targets) == 1:
-            slugs = {targets[0]: "nightly"}
-        clear_deployment(settings, slugs.values())
-        signal.signal(signal.SIGINT, stop)
-        nightly.serve(
-            "nightly",
-            schedules=[
-                Cron(
-                    settings.cron,
-                    timezone=str(settings.timezone),
-                    slug=slug,
-                    parameters={"target": target},
-                )
-                for target, slug in slugs.items()
-            ],
-            parameters={"patient": True, "mode": mode, "switch_source": switch_source},
-            tags=["forecasting"],
-            pause_on_shutdown=False,
-            print_starting_message=False,
+        serve_nights(settings, targets, {"mode": mode, "switch_source": switch_source})
+
+
+def serve_nights(settings: Settings, targets: Sequence[str], given: Mapping[str, object]) -> None:
+    """Take the runs of the nightly deployment, which has a schedule a target, until stopped."""
+    from prefect.schedules import Cron
+
+    from flows.nightly import nightly
+
+    slugs = {target: f"nightly-{target}" for target in targets}
+    if len(targets) == 1:
+        slugs = {targets[0]: "nightly"}
+    clear_deployment(settings, slugs.values())
+    signal.signal(signal.SIGINT, stop)
+    schedules = [
+        Cron(
+            settings.cron,
+            timezone=str(settings.timezone),
+            slug=slug,
+            parameters={"target": target},
         )
+        for target, slug in slugs.items()
+    ]
+    nightly.serve(
+        "nightly",
+        schedules=schedules,
+        parameters={"patient": True, **given},
+        tags=["forecasting"],
+        pause_on_shutdown=False,
+        print_starting_message=False,
+    )
 
 
 def next_start(settings: Settings) -> datetime:
