@@ -56,7 +56,10 @@ _IS_HELD = sa.text(
 )
 _locks: dict[str, tuple[Lock, ...]] = {}  # by URL
 
-_LIMIT = sa.text("SELECT set_config(:limit, :value, true)")
+_LIMITS = sa.text(
+    "SELECT set_config('lock_timeout', :lock, true), "
+    "set_config('statement_timeout', :statement, true)"
+)
 _kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 
 
@@ -112,8 +115,7 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     with begun(url, _kept.get(url, engine(url)).execution_options(**options)) as connection:
         if within_s is not None and not is_sqlite(url):
             # A second more for the statement, so that the error of a wait for a lock is the lock's.
-            connection.execute(_LIMIT, {"limit": "lock_timeout", "value": f"{within_s}s"})
-            connection.execute(_LIMIT, {"limit": "statement_timeout", "value": f"{within_s + 1}s"})
+            connection.execute(_LIMITS, {"lock": f"{within_s}s", "statement": f"{within_s + 1}s"})
         yield connection
     if before is not None and before != _written_at(url):
         raise StoreError(
