@@ -118,7 +118,9 @@ def _planned(
     failed = list[Night]()
     # A run of a worker may be the first one of another release
     migrate.check_ready(settings.url, writes=False)
-    mark_cut_off(settings)  # what killed nights left, for the caller holds the lock of the nights
+    mark_cut_off(
+        settings, now=night.now
+    )  # what killed nights left, for the caller holds the lock of the nights
     delete_leftovers(settings)
 
     def of_symbol(own: Settings) -> list[Night]:

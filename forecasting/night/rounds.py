@@ -20,7 +20,14 @@ from forecasting.errors import (
 )
 from forecasting.night.night import Night, by_symbol
 from forecasting.night.plan import not_done
-from forecasting.night.run_log import add_notes, is_refusal, mark, mark_stopped, stopped_status
+from forecasting.night.run_log import (
+    NO_WAIT,
+    add_notes,
+    is_refusal,
+    mark,
+    mark_stopped,
+    stopped_status,
+)
 from forecasting.night.steps.ingest import Refusals
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
@@ -123,9 +130,10 @@ class Rounds:
 
     def _note_waiting(self, night: Night, request_at: datetime) -> None:
         """Say in the row of a night why it waits, and until when it is retried."""
-        until = clock_time(self._deadline(night), self._settings)
+        deadline = self._deadline(night)
+        until = clock_time(deadline, self._settings)
         waiting = {"waiting": str(night.error), "until": f"Retrying until {until}."}
-        mark(night, {"status": stopped_status(night.error)}, waiting)
+        mark(night, {"status": stopped_status(night.error), "waits_until": deadline}, waiting)
         hour = clock_time(request_at, self._settings)
         logger.warning("%s: next request at %s: %s", night.symbol, hour, night.error)
 
@@ -162,7 +170,7 @@ class Rounds:
                 f"to {clock_time(self._now(), self._settings)}; {self._round} requests."
             )
             with connect.transaction(newest.settings.url) as connection:
-                add_notes(connection, newest, {"waiting": "", "until": "", "waited": waited})
+                add_notes(connection, newest.id, {**NO_WAIT, "waited": waited})
         return nights
 
     def _without_bar(self, nights: list[Night], error: ForecastingError) -> list[Night]:

@@ -25,7 +25,7 @@ from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES
 from forecasting.values import source_name
-from forecasting.vocabulary import RunStatus
+from forecasting.vocabulary import Clock, RunStatus
 
 logger = logging.getLogger("forecasting.night")
 
@@ -34,6 +34,8 @@ NOTES = (
     *("no_model", "refused", "issued_before"),
 )
 """What a night may note, in the order of column note; each is a sentence."""
+
+NO_WAIT = {"waiting": "", "until": ""}  # notes that end with a wait
 
 CUT_OFF = (
     "The night was cut off before its end: its process was stopped or killed, or the machine. What "
@@ -92,55 +94,38 @@ def open_run(
     started_at: datetime,
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Add the night's row unless it is there.
-
-    One that is run again keeps its first start and what it noted before.
-    """
-    settings = night.settings.forecast_fields() | {
-        "events": source_name(night.settings.events or "")
-    }
+    """Add the night's row; one that is run again keeps its first start and what it noted before."""
+    events = source_name(night.settings.events or "")
+    settings = night.settings.forecast_fields() | {"events": events}
     row = {
         "id": night.id,
         "as_of": night.session,
         "symbol": night.symbol,
         "target": night.target,
         "status": "running",
-    }
-    row |= {
         "source": source_name(night.source),
         "trigger": night.trigger,
         "flow_run_id": night.flow_run_id,
+        "started_at": started_at,
+        "code_version": code_version(),
+        "settings_hash": night.settings.hash,
+        "settings": json.dumps(settings, sort_keys=True),
     }
-    row |= {"started_at": started_at, "code_version": code_version()}
-    row |= {"settings_hash": night.settings.hash, "settings": json.dumps(settings, sort_keys=True)}
-    if not write.add(connection, "runs", row) and _row(connection, night)["status"] in (
-        "late",
-        "failed",
-    ):
-        write.update(
-            connection,
-            "runs",
-            night.id,
-            {"status": "running", "error": None},
-        )
-    add_notes(connection, night, {"waiting": "", "until": "", **(notes or {})})
+    added = write.add(connection, "runs", row)
+    if not added and _row(connection, night)["status"] in ("late", "failed"):
+        reopened = {"status": "running", "error": None, "waits_until": None}
+        write.update(connection, "runs", night.id, reopened)
+    add_notes(connection, night.id, {**NO_WAIT, **(notes or {})})
 
 
-def add_notes(connection: connect.Connection, night: Night, notes: dict[str, str]) -> None:
-    """Note, by kind, what the night's row should say.
-
-    An empty text takes the note of that kind away.
-    """
-    stored = notes_of(_row(connection, night))
+def add_notes(connection: connect.Connection, run_id: str, notes: Mapping[str, str]) -> None:
+    """Note, by kind, what a night's row should say; an empty text takes the note of a kind away."""
+    stored = notes_of(read.row(connection, "runs", {"id": run_id}) or {})
     kept = {kind: value for kind, value in {**stored, **notes}.items() if value}
     if kept != stored:
         words = " ".join(kept[kind] for kind in NOTES if kind in kept)
-        write.update(
-            connection,
-            "runs",
-            night.id,
-            {"notes": json.dumps(kept) if kept else "", "note": words},
-        )
+        noted = {"notes": json.dumps(kept) if kept else "", "note": words}
+        write.update(connection, "runs", run_id, noted)
 
 
 def notes_of(row: Row) -> dict[str, str]:
@@ -288,23 +273,21 @@ def delete_files_of(nights: Sequence[Night]) -> None:
         logger.warning("files that nights no longer need were not deleted: %s", error)
 
 
-def mark_cut_off(settings: Settings) -> None:
-    """Mark the nights that were cut off as failed.
+def mark_cut_off(settings: Settings, *, now: Clock) -> None:
+    """Mark the nights that were cut off as failed, also while they waited.
 
     Under the lock, whatever still runs is of a process that ended.
     """
     with connect.reading(settings.url) as connection:
-        running = read.running(connection)
-    if running:
-        logger.warning("%d nights were cut off before their end", len(running))
-        with connect.transaction(settings.url) as connection:
-            for run_id, as_of in running.items():
-                write.update(
-                    connection,
-                    "runs",
-                    run_id,
-                    {"status": "failed", "error": CUT_OFF.format(as_of=as_of)},
-                )
+        nights = read.cut_off(connection, now())
+    if not nights:
+        return
+    logger.warning("%d nights were cut off before their end", len(nights))
+    with connect.transaction(settings.url) as connection:
+        for run_id, as_of in nights.items():
+            add_notes(connection, run_id, NO_WAIT)
+            stopped = {"status": "failed", "error": CUT_OFF.format(as_of=as_of)}
+            write.update(connection, "runs", run_id, stopped | {"waits_until": None})
 
 
 def delete_leftovers(settings: Settings) -> None:

@@ -57,7 +57,7 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
             try:
                 yield
             except KeyboardInterrupt:
-                mark_cut_off(settings)
+                mark_cut_off(settings, now=now)
                 raise
     except Exception as error:
         failure = explained(error, now=now)

@@ -69,6 +69,7 @@ NO_BARS = get_args(FailedVerdict)
 """Verdicts of requests that stored no bar."""
 
 RUNNING = sa.text("status = 'running'")
+WAITING = sa.text("waits_until IS NOT NULL")
 """As text, without a parameter: SQLite uses the index of these rows for this very text alone."""
 
 _Type = type[TypeEngine[Any]] | TypeEngine[Any]
@@ -367,6 +368,11 @@ runs = Table(
     _empty("notes", Text, "JSON of the same remarks by kind; empty without any, or before 0010."),
     _optional("error", Text, "Message of the error of the last attempt; NULL without one."),
     _empty("market_fetch", _ID, "Newest fetch of the market series used; empty without one."),
+    _optional(
+        "waits_until",
+        UtcDateTime,
+        "Until when an unattended run requests its bar again, UTC; NULL unless it waits.",
+    ),
     Index(
         "ix_runs_symbol_target_as_of",
         "symbol",
@@ -378,6 +384,12 @@ runs = Table(
         "as_of",
         sqlite_where=RUNNING,
         postgresql_where=RUNNING,
+    ),
+    Index(
+        "ix_runs_waiting",
+        "waits_until",
+        sqlite_where=WAITING,
+        postgresql_where=WAITING,
     ),
     comment="One night of one symbol, target and source under one set of settings. Updated while "
     "it proceeds.",

@@ -44,7 +44,7 @@ STEPS: dict[str, Callable[[Night], object]] = {
     "market": lambda night: opened(night, market="No VIX."),
     "waits": lambda night: run_log.mark(night, {"status": "late"}, {"waiting": "no bar yet"}),
     "waited": lambda night: noted(
-        night, lambda to, it: run_log.add_notes(to, it, {"waiting": "", "waited": "Waited."})
+        night, lambda to, it: run_log.add_notes(to, it.id, {"waiting": "", "waited": "Waited."})
     ),
     "late": lambda night: run_log.mark(night, {"status": "late"}, {"no_bar": WHY}),
     "stopped": lambda night: run_log.mark_stopped(night, HistoryError("too few")),
@@ -100,11 +100,23 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
         for place, night in enumerate(NIGHTS):
             write.add(connection, "runs", run_row(f"run{place}", str(night), status="done"))
         write.add(connection, "runs", run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
+        for name, hour in (("waits", 10), ("waited", 8)):
+            row = run_row(name, str(NIGHTS[2]), status="late", symbol="KO", note="Retrying.")
+            row |= {
+                "notes": '{"until": "Retrying."}',
+                "waits_until": at(f"2024-03-11T{hour:02}:00"),
+            }
+            write.add(connection, "runs", row)
         for name, given in left.items():
             write.add(
                 connection, "runs", run_row(name, str(sessions[name]), status="running", **given)
             )
-    run_log.mark_cut_off(read_settings())
+    run_log.mark_cut_off(read_settings(), now=lambda: at("2024-03-11T09:00"))
+    assert {row["id"]: row["note"] for row in rows("runs") if row["symbol"] == "KO"} == {
+        "waits": "Retrying.",
+        "waited": "",
+    }
+    sessions["waited"] = NIGHTS[2]
     failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
     assert failed == {name: run_log.CUT_OFF.format(as_of=as_of) for name, as_of in sessions.items()}
 

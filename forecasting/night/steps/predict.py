@@ -327,7 +327,7 @@ def _write(
         write.add(connection, "forecast_parts", *candidates.factor_rows(issued, about))
     else:
         what = ISSUED_BEFORE
-        add_notes(connection, night, {"issued_before": what})
+        add_notes(connection, night.id, {"issued_before": what})
     logger.info(
         "wrote %d forecasts of %s, origin %s: %s",
         added,

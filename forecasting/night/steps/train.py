@@ -91,7 +91,7 @@ def fit_challenger(night: Night) -> Night:
             night.id,
             chosen,
         )
-        add_notes(connection, night, notes)
+        add_notes(connection, night.id, notes)
         if model is not None:
             write.add(connection, "models", model)
     return _with_challenger(night, model)

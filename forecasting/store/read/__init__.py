@@ -29,6 +29,7 @@ from forecasting.store.read.runs import (
     bars_of_symbols,
     champion,
     champion_before,
+    cut_off,
     done_before,
     issued_by_run,
     last_results,
@@ -44,7 +45,6 @@ from forecasting.store.read.runs import (
     newest_runs,
     newest_scratch,
     newest_skills,
-    running,
     unfinished_run,
 )
 from forecasting.store.read.scores import losses, scored, unscored_forecasts

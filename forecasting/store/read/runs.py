@@ -1,7 +1,7 @@
 """Runs, one a night, the models that they fitted, and each symbol's and target's newest night."""
 
 from collections.abc import Collection, Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any, get_args
 
 import pandas as pd
@@ -27,6 +27,7 @@ from forecasting.store.read.inputs import PRICES
 from forecasting.store.schema import (
     FORECAST_KEY,
     RUNNING,
+    WAITING,
     bar,
     fetch,
     fetches,
@@ -73,10 +74,12 @@ def unfinished_run(connection: Connection, symbol: str, target: str, *, after: d
     return newest if newest["status"] in ("late", "failed") else None
 
 
-def running(connection: Connection) -> dict[str, date]:
-    """The sessions of runs with status running, of any symbol and target, oldest first, by id."""
-    query = select(run.id, run.as_of).where(RUNNING).order_by(run.as_of)
-    return {night.id: night.as_of for night in connection.execute(query)}
+def cut_off(connection: Connection, at: datetime) -> dict[str, date]:
+    """The sessions of nights that run, or have waited past their hour, by id: for who has the lock."""
+    running = select(run.id, run.as_of).where(RUNNING)
+    waiting = select(run.id, run.as_of).where(WAITING, run.waits_until < at)
+    found = connection.execute(running.union_all(waiting))
+    return {night.id: night.as_of for night in found}
 
 
 def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]:

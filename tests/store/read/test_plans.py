@@ -1,6 +1,6 @@
 import shutil
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     ),
     "model_of_run": lambda connection: read.row(connection, "models", OF_RUN),
     "decision_of_run": lambda connection: read.row(connection, "promotions", {"run_id": "r"}),
-    "running": read.running,
+    "cut_off": lambda connection: read.cut_off(connection, datetime(2024, 3, 9, tzinfo=UTC)),
     "lineage": lambda connection: read.lineage(
         connection, model_row("m") | {"fetch_id": "f", "run_id": "r", "parent_id": None}
     ),
