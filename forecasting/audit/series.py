@@ -6,9 +6,10 @@ from datetime import date
 
 import pandas as pd
 
+from forecasting.ingest.assessment import prices_alone
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import events_of_backtest, nothing_stored
-from forecasting.ingest.revisions import NOTHING_STORED, prices_alone
+from forecasting.ingest.revisions import NOTHING_STORED
 from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
 from forecasting.ingest.splits import on_one_basis
 from forecasting.night.steps.ingest import asking_of

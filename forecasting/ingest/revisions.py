@@ -11,38 +11,37 @@ Tolerances: prices 1e-5 relative, volumes exact. An absent row or an unknown vol
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import BadDataError, DataLateError, FailedVerdict, HistoryError, SourceError
+from forecasting.errors import DataLateError, FailedVerdict, HistoryError, SourceError
 from forecasting.ingest.actions import changed_actions, make_actions
-from forecasting.ingest.bar_rules import BEFORE, FEWEST_BEFORE, PRICES, Finding, is_other_unit
-from forecasting.ingest.bars import changed_rows, check_bars, no_bars
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.bar_rules import PRICES, Finding
+from forecasting.ingest.bars import changed_rows, no_bars
 from forecasting.ingest.splits import (
     ACCEPTED,
     MOVED,
     SAME_RATIO,
     basis,
     hold_jumps,
-    on_one_basis,
     rebase,
     shown_splits,
 )
-from forecasting.sessions import after
 from forecasting.targets import PRICE_TOLERANCE
 
 Refusal = DataLateError | HistoryError | SourceError
 """Why a night cannot use a fetch."""
 
-Verdict = (
-    Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"]
-    | FailedVerdict
-)
+Change = Literal["held", "first", "split", "revised", "dividend", "extended", "unchanged"]
+"""What a fetch changes about the stored bars, the most important first."""
+
+Verdict = Change | FailedVerdict
+
+_IMPORTANCE = get_args(Change)
 
 # Share beyond which a restated settled volume is a finding; a restated settled price always is
 VOLUME_ALARM = 5e-3
@@ -60,34 +59,6 @@ _ADJUSTMENT = 1e-4
 _VERSION_COLUMNS = ["session", "version", *PRICES, "volume"]
 _NO_VERSIONS = pd.DataFrame(columns=_VERSION_COLUMNS)
 
-_NOTHING_KNOWN = pd.DataFrame(
-    {
-        **dict.fromkeys([*PRICES, "volume"], np.zeros(0)),
-        "version": np.zeros(0, int),
-        "settled": np.zeros(0, bool),
-    },
-    index=pd.DatetimeIndex([], name="session"),
-)
-
-MATCH = 0.01  # relative difference within which two closes of one session are the same
-MATCHING_SHARE = 0.95
-"""Least share of the common sessions whose closes match. Of 8,930 pairs of 95 US stocks the best
-pair matches on 20% of 2,600 sessions, of 10,000 random pairs on 87% of 63. Two downloads of
-SBUX, 19 months apart, match on all of 253."""
-
-FEWEST = 63
-"""Common sessions below which closes prove nothing: of 20, 1 in 100 random pairs passes."""
-
-_RETURNS = "The hold ends when the source returns to the stored"
-SWITCH = "`forecasting run` with --switch-source"
-_UNIT_RETURNS = f"{_RETURNS} unit; {SWITCH} accepts the new one, once."
-_HISTORY_RETURNS = f"{_RETURNS} history; {SWITCH} accepts its new history, once."
-_OTHERS_RETURN = (
-    f"{_RETURNS} history. Forecast another company in another data folder; {SWITCH} joins the two."
-)
-_BY_ITSELF = "Run again later; the hold ends by itself after a few sessions."
-_CORRECT = "Correct or remove its newest rows."
-
 
 @dataclass(frozen=True)
 class StoredBars:
@@ -100,22 +71,7 @@ class StoredBars:
     adjustment: tuple[date, float] | None
 
 
-NOTHING_STORED = StoredBars(no_bars(), make_actions([]), None)
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request to a source."""
-
-    session: date  # the newest one, whose bar the night needs
-    source: str  # the option that names the source, for messages
-    exchange: str
-    sessions_needed: int  # fewest that a forecast needs
-    is_frame: bool = False  # whether it is of a frame, which no later request changes
-    # Take a history that differs from the stored one: the user gave --switch-source
-    accept: bool = False
-    # Of the session's bar, without whose values the night waits for it
-    columns: tuple[str, ...] = ()
+NOTHING_STORED = StoredBars(no_bars().assign(version=0, settled=False), make_actions([]), None)
 
 
 @dataclass(frozen=True)
@@ -139,413 +95,120 @@ class Revision:
     error: Refusal | None = None  # with one, only the findings are stored
 
 
-def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
-    """What the fetched bars change about the stored ones, with every finding, and whether the night can use them."""
-    exchange = request.exchange
-    fetched = on_one_basis(
-        fetched,
-        known=stored.bars,
-        known_actions=stored.actions,
-        exchange=exchange,
-    )
-    symbol = fetched.symbol
-    accept = request.accept
-    bars, findings = check_bars(fetched, exchange=exchange, known=stored.bars)
-    common, share, ratio = (
-        (FEWEST, 1.0, 1.0) if fetched.names_symbol else compare(stored.bars, bars)
-    )
-    if common >= FEWEST and share < MATCHING_SHARE and not accept:
-        detail = (
-            f"Of {common} common sessions {share:.0%} have the stored close within {MATCH:.0%} "
-            "(median ratio "
-            f"x{ratio:.4g}); expected at least {MATCHING_SHARE:.0%}."
-        )
-        other = BadDataError(
-            f"{fetched.source} has no symbol column, and its rows are not the stored series of "
-            f"{symbol}. {detail} "
-            f"Correct the symbol or the file; {SWITCH} accepts the new series."
-        )
-        newest = stored.bars.index.intersection(bars.index)[-1].date()
-        return nothing_changed(
-            other,
-            [
-                Finding(
-                    newest,
-                    "other_series",
-                    "reject",
-                    share,
-                    detail,
-                )
-            ],
-        )
-    unit = _other_volume_unit(fetched.bars, stored.bars)
-    if unit is not None and not accept:
-        usable = fetched.bars.index[fetched.bars.index < pd.Timestamp(unit.session)]
-        subject = f"{symbol}'s bars are held back from {unit.session} on"
-        return nothing_changed(
-            _held(
-                subject,
-                unit.detail,
-                _UNIT_RETURNS,
-                usable,
-            ),
-            [unit],
-        )
-    error = _unusable(
-        bars,
-        stored.bars,
-        fetched,
-        request,
-        findings,
-    )
-    if error is not None:
-        return nothing_changed(error, findings)
-    subject = f"{symbol}'s bar of {request.session} is held back"
-    apart = (
-        None
-        if accept
-        else _detached(
-            bars,
-            stored.bars,
-            fetched,
-            request,
-        )
-    )
-    if apart is not None:
-        return nothing_changed(
-            _held(
-                subject,
-                apart.detail,
-                _OTHERS_RETURN,
-                bars.index[:0],
-            ),
-            [*findings, apart],
-        )
-    revision = explain(
-        stored,
-        bars,
-        actions=fetched.actions,
-        exchange=exchange,
-        accept=accept,
-    )
-    accepted = [] if unit is None else [replace(unit, rule=ACCEPTED, severity="flag")]
-    revision = replace(revision, findings=[*findings, *accepted, *revision.findings])
-    if request.session in revision.held:
-        advice = _CORRECT if request.is_frame else _BY_ITSELF
-        ends = f"{_refusal(revision.findings, revision.held[0])}{advice}"
-        ends = _HISTORY_RETURNS if revision.until_accepted else ends
-        usable = bars.index.difference(pd.DatetimeIndex(revision.held))
-        return nothing_changed(
-            _held(
-                subject,
-                f"{revision.detail.rstrip('.')}.",
-                ends,
-                usable,
-            ),
-            revision.findings,
-        )
-    return revision
-
-
-def assess_index(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
-    """As `assess` for a market series; never an error: older bars are stored without the newest.
-
-    Its jumps are news (the VIX doubled on 2018-02-05): no split is searched, no jump held and no
-    volume judged.
-    """
-    bars, findings = check_bars(
-        fetched,
-        exchange=request.exchange,
-        known=stored.bars,
-        of_index=True,
-    )
-    revision = explain(
-        stored,
-        bars,
-        actions=None,
-        exchange=request.exchange,
-        accept=request.accept,
-    )
-    return replace(revision, findings=[*findings, *revision.findings])
-
-
-def prices_alone(fetched: Fetched) -> Fetched:
-    """The fetch without volume, Adj Close, dividends and splits, which an index does not have."""
-    return replace(
-        fetched, bars=fetched.bars.assign(volume=np.nan, adj_close=np.nan), actions=make_actions([])
-    )
-
-
-def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]:
-    """Sessions in common, the share of them whose closes match, and the median of fetched over stored close.
-
-    Each divided by the median ratio they match too: another unit, or wholly rebased; after a split
-    in two parts.
-    """
-    common = known.index.intersection(bars.index)
-    if common.empty:
-        return 0, 1.0, np.nan
-    ratio = (bars["close"].reindex(common) / known["close"].reindex(common)).to_numpy()
-    steps = np.abs(np.diff(np.log(ratio)))
-    at = int(np.nanargmax(steps)) + 1 if len(steps) and np.nanmax(steps) > MATCH else 0
-    matching = 0
-    for part in (ratio[:at], ratio[at:]):
-        if len(part):
-            from_one = np.abs(part - 1.0)
-            from_median = np.abs(part / np.nanmedian(part) - 1.0)
-            apart = from_one if np.nanmedian(from_one) <= np.nanmedian(from_median) else from_median
-            matching += int((apart <= MATCH).sum())
-    return len(common), matching / len(common), float(np.nanmedian(ratio))
-
-
-def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | None:
-    """The finding on the newest volumes, two or more, that are all in another unit than the stored ones; else None."""
-    known = stored["volume"].dropna().tail(BEFORE)
-    if len(known) < FEWEST_BEFORE:
-        return None
-    new = bars["volume"][bars.index > stored.index[-1]].dropna()
-    # Once the user has accepted them, the newest stored volume is in that unit too.
-    is_other = is_other_unit(new / known.median()) & is_other_unit(new / known.iloc[-1])
-    first = len(new) - int(np.logical_and.accumulate(is_other[::-1]).sum())
-    if len(new) - first < 2:
-        return None
-    times = float(new.iloc[first:].median() / known.median())
-    detail = (
-        f"The {len(new) - first} volumes from this session on are x{times:.4g} of the stored ones: "
-        "another unit, "
-        "as thousands of shares."
-    )
-    return Finding(
-        new.index[first].date(),
-        "volume_unit",
-        "reject",
-        times,
-        detail,
-    )
-
-
-def _held(subject: str, detail: str, ends: str, usable: pd.Index) -> DataLateError:
-    why = f"{subject}, not stored: {detail.removeprefix('nothing stored: ')} {ends}"
-    return DataLateError(why, usable[-1].date() if len(usable) else None, why)
-
-
-def _unusable(
-    bars: pd.DataFrame,
-    stored: pd.DataFrame,
-    fetched: Fetched,
-    request: Request,
-    findings: list[Finding],
-) -> DataLateError | HistoryError | None:
-    """The error of a fetch without the newest bar, or with too few for a forecast.
-
-    None of any other.
-    """
-    symbol = fetched.symbol
-    # Where newer bars follow, a value that is missing still will not come any more.
-    complete = _with_values(bars, stored, request.columns) if fetched.live else bars
-    newest = complete.index[-1].date() if len(complete) else None
-    if newest != request.session:
-        why = _refusal(findings, request.session)
-        if newest and bars.index[-1].date() == request.session:
-            why = f"The bar of {request.session} came without its {' and '.join(request.columns)}. "
-        what = f"ends at {newest}" if newest else "has no usable bar of the span requested"
-        advice = (
-            _CORRECT
-            if request.is_frame
-            else "Run again later, or as of a session that has its bar."
-        )
-        return DataLateError(
-            f"{symbol} has no usable bar for the session {request.session}{'' if why else ' yet'}; "
-            f"{request.source} {what}. {why}{advice}",
-            newest,
-            why.rstrip(),
-        )
-    found = len(bars.index.union(stored.index[stored.index <= pd.Timestamp(request.session)]))
-    if found >= request.sessions_needed:
-        return None
-    return HistoryError(
-        f"Expected at least {request.sessions_needed} sessions of bars for a forecast of {symbol} "
-        "at "
-        f"{request.session}; found {found}. Use a source with a longer history, or wait."
-    )
-
-
-def _with_values(bars: pd.DataFrame, stored: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The bars whose values in `columns` are known, here or stored.
-
-    All where none are, as an index has no volumes.
-    """
-    names = list(columns)
-    values = bars[names].fillna(stored[names].reindex(bars.index))
-    complete = bars[values.notna().all(axis=1)]
-    return complete if len(complete) else bars
-
-
-def _refusal(findings: list[Finding], session: date) -> str:
-    """The rule that keeps the session's bar out, with its number, as a sentence and a space.
-
-    Empty without one.
-    """
-    for finding in findings:
-        if finding.session == session and finding.severity == "reject":
-            value = "" if finding.value is None else f", {finding.value:.6g}"
-            return f"The bar of {session} is kept out ({finding.rule}{value}): {finding.detail} "
-    return ""
-
-
-def _detached(
-    bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, request: Request
-) -> Finding | None:
-    """The finding on bars that begin sessions after the stored ones, which were requested too.
-
-    None for any other.
-    """
-    if stored.empty or bars.empty or fetched.first_asked > stored.index[-1].date():
-        return None
-    ends = stored.index[-1].date()
-    begins = bars.index[0].date()
-    missing = len(after(ends, begins, request.exchange)) - 1
-    if missing < 1:
-        return None
-    detail = (
-        f"The stored bars end at {ends}; those of {request.source} begin at {begins}, with "
-        f"{missing} missing between, "
-        "though the stored ones were requested too: its response is cut off, or the symbol is "
-        "another company's now."
-    )
-    # On the first session of the response, which it covers once it is accepted, so that its fetch
-    # clears the finding.
-    return Finding(
-        begins,
-        "history_detached",
-        "reject",
-        float(missing),
-        detail,
-    )
-
-
 def explain(
     stored: StoredBars,
     bars: pd.DataFrame,
     *,
-    actions: pd.DataFrame | None,
+    actions: pd.DataFrame,
     exchange: str,
+    of_index: bool = False,
     accept: bool = False,
 ) -> Revision:
     """The changes of the fetched `bars`, the whole window or any part of it, to the stored ones.
 
-    `actions` is None for an index, whose jumps are not held. With `accept` a history counts that no
-    split explains.
+    No jump of an index is held. With `accept` a history counts that no split explains.
     """
-    known = stored.bars if len(stored.bars) else _NOTHING_KNOWN
-    new_actions = changed_actions(stored.actions, make_actions([]) if actions is None else actions)
+    known = stored.bars
+    new_actions = changed_actions(stored.actions, actions)
     new_splits = new_actions[new_actions["kind"] == "split"]
     dividends = new_actions[new_actions["kind"] == "dividend"].reset_index(drop=True)
     factor = basis(known, bars, new_splits)
     if factor is None and not accept:
-        ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
-        moved = ratios[(ratios - 1.0).abs() > MOVED]
-        detail = (
-            f"Prices of {len(moved)} known bars moved (median x{moved.median():.4g}), and no "
-            "split explains how."
-        )
-        return _nothing_stored(
-            known,
-            bars,
-            dividends,
-            "rebase_unexplained",
-            float(moved.median()),
-            detail,
-        )
-    factor = pd.Series(1.0, index=known.index) if factor is None else factor
+        return _nothing_stored(known, bars, dividends, _unexplained(known, bars))
+    if factor is None:
+        factor = pd.Series(1.0, index=known.index)
     expected = rebase(known, factor)
-    splits = shown_splits(
-        factor,
-        bars,
-        new_splits,
-        stored=stored.actions,
-    )
+    splits = shown_splits(factor, bars, new_splits, stored=stored.actions)
     kept = bars
     findings = list[Finding]()
-    if actions is not None:
-        # A split for which this fetch rebases the bars explains no jump of its session.
-        shown = (
-            (actions["kind"] == "split")
-            & actions["session"].isin(splits["session"])
-            & (len(known) > 0)
-        )
-        kept, findings = hold_jumps(
-            expected,
-            bars,
-            actions[~shown],
-            exchange=exchange,
-        )
+    if not of_index:
+        kept, findings = _held_jumps(expected, bars, actions, splits, exchange)
     versions = _versions(expected, kept, factor)
     restated = _restated_bars(expected, versions, factor=factor)
     alarming = restated[restated["alarming"]]
     if len(alarming) > RESTATED and not accept:
-        ratio = float((1.0 + alarming["volume"]).median())
-        prices = int((alarming["price"] > PRICE_TOLERANCE).sum())
-        detail = (
-            f"{len(alarming)} settled bars would be restated by one fetch (volume by a median of "
-            f"x{ratio:.4g}, prices "
-            f"of {prices}); expected at most {RESTATED}."
-        )
-        return _nothing_stored(
-            known,
-            bars,
-            dividends,
-            "history_restated",
-            ratio,
-            detail,
-        )
-    single = restated[restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]]
-    held = bars.index[len(kept) :]
+        return _nothing_stored(known, bars, dividends, _history_restated(known, bars, alarming))
+    is_single = restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]
+    held = [day.date() for day in bars.index[len(kept) :]]
+    changes = _changes(
+        known,
+        versions,
+        held=len(held),
+        rebased=factor[factor != 1.0],
+        restated=restated[is_single],
+    )
+    changes += _dividends(dividends, _adjustment_step(stored.adjustment, kept))
+    verdict, detail = _summary(changes, kept)
+    return Revision(
+        verdict,
+        detail,
+        versions,
+        _settled(known, kept, versions, of_index=of_index),
+        pd.concat([dividends, splits], ignore_index=True),
+        [*findings, *_alarms(alarming, accept=accept)],
+        held=held,
+    )
+
+
+def _summary(changes: list[tuple[Change, str]], kept: pd.DataFrame) -> tuple[Change, str]:
+    """The most important kind of change, and all changes in one line."""
+    if not changes:
+        changes = [("unchanged", "no change")]
+    words = [text for _, text in changes]
+    if len(kept):
+        words.append(f"newest {kept.index[-1]:%Y-%m-%d}")
+    kinds = [kind for kind, _ in changes]
+    return min(kinds, key=_IMPORTANCE.index), ", ".join(words)
+
+
+def _held_jumps(
+    expected: pd.DataFrame,
+    bars: pd.DataFrame,
+    actions: pd.DataFrame,
+    splits: pd.DataFrame,
+    exchange: str,
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """As `hold_jumps`, where a split for which the fetch rebases explains no jump of its session."""
+    is_shown = (actions["kind"] == "split") & actions["session"].isin(splits["session"])
+    others = actions if expected.empty else actions[~is_shown]
+    return hold_jumps(expected, bars, others, exchange=exchange)
+
+
+def _changes(
+    known: pd.DataFrame,
+    versions: pd.DataFrame,
+    *,
+    held: int,
+    rebased: pd.Series,
+    restated: pd.DataFrame,
+) -> list[tuple[Change, str]]:
+    """Kind of each change of the bars, and its words."""
+    changes: list[tuple[Change, str]] = []
     new = int((~versions["session"].isin(known.index)).sum())
-    rebased = factor[factor != 1.0]
-    adjusted = (kept["adj_close"] / kept["close"]).dropna()
-    step = 1.0  # also where one of the two is not known
-    if stored.adjustment is not None:
-        day, before = stored.adjustment
-        step = float(adjusted.get(pd.Timestamp(day), before)) / before
-    verdicts: list[tuple[Verdict, bool]] = [
-        ("held", len(held) > 0),
-        ("first", known.empty),
-        ("split", len(rebased) > 0),
+    if new:
+        changes.append(("first" if known.empty else "extended", f"{new} new"))
+    if held:
+        changes.append(("held", f"{held} held"))
+    if len(rebased):
+        changes.append(("split", f"split x{rebased.iloc[-1]:g}"))
+    if len(restated):
         # A night makes the bar of the night before final; that its volume has moved until then is
         # no news to anybody.
-        ("revised", bool(single["settled"].any()) or (len(single) > 0 and not new)),
-        ("dividend", len(dividends) > 0 or abs(step - 1.0) > _ADJUSTMENT),
-        ("extended", new > 0),
-        ("unchanged", True),
-    ]
-    changes = [
-        f"{new} new" if new else "",
-        f"{len(held)} held" if len(held) else "",
-        f"split x{rebased.iloc[-1]:g}" if len(rebased) else "",
-        f"{len(single)} restated ({_largest(single)})" if len(single) else "",
-        *(
-            f"dividend {row.value:g} on {row.session:%Y-%m-%d}"
-            for row in dividends.tail(3).itertuples()
-        ),
-        f"{len(dividends) - 3} earlier dividends" if len(dividends) > 3 else "",
-        f"Adj Close x{step:.6f}" if abs(step - 1.0) > _ADJUSTMENT else "",
-    ]
-    newest = f", newest {kept.index[-1]:%Y-%m-%d}" if len(kept) else ""
-    return Revision(
-        next(verdict for verdict, holds in verdicts if holds),
-        (", ".join(filter(None, changes)) or "no change") + newest,
-        versions,
-        _settled(
-            known,
-            kept,
-            versions,
-            of_index=actions is None,
-        ),
-        pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
-        [*findings, *_alarms(alarming, accept=accept)],
-        held=[day.date() for day in held],
-    )
+        is_news = restated["settled"].any() or not new
+        words = f"{len(restated)} restated ({_largest(restated)})"
+        changes.append(("revised" if is_news else "extended", words))
+    return changes
+
+
+def _dividends(dividends: pd.DataFrame, adjustment: float) -> list[tuple[Change, str]]:
+    """As `_changes`, of the dividends and of Adj Close / Close, a multiple."""
+    newest = dividends.tail(3).itertuples()
+    words = [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in newest]
+    if len(dividends) > 3:
+        words.append(f"{len(dividends) - 3} earlier dividends")
+    if abs(adjustment - 1.0) > _ADJUSTMENT:
+        words.append(f"Adj Close x{adjustment:.6f}")
+    return [("dividend", text) for text in words]
 
 
 def nothing_changed(error: Refusal, findings: Sequence[Finding] = ()) -> Revision:
@@ -573,6 +236,15 @@ def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
     return (factor.index[-1].date(), float(factor.iloc[-1])) if len(factor) else None
 
 
+def _adjustment_step(before: tuple[date, float] | None, kept: pd.DataFrame) -> float:
+    """The multiple of the stored Adj Close / Close; 1 where one of the two is not known."""
+    if before is None:
+        return 1.0
+    session, factor = before
+    now = (kept["adj_close"] / kept["close"]).dropna()
+    return float(now.get(pd.Timestamp(session), factor)) / factor
+
+
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
     """New and restated bars, and after a split all earlier ones.
 
@@ -592,10 +264,7 @@ def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> 
 def _settled(
     known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *, of_index: bool
 ) -> list[date]:
-    """The sessions that this fetch makes final.
-
-    All but its newest, if their volume is known or no session has one.
-    """
+    """The sessions that this fetch makes final: of known volume, but for its newest one."""
     if kept.empty:
         return []
     done = known.index[known["settled"].astype(bool)]
@@ -608,34 +277,48 @@ def _settled(
     return pd.DatetimeIndex(confirmed.union(rebased)).date.tolist()
 
 
-def _nothing_stored(
-    known: pd.DataFrame,
-    bars: pd.DataFrame,
-    dividends: pd.DataFrame,
-    rule: str,
-    value: float,
-    detail: str,
-) -> Revision:
-    # On the newest known session: it stays the newest while no bar is stored, so later nights add
-    # no other finding.
-    newest = known.index.intersection(bars.index)[-1].date()
-    held = [day.date() for day in bars.index.difference(known.index)]
-    finding = Finding(
-        newest,
-        rule,
-        "reject",
-        value,
-        detail,
+def _unexplained(known: pd.DataFrame, bars: pd.DataFrame) -> Finding:
+    """The finding on prices that moved as no split explains."""
+    ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
+    moved = ratios[(ratios - 1.0).abs() > MOVED]
+    ratio = float(moved.median())
+    detail = (
+        f"Prices of {len(moved)} known bars moved (median x{ratio:.4g}), and no split explains how."
     )
-    detail = f"nothing stored: {detail}"
+    return Finding(_newest_known(known, bars), "rebase_unexplained", "reject", ratio, detail)
+
+
+def _history_restated(known: pd.DataFrame, bars: pd.DataFrame, alarming: pd.DataFrame) -> Finding:
+    """The finding on more settled bars than RESTATED that would change."""
+    ratio = float((1.0 + alarming["volume"]).median())
+    prices = int((alarming["price"] > PRICE_TOLERANCE).sum())
+    detail = (
+        f"{len(alarming)} settled bars would be restated by one fetch (volume by a median of "
+        f"x{ratio:.4g}, prices of {prices}); expected at most {RESTATED}."
+    )
+    return Finding(_newest_known(known, bars), "history_restated", "reject", ratio, detail)
+
+
+def _newest_known(known: pd.DataFrame, bars: pd.DataFrame) -> date:
+    """The newest stored session of a fetch.
+
+    It stays the newest while no bar is stored, so later nights add no other finding.
+    """
+    newest: date = known.index.intersection(bars.index)[-1].date()
+    return newest
+
+
+def _nothing_stored(
+    known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame, finding: Finding
+) -> Revision:
     return Revision(
         "held",
-        detail,
+        f"nothing stored: {finding.detail}",
         _NO_VERSIONS,
         [],
         dividends,
         [finding],
-        held=held,
+        held=[day.date() for day in bars.index.difference(known.index)],
         until_accepted=True,
     )
 
@@ -673,33 +356,18 @@ def _restated_bars(
 
 
 def _alarms(settled: pd.DataFrame, *, accept: bool) -> list[Finding]:
-    """Findings on restated settled bars.
-
-    One for all of them where the user accepted more than RESTATED.
-    """
+    """Findings on restated settled bars; one for all where the user accepted more than RESTATED."""
     if accept and len(settled) > RESTATED:
+        newest = settled["session"].iloc[-1].date()
+        count = len(settled)
         detail = (
-            f"{len(settled)} settled bars were restated up to this session, as "
-            "--switch-source permitted."
+            f"{count} settled bars were restated up to this session, as --switch-source permitted."
         )
-        return [
-            Finding(
-                settled["session"].iloc[-1].date(),
-                ACCEPTED,
-                "flag",
-                float(len(settled)),
-                detail,
-            )
-        ]
-    return [
-        Finding(
-            day.date(),
-            f"{what}_restated",
-            "flag",
-            share,
-            f"A settled {what} was restated by this share.",
-        )
-        for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM))
-        for day, share in zip(settled["session"], settled[what].tolist(), strict=True)
-        if abs(share) > least
-    ]
+        return [Finding(newest, ACCEPTED, "flag", float(count), detail)]
+    findings = []
+    for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM)):
+        detail = f"A settled {what} was restated by this share."
+        past = settled[settled[what].abs() > least]
+        for day, share in zip(past["session"], past[what].tolist(), strict=True):
+            findings.append(Finding(day.date(), f"{what}_restated", "flag", share, detail))
+    return findings

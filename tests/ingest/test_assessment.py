@@ -11,17 +11,16 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import BadDataError, DataLateError, HistoryError
-from forecasting.ingest.revisions import (
+from forecasting.ingest.assessment import (
     FEWEST,
     MATCHING_SHARE,
-    NOTHING_STORED,
     Request,
-    StoredBars,
     assess,
     assess_index,
     compare,
     prices_alone,
 )
+from forecasting.ingest.revisions import NOTHING_STORED, Revision, StoredBars
 from forecasting.ingest.splits import ACCEPTED
 from tests.builders import PRICES, random_bars, scaled
 from tests.ingest import memory_store

@@ -4,7 +4,7 @@ import pytest
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.revisions import StoredBars, explain
+from forecasting.ingest.revisions import NOTHING_STORED, StoredBars, explain
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
 from tests.ingest.memory_store import (
     NO_ACTIONS,
@@ -36,15 +36,8 @@ def test_the_first_fetch_is_written_whole_and_settled_but_for_the_newest_bar():
     )
     assert list(revision.versions.columns) == ["session", "version", *VALUES]
     assert (revision.settled, findings, revision.held) == (DAYS[:-1], [], [])
-    for known in (
-        pd.DataFrame(),
-        pd.DataFrame(columns=[*VALUES, "version", "settled"]),
-        MemoryStore().bars(),
-    ):
-        revision = explain(
-            StoredBars(known, NO_ACTIONS, None), BARS, actions=NO_ACTIONS, exchange="XNYS"
-        )
-        assert (revision.verdict, len(revision.versions)) == ("first", 30)
+    revision = explain(NOTHING_STORED, BARS, actions=NO_ACTIONS, exchange="XNYS")
+    assert (revision.verdict, len(revision.versions)) == ("first", 30)
 
 
 def test_a_new_session_is_written_and_the_one_before_settles():

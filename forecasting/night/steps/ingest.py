@@ -19,7 +19,7 @@ from forecasting.errors import (
     UnavailableError,
     UsageError,
 )
-from forecasting.ingest import announced_days, earnings, revisions
+from forecasting.ingest import announced_days, assessment, earnings, revisions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
@@ -259,7 +259,7 @@ def check_bars(night: Night) -> None:
 def _revision(asked: _Asked, fetched: Fetched) -> revisions.Revision:
     """What the response changes about the stored bars, and whether the night can use it."""
     night = asked.night
-    request = revisions.Request(
+    request = assessment.Request(
         session=night.session,
         source=night.source,
         exchange=night.settings.exchange,
@@ -269,8 +269,8 @@ def _revision(asked: _Asked, fetched: Fetched) -> revisions.Revision:
         columns=() if night.trigger == "ingest" else TARGETS[night.target].columns,
     )
     if night.trigger == "market":
-        return revisions.assess_index(fetched, request, asked.bars)
-    revision = revisions.assess(fetched, request, asked.bars)
+        return assessment.assess_index(fetched, request, asked.bars)
+    revision = assessment.assess(fetched, request, asked.bars)
     if revision.verdict != "first" or asked.accept:
         return revision
     newest = revision.versions.set_index("session")["volume"].dropna().tail(_COMPARED)
@@ -290,7 +290,7 @@ def _of_other(fetched: Fetched, other: str) -> BadDataError:
         f"Expected bars of {fetched.symbol} from {fetched.source}; found those of {other}: its "
         f"stored bars have {_EQUAL} or more of the newest {_COMPARED} volumes. Correct the symbol "
         "or "
-        f"the source; {revisions.SWITCH} accepts them, as of a company whose symbol has changed."
+        f"the source; {assessment.SWITCH} accepts them, as of a company whose symbol has changed."
     )
 
 
@@ -433,7 +433,7 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     events = None
     doubts = list[Finding]()
     if is_market:
-        fetched = revisions.prices_alone(fetched)
+        fetched = assessment.prices_alone(fetched)
     revision = _revision(asked, fetched)
     if not is_market:
         lists = earnings.lists_of_night(
