@@ -109,69 +109,50 @@ class Rule:
     detail: str
 
 
-def impossible_rows(bars: pd.DataFrame, exchange: str) -> list[Rule]:
+def impossible_rows(bars: pd.DataFrame, exchange: str, *, of_index: bool = False) -> list[Rule]:
     """The rules that a row breaks by itself, worst first; one that breaks any is rejected."""
     price = bars[PRICES].to_numpy()
     opened, high, low, close = price.T
     volume = bars["volume"].to_numpy()
-    traded = (
-        sessions_index(bars.index[0].date(), bars.index[-1].date(), exchange)
-        if len(bars)
-        else bars.index
-    )
+    traded = bars.index
+    if len(bars):
+        traded = sessions_index(traded[0].date(), traded[-1].date(), exchange)
     lowest = np.min(price, axis=1, initial=np.inf)
     highest = np.max(price, axis=1, initial=0.0)
+    is_unknown = np.isnan(price).any(axis=1)
+    is_opened_outside = _outside(opened, low, high) & (not of_index)
     no_volume = (volume < 0) | (volume > _MOST_SHARES)
-    return [
-        Rule(
+    rules = [
+        (
             "off_calendar",
             ~bars.index.isin(traded),
             close,
             "The exchange did not trade on this day.",
         ),
-        Rule(
-            "price_unknown",
-            np.isnan(price).any(axis=1),
-            volume,
-            "A price is missing; the value is the volume.",
-        ),
-        Rule(
-            "price_infinite",
-            highest > _HIGHEST_PRICE,
-            close,
-            "A price is infinite, or above 10^12.",
-        ),
-        Rule(
+        ("price_unknown", is_unknown, volume, "A price is missing; the value is the volume."),
+        ("price_infinite", highest > _HIGHEST_PRICE, close, "A price is infinite, or above 10^12."),
+        (
             "price_not_positive",
             lowest <= 0.0,
             lowest,
             "The lowest of the four prices is not above 0.",
         ),
-        Rule(
-            "high_below_low",
-            high < low,
-            high - low,
-            "High lies below low by the value.",
-        ),
-        Rule(
+        ("high_below_low", high < low, high - low, "High lies below low by the value."),
+        (
             "close_outside_range",
             _outside(close, low, high),
             close,
             "Close lies over 0.1% outside low .. high.",
         ),
-        Rule(
+        (
             "open_outside_range",
-            _outside(opened, low, high),
+            is_opened_outside,
             opened,
             "Open lies over 0.1% outside low .. high.",
         ),
-        Rule(
-            "volume_impossible",
-            no_volume,
-            volume,
-            "Volume is negative, infinite or above 10^14.",
-        ),
+        ("volume_impossible", no_volume, volume, "Volume is negative, infinite or above 10^14."),
     ]
+    return [Rule(*rule) for rule in rules]
 
 
 def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> list[Rule]:

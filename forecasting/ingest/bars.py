@@ -1,7 +1,6 @@
 """The canonical frame of bars: how it is made, its shape and rules (bar_rules.py) checked, and compared."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import fields
 from datetime import date, datetime
 from operator import attrgetter
@@ -61,16 +60,7 @@ def no_bars() -> pd.DataFrame:
 
 def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetched:
     """The result of a failed request: no bars, for the requested span."""
-    return Fetched(
-        source,
-        symbol,
-        first,
-        last,
-        no_bars(),
-        make_actions([]),
-        library_version="",
-        title="",
-    )
+    return Fetched(source, symbol, first, last, no_bars(), make_actions([]), "", "")
 
 
 def check_bars(
@@ -86,86 +76,60 @@ def check_bars(
     check_shape(fetched)
     untraded = _untraded(fetched, exchange)
     bars = fetched.bars[~untraded] if of_index else fetched.bars
-    rules = [
-        rule
-        for rule in impossible_rows(bars, exchange)
-        if not (of_index and rule.name == "open_outside_range")
-    ]
-    bars, findings = without(bars, rules)
-    bars, more = without(
-        bars, impossible_neighbours(bars, exchange, live=fetched.live and not of_index)
-    )
-    flags = _left_out(fetched, known, exchange)
+    bars, findings = without(bars, impossible_rows(bars, exchange, of_index=of_index))
+    is_live = fetched.live and not of_index
+    bars, more = without(bars, impossible_neighbours(bars, exchange, live=is_live))
+    findings += more + _left_out(fetched, known, exchange)
     if not of_index:
-        flags += doubts(
-            bars,
-            fetched.actions,
-            known,
-            changed_rows(bars, known),
-        )
-    return bars, sorted([*findings, *more, *flags], key=attrgetter("session", "rule"))
+        findings += doubts(bars, fetched.actions, known, changed_rows(bars, known))
+    return bars, sorted(findings, key=attrgetter("session", "rule"))
 
 
 def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
-    """(D,) whether a bar is of a day without a session; refused above 1%.
+    """(D,) whether a bar is of a day without a session.
 
-    A time zone has shifted every date.
+    A BadDataError above 1%: a time zone has shifted every date.
     """
-    days = pd.DatetimeIndex(fetched.bars.index)
-    untraded = (
-        ~days.isin(sessions_index(days[0].date(), days[-1].date(), exchange))
-        if len(days)
-        else np.zeros(0, bool)
-    )
+    bars = fetched.bars
+    days = pd.DatetimeIndex(bars.index)
+    if days.empty:
+        return np.zeros(0, dtype=bool)
+    untraded = ~days.isin(sessions_index(days[0].date(), days[-1].date(), exchange))
     # Weekdays count with a volume alone: indices are calculated on holidays too, and Yahoo has
     # empty rows of holidays.
-    off = untraded & (fetched.bars["volume"].notna().to_numpy() | (days.day_of_week >= 5))
+    off = untraded & (bars["volume"].notna().to_numpy() | (days.day_of_week >= 5))
     if off.sum() > OFF_CALENDAR_SHARE * len(days):
         raise BadDataError(
             f"{off.sum()} of {len(days)} bars of {fetched.symbol} from {fetched.source} lie on "
-            "days on which "
-            f"{name_of(exchange)} does not trade, the newest on {days[off][-1]:%A, %Y-%m-%d}; "
-            "expected at most "
-            f"{OFF_CALENDAR_SHARE:.0%}. Correct dates that a time zone has moved by a day, or name "
-            "the exchange in "
+            f"days on which {name_of(exchange)} does not trade, the newest on "
+            f"{days[off][-1]:%A, %Y-%m-%d}; expected at most {OFF_CALENDAR_SHARE:.0%}. Correct "
+            "dates that a time zone has moved by a day, or name the exchange in "
             "FORECASTING_EXCHANGES."
         )
     return untraded
 
 
 def _left_out(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> list[Finding]:
-    findings = [
-        Finding(
-            row.session,
-            "row_unreadable",
-            "reject",
-            float(row.line),
-            f"Left out, {row.reason}.",
-        )
-        for row in fetched.unreadable
-        if fetched.first_asked <= row.session <= fetched.last_asked
-    ]
+    """The findings on rows that could not be read and on sessions without a bar."""
+    findings = []
+    for row in fetched.unreadable:
+        if fetched.first_asked <= row.session <= fetched.last_asked:
+            detail = f"Left out, {row.reason}."
+            finding = Finding(row.session, "row_unreadable", "reject", float(row.line), detail)
+            findings.append(finding)
     if fetched.bars.empty:
         return findings
     seen = fetched.bars.index
-    first = fetched.bars.index[0].date()
+    first = seen[0].date()
     if known is not None and len(known):
         # Also between the stored bars and these
         first = min(first, max(fetched.first_asked, known.index[-1].date()))
         seen = seen.union(known.index)
-    expected = sessions_index(first, fetched.last_asked, exchange)
     detail = "The exchange traded, but no bar of it has come yet."
-    gaps = [
-        Finding(
-            day.date(),
-            "missing_session",
-            "flag",
-            None,
-            detail,
-        )
-        for day in expected[~expected.isin(seen)]
-    ]
-    return findings + gaps
+    expected = sessions_index(first, fetched.last_asked, exchange)
+    for day in expected[~expected.isin(seen)]:
+        findings.append(Finding(day.date(), "missing_session", "flag", None, detail))
+    return findings
 
 
 def payload_hash(fetched: Fetched) -> str:
@@ -189,91 +153,70 @@ def changed_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.b
         return np.ones(len(bars), dtype=bool)
     before = known[[*PRICES, "volume"]].reindex(bars.index).to_numpy()
     now = bars[[*PRICES, "volume"]].to_numpy()
-    same = np.isclose(
-        now,
-        before,
-        rtol=PRICE_TOLERANCE,
-        atol=0.0,
-        equal_nan=True,
-    )
+    same = np.isclose(now, before, rtol=PRICE_TOLERANCE, atol=0.0, equal_nan=True)
     same[:, 4] = (now[:, 4] == before[:, 4]) | np.isnan(now[:, 4])
     return np.asarray(~(same.all(axis=1) & bars.index.isin(known.index)))
 
 
 def check_shape(fetched: object) -> None:
-    """Return when a response is a `Fetched` of the shape that it states.
-
-    Else a BadDataError names what differs.
-    """
+    """Raise a BadDataError that names the difference, if a response is no `Fetched` of its shape."""
     if not isinstance(fetched, Fetched):
         raise BadDataError(
             f"Expected a Fetched from the source's fetch; found {type(fetched).__name__}. Its code "
-            "is of an installed "
-            "package: correct it, or report it there."
+            "is of an installed package: correct it, or report it there."
         )
-    wrong = next(_differences(fetched), "")
-    if wrong:
-        raise BadDataError(
-            f"The source {fetched.source!r:.60} returned bars of {str(fetched.symbol)[:20]} in "
-            "another shape than the "
-            f"canonical one: {wrong}. In its code, build the frame with "
-            "forecasting.ingest.bars.canonical."
-        )
+    for difference in (_other_fields, _other_bars, _other_actions):
+        if wrong := difference(fetched):
+            raise BadDataError(
+                f"The source {fetched.source!r:.60} returned bars of {str(fetched.symbol)[:20]} in "
+                f"another shape than the canonical one: {wrong}. In its code, build the frames "
+                "with forecasting.ingest.bars.canonical and forecasting.ingest.actions.make_actions."
+            )
 
 
-def _differences(fetched: Fetched) -> Iterator[str]:
-    """What differs from the canonical shape, in words.
-
-    Only the first is sure to be found without an error.
-    """
+def _other_fields(fetched: Fetched) -> str:
+    """What differs from the types and lengths of the fields; empty if nothing does."""
     for field in fields(fetched):
-        found = getattr(fetched, field.name)
-        if not isinstance(found, _KINDS[field.type]) or isinstance(found, datetime):
-            yield f"expected {field.type} as {field.name}; found {type(found).__name__}"
+        value = getattr(fetched, field.name)
+        if not isinstance(value, _KINDS[field.type]) or isinstance(value, datetime):
+            return f"expected {field.type} as {field.name}; found {type(value).__name__}"
     for name, longest in _LONGEST.items():
         if len(text := getattr(fetched, name)) > longest:
-            yield f"expected a text of at most {longest} characters as {name}; found {text[:30]!r}"
+            return f"expected a text of at most {longest} characters as {name}; found {text[:30]!r}"
     if not all(isinstance(row, UnreadableRow) for row in fetched.unreadable):
-        yield "expected an UnreadableRow for each row of unreadable"
+        return "expected an UnreadableRow for each row of unreadable"
+    return ""
+
+
+def _other_bars(fetched: Fetched) -> str:
+    """What differs from canonical bars of the requested span; empty if nothing does."""
     bars = fetched.bars
-    actions = fetched.actions
-    days = fetched.bars.index
-    if not isinstance(days, pd.DatetimeIndex):
-        yield f"expected an index of timestamps; found {type(days).__name__} of {days.dtype}"
-        return
-    if days.hasnans:
-        yield "expected a day in every row; found NaT"
-    if days.tz is not None or (days != days.normalize()).any():
-        yield f"expected sessions as naive midnights; found {days[0]}"
+    days = bars.index
+    if not isinstance(days, pd.DatetimeIndex) or not are_midnights(days.to_series()):
+        return f"expected sessions as naive midnights; found {type(days).__name__} {list(map(str, days[:1]))}"
     if not days.is_monotonic_increasing or days.has_duplicates:
-        yield "expected ascending, unique sessions"
+        return "expected ascending, unique sessions"
     if len(days) and days[-1] > pd.Timestamp(fetched.last_asked):
-        yield (
-            f"expected no bar after {fetched.last_asked}, the last session requested; found "
-            f"{days[-1]:%Y-%m-%d}"
-        )
-    if sorted(map(str, bars.columns)) != sorted(COLUMNS):
-        yield (
-            f"expected the columns {', '.join(COLUMNS)}; found {', '.join(map(str, bars.columns))}"
-        )
-    if other := [f"{name} of {kind}" for name, kind in bars.dtypes.items() if kind != "float64"]:
-        yield f"expected float64 in every column, NaN where unknown; found {', '.join(other)}"
+        return f"expected no bar after {fetched.last_asked}, which was requested; found {days[-1]}"
+    kinds = {str(name): str(kind) for name, kind in bars.dtypes.items()}
+    if len(bars.columns) != len(COLUMNS) or kinds != dict.fromkeys(COLUMNS, "float64"):
+        return f"expected float64 columns {', '.join(COLUMNS)}; found {kinds}"
+    return ""
+
+
+def _other_actions(fetched: Fetched) -> str:
+    """What differs from the frame of `make_actions`; empty if nothing does."""
+    actions = fetched.actions
     if list(actions.columns) != ["session", "kind", "value"]:
-        yield (
-            "expected actions with the columns session, kind, value; found "
-            f"{', '.join(map(str, actions.columns))}"
-        )
-    if other := sorted(set(actions["kind"].map(str)) - {"dividend", "split"}):
-        yield (
-            f"expected actions of kind dividend or split; found {', '.join(map(repr, other))[:100]}"
-        )
+        return f"expected actions with session, kind, value; found {list(actions.columns)}"
+    if other := set(actions["kind"].map(str)) - {"dividend", "split"}:
+        return f"expected actions of kind dividend or split; found {sorted(other)}"
     if not are_midnights(actions["session"]):
-        yield "expected naive midnights as sessions of actions"
-    values = pd.to_numeric(actions["value"], errors="coerce").to_numpy(
-        dtype="float64", na_value=np.nan
+        return "expected naive midnights as sessions of actions"
+    values = pd.to_numeric(actions["value"], errors="coerce").astype("float64")
+    return (
+        "" if values.between(0.0, np.inf, "neither").all() else "expected values of actions above 0"
     )
-    if not (np.isfinite(values) & (values > 0.0)).all():
-        yield "expected a finite number above 0 as value of each action"
 
 
 def are_midnights(days: pd.Series) -> bool:
