@@ -1,6 +1,7 @@
 """Splits: the share basis of the fetched bars, and split-like jumps that are held back."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -55,37 +56,52 @@ def on_one_basis(
     fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame, exchange: str
 ) -> Fetched:
     """The fetch on its newest share basis, where the source leaves its history on the one before a split."""
-    bars = fetched.bars
-    actions = fetched.actions
+    proven = proven_splits(fetched.bars, fetched.actions, exchange=exchange)
+    splits = _forgotten_splits(fetched.bars, known, known_actions)
+    splits += [(day, value) for day, value in proven if day not in known.index]
+    for day, value in splits:
+        fetched = _with_split(fetched, day, value)
+    return fetched
+
+
+def _forgotten_splits(
+    bars: pd.DataFrame, known: pd.DataFrame, known_actions: pd.DataFrame
+) -> list[tuple[pd.Timestamp, float]]:
+    """The stored splits before which the bars are on the old share basis, unlike the stored ones."""
     stored = known_actions[known_actions["kind"] == "split"]
     ratio = (known["close"] / bars["close"]).dropna()
     splits = []
     for day, value in zip(stored["session"], stored["value"], strict=True):
-        before = ratio[ratio.index < day].tail(5).median()
-        after = ratio[ratio.index >= day].head(5).median()
-        moved = before / (1.0 if np.isnan(after) else after)
+        after = ratio[ratio.index >= day].head(5)
+        moved = ratio[ratio.index < day].tail(5).median() / (1.0 if after.empty else after.median())
         if abs(np.log(value)) > _SMALL_SPLIT and abs(moved * value - 1.0) < MOVED:
             splits.append((day, value))
-    proven = proven_splits(bars, actions, exchange=exchange)
-    splits += [(day, value) for day, value in proven if day not in known.index]
-    for day, value in splits:
-        before = bars.index < day
-        close = bars["close"]
-        adjusted = bars["adj_close"]
-        factor = pd.Series(np.where(before, value, 1.0), index=bars.index)
-        step = adjusted[~before].head(1).sum() / adjusted[before].iloc[-1]
-        # Else Adj Close is on the newest basis already; a late response may have no bar of the
-        # split's session yet.
-        follows = step > 0.0 and abs(np.log(step * value)) < abs(np.log(step))
-        bars = rebase(bars, factor).assign(adj_close=adjusted / factor if follows else adjusted)
-        apart = (actions["session"] - day).abs()
-        # Of such an Adj Close
-        leap = (apart == pd.Timedelta(0)) & (actions["value"] > _LEVEL * close[before].iloc[-1])
-        same = np.where(actions["kind"] == "split", apart <= _WEEK, leap)
-        actions = pd.concat(
-            [actions[~same], make_actions([(day, "split", value)])], ignore_index=True
-        )
-    return replace(fetched, bars=bars, actions=actions)
+    return splits
+
+
+def _with_split(fetched: Fetched, day: pd.Timestamp, value: float) -> Fetched:
+    """The fetch with its bars before a session on the basis after its split, which it names."""
+    bars = fetched.bars
+    actions = fetched.actions
+    is_before = bars.index < day
+    adjusted = bars["adj_close"]
+    factor = pd.Series(np.where(is_before, value, 1.0), index=bars.index)
+    step = adjusted[~is_before].head(1).sum() / adjusted[is_before].iloc[-1]
+    # Else Adj Close is on the newest basis already; a late response may have no bar of the split's
+    # session yet.
+    if step > 0.0 and abs(np.log(step * value)) < abs(np.log(step)):
+        adjusted = adjusted / factor
+    apart = (actions["session"] - day).abs()
+    # Of an Adj Close on the old basis
+    is_large = actions["value"] > _LEVEL * bars["close"][is_before].iloc[-1]
+    leap = (apart == pd.Timedelta(0)) & is_large
+    same = np.where(actions["kind"] == "split", apart <= _WEEK, leap)
+    split = make_actions([(day, "split", value)])
+    return replace(
+        fetched,
+        bars=rebase(bars, factor).assign(adj_close=adjusted),
+        actions=pd.concat([actions[~same], split], ignore_index=True),
+    )
 
 
 @np.errstate(invalid="ignore", divide="ignore")  # impossible prices are another rule's findings
@@ -106,11 +122,12 @@ def proven_splits(
     log_2 = np.log(2.0)
     named = actions[actions["kind"] == "split"].groupby("session")["value"].prod()
     steps = np.flatnonzero(np.abs(np.diff(np.log(close))) > _SMALL_SPLIT) + 1
-    found: list[tuple[pd.Timestamp, float]] = []
+    splits: list[tuple[pd.Timestamp, float]] = []
     for row in steps[(steps >= _LASTING) & (steps <= len(close) - _LASTING)].tolist():
         day = bars.index[row]
+        is_named = day in named.index
         around = close[row - _LASTING : row + _LASTING] / close[row - 1]
-        ratios = named[[day]].to_numpy() if day in named.index else _PROVEN
+        ratios = named[[day]].to_numpy() if is_named else _PROVEN
         value = float(ratios[np.argmin(np.abs(np.log(ratios * np.median(around[_LASTING:]))))])
         around[_LASTING:] *= value
         if np.abs(around - 1.0).max() >= _LEVEL:
@@ -118,95 +135,84 @@ def proven_splits(
         size = abs(np.log(value))
         volume = np.median(volume_multiple(bars)[row : row + _LASTING])
         trades_so = size / 2.0 < np.sign(np.log(value)) * np.log(volume) < size + log_2
-        is_far = (
-            size >= log_2
-            or quiet_moves(
-                bars,
-                bars,
-                make_actions([]),
-                exchange=exchange,
-            )[row]
-        )
-        if is_far and (trades_so or day in named.index):
-            found.append((day, value))
-    return found
+        no_actions = make_actions([])
+        is_far = size >= log_2 or quiet_moves(bars, bars, no_actions, exchange=exchange)[row]
+        if is_far and (trades_so or is_named):
+            splits.append((day, value))
+    return splits
 
 
 def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.Series | None:
-    """New shares per old share for every known session.
-
-    None where no split explains how the prices moved.
-    """
+    """New shares per old share for every known session; None where no split explains the prices."""
     named = pd.Series(1.0, index=known.index)
     for session, value in zip(splits["session"], splits["value"], strict=True):
         named[known.index < session] *= value
     common = known.index.intersection(bars.index)
     before = known.loc[common]
     now = bars.loc[common]
-    ratio = (before["close"] / now["close"]).to_numpy()
-    expected = named.reindex(common).to_numpy()
-    if (expected != 1.0).any() and np.nanmedian(
-        np.abs(ratio / expected - 1.0)[expected != 1.0]
-    ) < SAME_RATIO:
-        return named
-    moved = np.abs(ratio - 1.0) > MOVED
-    count = int(moved.sum())
-    if count < max(3.0, 0.05 * len(common)):
-        leaps, stored_leaps = (
-            np.log(frame["close"]).diff().abs() > np.log(_NO_MARKET_MOVE) for frame in (now, before)
-        )
-        in_other_unit = leaps & ~stored_leaps & before["settled"].astype(bool)
-        return None if in_other_unit.any() else pd.Series(1.0, index=known.index)
-    factor = float(np.median(ratio[moved]))
-    volumes = (now["volume"] / before["volume"])[moved].median()
-    agreed = (np.abs(ratio[moved] / factor - 1.0) < SAME_RATIO).mean() > 0.98 and abs(
-        volumes / factor - 1.0
-    ) < MOVED
-    if not agreed or not moved[:count].all():
+    ratio = before["close"] / now["close"]
+    expected = named.reindex(common)
+    if (expected != 1.0).any():
+        apart = (ratio / expected - 1.0).abs()[expected != 1.0]
+        if apart.median() < SAME_RATIO:
+            return named
+    moved = (ratio - 1.0).abs() > MOVED
+    if moved.sum() >= max(3.0, 0.05 * len(common)):
+        return _one_ratio(known, before, now, moved)
+    if _leaps(before, now)[before["settled"].astype(bool)].any():
         return None
-    unmoved = common[count:]
+    return pd.Series(1.0, index=known.index)
+
+
+def _leaps(before: pd.DataFrame, now: pd.DataFrame) -> pd.Series:
+    """Which sessions are in another unit now: their close leaps from the one before, the stored not."""
+    leaps = [
+        np.log(frame["close"]).diff().abs() > np.log(_NO_MARKET_MOVE) for frame in (now, before)
+    ]
+    return leaps[0] & ~leaps[1]
+
+
+def _one_ratio(
+    known: pd.DataFrame, before: pd.DataFrame, now: pd.DataFrame, moved: pd.Series
+) -> pd.Series | None:
+    """As `basis`, of common sessions whose closes moved: all up to one, by one ratio, volumes too."""
+    ratio = before["close"] / now["close"]
+    count = int(moved.sum())
+    factor = float(ratio[moved].median())
+    volumes = (now["volume"] / before["volume"])[moved].median()
+    is_agreed = ((ratio[moved] / factor - 1.0).abs() < SAME_RATIO).mean() > 0.98
+    if not (is_agreed and abs(volumes / factor - 1.0) < MOVED and moved.iloc[:count].all()):
+        return None
+    if count == len(moved):
+        return pd.Series(factor, index=known.index)
     # A late rebase closes a jump between the two sessions; one that opens it is no split
-    if len(unmoved):
-        steps = [
-            abs(np.log(frame["close"].iloc[count] / frame["close"].iloc[count - 1]))
-            for frame in (now, before)
-        ]
-        if steps[0] > steps[1] and abs(np.log(factor)) > _SMALL_SPLIT:
-            return None
-    old = known.index < unmoved[0] if len(unmoved) else np.ones(len(known), dtype=bool)
-    return pd.Series(np.where(old, factor, 1.0), index=known.index)
+    pair = slice(count - 1, count + 1)
+    steps = [np.ptp(np.log(frame["close"].iloc[pair])) for frame in (now, before)]
+    if steps[0] > steps[1] and abs(np.log(factor)) > _SMALL_SPLIT:
+        return None
+    is_old = known.index < moved.index[count]
+    return pd.Series(np.where(is_old, factor, 1.0), index=known.index)
 
 
 def shown_splits(
     factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame
 ) -> pd.DataFrame:
-    """The new `splits` that the fetch shows.
-
-    On the first fetch all of the past, later those that rebased the bars.
-    """
+    """The new `splits` that the fetch shows: on the first all of the past, later those that rebased the bars."""
     if factor.empty and len(bars):
         return splits[splits["session"] <= bars.index[-1]]
-    if (factor == 1.0).all():
-        return splits.iloc[:0]
-    after = np.append(factor.to_numpy()[1:], 1.0)
-    rows: list[tuple[object, str, float]] = []
+    steps = factor / factor.shift(-1, fill_value=1.0)
     earlier = stored[stored["kind"] == "split"].set_index("session")["value"]
-    for i in np.flatnonzero(np.abs(factor.to_numpy() / after - 1.0) > SAME_RATIO).tolist():
-        last = factor.index[i]
-        value = float(factor.iloc[i] / after[i])
-        named = splits[
-            (splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < MOVED)
-        ].head(1)
-        later = bars.index[bars.index > last]
-        unnamed = later[0] if len(later) else last + pd.Timedelta(days=1)
-        rows += [
-            (day, "split", float(ratio))
-            for day, ratio in zip(named["session"], named["value"], strict=True)
-        ]
-        rows += [] if len(named) else [(unnamed, "split", round(value, 6))]
-    return make_actions(
-        (day, kind, value * float(earlier.get(day, 1.0))) for day, kind, value in rows
-    )
+    rows: list[tuple[object, str, float]] = []
+    steps = steps[(steps - 1.0).abs() > SAME_RATIO]
+    for last, value in zip(pd.DatetimeIndex(steps.index), steps, strict=True):
+        is_named = (splits["session"] > last) & ((splits["value"] / value - 1.0).abs() < MOVED)
+        later = [*bars.index[bars.index > last], last + pd.Timedelta(days=1)]
+        day = later[0]
+        ratio = round(value, 6)
+        if is_named.any():
+            day, ratio = splits.loc[is_named, ["session", "value"]].iloc[0]
+        rows.append((day, "split", ratio * float(earlier.get(day, 1.0))))
+    return make_actions(rows)
 
 
 def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
@@ -234,41 +240,28 @@ def hold_jumps(
     if bars.empty:
         return bars, []
     close = bars["close"].to_numpy()
-    earlier = expected["close"][expected.index < bars.index[0]]
-    before = float(earlier.iloc[-1]) if len(earlier) else np.nan
-    ratio = close / np.append(close[0] if np.isnan(before) else before, close[:-1])
-    quiet = quiet_moves(
-        bars,
-        expected,
-        actions,
-        exchange=exchange,
-    )
-    named = actions[actions["kind"] == "split"].set_index("session")["value"]
-    value = named[~named.index.duplicated(keep="last")].reindex(bars.index).fillna(1.0).to_numpy()
-    ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (
-        np.abs(np.log(ratio * value)) < np.abs(np.log(ratio))
-    )
+    before = expected["close"][expected.index < bars.index[0]].tail(1)
+    ratio = close / np.append(close[0] if before.empty else before, close[:-1])
+    quiet = quiet_moves(bars, expected, actions, exchange=exchange)
+    named = actions[actions["kind"] == "split"].groupby("session")["value"].last()
+    value = named.reindex(bars.index).fillna(1.0).to_numpy()
+    size = np.abs(np.log(ratio))
+    ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (np.abs(np.log(ratio * value)) < size)
     apart = np.maximum(ratio, 1.0 / ratio)
     like_a_split = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1)
-    often = (
-        pd.Series(like_a_split).shift().rolling(_QUARTER, min_periods=1).sum().to_numpy() >= _OFTEN
-    )
-    near = (like_a_split & ~often) | (apart > _NO_MARKET_MOVE)
+    earlier = pd.Series(like_a_split).shift().rolling(_QUARTER, min_periods=1).sum().to_numpy()
+    near = (like_a_split & ~(earlier >= _OFTEN)) | (apart > _NO_MARKET_MOVE)
     age = np.arange(len(bars), 0, -1)
     # Once it is not held any more, it is flagged
     is_new = ~bars.index.isin(expected.index) & (len(expected) > 0)
     near &= (value == 1.0) & ((age <= HOLD_JUMP) | is_new)
     doubtful = changed_rows(bars, expected) & (near | quiet | ignored)
     held = doubtful & (age <= np.where(ignored, HOLD_SPLIT, HOLD_JUMP))
-    rule = np.where(ignored, "split_not_applied", np.where(near, "split_like_jump", "quiet_move"))
-    findings = [
-        Finding(
-            bars.index[i].date(),
-            str(rule[i]),
-            "reject" if held[i] else "flag",
-            float(ratio[i]),
-            _JUMPS[rule[i]],
-        )
-        for i in np.flatnonzero(doubtful).tolist()
-    ]
+    rules = np.where(ignored, "split_not_applied", np.where(near, "split_like_jump", "quiet_move"))
+    findings = []
+    for i in np.flatnonzero(doubtful).tolist():
+        rule = str(rules[i])
+        day = bars.index[i].date()
+        severity: Literal["reject", "flag"] = "reject" if held[i] else "flag"
+        findings.append(Finding(day, rule, severity, float(ratio[i]), _JUMPS[rule]))
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings

@@ -12,6 +12,9 @@ from forecasting.ingest.bar_rules import STALE_EARNINGS
 from forecasting.ingest.earnings import (
     COLUMNS,
     FILINGS,
+    OF_FILE,
+    OF_FILINGS,
+    OF_SOURCE,
     STORED,
     Asking,
     Lists,
@@ -191,14 +194,18 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
     assert dates_of("SPY") == dates_of("KO", "XTSE") == {}
 
 
+def filed(night: Asking, volume: pd.Series) -> pd.DataFrame:
+    lists = lists_of_night(night, dict, volume=volume, seen_at=at("2024-04-12T22:00"))
+    return lists.claims[lists.claims["rank"] == OF_FILINGS]
+
+
 def test_the_hour_of_a_filing_is_that_of_the_sources_date_on_its_day():
     night = asking(Source("2024-02-13", "2023-10-25"))
     volume = random_bars(days=400, seed=1, last=TONIGHT)["volume"]
-    of = lists_of_night(night, dict, volume=volume, seen_at=at("2024-04-12T22:00"))
-    found = dict(rows(of.filed, "announced", "timing"))
+    found = dict(rows(filed(night, volume), "announced", "timing"))
     assert (found["2024-02-13"], found["2023-10-24"]) == ("amc", "")
-    without = lists_of_night(asking(Source()), dict, volume=volume, seen_at=at("2024-04-12T22:00"))
-    assert set(dict(rows(without.filed, "announced", "timing")).values()) == {""}
+    without = filed(asking(Source()), volume)
+    assert set(without["timing"]) == {""}
 
 
 def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead():
@@ -342,15 +349,18 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, exp
 def lists(usable=None, listed=None, **others):
     """The lists, each with its source; empty where not given."""
     of = {"usable": usable, "listed": listed, **others}
-    sources = {"usable": FILE, "listed": "yahoo", "filed": FILINGS}
     seen_at = at("2024-04-12T22:00")
-    frames = {
-        name: (frame() if of.get(name) is None else of[name]).assign(
-            source=source, first_seen_at=pd.Timestamp(seen_at)
+    claims = [
+        rows.assign(source=source, first_seen_at=pd.Timestamp(seen_at), rank=rank)
+        for rank, name, source in (
+            (OF_FILE, "usable", FILE),
+            (OF_FILINGS, "filed", FILINGS),
+            (OF_SOURCE, "listed", "yahoo"),
         )
-        for name, source in sources.items()
-    }
-    return Lists(**frames, seen_at=seen_at)
+        if (rows := of.get(name)) is not None and len(rows)
+    ]
+    nothing = frame().assign(rank=0)
+    return Lists(pd.concat(claims, ignore_index=True) if claims else nothing, seen_at=seen_at)
 
 
 def of_sessions(*days):
