@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import implied_dividends
+from forecasting.ingest.assessment import Request, assess
 from forecasting.ingest.bar_rules import (
     INFLATED_QUIET,
     PARTIAL_VOLUME,
@@ -31,7 +32,7 @@ from forecasting.ingest.bar_rules import (
     volume_multiple,
 )
 from forecasting.ingest.bars import canonical, check_bars
-from forecasting.ingest.revisions import Request, StoredBars, assess
+from forecasting.ingest.revisions import StoredBars
 from forecasting.ingest.sources import Fetched
 
 WINDOW = 300  # sessions of an answer

@@ -397,10 +397,9 @@ def lists_of_night(
         listed, unread = listed_events(asking, calendar)
     filed = filed[_in_other_quarters(filed, usable["announced"])]
     # Of filings no timing is known
-    stated = listed.drop_duplicates("announced", keep="last").set_index("announced")["timing"]
-    filed = filed.assign(
-        timing=stated.reindex(filed["announced"], fill_value="").to_numpy(dtype=str)
-    )
+    stated = dict(zip(listed["announced"], listed["timing"], strict=True))
+    timing = [stated.get(day, "") for day in filed["announced"]]
+    filed = filed.assign(timing=np.array(timing, dtype=str))
     announced = [dates["announced"] for dates in (usable, filed, listed, asking.stored)]
     reports = Reports(pd.DatetimeIndex(np.concatenate(announced)), volume)
     sources = [

@@ -8,10 +8,10 @@ against that of all.
 
 from collections.abc import Sequence
 from datetime import date
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from forecasting.ingest.bar_rules import Finding
 
@@ -66,73 +66,49 @@ def disagreements(
     close, volume = np.log(there.to_numpy() / here.to_numpy()).T
     far = np.abs(close) > np.log1p(CLOSE_LIMIT)
     volume = np.where(far & (np.abs(volume + close) < np.abs(volume)), volume + close, volume)
-    findings = _findings(
-        "witness_close",
-        close,
-        np.log1p(CLOSE_LIMIT),
-        common,
-        witness,
-    )
-    findings += _findings(
-        "witness_volume",
-        volume,
-        np.log(VOLUME_LIMIT),
-        common,
-        witness,
-    )
+    findings = []
+    for rule, ratio, limit in (
+        ("witness_close", pd.Series(close, common), np.log1p(CLOSE_LIMIT)),
+        ("witness_volume", pd.Series(volume, common), np.log(VOLUME_LIMIT)),
+    ):
+        findings += _of_sessions(rule, ratio, limit, witness)
     new = (finding for finding in findings if not _is_stored(finding, stored))
-    return sorted(new, key=lambda finding: (finding.session, finding.rule))
+    return sorted(new, key=attrgetter("session", "rule"))
 
 
-def _findings(
-    rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.Index, witness: str
-) -> list[Finding]:
-    """Findings on log ratios past the limit.
+def _of_sessions(rule: str, ratio: pd.Series, limit: float, witness: str) -> list[Finding]:
+    """Findings on log ratios, by session, past the limit.
 
     One on those that share a ratio (if none, on most), one on each other.
     """
-    far = np.flatnonzero(np.abs(ratio) > limit)
-    alike = np.array(
-        [_is_alike(one, float(np.median(ratio[far]))) for one in ratio[far]], dtype=bool
-    )
-    group = far[alike] if alike.sum() >= max(_FEWEST, _MOST * len(far)) else far[:0]
-    is_other_series = (
-        not len(group) and len(far) >= _FEWEST and 2 * len(far) > np.isfinite(ratio).sum()
-    )
-    group = far if is_other_series else group
-    alone = (i for i in far.tolist() if i not in group)
+    far = ratio[ratio.abs() > limit]
+    is_alike = (far - far.median()).abs() <= abs(far.median()) / 2.0
+    is_other_series = False
+    if is_alike.sum() < max(_FEWEST, _MOST * len(far)):
+        is_other_series = len(far) >= _FEWEST and 2 * len(far) > ratio.notna().sum()
+        is_alike[:] = is_other_series
     detail = f"{witness} has this multiple of the bar's."
-    found = [
-        Finding(
-            sessions[i].date(),
-            rule,
-            "flag",
-            float(np.exp(ratio[i])),
-            detail,
-        )
-        for i in alone
+    findings = [
+        Finding(day.date(), rule, "flag", float(np.exp(value)), detail)
+        for day, value in zip(pd.DatetimeIndex(far.index)[~is_alike], far[~is_alike], strict=True)
     ]
-    if len(group):
-        multiples = np.exp(ratio[group])
-        span = " to ".join(
-            dict.fromkeys(f"{multiple:.4g}" for multiple in (multiples.min(), multiples.max()))
-        )
-        detail = (
-            f"{witness} has {span} times the bar's on {len(group)} of {len(sessions)} sessions "
-            "since "
-            f"{sessions[group[0]].date()}: {_REASONS[rule]}."
-        )
-        value = None if is_other_series else float(np.median(multiples))
-        found.append(
-            Finding(
-                sessions[group[-1]].date(),
-                f"{rule}{_FACTOR}",
-                "flag",
-                value,
-                detail,
-            )
-        )
-    return found
+    if is_alike.any():
+        findings.append(_of_group(rule, far[is_alike], len(ratio), witness, is_other_series))
+    return findings
+
+
+def _of_group(
+    rule: str, group: pd.Series, sessions: int, witness: str, is_other_series: bool
+) -> Finding:
+    """The finding on sessions with a like log ratio, or with any, as those of another series."""
+    multiples = np.exp(group)
+    span = " to ".join(dict.fromkeys(f"{end:.4g}" for end in (multiples.min(), multiples.max())))
+    detail = (
+        f"{witness} has {span} times the bar's on {len(group)} of {sessions} sessions since "
+        f"{group.index[0].date()}: {_REASONS[rule]}."
+    )
+    value = None if is_other_series else float(multiples.median())
+    return Finding(group.index[-1].date(), f"{rule}{_FACTOR}", "flag", value, detail)
 
 
 def _is_alike(ratio: float, other: float) -> bool:
@@ -144,10 +120,11 @@ def _is_stored(finding: Finding, stored: Stored) -> bool:
     """Whether it is stored already: a session's own, or one on several with a like ratio."""
     if finding.value is None:
         return any(rule == finding.rule and value is None for _, rule, value in stored)
-    ratio = np.log(finding.value)
     several = f"{finding.rule.removesuffix(_FACTOR)}{_FACTOR}"
-    if any(
-        rule == several and value and _is_alike(ratio, np.log(value)) for _, rule, value in stored
-    ):
-        return True
-    return any((day, rule) == (finding.session, finding.rule) for day, rule, _ in stored)
+    alike = [
+        _is_alike(np.log(finding.value), np.log(value))
+        for _, rule, value in stored
+        if rule == several and value is not None
+    ]
+    same = [(day, rule) == (finding.session, finding.rule) for day, rule, _ in stored]
+    return any(alike + same)

@@ -20,7 +20,7 @@ from forecasting.ingest.assessment import (
     compare,
     prices_alone,
 )
-from forecasting.ingest.revisions import NOTHING_STORED, Revision, StoredBars
+from forecasting.ingest.revisions import NOTHING_STORED, StoredBars
 from forecasting.ingest.splits import ACCEPTED
 from tests.builders import PRICES, random_bars, scaled
 from tests.ingest import memory_store

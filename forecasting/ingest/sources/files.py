@@ -13,6 +13,7 @@ from datetime import date
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import distribution, version
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,9 +80,9 @@ class Table:
 
     def of_symbol(self, symbol: str) -> pd.DataFrame:
         """The symbol's rows in the file's order."""
-        return (
-            self.rows if self.places is None else self.rows.iloc[self.places.get(symbol, slice(0))]
-        )
+        if self.places is None:
+            return self.rows
+        return self.rows.iloc[self.places.get(symbol, slice(0))]
 
 
 class Files:
@@ -116,31 +117,27 @@ class Files:
         A BadDataError without one in that span.
         """
         rows, _, unreadable = self._rows(symbol)
-        bars = canonical(rows)
-        span = (bars.index >= pd.Timestamp(first)) & (bars.index <= pd.Timestamp(last))
-        if not span.any():
+        every = canonical(rows)
+        bars = every.loc[str(first) : str(last)]
+        if bars.empty:
             raise BadDataError(
-                f"{self.path.name} has bars of {symbol} from {bars.index[0]:%Y-%m-%d} to "
-                f"{bars.index[-1]:%Y-%m-%d}; "
-                f"none lies between {first} and {last}. Choose a session inside that span, or "
-                "another file."
+                f"{self.path.name} has bars of {symbol} from {every.index[0]:%Y-%m-%d} to "
+                f"{every.index[-1]:%Y-%m-%d}; none lies between {first} and {last}. Choose a "
+                "session inside that span, or another file."
             )
-        actions = _actions(rows.loc[bars.index], bars)
-        actions = actions[
-            actions["session"].between(bars.index[span][0], pd.Timestamp(last))
-        ].reset_index(drop=True)
+        actions = _actions(rows.loc[every.index], every)
+        in_span = actions["session"].between(bars.index[0], pd.Timestamp(last))
         return Fetched(
             source=self.name,
             symbol=symbol,
             first_asked=first,
             last_asked=last,
-            bars=bars[span],
-            actions=actions,
+            bars=bars,
+            actions=actions[in_span].reset_index(drop=True),
             library_version=f"pandas {version('pandas')}",
-            title=f"{symbol}, daily, from "
-            f"{'' if is_frame(self.name) else 'the file '}{self.path.name}",
+            title=f"{symbol}, daily, from {'' if is_frame(self.name) else 'the file '}{self.path.name}",
             # A bar that newer ones follow is finished
-            live=not (bars.index > pd.Timestamp(last)).any(),
+            live=bars.index[-1] == every.index[-1],
             unreadable=unreadable,
             names_symbol=self.names_symbols(),
         )
@@ -165,17 +162,7 @@ class Files:
     def _rows(self, symbol: str) -> tuple[pd.DataFrame, date, tuple[UnreadableRow, ...]]:
         """The symbol's readable rows by session, the newest session even if unreadable, and the unreadable rows."""
         table = self._table()
-        rows = table.of_symbol(symbol)
-        if table.rows.empty:
-            raise UsageError(f"Expected one line per session in {table.name}; found only a header.")
-        if rows.empty:
-            has = [name for name in map(str, table.places or ()) if SYMBOL.fullmatch(name)]
-            near = named(get_close_matches(symbol, has) or has, 5)
-            raise UsageError(
-                f"{table.name} has no rows of {symbol}; symbols that it has: "
-                f"{len(table.places or {})}. Name one of "
-                f"them, as the file writes it{f': {near}' if near else ''}."
-            )
+        rows = _of_symbol(table, symbol)
         days, undated = read_days(rows["session"], _FIRST_DAY, self.today)
         found = [misfits(rows), undated]
         numbers = {}
@@ -191,21 +178,34 @@ class Files:
         others = pd.Series(days.where(~repeated))
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
         reasons = first_faults(*found, faults(again, "expected each session once", rows["session"]))
-        if (count := len(reasons)) > UNREADABLE_SHARE * len(rows):
+        if len(reasons) > UNREADABLE_SHARE * len(rows):
             raise UsageError(
-                f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {count}. Correct them."
+                f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {len(reasons)}. "
+                "Correct them."
             )
         # Its own date, or that of the row before
         dated = pd.Series(days, rows.index).ffill().bfill().dt.date
         dated = dated[reasons.index].drop_duplicates()
-        unreadable = zip(
-            dated,
-            dated.index.tolist(),
-            reasons[dated.index],
-            strict=True,
-        )
-        readable = frame[~(is_broken | repeated | again)]
-        return readable, days.max().date(), tuple(UnreadableRow(*row) for row in unreadable)
+        unreadable = [
+            UnreadableRow(dated[line], line, reasons[line]) for line in dated.index.tolist()
+        ]
+        return frame[~(is_broken | repeated | again)], days.max().date(), tuple(unreadable)
+
+
+def _of_symbol(table: Table, symbol: str) -> pd.DataFrame:
+    """The symbol's rows; a UsageError without any."""
+    if table.rows.empty:
+        raise UsageError(f"Expected one line per session in {table.name}; found only a header.")
+    rows = table.of_symbol(symbol)
+    if len(rows):
+        return rows
+    has = [name for name in map(str, table.places or ()) if SYMBOL.fullmatch(name)]
+    near = get_close_matches(symbol, has)
+    listed = f": {named(near if near else has, 5)}" if has else ""
+    raise UsageError(
+        f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or ())}. "
+        f"Name one of them, as the file writes it{listed}."
+    )
 
 
 SAMPLE = "^GSPC"
@@ -247,15 +247,9 @@ class Sample:
                 f"{first} and {last}. "
                 "Choose a session inside that span."
             )
+        library = f"arch {version('arch')}"
         return Fetched(
-            self.name,
-            symbol,
-            first,
-            last,
-            bars,
-            make_actions([]),
-            f"arch {version('arch')}",
-            SAMPLE_TITLE,
+            self.name, symbol, first, last, bars, make_actions([]), library, SAMPLE_TITLE
         )
 
 
@@ -298,13 +292,8 @@ def read_file(path: Path, kind: Kind, option: str, *, needed: Columns) -> Table:
         return _frames[str(path)]
     real = check_regular(path, option)
     state = real.stat()
-    return _read(
-        path.name,
-        real,
-        kind,
-        needed,
-        (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns),
-    )
+    now = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    return _read(path.name, real, kind, needed, now)
 
 
 @lru_cache(maxsize=3)  # bars, a market series, earnings dates
@@ -395,46 +384,47 @@ def _known(frame: pd.DataFrame, name: str, needed: tuple[str, ...]) -> pd.DataFr
     """
     ours = _our_names(list(map(str, frame.columns)), name, needed)
     rows = frame.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
-    return (
-        rows.set_axis(pd.RangeIndex(1, len(rows) + 1), axis=0)
-        .rename_axis("row")
-        .assign(misfits=False)
-    )
+    lines = pd.RangeIndex(1, len(rows) + 1, name="row")
+    return rows.set_axis(lines, axis=0).assign(misfits=False)
 
 
 def _our_names(
     columns: Sequence[str], name: str, needed: tuple[str, ...], *, separated: str = ""
 ) -> list[str]:
-    """Our name of each column of a file, empty where it is not known.
-
-    A UsageError for a missing or repeated one.
-    """
+    """Our name of each column, empty where unknown; a UsageError for a missing or repeated one."""
     plain = [column.strip().strip('"').strip() for column in columns]
     ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
-    if missing := [our.replace("session", "date") for our in needed if our not in ours]:
-        known = [column for column, our in zip(plain, ours, strict=True) if our]
-        # Quoted if misspelt: a file may be any
-        others = [column.lower() for column in plain if column not in known]
-        near = {
-            our: f" ({other}?)" for our in missing for other in get_close_matches(our, others, n=1)
-        }
-        found = (
-            f"lacks {', '.join(our + near.get(our, '') for our in missing)}; of its "
-            f"{len(plain)} columns "
-        )
-        found += f"{len(known)} are known: {', '.join(known) or 'none'}"
-        is_text = columns[0].replace("\t", " ").isprintable()
-        if not known and is_text and (sign := re.search("[;\t]", columns[0])):
-            found = f"seems to be separated by {sign[0]!r}"
+    if not set(needed) <= set(ours):
         raise UsageError(
-            f"{name} {found}. Expected {', '.join(needed).replace('session', 'date')}, in any "
-            "order and "
-            f"case{separated}."
+            f"{name} {_what_it_has(plain, ours, needed)}. Expected "
+            f"{', '.join(needed).replace('session', 'date')}, in any order and case{separated}."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
     if twice:
         raise UsageError(f"{name} has two columns for {twice[0]}. Remove one of them.")
     return ours
+
+
+def _what_it_has(columns: list[str], ours: list[str], needed: tuple[str, ...]) -> str:
+    """What a file lacks and has, for a message: of unknown columns misspelt ones alone are quoted."""
+    known = list(compress(columns, ours))
+    separator = re.search("[;\t]", columns[0])
+    is_text = columns[0].replace("\t", " ").isprintable()
+    if separator and is_text and not known:
+        return f"seems to be separated by {separator[0]!r}"
+    others = [column.lower() for column in columns if column not in known]
+    missing = [_misspelt(our, others) for our in needed if our not in ours]
+    found = ", ".join(known) if known else "none"
+    return (
+        f"lacks {', '.join(missing)}; of its {len(columns)} columns {len(known)} are known: {found}"
+    )
+
+
+def _misspelt(our: str, others: list[str]) -> str:
+    """A column that a file lacks, with the one that it may be."""
+    name = our.replace("session", "date")
+    near = get_close_matches(name, others, n=1)
+    return f"{name} ({near[0]}?)" if near else name
 
 
 def faults(broken: NDArray[np.bool_], expected: str, cells: pd.Series) -> pd.Series:
@@ -513,19 +503,15 @@ def _texts(column: pd.Series) -> pd.Series:
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
-    """The dividends and splits of the rows.
-
-    Dividends from Adj Close where the file has no column of them.
-    """
-    named: list[tuple[object, str, float]] = []
+    """The dividends and splits of the rows; dividends from Adj Close without a column of them."""
+    actions: list[tuple[object, str, float]] = []
     for column, kind in (("dividends", "dividend"), ("splits", "split")):
         if column in rows:
-            named += [
-                (day, kind, value) for day, value in rows.loc[rows[column] > 0, column].items()
-            ]
+            paid = rows[column][rows[column] > 0]
+            actions += [(day, kind, value) for day, value in paid.items()]
     if "dividends" not in rows:
-        named += implied_dividends(bars).itertuples(index=False, name=None)
-    return make_actions(named)
+        actions += implied_dividends(bars).itertuples(index=False, name=None)
+    return make_actions(actions)
 
 
 def check_regular(path: Path, option: str) -> Path:
