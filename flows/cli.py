@@ -38,14 +38,13 @@ class TwoGroups(options.Commands):
 
     def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]
         """Write both groups."""
-        shown = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
-        for title, is_daily in (("Every day", True), ("Advanced", False)):
-            names = [name for name in shown if (name in DAILY) is is_daily]
-            limit = formatter.width - 6 - max(map(len, names))
-            with formatter.section(title):
-                formatter.write_dl(
-                    [(name, self.commands[name].get_short_help_str(limit)) for name in names]
-                )
+        shown = [command for command in self.commands.values() if not command.hidden]
+        limit = formatter.width - 6 - max(len(str(command.name)) for command in shown)
+        rows = [(str(one.name), one.get_short_help_str(limit)) for one in shown]
+        with formatter.section("Every day"):
+            formatter.write_dl([row for row in rows if row[0] in DAILY])
+        with formatter.section("Advanced"):
+            formatter.write_dl([row for row in rows if row[0] not in DAILY])
 
 
 def print_result(text: object, version: bool) -> None:

@@ -416,11 +416,6 @@ class Ledger:
 
         first = check_day("first", first)
         last = check_day("last", last)
-        if not isinstance(refit_every, int) or refit_every < 1:
-            raise UsageError(
-                f"Invalid refit_every {refit_every!r:.60}: expected a number of sessions, 1 or "
-                "more."
-            )
         inputs = {"source": source, "market": market, "events": events}
         texts = {name: value for name, value in inputs.items() if isinstance(value, str | None)}
         own = self._settings([symbol] if symbol is not None else [], target, texts)
