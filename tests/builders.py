@@ -22,7 +22,8 @@ PRICES = ["open", "high", "low", "close", "adj_close"]
 def random_bars(
     days: int = 400, *, seed: int = 0, last: date = LAST, level: float = 8e6, exchange: str = "XNYS"
 ) -> pd.DataFrame:
-    """Canonical bars for the `days` sessions up to `last`: volume with weekday pattern and memory, prices that fit."""
+    """Canonical bars for the `days` sessions up to `last`: volume with weekday pattern and memory,
+    prices that fit."""
     rng = np.random.default_rng(seed)
     sessions = sessions_index(date(1990, 1, 2), last, exchange)[-days:]
     log_volume = np.zeros(days)

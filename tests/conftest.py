@@ -73,7 +73,8 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]):
-    """Mark as slow what needs a server, and what `make test` leaves out: -m "not slow" replaces its -m."""
+    """Mark as slow what needs a server, and what `make test` leaves out: -m "not slow" replaces its
+    -m."""
     servers = {"postgres_server", "prefect_server", "served"}
     for item in items:
         needs_server = "postgres" in item.name or servers & set(getattr(item, "fixturenames", ()))
@@ -107,7 +108,8 @@ def database_url(request):
 
 @pytest.fixture
 def night_url(request):
-    """The migrated database of `night_folder`: SQLite, or what `tests.nights.ON_BOTH_DATABASES` gives."""
+    """The migrated database of `night_folder`: SQLite, or what `tests.nights.ON_BOTH_DATABASES`
+    gives."""
     return str(request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url"))
 
 
@@ -171,7 +173,8 @@ def migrated_postgres(postgres_server):
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    """A real PostgreSQL of this test session's own, in a temporary folder, as an engine on its first database."""
+    """A real PostgreSQL of this test session's own, in a temporary folder, as an engine on its
+    first database."""
     from tests.postgres import running_postgres
 
     yield from running_postgres()
@@ -206,7 +209,8 @@ def prefect_server():
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A Prefect server in a process of its own, set up as in compose.yaml, for tests of workers and pages."""
+    """A Prefect server in a process of its own, set up as in compose.yaml, for tests of workers and
+    pages."""
     from tests.flows import processes
 
     folder = tmp_path_factory.mktemp("served")
@@ -221,7 +225,8 @@ def served(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def deployed(served, tmp_path_factory):
-    """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first lines say."""
+    """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first
+    lines say."""
     from tests.flows import processes
 
     processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), served.url))
@@ -283,7 +288,8 @@ def real_pages(night_folder, monkeypatch):
 
 @pytest.fixture(scope="session")
 def folders_of_nights(tmp_path_factory, migrated_sqlite_file):
-    """What the nights of 2024-03-06 and 2024-03-07 leave, each on a ledger of its own, by day of the month."""
+    """What the nights of 2024-03-06 and 2024-03-07 leave, each on a ledger of its own, by day of
+    the month."""
     from tests.nights import leave_nights
 
     return {

@@ -62,7 +62,8 @@ def commands(text: str) -> list[list[str]]:
 
 @contextlib.contextmanager
 def ledger(folder: Path, text: str) -> Iterator[str]:
-    """The URL of a SQLite ledger in `folder`, made by the commands of the document, without Prefect."""
+    """The URL of a SQLite ledger in `folder`, made by the commands of the document, without
+    Prefect."""
     from flows.cli import app
     from forecasting.publish import pages as publish
     from tests.builders import blank_page

@@ -63,7 +63,8 @@ def nights_done(url: str) -> int:
 
 
 def timeless(name: str) -> list[dict[str, object]]:
-    """The table's rows without times and Prefect's ids, which alone may differ between two ways to the same night."""
+    """The table's rows without times and Prefect's ids, which alone may differ between two ways to
+    the same night."""
     kept = [
         {k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows(name)
     ]
@@ -106,7 +107,8 @@ def damage_weights(folder: Path):
 
 @contextmanager
 def ledger_in(folder: Path, migrated: Path, **settings) -> Iterator[pytest.MonkeyPatch]:
-    """Within the block, small nights leave their `data` and their `ledger.db` in the folder, to be copied afterwards.
+    """Within the block, small nights leave their `data` and their `ledger.db` in the folder, to be
+    copied afterwards.
 
     TEST.csv is written there; `migrated` is a SQLite file without rows, `settings` are those of
     `set_small_night`.
@@ -120,7 +122,8 @@ def ledger_in(folder: Path, migrated: Path, **settings) -> Iterator[pytest.Monke
 
 
 def leave_nights(sessions: list[date], folder: Path, migrated: Path, **settings) -> Path:
-    """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
+    """The folder, once small nights of these sessions have left their `data` and their `ledger.db`
+    there."""
     with ledger_in(folder, migrated, **settings):
         for session in sessions:
             night(session)
@@ -128,7 +131,8 @@ def leave_nights(sessions: list[date], folder: Path, migrated: Path, **settings)
 
 
 def copy_nights(folder: Path, data: Path, url: str):
-    """Copy what `leave_nights` has left in the folder to a data folder that is not there and a ledger without rows."""
+    """Copy what `leave_nights` has left in the folder to a data folder that is not there and a
+    ledger without rows."""
     shutil.copytree(folder / "data", data)
     copy_ledger(folder / "ledger.db", url)
 

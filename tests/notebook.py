@@ -19,7 +19,8 @@ DATA_FOLDER = "sql-demo"
 
 
 def executed(ledger: Path) -> nbformat.NotebookNode:
-    """The notebook after a run on the ledger in the folder `ledger`, without the times of its cells.
+    """The notebook after a run on the ledger in the folder `ledger`, without the times of its
+    cells.
 
     Raises:
         CellExecutionError: A cell failed.

@@ -52,7 +52,8 @@ ROLES = Path(__file__).parents[1] / "deploy" / "sql" / "roles.sql"
 
 @contextmanager
 def a_role(url: str, kind: str) -> Iterator[str]:
-    """The URL of a new role of a migrated database, a reader or a writer, once roles.sql has been run for it."""
+    """The URL of a new role of a migrated database, a reader or a writer, once roles.sql has been
+    run for it."""
     owner = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     name = f"test_{kind}"
     with owner.connect() as connection:

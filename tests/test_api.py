@@ -1,4 +1,5 @@
-"""The ledger in Python: the code of docs/python.md as it stands, what is loaded when, and what is refused."""
+"""The ledger in Python: the code of docs/python.md as it stands, what is loaded when, and what is
+refused."""
 
 import re
 import subprocess

@@ -1,4 +1,5 @@
-"""Every query of docs/sql.md and README.md, and the notebook, on the ledger that the commands of docs/sql.md make.
+"""Every query of docs/sql.md and README.md, and the notebook, on the ledger that the commands of
+docs/sql.md make.
 
 The queries run on both databases.
 """

@@ -1,4 +1,5 @@
-"""The documents: relative links resolve, named files exist, and modules define the functions that the tables name."""
+"""The documents: relative links resolve, named files exist, and modules define the functions that
+the tables name."""
 
 import ast
 import re
@@ -44,7 +45,8 @@ def anchors_in(text):
 
 
 def dead_links(document, text):
-    """Relative links of a document's text to a file or heading that is not there, or outside the repository."""
+    """Relative links of a document's text to a file or heading that is not there, or outside the
+    repository."""
     dead = []
     for target in links_in(text):
         path, _, anchor = target.partition("#")

@@ -60,7 +60,8 @@ def test_row_losses_equal_their_naive_twin_and_leave_out_unknown_horizons_and_ro
 
 
 def naive_weighted_quantile(values, level, weights):
-    """The value at `level` on the line through (share of the weight below a value and half of its own, value)."""
+    """The value at `level` on the line through (share of the weight below a value and half of its
+    own, value)."""
     pairs = sorted(zip(values, weights, strict=True))
     total = sum(weights)
     below = 0.0

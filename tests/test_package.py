@@ -1,4 +1,5 @@
-"""What leaves the repository: the wheel, the image by the steps of its Dockerfile, the workflows, and make."""
+"""What leaves the repository: the wheel, the image by the steps of its Dockerfile, the workflows,
+and make."""
 
 import os
 import re

@@ -1,4 +1,5 @@
-"""What a release consists of: locks by hash within the ranges of pyproject.toml, audited, and a bill of materials."""
+"""What a release consists of: locks by hash within the ranges of pyproject.toml, audited, and a
+bill of materials."""
 
 import hashlib
 import json

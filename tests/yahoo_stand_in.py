@@ -1,4 +1,5 @@
-"""A stand-in for Yahoo on 127.0.0.1 that drives the real yfinance code, with every fault that Yahoo has shown.
+"""A stand-in for Yahoo on 127.0.0.1 that drives the real yfinance code, with every fault that Yahoo
+has shown.
 
 In a test: with asked_here(StandIn(bars, actions), monkeypatch.setattr) as yahoo: ...
 """
@@ -86,7 +87,8 @@ def market_bars(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 class StandIn:
-    """Yahoo's chart, crumb, quote, earnings pages and calendar for one or more symbols, as of the day `today`.
+    """Yahoo's chart, crumb, quote, earnings pages and calendar for one or more symbols, as of the
+    day `today`.
 
     Bars and actions are on the newest share basis; a split after `today` is not yet applied, a
     dividend not yet in
@@ -160,7 +162,8 @@ class StandIn:
         self._always = fault
 
     def charts(self) -> list[str]:
-        """The chart requests so far, look-ups of the time zone included, those of the market series left out."""
+        """The chart requests so far, look-ups of the time zone included, those of the market series
+        left out."""
         return [
             path
             for path in self.requests
@@ -212,7 +215,8 @@ class StandIn:
 
 
 class StandInSession(Session):
-    """A curl_cffi session that asks the stand-in instead of *.yahoo.com and refuses every other host.
+    """A curl_cffi session that asks the stand-in instead of *.yahoo.com and refuses every other
+    host.
 
     `limits_s` has the limit of each request as yfinance set it; that of a cookie may be shortened.
     """
@@ -238,7 +242,8 @@ class StandInSession(Session):
 
 
 def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] = setattr):
-    """Make forecasting's Yahoo source talk to the stand-in at `url`, without a pause between requests.
+    """Make forecasting's Yahoo source talk to the stand-in at `url`, without a pause between
+    requests.
 
     Give monkeypatch.setattr to undo it afterwards.
     """
@@ -250,7 +255,8 @@ def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] =
 
 
 def forget_yahoo():
-    """Clear what yfinance keeps for the life of a process, so that one test cannot answer for the next."""
+    """Clear what yfinance keeps for the life of a process, so that one test cannot answer for the
+    next."""
     import yfinance.base
     from yfinance import cache
     from yfinance.data import SingletonMeta, YfData
@@ -270,7 +276,8 @@ def forget_yahoo():
 def asked_here(
     stand_in: StandIn, setattr_: Callable[[object, str, object], None]
 ) -> Iterator[StandIn]:
-    """Within the block yfinance asks the stand-in, and remembers nothing from before the block or for after it."""
+    """Within the block yfinance asks the stand-in, and remembers nothing from before the block or
+    for after it."""
     forget_yahoo()
     try:
         with stand_in:
@@ -283,7 +290,8 @@ def asked_here(
 def as_known_on(
     bars: pd.DataFrame, actions: pd.DataFrame, today: date
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The bars up to `today`, before the splits that were still to come, and the actions known by then."""
+    """The bars up to `today`, before the splits that were still to come, and the actions known by
+    then."""
     stamp = pd.Timestamp(today)
     later = actions[(actions["kind"] == "split") & (actions["session"] > stamp)]["value"].prod()
     seen = bars[bars.index <= stamp].copy()

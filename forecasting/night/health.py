@@ -117,16 +117,28 @@ def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool 
     stopped = _stopped(connection, series, session, is_locked)
     if stopped:
         return row | stopped
-    closed = closes_at(session, exchange)
+    return row | _unstarted(connection, own, session, newest, is_locked)
+
+
+def _unstarted(
+    connection: Connection,
+    own: Settings,
+    session: date,
+    newest: date | None,
+    is_locked: bool | None,
+) -> Row:
+    """Why a session has no night: a request that failed since its close, or none has begun."""
+    symbol = own.symbols[0]
+    closed = closes_at(session, own.exchange)
     request = read.newest_fetch(connection, symbol, with_bars=False) or Row()
     has_failed = request.get("verdict") in get_args(FailedVerdict)
     if has_failed and request["fetched_at"] > closed:
-        return row | {"cause": _why_stopped(request["verdict"]), "fetch": request}
-    before = newest or date.min
-    last = read.unfinished_run(connection, symbol, own.target, after=before)
+        return Row(cause=_why_stopped(request["verdict"]), fetch=request)
+    last = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
+    series = {"symbol": symbol, "target": own.target}
     any_forecast = read.row(connection, "forecasts", series)
     cause = "waiting" if is_locked else "without a night"
-    return row | {"closed": closed, "last": last, "has_any": any_forecast, "cause": cause}
+    return Row(cause=cause, closed=closed, last=last, has_any=any_forecast)
 
 
 def _stopped(

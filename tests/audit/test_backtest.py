@@ -43,7 +43,8 @@ def spec(first, last, *, refit_every=21, settings=SMALL):
 
 @pytest.fixture
 def soon(monkeypatch):
-    """Calibration after three origins, comparison with the best baseline after six, drift after seven sessions."""
+    """Calibration after three origins, comparison with the best baseline after six, drift after
+    seven sessions."""
     monkeypatch.setattr(combine, "MIN_FORECASTS", 3)
     monkeypatch.setattr(decisions, "MIN_ORIGINS", 6)
     for name, value in (("MIN_REFERENCE", 4), ("MIN_WATCHED", 3), ("LIMIT", 1.0)):

@@ -42,7 +42,8 @@ def yahoo(tmp_path, sqlite_url, plain_flows, monkeypatch):
 
 
 def live(yahoo, monkeypatch):
-    """Nights with all that may happen between them: restated bars, an earnings date, a lost market series.
+    """Nights with all that may happen between them: restated bars, an earnings date, a lost market
+    series.
 
     And a session without a night, damaged weights, a champion named by hand, a night run again
     under other settings, which those after it keep.
@@ -157,7 +158,8 @@ def _check_bars_before_the_open(session):
 
 
 def _verify_from_the_middle(first, issued):
-    """Nights that other code made are copied as they are, with the weights that the next one begins with."""
+    """Nights that other code made are copied as they are, with the weights that the next one begins
+    with."""
     settings = read_settings()
     with connect.transaction(settings.url) as connection:
         connection.execute(
@@ -172,8 +174,8 @@ def _verify_from_the_middle(first, issued):
     with pytest.raises(ForecastingError, match=by_others):
         verified(SESSIONS[9])
     same = (
-        f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} "
-        "forecasts, .* the same "
+        f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts, "
+        ".* the same "
     )
     assert re.match(same, verified(first))
     scratch = f"sqlite:///{settings.data_dir / 'verify' / 'forecasting.db'}"
@@ -199,8 +201,8 @@ def _verify_from_the_middle(first, issued):
 
 def _scores(url):
     columns = (
-        "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, "
-        "error, pinball, inside_80"
+        "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, error, "
+        "pinball, inside_80"
     )
     with connect.reading(url) as connection:
         rows = connection.execute(sa.text(f"SELECT {columns} FROM scores"))
@@ -244,8 +246,7 @@ _ALTERED = {
     f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = "
     "1": "^MSFT volume: 7 of 65 .* outside was stored as",
     f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t "
-    "SET kind = 'late'; "
-    "INSERT INTO forecasts SELECT * FROM "
+    "SET kind = 'late'; INSERT INTO forecasts SELECT * FROM "
     "t": r"5 of 70 .*, second_kind .*\): stored, but not made again",
     "UPDATE promotions SET origins = "
     "7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
@@ -255,8 +256,8 @@ _ALTERED = {
     "'champion'": "1 of 6 scores .* error was stored",
     "DELETE FROM scores WHERE horizon = 1 AND role = "
     "'champion'": "1 of 6 scores .* not stored, but made again",
-    "DELETE FROM forecasts WHERE role = 'challenger'; UPDATE models SET artifact_hash = 'x' "
-    "WHERE parent_id IS NOT NULL": "5 of 65 forecasts, 1 of 7 models of 2 nights differ",
+    "DELETE FROM forecasts WHERE role = 'challenger'; UPDATE models SET artifact_hash = 'x' WHERE "
+    "parent_id IS NOT NULL": "5 of 65 forecasts, 1 of 7 models of 2 nights differ",
     f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = "
     "1": "14 of 140 forecast parts .*: not stored, but made",
     "UPDATE forecasts SET fetch_id = 'FIRST' "

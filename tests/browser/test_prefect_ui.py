@@ -58,7 +58,8 @@ def ui(url):
 
 
 def article(page, last):
-    """The text of a Markdown artifact, with ordinary spaces, once it has arrived as far as the text `last`."""
+    """The text of a Markdown artifact, with ordinary spaces, once it has arrived as far as the text
+    `last`."""
     shown = page.get_by_test_id("markdown-display").filter(has_text=last)
     shown.wait_for()
     return str(shown.inner_text()).replace("\N{NO-BREAK SPACE}", " ")

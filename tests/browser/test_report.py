@@ -112,7 +112,8 @@ def test_the_page_prints_on_light_paper_without_being_cut(opened):
 
 
 def nights(*, count=7, target="volume", **changed):
-    """The newest night and older ones, a session apart, each with the network's forecasts and a ridge's."""
+    """The newest night and older ones, a session apart, each with the network's forecasts and a
+    ridge's."""
     parts = []
     for ago in range(count):
         origin = shift(ORIGIN, -ago)

@@ -16,7 +16,8 @@ from tests.builders import random_bars
 
 
 def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
-    """Scored sessions: losses with a shared heavy-tailed shock, champion ahead by `skill`, coverage `covered`."""
+    """Scored sessions: losses with a shared heavy-tailed shock, champion ahead by `skill`, coverage
+    `covered`."""
     rng = np.random.default_rng(seed)
     shock = np.exp(rng.normal(0, 0.5, n))
     memory = np.convolve(rng.normal(0, 0.15, n + 4), np.ones(5) / math.sqrt(5), mode="valid")
@@ -113,7 +114,8 @@ def test_the_moving_average_and_its_limit_equal_a_naive_computation():
 
 @pytest.mark.parametrize("varied", [True, False])
 def test_the_coverage_chart_equals_a_naive_computation(varied):
-    """Its spread is that of the reference, or that of five independent forecasts where the reference has less."""
+    """Its spread is that of the reference, or that of five independent forecasts where the
+    reference has less."""
     days = scored_days()
     if varied:
         days["inside_80"] = np.repeat(np.random.default_rng(2).integers(0, 2, 50), 5).astype(float)
@@ -137,10 +139,9 @@ def test_constant_scores_are_no_drift_and_a_reason_is_one_sentence():
     constant.iloc[-3:, 2] = 0.0
     assert drift_reason(losses_of(constant), newest_scratch=None) == (
         "drift: Drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); "
-        "80% intervals cover "
-        f"69% (alarm below 71% or above 89%), outside since {constant.index[-1].date()}; moving "
-        "averages over 60 "
-        "sessions after 190 reference sessions."
+        "80% intervals cover 69% (alarm below 71% or above 89%), outside since "
+        f"{constant.index[-1].date()}; moving averages over 60 sessions after 190 reference "
+        "sessions."
     )
 
 

@@ -41,7 +41,8 @@ class Boundaries:
 
     @contextmanager
     def process(self) -> Iterator[None]:
-        """A process: boundaries count from its start, and what was planned for it is forgotten with it."""
+        """A process: boundaries count from its start, and what was planned for it is forgotten with
+        it."""
         self.passed = 0
         self.armed = True
         self.dead = False

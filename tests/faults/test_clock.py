@@ -1,4 +1,5 @@
-"""Only a session that has closed is an origin, and a clock that is wrong for a night takes no bar from a later one."""
+"""Only a session that has closed is an origin, and a clock that is wrong for a night takes no bar
+from a later one."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

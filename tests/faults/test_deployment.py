@@ -1,4 +1,5 @@
-"""What deploy/ gives to whom: passwords, rights in the database, and what a service may do to its machine."""
+"""What deploy/ gives to whom: passwords, rights in the database, and what a service may do to its
+machine."""
 
 import os
 import re

@@ -191,7 +191,8 @@ ODD: tuple[Any, ...] = (
 
 
 class Place(NamedTuple):
-    """A folder with TEST.csv, the URL of a migrated ledger without a row, and the settings of small nights on both."""
+    """A folder with TEST.csv, the URL of a migrated ledger without a row, and the settings of small
+    nights on both."""
 
     folder: Path
     url: str
@@ -318,7 +319,8 @@ def rows_of_text(text):
 
 
 def csv_of_bars(place):
-    """Every bar has the numbers of a row of its day, and every session that is missing has a finding."""
+    """Every bar has the numbers of a row of its day, and every session that is missing has a
+    finding."""
     path = place.folder / "bars.csv"
     write_yahoo_csv(BARS, path)
     sound = path.read_bytes()

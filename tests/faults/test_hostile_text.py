@@ -1,4 +1,5 @@
-"""Escape codes, HTML, scripts, Markdown and megabytes in texts of a source or the database: none acts anywhere."""
+"""Escape codes, HTML, scripts, Markdown and megabytes in texts of a source or the database: none
+acts anywhere."""
 
 import json
 import logging

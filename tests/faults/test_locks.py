@@ -116,8 +116,8 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
             messages.check_fresh(now=lambda: at("2024-03-09T12:00"))
         with connect.reading(postgres_url) as connection:
             held = (
-                "SELECT mode FROM pg_locks WHERE pid = :pid AND relation = "
-                "'forecasts'::regclass AND granted"
+                "SELECT mode FROM pg_locks WHERE pid = :pid AND relation = 'forecasts'::regclass "
+                "AND granted"
             )
             assert connection.scalar(sa.text(held), {"pid": pid}) == "AccessExclusiveLock"
 

@@ -1,4 +1,5 @@
-"""Whatever fails, a command ends with one paragraph and an exit code, and the night's row has the reason."""
+"""Whatever fails, a command ends with one paragraph and an exit code, and the night's row has the
+reason."""
 
 import errno
 import io

@@ -103,7 +103,8 @@ def found_in(text):
 
 
 def check_left_behind(*folders):
-    """No file of the folders, no value of the ledger and no command line of this machine has a canary."""
+    """No file of the folders, no value of the ledger and no command line of this machine has a
+    canary."""
     for folder in folders:
         for path in (path for path in folder.rglob("*") if path.is_file()):
             assert found_in(path.read_bytes().decode("latin-1")) == [], path

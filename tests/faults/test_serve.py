@@ -1,4 +1,5 @@
-"""`serve` and its Prefect server: due and missed nights, its password, and that each ends with the other."""
+"""`serve` and its Prefect server: due and missed nights, its password, and that each ends with the
+other."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ def check_password(served, environment, folder):
 
 
 def check_deployment(served, targets):
-    """A schedule for each target, and no limit, which a run that a power cut has ended would fill for ever."""
+    """A schedule for each target, and no limit, which a run that a power cut has ended would fill
+    for ever."""
 
     def found():
         one = processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}").json()
@@ -193,7 +195,8 @@ def run_without_process(url):
 
 
 def interrupt_in_a_terminal(served, folder):
-    """The id of a run that was waiting when Ctrl-C stopped `serve`, which its run's process receives as well."""
+    """The id of a run that was waiting when Ctrl-C stopped `serve`, which its run's process
+    receives as well."""
     with night_lock(f"sqlite:///{folder / 'data' / 'forecasting.db'}", "night"):
         waiting = prefect_api.start_run(served.url, NIGHTLY, target="volume")
         processes.until(

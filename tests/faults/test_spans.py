@@ -1,4 +1,5 @@
-"""Past nights: each is the same whatever span it is caught up in, and scored as far as its bars are stored."""
+"""Past nights: each is the same whatever span it is caught up in, and scored as far as its bars are
+stored."""
 
 from datetime import date
 

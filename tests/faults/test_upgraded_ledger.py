@@ -1,4 +1,5 @@
-"""A ledger at revision 0009: this code upgrades it, goes on with its nights, and can verify its own.
+"""A ledger at revision 0009: this code upgrades it, goes on with its nights, and can verify its
+own.
 
 `ledgers/0009.tar.xz` is the ledger of `forecasting catch-up --from 2018-12-17 --to 2018-12-20` with
 source sample and the settings below, and the weights of its champion.

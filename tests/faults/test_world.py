@@ -57,12 +57,10 @@ SHORT = (
 """Mornings of the everyday suite; the campaign draws all of them."""
 
 REACHED_SOON = (
-    "ended "
-    "done", "ended "
+    "ended done", "ended "
             "killed", "ended "
                       "StoreError", "a second run refused by the lock", "runs late", "runs failed",
-    "fetches "
-    "late", "fetches "
+    "fetches late", "fetches "
             "revised", "fetches split", "forecasts ok", "scores settled", "score of version 2",
     "weights pruned",
 )  # fmt: skip

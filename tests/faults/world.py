@@ -1,4 +1,5 @@
-"""A simulated world: mornings of a vendor, a machine and an operator, everything drawn from one seed.
+"""A simulated world: mornings of a vendor, a machine and an operator, everything drawn from one
+seed.
 
 From the top: what is served, a morning, what may go wrong on it, what must hold of the ledger
 afterwards (computed naively), and a past night made again in a copy of the ledger in which every
@@ -211,7 +212,8 @@ class World:
         self.cannot_write = False
 
     def remember(self, new: Rows, now: Rows):
-        """Keep the checked rows, the variables under which runs began, and the rare paths that were taken."""
+        """Keep the checked rows, the variables under which runs began, and the rare paths that were
+        taken."""
         self.rows = now
         for run in new["runs"].values():
             # Not of a night of this morning that ran before the settings were changed.
@@ -315,7 +317,8 @@ BROKEN = ("500", "502", "down", "truncated", "empty", "short", "dropped", *yahoo
 
 
 def failing(world: World):
-    """The next chart requests, or all of this morning, are refused, of an unknown symbol, or end in a fault."""
+    """The next chart requests, or all of this morning, are refused, of an unknown symbol, or end in
+    a fault."""
     fault = world.draw.choice(["429", "404", world.draw.choice(BROKEN)])
     if world.draw.random() < 0.4:
         world.vendor.fail_always(fault)
@@ -703,7 +706,8 @@ def check_forecasts(new: Rows, now: Rows):
 
 
 def check_origin(row: Row, now: Rows):
-    """A forecast used no fetch and no weights of after its origin, and is live if it was before the next open."""
+    """A forecast used no fetch and no weights of after its origin, and is live if it was before the
+    next open."""
     fetch = now["fetches"][row["fetch_id"],]
     model = now["models"][row["model_id"],]
     origin = row["origin_session"]
@@ -733,7 +737,8 @@ def basis_at(actions: Iterable[Row], symbol: str, instant: datetime) -> float:
 
 
 def check_scores(new: Rows, now: Rows):
-    """A new score is that of its forecast and its version of the bar, computed as plainly as can be."""
+    """A new score is that of its forecast and its version of the bar, computed as plainly as can
+    be."""
     bars = versions_of(now)
     actions = now["corporate_actions"].values()
     for row in new["scores"].values():
@@ -819,7 +824,8 @@ NEEDED = {"volume": ["volume"], "close": ["close"], "range": ["high", "low"]}
 
 
 def expected_scores(versions: list[Row], target: str, known_at: datetime) -> list[tuple[str, int]]:
-    """The stages and versions against which a night scores a forecast that knew the bars at an instant."""
+    """The stages and versions against which a night scores a forecast that knew the bars at an
+    instant."""
     known = [row for row in versions if row["first_seen_at"] <= known_at]
     usable = [row for row in known if None not in [row[name] for name in NEEDED[target]]]
     found = [("first_print", row["version"]) for row in usable[:1]]
@@ -876,7 +882,8 @@ AFTER = (
 
 
 def nights_with_weights(world: World) -> list[Row]:
-    """The finished runs whose champion's weights are still there, oldest first, with what they knew and when."""
+    """The finished runs whose champion's weights are still there, oldest first, with what they knew
+    and when."""
     found = []
     for run in sorted(world.rows["runs"].values(), key=lambda run: (run["as_of"], run["id"])):
         champion = champion_before(world.rows, run)

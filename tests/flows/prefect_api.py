@@ -43,5 +43,6 @@ def ended(url: str, run_id: str) -> dict[str, Any] | None:
 
 
 def end_of(url: str, run_id: str, *, log: Path | None = None) -> dict[str, Any]:
-    """The run once it has ended; asked for twice a second, which takes the server less than half of its idle load."""
+    """The run once it has ended; asked for twice a second, which takes the server less than half of
+    its idle load."""
     return until(lambda: ended(url, run_id), f"run {run_id} to end", log=log, pause_s=0.5)

@@ -42,7 +42,8 @@ database."""
 
 
 class Patient(httpx.HTTPTransport):
-    """Repeats a request that Prefect refuses with 503 while its SQLite is locked, as its own client does."""
+    """Repeats a request that Prefect refuses with 503 while its SQLite is locked, as its own client
+    does."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         last = time.monotonic() + TIMEOUT_S
@@ -112,7 +113,8 @@ def running(
 def here(
     *words: str, environment: Mapping[str, str], program: str = "forecasting"
 ) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command of `forecasting` or `prefect`, run in this process.
+    """Exit code, standard output and standard error of a command of `forecasting` or `prefect`, run
+    in this process.
 
     Spares the 4 s of a new one's imports; of Prefect's variables, the URL and the password of the
     API alone have an effect.

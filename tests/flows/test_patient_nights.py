@@ -67,7 +67,8 @@ def set_clock(moment, monkeypatch):
 
 
 def record_waits(monkeypatch, then=lambda waits: None):
-    """The waits to come: New York time, the run's state in Prefect and its message, statuses in the table runs.
+    """The waits to come: New York time, the run's state in Prefect and its message, statuses in the
+    table runs.
 
     `then` is called after each, with the number of waits so far.
     """
@@ -155,8 +156,8 @@ def test_while_a_run_waits_for_a_volume_that_of_a_range_goes_on_and_one_by_hand_
     assert select("target, status, note", "runs ORDER BY target") == ended
     assert select("DISTINCT kind", "forecasts") == [("live",)]
     of_last_value = (
-        "forecasts f JOIN models m ON m.id = model_id WHERE name = 'last_value' AND "
-        "f.target = 'volume'"
+        "forecasts f JOIN models m ON m.id = model_id WHERE name = 'last_value' AND f.target = "
+        "'volume'"
     )
     volume = yahoo.series["SBUX"][0]["volume"].iloc[-1]
     assert select("DISTINCT round(q50)", of_last_value) == [(volume,)]
@@ -240,8 +241,8 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     waits = record_waits(monkeypatch)
     state = nightly(patient=True, return_state=True)
     note = (
-        "The bar of 2024-03-07 was not available by 06:30 America/New_York; the night "
-        "continued with the bars up to "
+        "The bar of 2024-03-07 was not available by 06:30 America/New_York; the night continued "
+        "with the bars up to "
     )
     note += "2024-03-06."
     assert (state.name, state.message) == ("WithoutBar", note)

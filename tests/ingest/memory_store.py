@@ -101,7 +101,8 @@ def found(findings: Sequence[Finding]) -> list[tuple[date, str, str]]:
 
 
 def directly(stand_in) -> Fetched:
-    """What a fetch of the stand-in's whole history would bring, without the way through HTTP and yfinance."""
+    """What a fetch of the stand-in's whole history would bring, without the way through HTTP and
+    yfinance."""
     rows, actions = stand_in.told()
     return fetched_of(canonical(rows.set_index("session")), actions, live=True)
 

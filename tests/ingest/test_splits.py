@@ -32,7 +32,8 @@ def split(ratio=2.0, *, on=EX):
 
 
 def rebased(bars, ratio, *, before=None):
-    """The bars of sessions before `before` (all without it) on the share basis after a split of `ratio`."""
+    """The bars of sessions before `before` (all without it) on the share basis after a split of
+    `ratio`."""
     after = bars.copy()
     rows = slice(None) if before is None else after.index < before
     after.loc[rows, PRICES] /= ratio
@@ -253,7 +254,8 @@ def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
 def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_prove_it(
     ratio, named, one_basis
 ):
-    """The stored bars are on one basis on every night, and a source that follows at last changes nothing."""
+    """The stored bars are on one basis on every night, and a source that follows at last changes
+    nothing."""
     final = random_bars(126, seed=1)
     first = 120
     ex = final.index[first]

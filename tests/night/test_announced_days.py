@@ -1,4 +1,5 @@
-"""Closures, half days and index reviews that no calendar has, from a file or a command to a night and its replay."""
+"""Closures, half days and index reviews that no calendar has, from a file or a command to a night
+and its replay."""
 
 import re
 from datetime import date

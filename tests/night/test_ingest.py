@@ -1,4 +1,5 @@
-"""How bars reach a night: with a market series, a second source and earnings dates, on the stand-in for Yahoo."""
+"""How bars reach a night: with a market series, a second source and earnings dates, on the stand-in
+for Yahoo."""
 
 import shutil
 import threading

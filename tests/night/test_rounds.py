@@ -33,7 +33,8 @@ REFUSED = RateLimitedError("refused")
 
 
 class Run:
-    """Rounds under a clock that moves where they wait, with the responses of a source in place of requests."""
+    """Rounds under a clock that moves where they wait, with the responses of a source in place of
+    requests."""
 
     def __init__(self, settings, *symbols, patient=True):
         self.moment = BEGAN
@@ -131,8 +132,8 @@ def test_a_late_bar_is_requested_until_the_hour_then_the_older_bars_are(settings
     assert [(night.session, night.error) for night in run.ran] == [(EVE, None)]
     (missing,) = run.rounds.ended
     assert str(missing.error) == (
-        "The bar of 2024-03-08 was not available by 09:00 America/New_York; "
-        "the night continued with the bars up to 2024-03-07."
+        "The bar of 2024-03-08 was not available by 09:00 America/New_York; the night continued "
+        "with the bars up to 2024-03-07."
     )
     (row,) = rows("runs")
     assert (row["status"], row["note"]) == ("late", str(missing.error))

@@ -1,4 +1,5 @@
-"""What a night's row says at each step, and what is done about nights whose process ended before they did."""
+"""What a night's row says at each step, and what is done about nights whose process ended before
+they did."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime

@@ -37,7 +37,8 @@ def test_a_night_near_a_jump_whose_hold_has_ended_says_so(tmp_path, since, is_ne
 def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
     tmp_path, monkeypatch, target, usual
 ):
-    """Split 2:1: the first new bar is the median of its old forecast, so every factor falls by its nominal share."""
+    """Split 2:1: the first new bar is the median of its old forecast, so every factor falls by its
+    nominal share."""
     monkeypatch.setenv("FORECASTING_TARGET", target)
     settings = read_settings()
     eve = shift(LAST, -1)

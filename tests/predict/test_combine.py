@@ -98,7 +98,8 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
 
 
 def naive_weight(past, usual):
-    """The tenth of least mean loss, forecasts counting half as much after 250 nights, with a pull to the usual one."""
+    """The tenth of least mean loss, forecasts counting half as much after 250 nights, with a pull
+    to the usual one."""
     n = len(past.actual)
     recent = [0.5 ** ((n - 1 - row) / 250) for row in range(n)]
     pull = 0.1 * 600 / (600 + sum(recent))
@@ -117,7 +118,8 @@ def naive_weight(past, usual):
     ("n", "shift", "width"), [(MIN_FORECASTS + 1, 0.5, 1.3), (150, 0.3, 1.1), (300, 0.3, 1.0)]
 )
 def test_the_weight_is_that_of_a_loop_over_forecasts_and_the_usual_one_of_too_few(n, shift, width):
-    """The network is off by twice `shift` at first and by minus `shift` in the end, the linear model by a tenth."""
+    """The network is off by twice `shift` at first and by minus `shift` in the end, the linear
+    model by a tenth."""
     few = past_of(normals(MIN_FORECASTS - 1, width=3.0))
     assert [learn_weight(few, target) for target in ("volume", "range", "close")] == pytest.approx(
         [1.0, 0.9, 0.3]

@@ -45,14 +45,12 @@ def test_a_break_in_the_newest_bars_is_in_the_reason_whoever_is_published():
         (
             {"deficit": BEHIND},
             "the network is behind by 10.0%: mean pinball 0.682 against 0.62 of ridge over the "
-            "last 250 scored "
-            "origins, Diebold-Mariano +3.4",
+            "last 250 scored origins, Diebold-Mariano +3.4",
         ),
         (
             {"deficit": replace(BEHIND, network_pinball=700_000.0, baseline_pinball=600_000.0)},
             "the network is behind by 16.7%: mean pinball 700,000 against 600,000 of ridge over "
-            "the last 250 scored "
-            "origins, Diebold-Mariano +3.4",
+            "the last 250 scored origins, Diebold-Mariano +3.4",
         ),
         (  # the first objection
             {

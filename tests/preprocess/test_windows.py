@@ -79,7 +79,8 @@ def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(unknown, a
 @pytest.mark.parametrize("exchange", ["XNYS", "XTKS", "XSAU"])
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target, exchange):
-    """As a backtest's windows and a night's, with reports in the window and shortly before and after it."""
+    """As a backtest's windows and a night's, with reports in the window and shortly before and
+    after it."""
     rng = np.random.default_rng(7)
     bars = random_bars(days=DAYS, seed=5, exchange=exchange)
     around = sessions_index(date(2021, 1, 4), date(2024, 5, 31), exchange)
@@ -146,7 +147,8 @@ def test_a_close_is_scaled_by_its_own_close_and_recent_ranges():
 def test_unknown_volumes_anywhere_leave_features_finite_and_stay_unknown_targets(
     unknown, absent, newest
 ):
-    """Counted back from the origin: up to 40 volumes and 10 whole bars, the origin's own volume too."""
+    """Counted back from the origin: up to 40 volumes and 10 whole bars, the origin's own volume
+    too."""
     without_volume = [-back for back in unknown | ({1} if newest else set())]
     bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, without_volume, "volume")
     known = bars["volume"].where(~np.isin(np.arange(len(bars), 0, -1), list(absent)))

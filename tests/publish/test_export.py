@@ -1,4 +1,5 @@
-"""Exported files: what another program reads back from each form, and what is refused before anything is read."""
+"""Exported files: what another program reads back from each form, and what is refused before
+anything is read."""
 
 import shutil
 from datetime import date

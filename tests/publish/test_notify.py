@@ -219,7 +219,8 @@ def test_a_check_names_what_is_missing_and_why(posted):
         r"- DOWN: The newest request, on 2024-03-09, was unavailable: No response\.",
         rf"- CUT: The night of {LAST} began at {LAST} 22:00 UTC and was cut off: .*",
         r"- NEW: No night of that session has begun .* The night of .*5 has status failed: Gone\.",
-        r"XNYS opens at [^.]*:30 UTC\. .* 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' .*",
+        r"XNYS opens at [^.]*:30 UTC\. .* 'forecasting run --symbol LATE,DOWN,CUT,NEW --target "
+        r"volume' .*",
         f"Fresh: TEST volume from the session {LAST}.",
     )
     for line, wanted in zip(text.splitlines(), expected, strict=True):

@@ -1,4 +1,5 @@
-"""What people read: the track record against a naive recomputation from table scores, pages, and their index."""
+"""What people read: the track record against a naive recomputation from table scores, pages, and
+their index."""
 
 import json
 import re
@@ -113,7 +114,8 @@ def naive_live_skill(lines):
 
 
 def figures(lines):
-    """Losses of all lines on the same origins; a row an origin, a column a line, NaN without a score."""
+    """Losses of all lines on the same origins; a row an origin, a column a line, NaN without a
+    score."""
     by_line = lines.pivot(index="origin_session", columns="line", values=["error", "pinball"]).abs()
     columns = ["", "lstm", *BASELINES]
     errors = by_line["error"].reindex(columns=columns)

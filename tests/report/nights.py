@@ -89,7 +89,8 @@ def scored(*rows: dict) -> pd.DataFrame:
 def long_record(
     target: str = "volume", *, origins: int = 40, kind: str = "live", ours: float = 0.05
 ) -> pd.DataFrame:
-    """Published forecasts off by a share `ours` of each actual, a ridge off by 10% and a last value off by 20%."""
+    """Published forecasts off by a share `ours` of each actual, a ridge off by 10% and a last value
+    off by 20%."""
     return _long_record(target, origins, kind, ours).copy()
 
 
@@ -117,7 +118,8 @@ def _long_record(target: str, origins: int, kind: str, ours: float) -> pd.DataFr
 
 
 def report_data(target: str = "volume", **changed) -> ReportData:
-    """A night without notices; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
+    """A night without notices; `changed` replaces fields, and a dict for run, fetch or model adds
+    to it."""
     values = values_of(target)
     run = {
         "id": "9c1f20ab77e01234",

@@ -96,8 +96,8 @@ def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_
     reports = [(date(2024, 3, 7), "amc"), (date(2024, 3, 12), "")]
     well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
     title = (
-        "Alerts KO median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on "
-        "Fri 8 Mar"
+        "Alerts KO median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 "
+        "Mar"
     )
     assert well.title == title
     for text in (digest_in(form, well) for form in ("text", "markdown", "html")):

@@ -78,7 +78,8 @@ MODELS = ("LSTM", "published", "har", "ridge")
 
 
 def history_rows(*rows):
-    """Rows of the history: median 100 and ten between neighbours, actual 90, unless stated otherwise."""
+    """Rows of the history: median 100 and ten between neighbours, actual 90, unless stated
+    otherwise."""
     filled = []
     for row in rows:
         quantiles = {name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
@@ -165,7 +166,8 @@ def test_nixtla_by_hand():
 
 
 def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url):
-    """Its error, coverage and quantile loss of sixty nights of every sort, on the rows on which all have a forecast."""
+    """Its error, coverage and quantile loss of sixty nights of every sort, on the rows on which all
+    have a forecast."""
     from utilsforecast.evaluation import evaluate  # imports dask, which no other test needs
     from utilsforecast.losses import coverage, mae, mqloss
 

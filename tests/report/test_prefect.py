@@ -224,7 +224,8 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
         "SBUX Mon 11 Mar: 8.45 M shares, 80% 6.00-12.00",
     )
     parts = (
-        "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80% interval 6.00-12.00 M)",
+        "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80% interval "
+        "6.00-12.00 M)",
         "\n\n![SBUX volume: ",
         "\n| session | median, M shares | 80% interval | vs usual | note, why |\n",
         "\n| Wed 13 Mar | 8.45 | 6.00-12.00 | ",

@@ -65,8 +65,7 @@ def why_of(target="volume", **changed):
 def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_close_s_are_of():
     assert why_of(parts={1: PARTS}) == (
         "Usual 7.03 M; Monday x0.96; a report nearby x1.90; a report is likely, none is announced "
-        "x1.12; "
-        "network x1.05; other x0.99."
+        "x1.12; network x1.05; other x0.99."
     )
     named = wording.named_parts(report_data(parts={1: PARTS}).lines[0].why)
     assert math.prod(factor for _, factor in named) == pytest.approx(

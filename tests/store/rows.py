@@ -126,7 +126,8 @@ def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed) -> dic
 
 
 def promotion_row(winner: str | None, session: str, **changed) -> dict[str, Any]:
-    """A decision of the night of a session, at ten in the evening, for its challenger unless another one is stated."""
+    """A decision of the night of a session, at ten in the evening, for its challenger unless
+    another one is stated."""
     row = {
         "id": session,
         "symbol": SYMBOL,
@@ -199,7 +200,8 @@ def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed
 def start(
     connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[str, ...] = ("lstm",)
 ):
-    """What forecasts refer to: a fetch, a run for each origin, and models named like their ids up to a colon."""
+    """What forecasts refer to: a fetch, a run for each origin, and models named like their ids up
+    to a colon."""
     store_bars(connection, {"2024-01-02": 100.0}, seen="2024-01-02T21:00")
     for origin in origins:
         write.add(connection, "runs", run_row(origin, origin))
@@ -244,7 +246,8 @@ def rebuild_standings(connection: sa.Connection):
 def view_rows(
     connection: sa.Connection, view: str, *names: str, by: tuple[str, ...] = ()
 ) -> list[tuple[Any, ...]]:
-    """The columns `names` of the symbol's rows in a view, in the order of `by`, without it of all of them."""
+    """The columns `names` of the symbol's rows in a view, in the order of `by`, without it of all
+    of them."""
     found = read.view(connection, view, {"symbol": SYMBOL}).sort_values(
         list(by or names), ignore_index=True
     )

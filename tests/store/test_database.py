@@ -197,8 +197,8 @@ def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_th
 
 
 OTHERS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-    "AND datname = "
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND "
+    "datname = "
 )
 
 

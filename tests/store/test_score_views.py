@@ -250,7 +250,8 @@ def store(
 
 
 def night(place, basis, rng):
-    """Two horizons of the published forecast, a baseline's own and, one night in five, a later one in its place."""
+    """Two horizons of the published forecast, a baseline's own and, one night in five, a later one
+    in its place."""
     origin = str(SESSIONS[place])
     roles = {
         "lstm": ("champion", "22:00"),

@@ -157,7 +157,8 @@ def index_windows(first, rows):
 
 @pytest.mark.slow
 def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatch):
-    """From random weights; from pretrained ones it gains nothing on its rows, and is refused for that."""
+    """From random weights; from pretrained ones it gains nothing on its rows, and is refused for
+    that."""
     index = index_windows(2008, 2100)
     one = SETTINGS.model_copy(update={"members": 1, "train_sessions": 2100})
     sound = fit(index, settings=one)

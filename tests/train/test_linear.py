@@ -268,7 +268,8 @@ def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatili
 
 
 def har_features(windows, row, horizon):
-    """Means of 1, 5, 22 and 66 log ranges and returns, and the flags that any of the sessions ahead has."""
+    """Means of 1, 5, 22 and 66 log ranges and returns, and the flags that any of the sessions ahead
+    has."""
     past = windows.steps[: windows.warm_up + row + 1]
     series = [past[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
     means = [values[-sessions:].mean() for values in series for sessions in (1, 5, 22, 66)]

@@ -260,7 +260,8 @@ def test_inputs_of_windows_cut_from_a_longer_history_are_the_same():
 
 
 def test_the_size_of_reactions_is_the_mean_of_those_that_had_closed():
-    """A naive twin: of each of the newest eight reports, log volume less the level two sessions before its reaction."""
+    """A naive twin: of each of the newest eight reports, log volume less the level two sessions
+    before its reaction."""
     windows = some_windows(rows=900)
     row = 898
     session = windows.warm_up + row

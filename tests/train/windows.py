@@ -86,7 +86,8 @@ def close_windows(bars: pd.DataFrame, events: pd.DataFrame, rows: int | None = N
 
 
 def windows_with_gaps(gap: float, rows: int) -> Windows:
-    """Closes of a symbol that opens with `gap`, up and down in turn, on the sessions that react to earnings."""
+    """Closes of a symbol that opens with `gap`, up and down in turn, on the sessions that react to
+    earnings."""
     bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=5)
     events = some_events(bars)
     jumps = pd.Series(0.0, bars.index)

@@ -487,8 +487,8 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     night = asked.night
     error = answer.revision.error
     is_file = not plugins.is_live(asked.source)
-    has_rejects = any(item.severity == "reject" for item in answer.revision.findings)
-    if error is not None and is_file and not has_rejects:
+    severities = [finding.severity for finding in answer.revision.findings]
+    if error is not None and is_file and "reject" not in severities:
         return ""
     # Empty of a fetch for itself or of a market series, which are of no night.
     run_id = "" if night.trigger in ("ingest", "market") else night.id

@@ -46,7 +46,8 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
 
 @pytest.fixture(scope="module")
 def plan_of(tmp_path_factory, migrated_sqlite_file):
-    """The steps of SQLite's plans for the statements of a query, on one ledger, which no query changes."""
+    """The steps of SQLite's plans for the statements of a query, on one ledger, which no query
+    changes."""
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('plans') / 'forecasting.db')}"
     with connect.transaction(url) as connection:
         write.add(connection, "runs", run_row("r", str(DAY)))
