@@ -421,12 +421,7 @@ def backtest_svg(rows: pd.DataFrame) -> str:
     rows = rows.reset_index(drop=True)
     symbol = rows["symbol"][0]
     target = rows["target"][0]
-    unit = unit_for(
-        target,
-        usual=float(rows["actual"].median()),
-        symbol=symbol,
-        currency="",
-    )
+    unit = unit_for(target, usual=float(rows["actual"].median()), symbol=symbol)
     days = {
         float(place): short_day(rows["target_session"][place], with_year=True)
         for place in (0, len(rows) - 1)

@@ -31,6 +31,9 @@ from forecasting.vocabulary import RANDOM
 Listing = tuple[list[str], list[list[object]]]
 """The names of the columns, and the rows with a cell for each."""
 
+Parts = list[str | Listing]
+"""Paragraphs and tables, as they follow each other."""
+
 GUTTER = "  "
 NARROWEST = 8  # characters below which no column of text is made narrower
 
@@ -127,7 +130,7 @@ def _narrow(widths: list[int], floors: Sequence[int], *, room: int) -> None:
         widths[widest] -= 1
 
 
-def printed(parts: Sequence[str | Listing], *, width: int | None) -> str:
+def printed(parts: Parts, *, width: int | None) -> str:
     """The paragraphs and tables, an empty line between two."""
     texts = [
         paragraph(part, width=width) if isinstance(part, str) else text_table(*part, width=width)
@@ -152,7 +155,7 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     return "\n\n".join(filter(None, [head, week, facts, tables]))
 
 
-def _week_parts(data: ReportData) -> list[str | Listing]:
+def _week_parts(data: ReportData) -> Parts:
     days: list[list[object]] = [
         [
             f"{line.session:%a %Y-%m-%d}",
@@ -193,53 +196,58 @@ def _bar_age(data: ReportData, now: datetime) -> str:
     return age(closes_at(newest_up_to(data.origin, data.exchange), data.exchange), now)
 
 
-def _record_parts(data: ReportData) -> list[str | Listing]:
+def _record_parts(data: ReportData) -> Parts:
     """A row for the newest 20 and 60 origins, then one a forecaster over all horizons."""
     if data.record.published.empty:
         return []
-    number = data.unit.number
-    windows: list[list[object]] = [
-        [
-            quantity(row["n"], "session"),
-            row["n"],
-            number(row["mae"]),
-            wording.forecaster_label(row["best_baseline"]),
-            number(row["their_mae"]),
-            percent(row["skill_mae"], signed=True),
-            percent(row["skill_pinball"], signed=True),
-            percent(row["coverage_80"]),
-        ]
-        for row in newest_records(data.record)
-        if row["best_baseline"]
-    ]
-    losses = data.record.comparisons(data.record.losses).query("horizon == 0")
-    others: list[list[object]] = [
-        [
-            wording.forecaster_label(row["forecaster"]),
-            row["n"],
-            number(row["mae"]),
-            number(row["their_mae"]),
-            percent(row["skill_mae"], signed=True, decimals=1),
-            percent(row["skill_pinball"], signed=True, decimals=1),
-        ]
-        for row in losses.to_dict("records")
-    ]
-    names = ["n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"]
     about = (
         "record: one session ahead. against: one to five sessions ahead, on the forecasts that "
         f"both have. error: mean absolute error of the median in {data.unit.name}. skill: 1 - "
         "error / its error, + is better; pinball skill: the same of the loss over all seven "
         "quantiles."
     )
-    return [
-        wording.record_sentence(data),
-        (["record", *names], windows),
-        (["against", "n", "our error", "its error", "skill", "pinball skill"], others),
-        about,
+    return [wording.record_sentence(data), _newest_listing(data), _against_listing(data), about]
+
+
+def _newest_listing(data: ReportData) -> Listing:
+    number = data.unit.number
+    names = ["n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"]
+    return ["record", *names], [
+        [
+            quantity(row["n"], "session"),
+            row["n"],
+            number(row["mae"]),
+            wording.forecaster_label(row["best_baseline"]),
+            number(row["their_mae"]),
+            *_skills(row, decimals=0),
+            percent(row["coverage_80"]),
+        ]
+        for row in newest_records(data.record)
+        if row["best_baseline"]
     ]
 
 
-def _cost_parts(data: ReportData) -> list[str | Listing]:
+def _against_listing(data: ReportData) -> Listing:
+    losses = data.record.comparisons(data.record.losses).query("horizon == 0")
+    number = data.unit.number
+    return ["against", "n", "our error", "its error", "skill", "pinball skill"], [
+        [
+            wording.forecaster_label(row["forecaster"]),
+            row["n"],
+            number(row["mae"]),
+            number(row["their_mae"]),
+            *_skills(row, decimals=1),
+        ]
+        for row in losses.to_dict("records")
+    ]
+
+
+def _skills(row: Mapping[Any, Any], *, decimals: int) -> list[str]:
+    names = ("skill_mae", "skill_pinball")
+    return [percent(row[name], signed=True, decimals=decimals) for name in names]
+
+
+def _cost_parts(data: ReportData) -> Parts:
     """With a cost ratio, the quantile of each forecast, then the mean costs of each forecaster."""
     ratio = data.cost_ratio
     if ratio is None:
@@ -262,7 +270,7 @@ def _cost_parts(data: ReportData) -> list[str | Listing]:
         ]
         for row in realised_costs(data.record, ratio)
     ]
-    parts: list[str | Listing] = [
+    parts: Parts = [
         wording.cost_sentence(ratio),
         (["session", wording.level_name(ratio), "vs median"], coming),
     ]
@@ -347,7 +355,7 @@ def _flags(data: ReportData) -> list[str]:
     return flags
 
 
-def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> list[str | Listing]:
+def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> Parts:
     """What is shown of a backtest: span, maybe earnings dates, figures, what the nights did."""
     title = (
         f"{document['symbol']} {document['target']}, origins {document['from']} to "
@@ -356,7 +364,7 @@ def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> 
         f"{document['seconds']:.0f} s"
     )
     lists = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
-    parts: list[str | Listing] = [title]
+    parts: Parts = [title]
     if with_dates:
         counts = document.get("earnings_dates", {})
         dates = [
@@ -496,12 +504,9 @@ def settings_document(settings: Settings) -> dict[str, Any]:
 
 def settings_listing(values: Mapping[str, Any], places: Mapping[str, str]) -> Listing:
     """A row a setting: variable, value as that variable takes it, where it is from, meaning."""
-    exchanges = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
-    shown = {
-        **values,
-        **{name: ",".join(values[name]) for name in ("symbols", "files")},
-        "exchanges": exchanges,
-    }
+    exchanges = [f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items()]
+    lists = {"symbols": values["symbols"], "files": values["files"], "exchanges": exchanges}
+    shown = {**values, **{name: ",".join(texts) for name, texts in lists.items()}}
     return ["setting", "value", "from", "meaning"], [
         [f"FORECASTING_{name.upper()}", shown[name], places.get(name, ""), field.description]
         for name, field in Settings.model_fields.items()

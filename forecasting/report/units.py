@@ -53,7 +53,7 @@ class Unit:
         return replace(self, after=self.after.removesuffix(SHARES).rstrip()).text(*values)
 
 
-def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
+def unit_for(target: Target, *, usual: float, symbol: str, currency: str = "") -> Unit:
     """The unit of a target with the usual value `usual`, maybe NaN: about three digits."""
     kind = TARGETS[target].unit
     if kind == "percent":

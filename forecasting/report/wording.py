@@ -224,12 +224,7 @@ def alert_value(row: Mapping[str, Any], name: str = "value") -> str:
     """The newest value of an alert, or its `extreme`, in usual values or the target's unit."""
     unit = Unit(decimals=3)
     if not row["of_usual"]:
-        unit = unit_for(
-            row["target"],
-            usual=row[name],
-            symbol=row["symbol"],
-            currency="",
-        )
+        unit = unit_for(row["target"], usual=row[name], symbol=row["symbol"])
     return unit.brief(row[name])
 
 
@@ -379,9 +374,5 @@ def published_sentence(document: Mapping[str, Any]) -> str:
 
 def backtest_unit(document: Mapping[str, Any]) -> Unit:
     """The unit of the errors of a backtest's document: about three digits of the mean one."""
-    return unit_for(
-        document["target"],
-        usual=document["overall"]["mae"],
-        symbol=document["symbol"],
-        currency="",
-    )
+    mean = document["overall"]["mae"]
+    return unit_for(document["target"], usual=mean, symbol=document["symbol"])
