@@ -95,10 +95,9 @@ def _insert(table: sa.Table, dialect: str) -> sa.Insert:
 
 @lru_cache
 def _makers(table: sa.Table) -> dict[str, Callable[[Any], Any]]:
-    kinds = {column.name: column.type for column in table.columns}
     return {
-        name: next(make for kind, make in _PLAIN if isinstance(made, kind))
-        for name, made in kinds.items()
+        column.name: next(make for kind, make in _PLAIN if isinstance(column.type, kind))
+        for column in table.columns
     }
 
 
