@@ -176,6 +176,12 @@ class _Answer:
     events: pd.DataFrame | None = None  # rows to add, with column source
     notes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it cannot be used, and no row of it was rejected."""
+        severities = [finding.severity for finding in self.revision.findings]
+        return self.revision.error is not None and "reject" not in severities
+
 
 def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
     symbol = night.symbol
@@ -485,23 +491,15 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
 def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
     night = asked.night
-    error = answer.revision.error
     is_file = not plugins.is_live(asked.source)
-    severities = [finding.severity for finding in answer.revision.findings]
-    if error is not None and is_file and "reject" not in severities:
+    if is_file and answer.is_short:
         return ""
     # Empty of a fetch for itself or of a market series, which are of no night.
     run_id = "" if night.trigger in ("ingest", "market") else night.id
     fetch_id = _fetch_id(asked, answer, run_id)
     at = answer.fetched_at
-    if run_id and (
-        error is None or is_file
-    ):  # a live source is asked again before its error counts
-        open_run(connection, night, started_at=at, notes=answer.notes)
-        if error is not None:
-            # As error, which a later success clears; a note would stay on its page.
-            stopped = {"status": stopped_status(error), "error": str(error)}
-            write.update(connection, "runs", night.id, stopped)
+    if run_id:
+        _write_run(connection, night, answer, is_file=is_file)
     write.add_fetch(
         connection,
         answer.fetched,
@@ -514,6 +512,17 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     if answer.events is not None:
         _write_events(connection, night.symbol, answer.events, at)
     return fetch_id
+
+
+def _write_run(connection: Connection, night: Night, answer: _Answer, *, is_file: bool) -> None:
+    """Open the night's row; a live source is requested again before its error counts."""
+    error = answer.revision.error
+    if error is None or is_file:
+        open_run(connection, night, started_at=answer.fetched_at, notes=answer.notes)
+    if error is not None and is_file:
+        # As error, which a later success clears; a note would stay on its page.
+        stopped = {"status": stopped_status(error), "error": str(error)}
+        write.update(connection, "runs", night.id, stopped)
 
 
 def _write_events(
