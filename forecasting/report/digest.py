@@ -223,7 +223,7 @@ def _held_alerts(
     lines: Sequence[SymbolLine], alerts: Sequence[Mapping[str, Any]]
 ) -> list[HeldAlert]:
     """One for each line for whose newest forecast an alert holds."""
-    found = []
+    alerts_of_lines = []
     for line in lines:
         held = [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]
         if not held:
@@ -231,14 +231,14 @@ def _held_alerts(
         forecast = f"{line.symbol} {line.target}"
         which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in held)
         usual = " usual" if held[0]["of_usual"] else ""
-        found.append(
+        alerts_of_lines.append(
             HeldAlert(
                 forecast,
                 f"{line.symbol} {held[0]['compared']} {alert_value(held[0])}{usual}",
                 f"{forecast}: {which}. {forecast_words(line, briefly=True)}",
             )
         )
-    return found
+    return alerts_of_lines
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:

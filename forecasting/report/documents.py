@@ -217,7 +217,8 @@ def nixtla(history: pd.DataFrame) -> pd.DataFrame:
     score are left out, since an evaluation needs y.
     """
     lines = _lines(history).replace({"line": {LSTM: NIXTLA_LSTM}})
-    if len(targets := lines["target"].unique()) > 1:
+    targets = lines["target"].unique()
+    if len(targets) > 1:
         raise UsageError(
             f"Expected a history of one target, found {', '.join(sorted(targets))}. Select rows of "
             "one."

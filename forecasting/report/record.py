@@ -269,9 +269,10 @@ def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]
         }
     )
     groups = each.explode("day").groupby("day", sort=False)
-    found = groups.mean().assign(n=groups.size())
-    weekdays = [day for day in day_name if day in found.index]
-    return found.loc[[*weekdays, *found.index.difference(weekdays, sort=False)]].reset_index()
+    errors = groups.mean().assign(n=groups.size())
+    weekdays = [day for day in day_name if day in errors.index]
+    special_days = errors.index.difference(weekdays, sort=False)
+    return errors.loc[[*weekdays, *special_days]].reset_index()
 
 
 def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
