@@ -35,8 +35,8 @@ from flows.clock import now
 from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.audit.series import load_series, market_series
 from forecasting.errors import ForecastingError
-from forecasting.evaluate.figures import BacktestResult, Loss, mean_of
-from forecasting.evaluate.scores import inside, skill
+from forecasting.evaluate.figures import BacktestResult, Loss
+from forecasting.evaluate.scores import inside, mean_of, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import WITHDRAWN
 from forecasting.losses import Floats, absolute_error, pinball

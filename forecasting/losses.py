@@ -13,27 +13,23 @@ from forecasting.vocabulary import MEDIAN, QUANTILES
 Floats = NDArray[np.float64]
 
 EXACT = 1e-9
-"""Share of another loss below which a loss is that of an exact forecast: exp(log(3)) misses 3 by
-4e-16."""
+"""Share of another loss up to which a loss is of an exact forecast: exp(log(3)) misses by 4e-16."""
 
 
 def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
-    """(...) pinball (quantile) losses of (..., Q) quantiles, mean over the seven levels, in their unit; NaN gives NaN.
+    """(...) pinball (quantile) losses of (..., Q) quantiles, the mean over their seven levels.
 
-    At level q an actual above the forecast costs q per unit, one below it 1 - q (Koenker and
-    Bassett 1978).
+    In their unit; NaN gives NaN. At level q an actual above the forecast costs q per unit, one
+    below it 1 - q (Koenker and Bassett 1978).
     """
-    # (..., Q)
-    above = np.asarray(actual, dtype=float)[..., None] - np.asarray(quantiles, dtype=float)
+    actuals = np.asarray(actual, dtype=float)[..., None]
+    above = actuals - np.asarray(quantiles, dtype=float)  # (..., Q)
     levels = np.asarray(QUANTILES)
     return np.maximum(levels * above, (levels - 1.0) * above).mean(axis=-1)
 
 
 def row_losses(actual: Floats, quantiles: Floats) -> Floats:
-    """(n,) pinball loss of each row of (N, H), mean over its known horizons.
-
-    Rows without one are left out.
-    """
+    """(n,) mean pinball loss of each row of (N, H, Q) with a known horizon, over these horizons."""
     losses = pinball(actual, quantiles)
     known = np.isfinite(losses).any(axis=1)
     return np.nanmean(losses[known], axis=1)
@@ -45,7 +41,10 @@ def absolute_error(actual: Floats, quantiles: Floats) -> Floats:
 
 
 def weighted_quantiles(values: Floats, levels: Sequence[float] | Floats, weights: Floats) -> Floats:
-    """(Q,) quantiles at levels (0 to 1, ascending) of (n,) values with positive weights, linear between the values."""
+    """(Q,) quantiles at levels (0 to 1, ascending) of (n,) values with positive weights.
+
+    Linear between the values.
+    """
     order = np.argsort(values, kind="stable")
     # A value is at the middle of its own weight
     share = np.cumsum(weights[order]) - 0.5 * weights[order]

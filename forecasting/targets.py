@@ -1,7 +1,4 @@
-"""What differs between the targets: their values, models and words.
-
-All else is the same for each.
-"""
+"""What differs between the targets: their values, models and words; all else is the same."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -14,12 +11,7 @@ PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same: those of Yahoo's responses, and of
 another share basis, differ in their last digits."""
 
-Values = TypeVar(
-    "Values",
-    float,
-    NDArray[np.float64],
-    pd.Series,
-)
+Values = TypeVar("Values", float, NDArray[np.float64], pd.Series)
 
 
 @dataclass(frozen=True)
@@ -34,10 +26,8 @@ class TargetRules:
     tolerance: tuple[float, float]  # relative and absolute: values no further apart are the same
     # Models
     baselines: tuple[str, ...]  # the naive one first
-    # Of the combined forecast, the linear model has the rest, before enough has closed
-    network_weight: float
-    # Of the widths before anything has closed: learned in-sample they are too narrow
-    first_factor: float
+    network_weight: float  # the usual one; the linear model has the rest
+    first_factor: float  # of widths before anything has closed: in-sample they are too narrow
     row_half_life: float  # sessions after which a row's weight in the linear model is half
     # Words
     label: str
@@ -50,12 +40,9 @@ class TargetRules:
     change_decimals: int = 0  # of a change against usual in percent
     note: str = ""
     # Models
-    # Inputs move the width of its interval: its median is a random walk's
-    moves_width: bool = False
-    # Of a bar's, whose past it depends on
-    own_series: Literal["log_volume", "log_range"] = "log_range"
-    # Sessions after which a session's weight in a calendar effect is half
-    effect_half_life: float = np.inf
+    moves_width: bool = False  # whether inputs move only its width: its median is a random walk's
+    own_series: Literal["log_volume", "log_range"] = "log_range"  # of bars: its past
+    effect_half_life: float = np.inf  # sessions after which one weighs half in a calendar effect
     has_trees: bool = False  # where trees gain (docs/experiments.md)
 
     def to_present(self, values: Values, split_factor: Values | float) -> Values:

@@ -1,6 +1,4 @@
-"""The decisions of a night, each with its reason.
-
-How the challenger is fitted, who is champion, and on what evidence.
+"""The decisions of a night: how the challenger is fitted, who is champion, on what evidence.
 
 A challenger takes over when it passed the gate (train/gate.py) and its weights can be run. No
 scores are compared: the champion is refreshed every night, and the losses of two fits a night apart
@@ -34,7 +32,7 @@ on from, other inputs since its chain of fits began, an alarm of the control cha
 is old or has many epochs, none of these."""
 
 MAX_CHAIN_EPOCHS = 60
-"""Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80% intervals fell to 68%."""
+"""Epochs of a chain of warm fits. Longer ones overfit: coverage of 80% intervals fell to 68%."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +57,34 @@ class ChainFacts:
 
 
 def changed_inputs(card: Card, windows: Windows) -> str:
-    """What has arrived or vanished since a champion's chain of fits began, in words.
-
-    Empty for nothing.
+    """What has arrived or vanished since a champion's chain of fits began; empty for nothing.
 
     A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
     """
-    events = ("earnings dates have", card.has_events, windows.has_events)
-    for what, had, has in (events, ("the market series has", card.has_market, windows.has_market)):
+    inputs = (
+        ("earnings dates have", card.has_events, windows.has_events),
+        ("the market series has", card.has_market, windows.has_market),
+    )
+    for what, had, has in inputs:
         if had != has:
-            return (
-                f"{what} {'arrived' if has else 'vanished'} since the champion's chain of fits "
-                "began"
-            )
+            change = "arrived" if has else "vanished"
+            return f"{what} {change} since the champion's chain of fits began"
     return ""
 
 
 def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
-    """How to fit tonight; without a champion, or `scratch_every` sessions after the newest such fit, from scratch."""
+    """How to fit tonight.
+
+    From scratch without a champion, or `scratch_every` sessions after the newest such fit.
+    """
     if requested == "skip":
         return ModeChoice("skip", "asked", "asked for: no fit tonight")
     if champion is None:
         return ModeChoice("scratch", "first", "no champion yet")
     if champion.damage:
         why = champion.damage.partition(". ")[0]
-        return ModeChoice(
-            "scratch", "unreadable", f"no warm fit can go on from the champion: {why}"
-        )
+        reason = f"no warm fit can go on from the champion: {why}"
+        return ModeChoice("scratch", "unreadable", reason)
     if requested != "auto":
         return ModeChoice(requested, "asked", f"asked for: {requested}")
     if champion.changed:
@@ -97,16 +96,15 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     if sessions >= scratch_every:
         return ModeChoice("scratch", "age", since)
     if champion.chain_epochs >= MAX_CHAIN_EPOCHS:
-        return ModeChoice(
-            "scratch", "epochs", f"the chain of warm fits has had {champion.chain_epochs} epochs"
-        )
+        reason = f"the chain of warm fits has had {champion.chain_epochs} epochs"
+        return ModeChoice("scratch", "epochs", reason)
     return ModeChoice("warm", "routine", since)
 
 
 def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tuple[bool, str]:
     """Whether tonight's fit becomes champion, and the reason.
 
-    What speaks against the fit is in words, or empty.
+    `refused` and `damage` say what speaks against the fit; empty for nothing.
     """
     obstacle = f"the gate refused the fit: {refused}" if refused else damage.rstrip(".")
     if obstacle:
@@ -133,18 +131,13 @@ def newest_origins(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def best_baseline(losses: pd.DataFrame) -> str:
-    """The baseline of least mean pinball loss on the origins and horizons that all of them have.
-
-    Empty without any.
-    """
+    """The baseline of least mean loss where all of them have one; empty without any."""
     means = _table(losses).drop(columns=CHAMPION, errors="ignore").dropna().mean()
     return str(means.idxmin()) if len(means) and means.notna().all() else ""
 
 
 def deficit_of(losses: pd.DataFrame) -> Deficit | None:
-    """How the network did against the best baseline.
-
-    None with fewer than MIN_ORIGINS origins to compare.
+    """How the network did against the best baseline; None with fewer than MIN_ORIGINS origins.
 
     Compared are the newest WINDOW_ORIGINS origins of which every horizon has a loss of the network
     (published or not) and of every baseline; losses are means over the horizons, then over the
@@ -159,15 +152,13 @@ def deficit_of(losses: pd.DataFrame) -> Deficit | None:
         return None
     means = by_origin.mean()
     best = str(means.drop(CHAMPION).idxmin())
-    statistic, _ = diebold_mariano(
-        by_origin[CHAMPION].to_numpy(), by_origin[best].to_numpy(), horizon=HORIZONS[-1]
-    )
+    statistic, _ = diebold_mariano(by_origin[CHAMPION], by_origin[best], horizon=HORIZONS[-1])
     return Deficit(
-        best,
-        len(by_origin),
-        float(means[CHAMPION]),
-        float(means[best]),
-        statistic,
+        baseline=best,
+        origins=len(by_origin),
+        network_pinball=float(means[CHAMPION]),
+        baseline_pinball=float(means[best]),
+        statistic=statistic,
     )
 
 
@@ -183,6 +174,5 @@ def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Seq
 def _table(losses: pd.DataFrame) -> pd.DataFrame:
     # pivot, not pivot_table: a duplicate must raise, not be averaged.
     known = losses.dropna(subset=["pinball"])
-    return known.pivot(
-        index=["origin_session", "horizon"], columns="forecaster", values="pinball"
-    ).sort_index()
+    key = ["origin_session", "horizon"]
+    return known.pivot(index=key, columns="forecaster", values="pinball").sort_index()

@@ -28,15 +28,11 @@ On 1,000 simulated stationary histories 0.8% of nights are outside. A loss that 
 detected after 28 sessions at the median, coverage that falls to 65% after 19.
 """
 
-# Maximum number of sessions before the watched ones that estimate the usual level and spread
-REFERENCE_SESSIONS = 250
-# Minimum number of reference sessions; fewer do not estimate the usual level well enough
-MIN_REFERENCE = 60
+REFERENCE_SESSIONS = 250  # at most, before the watched ones: their usual level and spread
+MIN_REFERENCE = 60  # fewer do not estimate the usual level well enough
 WATCHED_SESSIONS = 60  # the newest sessions, over which the moving average runs
-# Minimum number of watched sessions; with fewer the chart only repeats its starting value
-MIN_WATCHED = 20
-# Newest scored origins that the charts are given: their reference and what they watch
-DRIFT_ORIGINS = 400
+MIN_WATCHED = 20  # with fewer the chart only repeats its starting value
+DRIFT_ORIGINS = 400  # newest scored origins that the charts are given
 _LAG = 10
 _NOMINAL = 0.80
 # Five forecasts close on a session; even if they were independent, the share inside would have this
@@ -69,103 +65,86 @@ class DriftCharts:
 def watch(days: pd.DataFrame) -> DriftCharts | None:
     """The charts at the newest session in `days`, against one baseline; None with too few sessions.
 
-    `days` have the session of the targets as index, ascending, and columns pinball and
-    baseline_pinball (means over the forecasts that closed on it, same unit) and inside_80 (share of
-    them inside). Sessions with a NaN, or with a loss of 0, are left out.
+    Args:
+        days: the session of the targets as index, ascending, and columns pinball and
+            baseline_pinball (means over the forecasts that closed on it, same unit) and inside_80
+            (share of them inside). Sessions with a NaN, or with a loss of 0, are left out.
     """
     whole = days[(days["pinball"] > 0) & (days["baseline_pinball"] > 0) & days["inside_80"].notna()]
     watched = min(WATCHED_SESSIONS, len(whole) - MIN_REFERENCE)
     if watched < MIN_WATCHED:
         return None
-    whole = whole.iloc[-(REFERENCE_SESSIONS + watched) :]
+    whole = whole.iloc[-(REFERENCE_SESSIONS + watched) :].astype(np.float64)
     # A ratio, so that a more volatile market, which raises both losses alike, changes nothing.
-    gain = pd.Series(np.log(whole["baseline_pinball"] / whole["pinball"]), index=whole.index)
-    usual = np.asarray(gain.iloc[:-watched], dtype=np.float64)
-    centre = float(usual.mean())
-    spread = long_run_deviation(usual)
+    gain = (whole["baseline_pinball"] / whole["pinball"]).apply(np.log)
+    usual = gain.iloc[:-watched].to_numpy()
     # The centre is itself an estimate: its uncertainty widens the limit.
     skill = _chart(
         gain.iloc[-watched:],
-        centre,
-        spread=spread,
+        float(usual.mean()),
+        spread=long_run_deviation(usual),
         centre_variance=1 / len(usual),
     )
     inside = whole["inside_80"]
     # The centre is the nominal coverage, not the usual one: intervals that were always too narrow
     # raise an alarm too.
-    spread = max(
-        long_run_deviation(np.asarray(inside.iloc[:-watched], dtype=np.float64)), _COVERAGE_SPREAD
-    )
     coverage = _chart(
         inside.iloc[-watched:],
         _NOMINAL,
-        spread=spread,
+        spread=max(long_run_deviation(inside.iloc[:-watched].to_numpy()), _COVERAGE_SPREAD),
         two_sided=True,
     )
-    return DriftCharts(
-        skill,
-        coverage,
-        len(usual),
-        watched,
-    )
+    return DriftCharts(skill, coverage, len(usual), watched)
 
 
 def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
-    """Why the champion is out of bounds, against the baseline that is best over all of `losses`.
-
-    Empty where it is not.
+    """Why the champion is out of bounds, against the best baseline of `losses`; empty if it is not.
 
     Also where a fit from scratch has answered it: `newest_scratch` is the last training session of
     the newest one.
     """
-    baselines = losses[losses["forecaster"] != CHAMPION]
-    means = baselines.groupby("forecaster")["pinball"].mean()
+    is_champion = losses["forecaster"] == CHAMPION
+    champion = losses[is_champion].groupby("target_session")[["pinball", "inside_80"]].mean()
+    means = losses[~is_champion].groupby("forecaster")["pinball"].mean()
     best = str(means.idxmin()) if len(means) else ""
-    champion = (
-        losses[losses["forecaster"] == CHAMPION]
-        .groupby("target_session")[["pinball", "inside_80"]]
-        .mean()
-    )
-    baseline = (
-        baselines[baselines["forecaster"] == best].groupby("target_session")["pinball"].mean()
-    )
-    days = pd.concat(
-        [champion, baseline.rename("baseline_pinball")], axis=1, join="inner"
-    ).sort_index()
-    if (charts := watch(days)) is None:
+    of_best = losses[losses["forecaster"] == best].groupby("target_session")["pinball"].mean()
+    days = champion.join(of_best.rename("baseline_pinball"), how="inner").sort_index()
+    charts = watch(days)
+    if charts is None:
         return ""
+    since = min(filter(None, (charts.skill.since, charts.coverage.since)), default=None)
+    if since is None or (newest_scratch is not None and newest_scratch > since):
+        return ""
+    return _words(charts, best)
+
+
+def _words(charts: DriftCharts, baseline: str) -> str:
     skill = charts.skill
     coverage = charts.coverage
-    since = min(filter(None, (skill.since, coverage.since)), default=None)
-    if since is None or (newest_scratch or date.min) > since:
-        return ""
-    gained, usual, least = (
-        -math.expm1(-value) for value in (skill.average, skill.centre, skill.lower)
-    )
+    gained = -math.expm1(-skill.average)
+    usual = -math.expm1(-skill.centre)
+    least = -math.expm1(-skill.lower)
     above = f" or above {coverage.upper:.0%}" if coverage.upper < 1 else ""
-    skills, coverages = (
-        f", outside since {chart.since}" if chart.since else "" for chart in (skill, coverage)
-    )
     return (
-        f"drift: Drift: pinball skill against {best} is {gained:+.1%} (usual {usual:+.1%}, alarm "
-        f"below {least:+.1%})"
-        f"{skills}; 80% intervals cover {coverage.average:.0%} (alarm below "
-        f"{max(coverage.lower, 0.0):.0%}{above})"
-        f"{coverages}; moving averages over {charts.watched} sessions after {charts.reference} "
-        "reference sessions."
+        f"drift: Drift: pinball skill against {baseline} is {gained:+.1%} (usual {usual:+.1%}, "
+        f"alarm below {least:+.1%}){_outside(skill)}; 80% intervals cover {coverage.average:.0%} "
+        f"(alarm below {max(coverage.lower, 0.0):.0%}{above}){_outside(coverage)}; moving averages "
+        f"over {charts.watched} sessions after {charts.reference} reference sessions."
     )
+
+
+def _outside(chart: ControlChart) -> str:
+    return f", outside since {chart.since}" if chart.since else ""
 
 
 def long_run_deviation(values: Floats) -> float:
-    """Square root of the long-run variance of `values` (n,), Bartlett weights up to the lag.
-
-    At least 0.
-    """
+    """Square root of the long-run variance of `values` (n,), Bartlett weights up to the lag."""
     centred = values - values.mean()
     n = len(centred)
-    lags = range(1, min(_LAG, n - 1) + 1)
-    variance = centred @ centred / n + sum(
-        2 * (1 - k / (_LAG + 1)) * (centred[k:] @ centred[:-k]) / n for k in lags
+    variance = centred @ centred / n
+    variance += sum(
+        2 * (1 - k / (_LAG + 1)) * (centred[k:] @ centred[:-k]) / n
+        for k in range(1, min(_LAG, n - 1) + 1)
     )
     return math.sqrt(max(float(variance), 0.0))
 
@@ -181,8 +160,9 @@ def _chart(
     steps = np.arange(1, len(series) + 1)
     average = np.empty(len(series))
     level = centre
-    for i, value in enumerate(series.to_numpy(dtype=float)):
-        level = average[i] = level + SMOOTHING * (value - level)
+    for at, value in enumerate(series):
+        level += SMOOTHING * (value - level)
+        average[at] = level
     share = SMOOTHING / (2 - SMOOTHING) * (1 - (1 - SMOOTHING) ** (2 * steps))
     reach = LIMIT * spread * np.sqrt(share + centre_variance) + 1e-12  # rounding is not drift
     lower = centre - reach
@@ -192,9 +172,9 @@ def _chart(
     first = int(inside_at[-1]) + 1 if len(inside_at) else 0
     since = pd.Timestamp(series.index[first]).date() if outside[-1] else None
     return ControlChart(
-        float(average[-1]),
-        centre,
-        float(lower[-1]),
-        float(upper[-1]),
-        since,
+        average=float(average[-1]),
+        centre=centre,
+        lower=float(lower[-1]),
+        upper=float(upper[-1]),
+        since=since,
     )

@@ -1,13 +1,14 @@
-"""The figures of a backtest: what its nights published and every baseline, against what came, in the target's unit."""
+"""The figures of a backtest: its nights and every baseline against what came."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, inside, skill
+from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, inside, mean_of, skill
 from forecasting.evaluate.significance import SIZE, confidence_set, p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.targets import TARGETS
@@ -22,10 +23,7 @@ Loss = Callable[[Floats, Floats], Floats]
 
 
 def ranking_loss(target: Target) -> Loss:
-    """The loss that ranks and tests baselines: absolute error.
-
-    Where the median is not predictable, pinball.
-    """
+    """The loss that ranks and tests baselines: absolute error, for close pinball."""
     return pinball if TARGETS[target].moves_width else absolute_error
 
 
@@ -42,7 +40,7 @@ class Figures:
     best_baseline: str  # the one of least ranking loss: absolute error, for close pinball
     skill_vs_naive: float  # 1 - mae / mae_naive; positive is better than naive
     skill_vs_best: float  # the same against the best baseline, in the ranking loss
-    # two-sided, of equal loss with the best baseline; None for too few origins
+    # Two-sided, of equal loss with the best baseline; None for too few origins
     dm_p_value: float | None
     pinball: float  # mean over the seven levels
     # The baseline of least pinball loss, the skill against it in that loss, and the test's p
@@ -82,13 +80,13 @@ class BacktestResult:
 
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`."""
-        each = {"ours": self.issued, **self.baselines}
         loss = ranking_loss(self.target)
-        losses = pd.DataFrame(
-            {name: loss(self.actual, issued).mean(axis=1) for name, issued in each.items()}
-        )
+        losses = {
+            name: loss(self.actual, quantiles).mean(axis=1)
+            for name, quantiles in {"ours": self.issued, **self.baselines}.items()
+        }
         # Of origins known throughout
-        included, p_values = confidence_set(losses, block=HORIZONS[-1])
+        included, p_values = confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
         return {
             "symbol": self.symbol,
             "target": self.target,
@@ -116,126 +114,136 @@ class BacktestResult:
         issued = self.issued[:, at]
         # The naive one first
         baselines = {name: quantiles[:, at] for name, quantiles in self.baselines.items()}
-
-        def against_best(loss: Loss) -> tuple[str, float, float | None]:
-            losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
-            best = min(losses, key=lambda name: mean_of(losses[name]))
-            ours = loss(actual, issued)
-            p = p_value_of_enough(
-                ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1]
-            )
-            return best, skill(mean_of(ours), mean_of(losses[best])), p
-
-        best_baseline, skill_vs_best, dm_p_value = against_best(ranking_loss(self.target))
-        best_in_pinball, pinball_vs_best, pinball_p_value = against_best(pinball)
         errors = {
             name: mean_of(absolute_error(actual, quantiles))
             for name, quantiles in baselines.items()
         }
+        r2 = {name: self._r2(quantiles, at) for name, quantiles in baselines.items()}
+        longest = horizon or HORIZONS[-1]
+        best = _against_best(ranking_loss(self.target), actual, issued, baselines, longest)
+        best_in_pinball = _against_best(pinball, actual, issued, baselines, longest)
         mae = mean_of(absolute_error(actual, issued))
         naive = next(iter(errors.values()))
         return Figures(
             mae=mae,
             mae_naive=naive,
             baselines=errors,
-            best_baseline=best_baseline,
+            best_baseline=best.baseline,
             skill_vs_naive=skill(mae, naive),
-            skill_vs_best=skill_vs_best,
-            dm_p_value=dm_p_value,
+            skill_vs_best=best.skill,
+            dm_p_value=best.p_value,
             pinball=mean_of(pinball(actual, issued)),
-            best_in_pinball=best_in_pinball,
-            pinball_vs_best=pinball_vs_best,
-            pinball_p_value=pinball_p_value,
-            coverage_80=mean_of(np.where(np.isfinite(actual), inside(actual, issued, 80), np.nan)),
-            coverage_90=mean_of(np.where(np.isfinite(actual), inside(actual, issued, 90), np.nan)),
+            best_in_pinball=best_in_pinball.baseline,
+            pinball_vs_best=best_in_pinball.skill,
+            pinball_p_value=best_in_pinball.p_value,
+            coverage_80=_coverage(actual, issued, 80),
+            coverage_90=_coverage(actual, issued, 90),
             r2_dollar_volume=self._r2(issued, at),
-            r2_baselines={
-                name: r2
-                for name, made in baselines.items()
-                if (r2 := self._r2(made, at)) is not None
-            },
+            r2_baselines={name: value for name, value in r2.items() if value is not None},
         )
 
     def _r2(self, quantiles: Floats, at: slice) -> float | None:
-        """R² of log dollar volume of the medians of some horizons.
-
-        None for a target that is no volume.
-        """
+        """R² of log dollar volume of the medians of some horizons; None without dollars."""
         if self.dollars is None:
             return None
         dollars = replace(self.dollars, actual=self.dollars.actual[:, at])
         return dollar_volume_r2(dollars, quantiles[..., MEDIAN])
 
     def metric_rows(self) -> list[dict[str, object]]:
-        """The same figures as rows of the table metrics, without model_id and run_id, which the caller adds."""
-        about = {"symbol": self.symbol, "target": self.target, "scope": "published"}
-        span = {"window_from": self.origins[0].item(), "window_to": self.origins[-1].item()}
+        """The same figures as rows of the table metrics, but for model_id and run_id."""
+        shared = {
+            "symbol": self.symbol,
+            "target": self.target,
+            "scope": "published",
+            "window_from": self.origins[0].item(),
+            "window_to": self.origins[-1].item(),
+        }
         known = np.isfinite(self.actual)
         rows: list[dict[str, object]] = []
         for horizon in (0, *HORIZONS):  # 0 is the mean over all
             n = int(known[:, horizon - 1].sum() if horizon else known.any(axis=1).sum())
             for metric, value, baseline, p_value in _metrics(self.figures(horizon or None)):
-                row = {**about, **span, "horizon": horizon, "metric": metric, "value": value}
-                rows.append(row | {"n": n, "baseline": baseline, "p_value": p_value})
+                row = {"horizon": horizon, "metric": metric, "value": value, "n": n}
+                rows.append({**shared, **row, "baseline": baseline, "p_value": p_value})
         return rows
 
 
-def mean_of(values: Floats) -> float:
-    """The mean over the horizons of the mean over origins, of the known values (n, H)."""
-    return float(np.nanmean(values, axis=0).mean())
+@dataclass(frozen=True)
+class _Comparison:
+    """Ours against the baseline of least loss."""
+
+    baseline: str
+    skill: float
+    p_value: float | None
+
+
+def _against_best(
+    loss: Loss, actual: Floats, issued: Floats, baselines: dict[str, Floats], horizon: int
+) -> _Comparison:
+    losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
+    best = min(losses, key=lambda name: mean_of(losses[name]))
+    ours = loss(actual, issued)
+    theirs = losses[best]
+    p_value = p_value_of_enough(ours.mean(axis=1), theirs.mean(axis=1), horizon=horizon)
+    return _Comparison(best, skill(mean_of(ours), mean_of(theirs)), p_value)
+
+
+def _coverage(actual: Floats, quantiles: Floats, percent: Literal[80, 90]) -> float:
+    within = inside(actual, quantiles, percent)
+    return mean_of(np.where(np.isfinite(actual), within, np.nan))
 
 
 def _metrics(part: Figures) -> list[tuple[str, float, str, float | None]]:
     """Name and value of each figure, the baseline that it is against or of, and its p-value."""
-    values = {
-        name: value
-        for name, value in asdict(part).items()
-        if isinstance(value, float) and "p_value" not in name
+    tests = {
+        "skill_vs_best": (part.best_baseline, part.dm_p_value),
+        "pinball_vs_best": (part.best_in_pinball, part.pinball_p_value),
     }
-    tests = {"skill_vs_best": (part.best_baseline, part.dm_p_value)}
-    tests["pinball_vs_best"] = part.best_in_pinball, part.pinball_p_value
-    rows = [(metric, value, *tests.get(metric, ("", None))) for metric, value in values.items()]
+    rows = [
+        (name, value, *tests.get(name, ("", None)))
+        for name, value in asdict(part).items()
+        if isinstance(value, float) and name not in ("dm_p_value", "pinball_p_value")
+    ]
     for prefix, of_baselines in (("mae", part.baselines), ("r2", part.r2_baselines)):
         rows += [(f"{prefix}_{name}", value, name, None) for name, value in of_baselines.items()]
     return rows
 
 
 def forecast_frame(result: BacktestResult) -> pd.DataFrame:
-    """A row a forecaster, origin and horizon, ascending by origin and horizon, what was published before the baselines.
+    """A row a forecaster, origin and horizon, by origin and horizon, the published first.
 
     Columns symbol, target, model (text; `lstm` is what was published), origin_session,
     target_session (naive midnights), horizon (int64), q05 to q95, actual (NaN where unknown), error
     (q50 - actual) and pinball (float64, in the target's unit).
     """
-    n = len(result.origins)
+    horizons = len(HORIZONS)
     shared = {
-        "origin_session": np.repeat(result.origins.astype("datetime64[ns]"), len(HORIZONS)),
+        "symbol": result.symbol,
+        "target": result.target,
+        "model": "",
+        "origin_session": np.repeat(result.origins.astype("datetime64[ns]"), horizons),
         "target_session": result.target_sessions.astype("datetime64[ns]").ravel(),
-        "horizon": np.tile(np.array(HORIZONS, dtype=np.int64), n),
+        "horizon": np.tile(np.array(HORIZONS, dtype=np.int64), len(result.origins)),
     }
+    actual = result.actual.ravel()
     frames = []
     for name, issued in {LSTM: result.issued, **result.baselines}.items():
-        flat = {"symbol": result.symbol, "target": result.target, "model": name, **shared}
-        flat |= dict(zip(QUANTILE_COLUMNS, issued.reshape(n * len(HORIZONS), -1).T, strict=True))
-        flat |= {
-            "actual": result.actual.ravel(),
-            "error": (issued[..., MEDIAN] - result.actual).ravel(),
-        }
-        frames.append(pd.DataFrame(flat | {"pinball": pinball(result.actual, issued).ravel()}))
+        by_level = issued.reshape(len(actual), -1).T
+        quantiles = dict(zip(QUANTILE_COLUMNS, by_level, strict=True))
+        frame = pd.DataFrame(shared | {"model": name} | quantiles)
+        frames.append(
+            frame.assign(
+                actual=actual,
+                error=by_level[MEDIAN] - actual,
+                pinball=pinball(result.actual, issued).ravel(),
+            )
+        )
     frame = pd.concat(frames).astype(dict.fromkeys(("symbol", "target", "model"), "string"))
     return frame.sort_values(["origin_session", "horizon"], kind="stable", ignore_index=True)
 
 
 def figure_frame(result: BacktestResult) -> pd.DataFrame:
-    """A row a figure: the columns of table metrics but for the ids.
-
-    Those without a test have p_value NaN.
-    """
+    """A row a figure: the columns of table metrics but for the ids; p_value NaN without a test."""
     texts = dict.fromkeys(("symbol", "target", "scope", "metric", "baseline"), "string")
-    types = {
-        "window_from": "datetime64[ns]",
-        "window_to": "datetime64[ns]",
-        **texts,
-        "p_value": "float64",
-    }
-    return pd.DataFrame(result.metric_rows()).astype(types)
+    days = dict.fromkeys(("window_from", "window_to"), "datetime64[ns]")
+    return pd.DataFrame(result.metric_rows()).astype(texts | days | {"p_value": "float64"})

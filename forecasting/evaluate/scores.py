@@ -1,9 +1,7 @@
-"""Scores and costs of quantile forecasts. Every error is forecast minus actual.
+"""Scores and costs of quantile forecasts.
 
-Positive is too high.
-
-A NaN actual gives a NaN score, so a caller drops forecasts without an actual before it averages.
-Lower is better, except in `skill`.
+Every error is forecast minus actual: positive is too high. A NaN actual gives a NaN score, so a
+caller drops forecasts without an actual before it averages. Lower is better, except in `skill`.
 """
 
 import math
@@ -31,20 +29,20 @@ INTERVALS: dict[int, tuple[int, int]] = {80: (1, 5), 90: (0, 6)}
 """Nominal coverage in per cent -> positions of the interval's ends among QUANTILES."""
 
 RATIOS = (1, 3, 9, 19)  # cost ratios whose level is one of QUANTILES: 0.5, 0.25, 0.1 and 0.05
-# The newest sessions with a known dollar volume whose mean log is the forecast that R² compares
-# with
 MEAN_SESSIONS = 5
+"""Newest sessions with a known dollar volume, whose mean log is what R² compares with."""
+
 _BAR = ("open", "high", "low", "close", "volume")
+_KEY = ("model_id", "symbol", "target", "kind", "stage", "role", "model")
 
 
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
-    """(...) weighted interval scores of (..., Q) quantiles.
+    """(...) weighted interval scores of (..., Q) quantiles, in the target's unit.
 
-    Median, 80 and 90% intervals, in the target's unit.
-
-    Bracher, Ray, Gneiting and Reich (2021), "Evaluating epidemic forecasts in an interval format",
-    equation 1 with weights 1/2 for the median and alpha/2 for the interval that leaves alpha
-    outside. Equals twice the mean pinball loss over those five levels.
+    Of the median, the 80 and the 90% interval: Bracher, Ray, Gneiting and Reich (2021), "Evaluating
+    epidemic forecasts in an interval format", equation 1 with weights 1/2 for the median and
+    alpha/2 for the interval that leaves alpha outside. Equals twice the mean pinball loss over
+    those five levels.
     """
     actuals = np.asarray(actual, dtype=float)
     forecasts = np.asarray(quantiles, dtype=float)
@@ -59,10 +57,7 @@ def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
 
 
 def inside(actual: ArrayLike, quantiles: ArrayLike, percent: Literal[80, 90]) -> NDArray[np.bool_]:
-    """Whether each actual fell into the central `percent` interval, its ends included.
-
-    False where NaN.
-    """
+    """(...) whether each actual is in the central interval, its ends included; False where NaN."""
     actuals = np.asarray(actual, dtype=float)
     forecasts = np.asarray(quantiles, dtype=float)
     low, high = INTERVALS[percent]
@@ -77,31 +72,33 @@ def skill(score: float, baseline_score: float) -> float:
     return 1.0 - score / baseline_score if baseline_score > EXACT * score else math.nan
 
 
-def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> list[dict[Any, Any]]:
-    """Rows for the table `scores`, one for each forecast in `due` whose bar has an actual value.
+def score_rows(
+    unscored: pd.DataFrame, *, target: Target, scored_at: datetime
+) -> list[dict[Any, Any]]:
+    """Rows for the table `scores`, in plain Python values, of forecasts whose bar has an actual.
 
-    Plain Python values.
-
-    `due` has a row per forecast and bar version, all of one target: the columns of `forecasts`,
-    `model` (the model's name), `stage`, `bar_version` and the bar's open, high, low, close and
-    volume (NaN unknown).
+    Args:
+        unscored: a row per forecast and bar version, all of one target: the columns of `forecasts`,
+            `model` (the model's name), `stage`, `bar_version` and the bar's open, high, low, close
+            and volume (NaN unknown).
+        target: what they forecast.
+        scored_at: the instant of the scores.
     """
-    if due.empty:
+    if unscored.empty:
         return []
-    actual = values_of(target, due[list(_BAR)].astype(float))  # NULL volumes arrive as None
+    actual = values_of(target, unscored[list(_BAR)].astype(float))  # NULL volumes arrive as None
     known = np.isfinite(actual)
-    due = due.loc[known].reset_index(drop=True)
+    unscored = unscored.loc[known].reset_index(drop=True)
     actual = actual[known]
-    quantiles = due[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
-    key = ["model_id", "symbol", "target", "kind", "stage", "role", "model"]
-    rows = pd.DataFrame({name: due[name].astype(object) for name in key}).assign(
-        origin_session=[pd.Timestamp(value).date() for value in due["origin_session"]],
-        target_session=[pd.Timestamp(value).date() for value in due["target_session"]],
-        issued_at=pd.Series(
-            [pd.Timestamp(value).to_pydatetime() for value in due["issued_at"]], dtype=object
-        ),
-        horizon=due["horizon"].astype(int),
-        bar_version=due["bar_version"].astype(int),
+    quantiles = unscored[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
+    instants = [pd.Timestamp(value).to_pydatetime() for value in unscored["issued_at"]]
+    rows = unscored[list(_KEY)].astype(object)
+    rows = rows.assign(
+        origin_session=[pd.Timestamp(value).date() for value in unscored["origin_session"]],
+        target_session=[pd.Timestamp(value).date() for value in unscored["target_session"]],
+        issued_at=pd.Series(instants, dtype=object),
+        horizon=unscored["horizon"].astype(int),
+        bar_version=unscored["bar_version"].astype(int),
         actual=actual,
         error=quantiles[:, MEDIAN] - actual,
         pinball=pinball(actual, quantiles),
@@ -115,9 +112,9 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
 
 
 def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
-    """The rows with column `line`: a published one twice, as published, then by its model's name, which is in `model`.
+    """The rows with column `line`, without challengers; `model` is the column with a model's name.
 
-    Challengers are left out.
+    A published row is there twice: as published, then by its model's name.
     """
     rows = rows[rows["role"] != CHALLENGER].reset_index(drop=True)
     rows = rows.assign(line=rows[model].astype(object))
@@ -164,10 +161,7 @@ def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:
 
 @dataclass(frozen=True)
 class DollarVolumes:
-    """What R² needs beside the forecasts, for n origins.
-
-    Dollars stand for the currency of the bars.
-    """
+    """What R² needs beside the forecasts, for n origins; dollars stand for the bars' currency."""
 
     close: Floats  # (n,) close of the newest session up to the origin with a known dollar volume
     mean: Floats  # (n,) mean log dollar volume of that session and the four known ones before it
@@ -179,11 +173,10 @@ def dollar_volumes(
 ) -> DollarVolumes:
     """The dollar volumes at n origins (n,) and of their target sessions (n, H), by bars up to each.
 
-    0 is unknown.
+    A close or volume of 0 is unknown.
     """
-    known = bars[(bars["close"] > 0.0) & (bars["volume"] > 0.0)]
-    closes, volumes = (known[name].to_numpy(dtype=np.float64) for name in ("close", "volume"))
-    series = pd.DataFrame({"close": closes, "log": np.log(closes * volumes)}, index=known.index)
+    known = bars[(bars["close"] > 0.0) & (bars["volume"] > 0.0)].astype(np.float64)
+    series = known[["close"]].assign(log=np.log(known["close"] * known["volume"]))
     series["mean"] = series["log"].rolling(MEAN_SESSIONS, min_periods=1).mean()
     at_origin = series.reindex(pd.DatetimeIndex(origins), method="ffill")
     ahead = series["log"].reindex(pd.DatetimeIndex(target_sessions.ravel()))
@@ -195,9 +188,7 @@ def dollar_volumes(
 
 
 def dollar_volume_r2(volumes: DollarVolumes, shares: Floats) -> float:
-    """R² of log dollar volume over its mean of five sessions.
-
-    1 is exact, 0 as good as the mean, negative worse.
+    """R² of log dollar volume: 1 is exact, 0 as good as its mean of five sessions, negative worse.
 
     Goyenko, Kelly, Moskowitz, Su and Zhang (2024), "Trading Volume Alpha", NBER working paper
     33037: with y the log of shares traded times the closing price, R² = 1 - sum (y - forecast of
@@ -205,14 +196,18 @@ def dollar_volume_r2(volumes: DollarVolumes, shares: Floats) -> float:
 
     A forecast of shares becomes one of dollars at the close of its origin: the price is taken for a
     random walk, and its move until the target session is part of the error, of the forecast's and
-    of the mean's. Both sides of a split
-    have the same dollars. Differences from the paper: the forecast is the median, not the mean of
-    the log; one symbol at a time, where the paper pools stocks and sessions; horizons beyond the
-    first, against the origin's mean.
+    of the mean's. Both sides of a split have the same dollars. Differences from the paper: the
+    forecast is the median, not the mean of the log; one symbol at a time, where the paper pools
+    stocks and sessions; horizons beyond the first, against the origin's mean.
 
     `shares` are (n, H) median forecasts; of several horizons R² is that of the mean of their mean
     squared errors.
     """
     ours = np.log(shares) + np.log(volumes.close)[:, None] - volumes.actual
     means = volumes.mean[:, None] - volumes.actual
-    return skill(*(float(np.nanmean(errors**2, axis=0).mean()) for errors in (ours, means)))
+    return skill(mean_of(ours**2), mean_of(means**2))
+
+
+def mean_of(values: Floats) -> float:
+    """The mean over the horizons of the mean over origins, of the known values (n, H)."""
+    return float(np.nanmean(values, axis=0).mean())

@@ -1,4 +1,4 @@
-"""Significance of differences in loss: a paired test for two forecasters, a confidence set for several."""
+"""Significance of differences in loss: a test for two forecasters, a confidence set for several."""
 
 import math
 from collections.abc import Hashable
@@ -10,13 +10,11 @@ from numpy.typing import ArrayLike
 from forecasting.losses import Floats
 
 SIZE = 0.10  # probability that a confidence set misses the true best
-# of the bootstrap
-_REPS = 1000
+_REPS = 1000  # of the bootstrap
 _SEED = 0
 
 PAIRS_A_SESSION = 10
-"""Pairs for each session of the horizon from which on Diebold and Mariano's test is worth a
-reader's trust.
+"""Pairs for each session of the horizon, from which on Diebold and Mariano's test can be trusted.
 
 At the 5% level it calls two equal forecasters different in 4 to 11% of tries then, in up to 24%
 with fewer.
@@ -28,64 +26,73 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> tu
 
     The statistic is negative when the first lost less, infinite when the differences never vary, 0
     when all are 0; the p-value is two-sided. The small-sample correction is that of Harvey,
-    Leybourne and Newbold (1997).
+    Leybourne and Newbold (1997): the statistic is scaled by sqrt((n + 1 - 2h + h(h - 1) / n) / n)
+    with h = horizon and compared with Student's t.
 
-    The variance of the mean difference sums the autocovariances up to the lag h - 1; the statistic
-    is scaled by sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = horizon and compared with Student's
-    t. That sum can be zero or negative; Bartlett's weights (Newey and West 1987) at the same lag
-    then replace it.
+    Args:
+        loss_a: (n,) losses of the first, by origin, ascending; a pair with a NaN is dropped.
+        loss_b: (n,) of the second, of the same origins.
+        horizon: in sessions, for a mean over horizons the longest.
 
-    Losses are (n,), of the same origins, ascending; a pair with a NaN on either side is dropped.
-    `horizon` is in sessions, for a mean over horizons the longest. A ValueError for unequal
-    lengths, or too few pairs.
+    Raises:
+        ValueError: Unequal lengths, or too few pairs.
     """
     difference = _differences(loss_a, loss_b)
     n = len(difference)
-    lag = horizon - 1
-    if lag < 0 or n <= lag + 1:
+    if horizon < 1 or n <= horizon:
         raise ValueError(
-            f"Expected at least {max(lag, 0) + 2} pairs for a Diebold-Mariano test with lag {lag}, "
-            f"found {n}; "
-            "compare more origins."
+            f"Expected at least {max(horizon, 1) + 1} pairs for a Diebold-Mariano test with lag "
+            f"{horizon - 1}, found {n}; compare more origins."
         )
     from scipy.special import stdtr  # scipy.stats takes most of a second to import
 
     mean = float(difference.mean())
-    centred = difference - mean
-    covariances = np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
-    variance = float(covariances[0] + 2 * covariances[1:].sum())
-    if covariances[0] <= (1e-12 * float(np.abs(difference).max())) ** 2:  # constant up to rounding
-        variance = 0.0
-    elif not variance > 0:
-        weights = 1 - np.arange(1, lag + 1) / (lag + 1)
-        variance = max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
+    variance = _variance_of_mean(difference, horizon - 1)
     if variance == 0.0:
         return (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
-    statistic = (
-        mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * horizon + horizon * lag / n) / n)
-    )
+    correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
+    statistic = mean / math.sqrt(variance / n) * math.sqrt(correction)
     return statistic, float(2 * stdtr(n - 1, -abs(statistic)))
 
 
-def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
-    """The p-value of `diebold_mariano`.
+def _variance_of_mean(difference: Floats, lag: int) -> float:
+    """Long-run variance of the differences: the sum of their autocovariances up to the lag.
 
-    None with fewer than PAIRS_A_SESSION pairs for each session of the horizon.
+    That sum can be zero or negative; Bartlett's weights (Newey and West 1987) at the same lag then
+    replace it. 0 for differences that are constant up to rounding.
     """
+    n = len(difference)
+    centred = difference - difference.mean()
+    covariances = np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
+    if covariances[0] <= (1e-12 * float(np.abs(difference).max())) ** 2:
+        return 0.0
+    variance = float(covariances[0] + 2 * covariances[1:].sum())
+    if variance > 0:
+        return variance
+    weights = 1 - np.arange(1, lag + 1) / (lag + 1)
+    return max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
+
+
+def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
+    """The p-value of `diebold_mariano`; None with fewer than PAIRS_A_SESSION pairs a session."""
     if len(_differences(loss_a, loss_b)) < PAIRS_A_SESSION * horizon:
         return None
     return diebold_mariano(loss_a, loss_b, horizon=horizon)[1]
 
 
 def confidence_set(losses: pd.DataFrame, *, block: int) -> tuple[list[str], dict[str, float]]:
-    """The forecasters that do not differ significantly from the best, best mean loss first, and every one's p-value.
+    """The forecasters that do not differ significantly from the best, and every one's p-value.
 
-    Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap,
-    fixed seed.
+    The best mean loss is first. Model confidence set of Hansen, Lunde and Nason (2011): range
+    statistic, stationary bootstrap, fixed seed.
 
-    `losses` have a row per origin, ascending, and a column per forecaster; a row with a NaN is
-    dropped. `block` is the bootstrap's mean block length in rows, at least the longest horizon. A
-    ValueError for fewer than two complete rows.
+    Args:
+        losses: a row per origin, ascending, and a column per forecaster; a row with a NaN is
+            dropped.
+        block: the bootstrap's mean block length in rows, at least the longest horizon.
+
+    Raises:
+        ValueError: Fewer than two complete rows.
     """
     complete = losses.dropna().astype(float)
     if len(complete) < 2 or complete.shape[1] == 0:
@@ -97,28 +104,31 @@ def confidence_set(losses: pd.DataFrame, *, block: int) -> tuple[list[str], dict
     # represents all of them.
     first: dict[bytes, Hashable] = {}
     representative = {
-        name: first.setdefault(complete[name].to_numpy().tobytes(), name)
-        for name in complete.columns
+        name: first.setdefault(column.to_numpy().tobytes(), name)
+        for name, column in complete.items()
     }
-    distinct = complete[list(dict.fromkeys(representative.values()))]
-    p_distinct: dict[Hashable, float] = {distinct.columns[0]: 1.0}
-    if distinct.shape[1] > 1:
-        from arch.bootstrap import MCS
-
-        search = MCS(
-            distinct,
-            size=SIZE,
-            reps=_REPS,
-            block_size=block,
-            method="R",
-            bootstrap="stationary",
-            seed=_SEED,
-        )
-        search.compute()
-        p_distinct = search.pvalues["Pvalue"].to_dict()
-    p_values = {str(name): float(p_distinct[representative[name]]) for name in complete.columns}
+    p_distinct = _p_values(complete[list(first.values())], block)
+    p_values = {str(name): p_distinct[other] for name, other in representative.items()}
     ranked = [str(name) for name in complete.mean().sort_values(kind="stable").index]
     return [name for name in ranked if p_values[name] > SIZE], p_values
+
+
+def _p_values(losses: pd.DataFrame, block: int) -> dict[Hashable, float]:
+    if losses.shape[1] == 1:
+        return {losses.columns[0]: 1.0}
+    from arch.bootstrap import MCS
+
+    search = MCS(
+        losses,
+        size=SIZE,
+        reps=_REPS,
+        block_size=block,
+        method="R",
+        bootstrap="stationary",
+        seed=_SEED,
+    )
+    search.compute()
+    return {name: float(value) for name, value in search.pvalues["Pvalue"].items()}
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:

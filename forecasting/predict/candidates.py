@@ -141,7 +141,7 @@ def sizes(quantiles: Floats, target: Target) -> Floats:
 
 
 def usual_sizes(windows: Windows) -> Floats:
-    """(H,) the median of the last 20 known values; for close the width of a random walk's interval."""
+    """(H,) the median of the last 20 known values; for close the width of a random walk's."""
     if windows.rules.moves_width:
         return sizes(baseline_quantiles("random_walk", windows), windows.target)
     known = windows.values[np.isfinite(windows.values)]

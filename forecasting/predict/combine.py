@@ -81,7 +81,7 @@ def read_past(past: pd.DataFrame) -> Past:
 
 
 def learn_weight(past: Past, target: Target) -> float:
-    """The network's share of the combined forecast, in tenths; the usual one below MIN_FORECASTS."""
+    """The network's share of the combined forecast, in tenths; the usual one of too few."""
     usual = TARGETS[target].network_weight
     return _learned(past.actual, lambda share: combine(past.network, past.linear, share), usual)
 

@@ -69,82 +69,83 @@ class Published:
 
 
 def choose_published(facts: ChampionFacts) -> Published:
-    """The champion, or the best baseline where there is an objection.
-
-    The first objection is the reason.
+    """The champion, or the best baseline with the first objection as the reason.
 
     In order: no champion; `unusable`; a loss above the best baseline's by more than TOLERANCE with
     a statistic above ENTER. Where a baseline was published the night before, one above LEAVE is
     enough, whatever the excess.
     """
-    if facts.champion is None:
-        objection = f"there is no champion yet: {facts.no_fit.strip().rstrip('.')}".removesuffix(
-            ": "
-        )
-    else:
-        objection = unusable(facts) or _behind(facts)
-    near = ""
+    notes = []
     if facts.bars_break is not None:
         session, rule = facts.bars_break
-        near = (
+        notes.append(
             f"the bars before {session} may be on another share basis or in another unit ({rule})"
         )
-    if objection:
-        reason = f"{objection}; {facts.baseline} is published instead"
-        return Published(facts.baseline, "fallback", f"{reason}; {near}" if near else reason)
-    return Published(CHAMPION, "ok", near)
+    objection = _objection(facts)
+    if not objection:
+        return Published(CHAMPION, "ok", "; ".join(notes))
+    reasons = [objection, f"{facts.baseline} is published instead", *notes]
+    return Published(facts.baseline, "fallback", "; ".join(reasons))
+
+
+def _objection(facts: ChampionFacts) -> str:
+    if facts.champion is None:
+        why = f": {facts.no_fit.rstrip('.')}" if facts.no_fit else ""
+        return f"there is no champion yet{why}"
+    objection = unusable(facts)
+    if objection or facts.deficit is None:
+        return objection
+    return _behind(facts.deficit, in_fallback=facts.in_fallback)
 
 
 def unusable(facts: ChampionFacts) -> str:
-    """Why the champion's forecast cannot be published, so that tonight's fit takes its place.
+    """Why the champion's forecast cannot be published; empty when it can.
 
-    Empty when it can.
+    Tonight's fit then takes its place.
     """
     if facts.damage:
-        return f"champion {facts.champion} cannot be used: {facts.damage.strip().rstrip('.')}"
+        return f"champion {facts.champion} cannot be used: {facts.damage.rstrip('.')}"
     if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:
-        limit = f"limit {facts.max_age_sessions}"
         return (
             f"champion {facts.champion} was trained {facts.age_sessions} sessions before the "
-            f"origin ({limit})"
+            f"origin (limit {facts.max_age_sessions})"
         )
     if not facts.finite:
         return f"champion {facts.champion} made a forecast that is not finite"
     return ""
 
 
-def _behind(facts: ChampionFacts) -> str:
-    deficit = facts.deficit
-    if deficit is None:
-        return ""
-    large = facts.in_fallback or deficit.network_pinball > deficit.baseline_pinball * (
-        1.0 + TOLERANCE
-    )
-    if not (large and deficit.statistic > (LEAVE if facts.in_fallback else ENTER)):
-        return ""
+def _behind(deficit: Deficit, *, in_fallback: bool) -> str:
     network = deficit.network_pinball
     baseline = deficit.baseline_pinball
+    is_large = in_fallback or network > baseline * (1.0 + TOLERANCE)
+    if not is_large or deficit.statistic <= _limit(in_fallback=in_fallback):
+        return ""
     excess = f" by {network / baseline - 1:.1%}" if baseline else ""
     return (
         f"the network is behind{excess}: mean pinball {_number(network)} against "
-        f"{_number(baseline)} of "
-        f"{deficit.baseline} over the last {deficit.origins} scored origins, Diebold-Mariano "
-        f"{deficit.statistic:+.1f}"
+        f"{_number(baseline)} of {deficit.baseline} over the last {deficit.origins} scored "
+        f"origins, Diebold-Mariano {deficit.statistic:+.1f}"
     )
 
 
 def margin_of(deficit: Deficit, *, in_fallback: bool) -> dict[str, str | float | None]:
     """How near the network is to being behind, as columns of table fallback_margins."""
+    network = deficit.network_pinball
+    baseline = deficit.baseline_pinball
     return {
         "baseline": deficit.baseline,
-        "deficit": deficit.network_pinball / deficit.baseline_pinball - 1.0
-        if deficit.baseline_pinball
-        else 0.0,
+        "deficit": network / baseline - 1.0 if baseline else 0.0,
         "origins": deficit.origins,
         "statistic": deficit.statistic,
-        "limit_statistic": LEAVE if in_fallback else ENTER,
+        "limit_statistic": _limit(in_fallback=in_fallback),
         "limit_deficit": None if in_fallback else TOLERANCE,
     }
+
+
+def _limit(*, in_fallback: bool) -> float:
+    """The statistic above which a baseline is published."""
+    return LEAVE if in_fallback else ENTER
 
 
 def _number(value: float) -> str:

@@ -16,7 +16,7 @@ wherever the history starts or ends.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class Scale:
     spread: Floats  # (H,) or (N, H) divisor of the difference; positive
 
     def to_model(self, values: Floats) -> Floats:
-        """(.., H) or (.., H, Q) in model scale, of values in the target's own unit; NaN stays NaN."""
+        """(.., H) or (.., H, Q) in model scale, of values in the target's own unit."""
         level, spread = self._like(values)
         return (np.log(values) - level) / spread
 
@@ -106,7 +106,7 @@ class Scale:
 
 
 def actual_of(target: Target, bars: pd.DataFrame) -> pd.Series[float]:
-    """Actual values, one per bar: shares, the bar's currency, or log(high / low); NaN if unknown."""
+    """Actual values, one per bar: shares, the bar's currency or log(high / low); NaN if unknown."""
     return pd.Series(values_of(target, bars), index=bars.index, name=target)
 
 
@@ -253,7 +253,7 @@ def log_closes(
     newest = closed_at.searchsorted(calendar(exchange).closes.loc[sessions], side="right") - 1
     # -1: before the first session of the series' calendar
     known = np.append(filled.to_numpy(), np.nan)[newest]
-    return np.where(np.isnan(known), UNKNOWN, np.log(np.where(np.isnan(known), 1.0, known)))
+    return np.log(np.nan_to_num(known, nan=np.exp(UNKNOWN)))
 
 
 @dataclass(frozen=True, eq=False)  # equal to themselves alone: what is made of them can be kept
@@ -295,11 +295,6 @@ class Windows:
         return self.sessions[self.warm_up : self.warm_up + len(self)]
 
     @property
-    def target_sessions(self) -> NDArray[np.datetime64]:
-        """(N, H) the sessions that each row forecasts."""
-        return sliding_window_view(self.sessions[self.warm_up + 1 :], H)
-
-    @property
     def learnable_sessions(self) -> int:
         """Number of sessions that training may use: those up to the newest known target."""
         rows, places = np.nonzero(np.isfinite(self.scaled))
@@ -314,7 +309,7 @@ class Windows:
 
     @property
     def has_market(self) -> bool:
-        """Whether the newest learnable value of a market series is known, and enough of its rows."""
+        """Whether a market series has a newest learnable value, and enough rows whose are known."""
         known = self.market[: self.learnable_sessions] != UNKNOWN
         whole = trailing_mean(known.astype(np.float64), LONGEST_MEAN)[self.warm_up :] == 1.0
         return bool(known[-1]) and int(whole.sum()) >= MIN_ROWS // 2
@@ -368,8 +363,7 @@ class Windows:
 
     def save(self, path: Path) -> None:
         """Write the windows to one .npz file, without pickle."""
-        arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
-        np.savez(path, allow_pickle=False, **arrays)
+        np.savez(path, allow_pickle=False, **vars(self))
 
 
 def load_windows(path: Path) -> Windows:

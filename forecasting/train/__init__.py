@@ -1,1 +1,1 @@
-"""Training: the network, the linear model and the baselines, and the checkpoint files of fitted ensembles."""
+"""Training: the network, the linear model and the baselines, and the files of fitted ensembles."""

@@ -99,7 +99,10 @@ def examine(
     settings: Settings,
     champion: Checkpoint | None,
 ) -> Verdict:
-    """Whether tonight's fit on `windows` may take over from the champion; a warm fit started there."""
+    """Whether tonight's fit on `windows` may take over from the champion.
+
+    A warm fit has started from it.
+    """
     rows = gate_rows(windows)
     closed = rows[:-1]
     quantiles, members = member_quantiles(fitted, windows, rows)
@@ -216,9 +219,9 @@ def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
 
 
 def unlike(members: Floats, champion: Floats) -> str:
-    """How quantiles (M, n, H, Q), tonight's last, differ from the champion's (n, H, Q) beyond limits.
+    """How quantiles (M, n, H, Q), tonight's last, differ from the champion's (n, H, Q).
 
-    Empty where they do not.
+    Empty where they do not differ by more than a limit.
     """
     ensemble = members.mean(axis=0)
     width = _mean_width(ensemble)

@@ -215,7 +215,7 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
 
 
 def _network_steps(windows: Windows, adjusted: Floats, effect: CalendarEffect) -> Floats:
-    """(D, S) logs less their means, moves, effects of the session and of the next one, and flags."""
+    """(D, S) logs less their means, moves, effects of the session and the next one, and flags."""
     own = adjusted[:, own_column(windows.target)]
     level = level_of(own)
     logs = [own - level, trailing_mean(own, LONGEST_MEAN) - level]
@@ -331,7 +331,7 @@ def fit_horizons(
 
 
 def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -> dict[str, Floats]:
-    """As of `LinearForecast`: the effects that were removed and added back, and the ridges' terms."""
+    """As of `LinearForecast`: the effects removed and added back, and the ridges' terms."""
     removed = _removed_effects(windows, effect)
     slopes = np.stack([fit.ridge.slopes for fit in fits])  # (H, P)
     features = np.stack([fit.features[-1] for fit in fits])
@@ -371,7 +371,7 @@ def _removed_effects(windows: Windows, effect: CalendarEffect) -> dict[str, Floa
 
 
 def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
-    """(N, P) means of squared moves, returns (wider after falls) and log ranges, and event flags."""
+    """(N, P) means of squared moves, returns (wider after falls) and log ranges; event flags."""
     calendar = effect.of(windows.flags)
     log_range = windows.steps[:, LOG_RANGE] - calendar
     returns = windows.steps[:, RETURN]

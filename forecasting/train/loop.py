@@ -257,7 +257,7 @@ def train_members(
 
 
 def training_losses(network: Network, tensors: Tensors) -> Floats:
-    """(n,) adjusted pinball loss of each known row in the sequences that tile the rows, no dropout."""
+    """(n,) adjusted pinball loss of each known row in the sequences that tile the rows."""
     with one_thread(), torch.inference_mode():
         steps, past, future, truth = tensors.batch(tensors.ends, _LOSS_ROWS)
         quantiles = network(steps, past, future)
@@ -317,7 +317,7 @@ def starting_networks(weights: dict[str, Tensor], tensors: Tensors, count: int) 
 def _shuffled_batches(
     panel: Sequence[Tensors], batch_size: int, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Batches of sequences that tile each symbol's rows from a random offset, all symbols shuffled."""
+    """Batches of shuffled sequences that tile each symbol's rows from a random offset."""
     ends_by_symbol = []
     for symbol in panel:
         spare = len(symbol.rows) - len(symbol.ends) * _LOSS_ROWS

@@ -67,7 +67,7 @@ class Trees:
 
 
 def tree_medians(windows: Windows) -> Floats:
-    """(H,) medians in model scale of the newest row, by the newest trees trained before; NaN without."""
+    """(H,) medians of the newest row in model scale, by the newest trees before it; NaN without."""
     usable = {}
     if windows.rules.has_trees and windows.has_events:
         origin = str(windows.origins[-1])
@@ -96,7 +96,7 @@ def _load(name: str, sha256: str) -> Trees:
 
 
 def tree_inputs(windows: Windows, rows: Rows) -> NDArray[np.float32]:
-    """(len(rows), H, K) inputs of each row and target session, by sessions up to the row's alone."""
+    """(len(rows), H, K) inputs of each row and target session, none of later sessions."""
     volume = windows.steps[:, LOG_VOLUME]
     sizes, since = _reactions(windows, rows)  # (R, 7), (R,)
     by_session = _session_inputs(windows)[windows.warm_up + rows]
@@ -115,7 +115,7 @@ def tree_inputs(windows: Windows, rows: Rows) -> NDArray[np.float32]:
 
 
 def _session_inputs(windows: Windows) -> Floats:
-    """(D, K) lags and means of log volume and log range, moves over the usual range, restlessness."""
+    """(D, K) lags and means of log volume and range, moves in units of the usual range."""
     volume, log_range, absolute, signed, gap = windows.steps.T
     level = level_of(volume)
     usual_range = level_of(log_range)
@@ -130,7 +130,7 @@ def _session_inputs(windows: Windows) -> Floats:
 
 
 def _reactions(windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
-    """(R, 7) mean unusual volume by phase of the newest reports, (R,) sessions since the newest one.
+    """(R, 7) mean unusual volume by phase of the newest reports, (R,) sessions since the last.
 
     Unusual: log volume less its level two sessions before the reaction. A report counts once its
     phases have closed.

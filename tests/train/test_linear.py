@@ -98,7 +98,7 @@ def test_the_quarterly_volume_feature_is_the_unusual_volume_thirteen_weeks_befor
     windows = replace(some_windows(), flags=np.zeros_like(some_windows().flags))
     row = 250
     horizon = 3
-    target = windows.target_sessions[row, horizon - 1]
+    target = windows.sessions[windows.warm_up + row + horizon]
     at = int(np.searchsorted(windows.sessions, target - np.timedelta64(91, "D")))
     steps = windows.steps.copy()
     steps[at, 0] += 1.0
