@@ -41,7 +41,7 @@ class TargetRules:
     note: str = ""
     # Models
     moves_width: bool = False  # whether inputs move only its width: its median is a random walk's
-    own_series: Literal["log_volume", "log_range"] = "log_range"  # of bars: its past
+    past_series: Literal["log_volume", "log_range"] = "log_range"  # of bars, it depends on
     effect_half_life: float = np.inf  # sessions after which one weighs half in a calendar effect
     has_trees: bool = False  # where trees gain (docs/experiments.md)
 
@@ -74,7 +74,7 @@ TARGETS: dict[str, TargetRules] = {
         label="daily volume",
         verb="is expected to trade",
         per_split=1,
-        own_series="log_volume",
+        past_series="log_volume",
         # The effect of index funds grows: from 2020 on a Russell reconstitution traded twice the
         # ten-year mean. Effects on the range are stable, and estimated best from every session.
         effect_half_life=1000.0,

@@ -7,7 +7,7 @@ known, never earlier: the flags of one target session may therefore differ from 
 import re
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ from forecasting.losses import Floats
 from forecasting.sessions import announced_days, calendar, early_closes, holidays, sessions_index
 from forecasting.vocabulary import HORIZONS
 
-Value = TypeVar("Value", np.bool_, np.int32)
 Flags = dict[str, NDArray[np.bool_]]  # (D,) by name
 
 # Sessions from the one that reacts to earnings; each bucket is a flag. Volume reacts at 0 and takes
@@ -140,7 +139,7 @@ def calendar_part(flag: str) -> str:
     return next(part for part, pattern in CALENDAR_PARTS.items() if re.fullmatch(pattern, flag))
 
 
-def _after(values: NDArray[Value], by: int) -> NDArray[Value]:
+def _after(values: NDArray[Any], by: int) -> NDArray[Any]:
     """(D,) the value `by` sessions later (earlier when negative); 0 beyond the ends."""
     moved = np.zeros_like(values)
     if by > 0:

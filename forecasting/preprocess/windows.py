@@ -163,10 +163,10 @@ def fill_forward(values: Floats) -> Floats:
     return np.asarray(pd.Series(values).ffill(), dtype=np.float64)
 
 
-def own_column(target: Target) -> int:
-    """Column of `STEP_NAMES` with the target's own log series; for close, log range."""
+def past_column(target: Target) -> int:
+    """Column of `STEP_NAMES` with the log series that a target depends on; for close, log range."""
     # Past returns do not predict a return; past ranges predict its spread.
-    return STEP_NAMES.index(TARGETS[target].own_series)
+    return STEP_NAMES.index(TARGETS[target].past_series)
 
 
 def trailing_mean(values: Floats, sessions: int, *, half_life: float = np.inf) -> Floats:
@@ -195,14 +195,14 @@ def lagged(values: Floats, sessions: int) -> Floats:
 
 
 def lag_features(steps: Floats, target: Target) -> Floats:
-    """(D, P) lags and means of the target's own log series less its level, and of the others."""
-    own = steps[:, own_column(target)]
-    other = steps[:, 1 - own_column(target)]
+    """(D, P) lags and means of the series a target depends on, less its level, and of others."""
+    series = steps[:, past_column(target)]
+    other = steps[:, 1 - past_column(target)]
     moved = steps[:, ABS_RETURN]
-    level = level_of(own)
+    level = level_of(series)
     other_level = level_of(other)
-    columns = [lagged(own, k) - level for k in range(LAGS)]
-    columns += [trailing_mean(own, k) - level for k in MEANS]
+    columns = [lagged(series, k) - level for k in range(LAGS)]
+    columns += [trailing_mean(series, k) - level for k in MEANS]
     columns += [other - other_level, trailing_mean(other, 5) - other_level]
     columns += [other_level - trailing_mean(other, LONGEST_MEAN)]
     columns += [moved, trailing_mean(moved, 5), steps[:, RETURN], np.abs(steps[:, GAP])]
@@ -218,9 +218,9 @@ def long_memory_features(steps: Floats, target: Target) -> Floats:
     # Volume does not gain by them, and the width of a close has means of its own
     if target != "range":
         return np.empty((len(steps), 0))
-    own = steps[:, LOG_RANGE]
-    level = level_of(own)
-    columns = [trailing_mean(own, LONGEST_MEAN, half_life=k) - level for k in HALF_LIVES]
+    series = steps[:, LOG_RANGE]
+    level = level_of(series)
+    columns = [trailing_mean(series, LONGEST_MEAN, half_life=k) - level for k in HALF_LIVES]
     return np.column_stack([*columns, level, level_of(steps[:, LOG_VOLUME])])
 
 
@@ -252,7 +252,7 @@ def log_closes(
     filled = positive.reindex(closed_at.index).ffill(limit=FILLED_SESSIONS)
     newest = closed_at.searchsorted(calendar(exchange).closes.loc[sessions], side="right") - 1
     # -1: before the first session of the series' calendar
-    known = np.append(filled.to_numpy(), np.nan)[newest]
+    known = np.append(filled.to_numpy(dtype=np.float64), np.nan)[newest]
     return np.log(np.nan_to_num(known, nan=np.exp(UNKNOWN)))
 
 
@@ -309,7 +309,7 @@ class Windows:
 
     @property
     def has_market(self) -> bool:
-        """Whether a market series has a newest learnable value, and enough rows whose are known."""
+        """Whether the market series is known at the newest learnable session and at enough rows."""
         known = self.market[: self.learnable_sessions] != UNKNOWN
         whole = trailing_mean(known.astype(np.float64), LONGEST_MEAN)[self.warm_up :] == 1.0
         return bool(known[-1]) and int(whole.sum()) >= MIN_ROWS // 2
@@ -421,7 +421,7 @@ def make_windows(
 
 def _scaled(target: Target, steps: Floats, values: Floats) -> dict[str, Floats]:
     """Level, spread and scaled targets of each row, as defined above."""
-    level = level_of(steps[:, own_column(target)])[WARM_UP:]
+    level = level_of(steps[:, past_column(target)])[WARM_UP:]
     spread = np.ones((len(level), H))
     if TARGETS[target].moves_width:  # variances of independent returns add up
         spread = np.exp(level)[:, None] * np.sqrt(np.array(HORIZONS, dtype=np.float64))

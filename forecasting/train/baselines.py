@@ -17,7 +17,7 @@ from forecasting.preprocess.windows import (
     Windows,
     fill_forward,
     lag_features,
-    own_column,
+    past_column,
     trailing_mean,
 )
 from forecasting.train.linear import Ridge, fit_ridge, log_volatility, one_blas_thread
@@ -58,9 +58,9 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
 
     Of a row they are its past, the market and its event flags.
     """
-    own = lag_features(windows.steps, windows.target)[windows.warm_up :]
+    past = lag_features(windows.steps, windows.target)[windows.warm_up :]
     reports = windows.flags[windows.warm_up :, EVENTS]
-    return np.column_stack([own, windows.market_inputs(), reports]), windows.future_flags
+    return np.column_stack([past, windows.market_inputs(), reports]), windows.future_flags
 
 
 def _linear_quantiles(name: str, windows: Windows) -> Floats:
@@ -71,10 +71,10 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
     if name == "ridge":
         past, future = linear_features(windows)
     else:
-        own = windows.steps[:, own_column(windows.target)]
+        series = windows.steps[:, past_column(windows.target)]
         future = windows.future_flags[..., : -len(EVENT_NAMES)]
-        means = np.column_stack([trailing_mean(own, sessions) for sessions in (1, 5, 66)])
-        past = (means - trailing_mean(own, 22)[:, None])[windows.warm_up :]
+        means = np.column_stack([trailing_mean(series, sessions) for sessions in (1, 5, 66)])
+        past = (means - trailing_mean(series, 22)[:, None])[windows.warm_up :]
     quantiles = []
     for h in range(H):
         design = np.column_stack([past, future[:, h]])

@@ -159,10 +159,10 @@ def read_unaltered(path: Path, sha256: str) -> bytes:
         raise ArtifactError(
             f"Expected a model in {path}; found {error.strerror or error}. {restore}"
         ) from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != sha256:
         raise ArtifactError(
-            f"Expected SHA-256 {sha256[:16]} of {path}; found {found[:16]}: the file has changed "
+            f"Expected SHA-256 {sha256[:16]} of {path}; found {actual[:16]}: the file has changed "
             f"since it was written. {restore}"
         )
     return content

@@ -34,7 +34,7 @@ from forecasting.preprocess.windows import (
     lag_features,
     level_of,
     long_memory_features,
-    own_column,
+    past_column,
     trailing_mean,
 )
 from forecasting.vocabulary import HORIZONS, QUANTILES
@@ -118,7 +118,7 @@ def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Float
 
 @dataclass(frozen=True)
 class CalendarEffect:
-    """The effect of each flag on the log of the target's own series."""
+    """The effect of each flag on the log of the series that a target depends on."""
 
     coefficients: Floats  # (C,) one per flag
     intercept: float  # difference of a session without flags from the moving mean
@@ -159,17 +159,17 @@ def fit_effect(windows: Windows) -> CalendarEffect:
     measures sessions against a centred moving mean of the series as adjusted by the pass before.
     """
     learnable = slice(windows.learnable_sessions)
-    own = windows.steps[learnable, own_column(windows.target)]
+    series = windows.steps[learnable, past_column(windows.target)]
     flags = windows.flags[learnable]
     known = np.isfinite(windows.values[learnable])
     weights = 0.5 ** (np.arange(known.sum())[::-1] / windows.rules.effect_half_life)
     # Their sum, which the penalty is relative to, stays the number of sessions
     weights /= weights.mean()
     window = np.ones(2 * _CENTRED + 1)
-    counts = np.convolve(np.ones(len(own)), window, "same")
+    counts = np.convolve(np.ones(len(series)), window, "same")
     effect = CalendarEffect(np.zeros(flags.shape[1]), 0.0)
     for _ in range(_PASSES):
-        deviation = own - np.convolve(own - effect.of(flags), window, "same") / counts
+        deviation = series - np.convolve(series - effect.of(flags), window, "same") / counts
         ridge = fit_ridge(flags[known], deviation[known], penalty=_EFFECT_PENALTY, weights=weights)
         intercept = ridge.intercept - float(ridge.mean @ ridge.slopes)
         effect = CalendarEffect(ridge.slopes, intercept)
@@ -178,9 +178,9 @@ def fit_effect(windows: Windows) -> CalendarEffect:
 
 def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
     """The windows with `effect` removed from the past and from the targets."""
-    own = own_column(windows.target)
+    column = past_column(windows.target)
     steps = windows.steps.copy()
-    steps[:, own] -= effect.of(windows.flags)
+    steps[:, column] -= effect.of(windows.flags)
     past = [
         lag_features(steps, windows.target),
         long_memory_features(steps, windows.target),
@@ -192,7 +192,7 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
     if not windows.has_events:
         quarters = unusual_quarters_before(windows, steps[:, 0])
     ahead = effect.of(windows.future_flags)  # (N, H)
-    level = level_of(steps[:, own])[windows.warm_up :]
+    level = level_of(steps[:, column])[windows.warm_up :]
     if windows.rules.moves_width:
         # The width of a return over h sessions follows from their ranges; the effect gives the
         # relative width of each.
@@ -216,11 +216,10 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
 
 def _network_steps(windows: Windows, adjusted: Floats, effect: CalendarEffect) -> Floats:
     """(D, S) logs less their means, moves, effects of the session and the next one, and flags."""
-    own = adjusted[:, own_column(windows.target)]
-    level = level_of(own)
-    logs = [own - level, trailing_mean(own, LONGEST_MEAN) - level]
-    for series in windows.steps[:, :2].T:
-        logs.append(series - level_of(series))
+    series = adjusted[:, past_column(windows.target)]
+    level = level_of(series)
+    logs = [series - level, trailing_mean(series, LONGEST_MEAN) - level]
+    logs += [column - level_of(column) for column in windows.steps[:, :2].T]
     # The next session's flags as known at the close of the row; before the first row its own flags
     # are used.
     next_flags = np.concatenate(
