@@ -167,9 +167,8 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
         )
         raise UsageError(
             f"The calendar {exchange} {problem} exchange_calendars {xc.__version__} with pandas "
-            f"{pd.__version__}: "
-            f"{str(error)[:100]}. Upgrade either, or name one with the same sessions in "
-            "FORECASTING_EXCHANGES."
+            f"{pd.__version__}: {str(error)[:100]}. Upgrade either, or name one with the same "
+            "sessions in FORECASTING_EXCHANGES."
         ) from None
 
 
@@ -230,8 +229,7 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
     if start + n > len(days):
         raise ForecastingError(
             f"Expected {n} sessions of {name_of(exchange)} after {session} in exchange_calendars, "
-            "found sessions up to "
-            f"{days[-1]:%Y-%m-%d}. {_UPDATE}"
+            f"found sessions up to {days[-1]:%Y-%m-%d}. {_UPDATE}"
         )
     return [day.date() for day in days[start : start + n]]
 
@@ -246,8 +244,7 @@ def ends_soon(session: date, exchange: str = "XNYS") -> str:
         return ""
     return (
         f"The calendar of {name_of(exchange)} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, "
-        "and a night needs "
-        f"the sessions after its own. {_UPDATE}"
+        f"and a night needs the sessions after its own. {_UPDATE}"
     )
 
 

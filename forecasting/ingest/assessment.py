@@ -159,8 +159,7 @@ def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | No
     times = float(new.iloc[first:].median() / known.median())
     detail = (
         f"The {len(new) - first} volumes from this session on are x{times:.4g} of the stored ones: "
-        "another unit, "
-        "as thousands of shares."
+        "another unit, as thousands of shares."
     )
     return Finding(
         new.index[first].date(),
@@ -184,13 +183,13 @@ def _other_series(case: _Case) -> Revision | None:
     if common < FEWEST or share >= MATCHING_SHARE:
         return None
     detail = (
-        f"Of {common} common sessions {share:.0%} have the stored close within {MATCH:.0%} "
-        f"(median ratio x{ratio:.4g}); expected at least {MATCHING_SHARE:.0%}."
+        f"Of {common} common sessions {share:.0%} have the stored close within {MATCH:.0%} (median "
+        f"ratio x{ratio:.4g}); expected at least {MATCHING_SHARE:.0%}."
     )
     error = BadDataError(
         f"{case.fetched.source} has no symbol column, and its rows are not the stored series of "
-        f"{case.fetched.symbol}. {detail} Correct the symbol or the file; {SWITCH} accepts the "
-        "new series."
+        f"{case.fetched.symbol}. {detail} Correct the symbol or the file; {SWITCH} accepts the new "
+        "series."
     )
     newest = case.stored.index.intersection(case.bars.index)[-1].date()
     return nothing_changed(error, [Finding(newest, "other_series", "reject", share, detail)])
@@ -237,8 +236,8 @@ def _late(case: _Case, newest: date | None) -> DataLateError:
     ends = f"ends at {newest}" if newest else "has no usable bar of the span requested"
     advice = "Run again later, or as of a session that has its bar."
     return DataLateError(
-        f"{case.fetched.symbol} has no usable bar for the session {session} yet; "
-        f"{request.source} {ends}. {why}{_CORRECT if request.is_frame else advice}",
+        f"{case.fetched.symbol} has no usable bar for the session {session} yet; {request.source} "
+        f"{ends}. {why}{_CORRECT if request.is_frame else advice}",
         newest,
         why.rstrip(),
     )

@@ -191,8 +191,7 @@ def check_events(option: str | None, symbols: Sequence[str]) -> str:
     elif _table(path).places is None and len(read_events_csv(path)):
         raise UsageError(
             f"Expected a column symbol in {path.name}, whose earnings dates would count for each "
-            f"of {len(symbols)} "
-            "symbols. Add it, or run one symbol with this file."
+            f"of {len(symbols)} symbols. Add it, or run one symbol with this file."
         )
     return path.name
 
@@ -368,8 +367,7 @@ def _list_of(
         ):
             raise BadDataError(
                 f"Expected earnings dates with the columns {', '.join(columns)}, announced as "
-                "naive midnights, "
-                "timing as bmo, amc or empty."
+                "naive midnights, timing as bmo, amc or empty."
             )
     except SourceError as error:
         logger.warning("no earnings %s: %s", what, error)

@@ -225,8 +225,7 @@ class Sample:
         if symbol != SAMPLE:
             raise UsageError(
                 f"{symbol} is not in the sample, whose only symbol is {SAMPLE} ({SAMPLE_TITLE}). "
-                "Name that one, or "
-                "neither set FORECASTING_SYMBOLS nor give --symbol."
+                "Name that one, or neither set FORECASTING_SYMBOLS nor give --symbol."
             )
         return SAMPLE_ENDS
 
@@ -244,8 +243,7 @@ class Sample:
         if bars.empty:
             raise BadDataError(
                 f"The sample holds the sessions 1999-01-04 to {SAMPLE_ENDS}; none lies between "
-                f"{first} and {last}. "
-                "Choose a session inside that span."
+                f"{first} and {last}. Choose a session inside that span."
             )
         library = f"arch {version('arch')}"
         return Fetched(
@@ -462,8 +460,8 @@ def read_days(column: pd.Series, first: date, last: date) -> tuple[pd.DatetimeIn
         # No other hour, as in a text
         days = local.dt.normalize().where(local == local.dt.normalize()).dt.as_unit("s")
         expected += (
-            " (.dt.tz_localize(None).dt.normalize() makes it of local instants; of an "
-            "index, without .dt)"
+            " (.dt.tz_localize(None).dt.normalize() makes it of local instants; of an index, "
+            "without .dt)"
         )
     else:
         text = _texts(column).str.extract(_DAY, flags=re.ASCII)[0]

@@ -63,8 +63,7 @@ def source_of(
     )
     raise UsageError(
         f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A "
-        "package can offer "
-        "others: docs/sources.md."
+        "package can offer others: docs/sources.md."
     )
 
 
@@ -119,8 +118,7 @@ def called(source: object) -> Iterator[None]:
         name = str(getattr(source, "name", type(source).__name__))[:60]
         raise BadDataError(
             f"The source {name!r} failed with {type(error).__name__}: {str(error)[:300]}. It is "
-            "code of an installed "
-            "package: correct it, or report it there."
+            "code of an installed package: correct it, or report it there."
         ) from error
 
 
@@ -147,8 +145,8 @@ def made_canonical(fetched: Fetched, source: str, symbol: str, asked: tuple[date
         if (found := getattr(fetched, name)) != value:
             raise BadDataError(
                 f"The source {source!r:.60} returned a Fetched of another request: expected "
-                f"{value} as {name}, found "
-                f"{str(found)[:60]}. In its code, pass on its own name and the arguments of fetch."
+                f"{value} as {name}, found {str(found)[:60]}. In its code, pass on its own name "
+                "and the arguments of fetch."
             )
     return replace(fetched, bars=canonical(fetched.bars))
 

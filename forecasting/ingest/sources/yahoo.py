@@ -182,8 +182,7 @@ class Yahoo:
         if bars["close"].isna().all():
             raise BadDataError(
                 f"Yahoo has no bar of {symbol} between {first} and {last}, although it lists the "
-                "symbol. "
-                "Check that it was traded in that span, and the session."
+                "symbol. Check that it was traded in that span, and the session."
             )
         return Fetched(
             source=self.name,
@@ -267,8 +266,7 @@ def _check_curl() -> None:
         oldest = ".".join(map(str, _OLDEST_CURL))
         raise UsageError(
             f"Expected curl_cffi {oldest} or newer, through which yfinance requests Yahoo; found "
-            f"{found}. "
-            "Upgrade yfinance and curl_cffi: pip install --upgrade yfinance curl_cffi"
+            f"{found}. Upgrade yfinance and curl_cffi: pip install --upgrade yfinance curl_cffi"
         )
 
 
@@ -322,8 +320,7 @@ def _source_error(error: Exception, symbol: str) -> Exception:
     if isinstance(cause, str) and any(unknown in cause.lower() for unknown in _UNKNOWN):
         return BadDataError(
             f"Yahoo has no bars of {symbol}: it responded {words!r}. Check the symbol on "
-            "finance.yahoo.com; a share "
-            "class is written BRK-B, an index ^GSPC."
+            "finance.yahoo.com; a share class is written BRK-B, an index ^GSPC."
         )
     if isinstance(error, (YFException, OSError, *_UNUSABLE)):
         return UnavailableError(
