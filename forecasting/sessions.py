@@ -1,6 +1,4 @@
-"""Exchanges, by the names of exchange_calendars.
-
-That of a symbol, the days it trades, when they open and close.
+"""Exchanges, by the names of exchange_calendars: their sessions, opening and closing instants.
 
 An exchange may carry announced days, which its calendar lacks: `XNYS closed=2027-03-11` is XNYS
 without that session. All functions take both forms; `with_days` makes the longer one.
@@ -28,11 +26,12 @@ NEWEST_DAY = date(2060, 12, 31)
 # the same days and hours (Shanghai's for Shenzhen). Missing are Cairo, Caracas, Dubai, Kuwait,
 # Qatar, Vietnam, and futures, whose next session opens as one closes.
 _SUFFIXES = """
-AQ=XLON AS=XAMS AT=ASEX AX=XASX BA=XBUE BD=XBUD BE=XHAM BK=XBKK BO=XBOM BR=XBRU CL=XBOG CN=XTSE CO=XCSE DE=XETR
-DU=XDUS F=XFRA HA=XHAM HE=XHEL HK=XHKG HM=XHAM IC=XICE IL=XLON IR=XDUB IS=XIST JK=XIDX JO=XJSE KL=XKLS KQ=XKRX
-KS=XKRX L=XLON LS=XLIS MC=XMAD MI=XMIL MU=XHAM MX=XMEX NE=XTSE NS=XBOM NZ=XNZE OL=XOSL PA=XPAR PR=XPRA PS=XPHS
-RG=XRIS RO=XBSE SA=BVMF SG=XSTU SI=XSES SN=XSGO SR=XSAU SS=XSHG ST=XSTO SW=XSWX SZ=XSHG T=XTKS TA=XTAE TL=XTAL
-TO=XTSE TW=XTAI TWO=XTAI V=XTSE VI=XWBO VS=XLIT WA=XWAR XA=XASX XC=XLON
+AQ=XLON AS=XAMS AT=ASEX AX=XASX BA=XBUE BD=XBUD BE=XHAM BK=XBKK BO=XBOM BR=XBRU CL=XBOG CN=XTSE
+CO=XCSE DE=XETR DU=XDUS F=XFRA HA=XHAM HE=XHEL HK=XHKG HM=XHAM IC=XICE IL=XLON IR=XDUB IS=XIST
+JK=XIDX JO=XJSE KL=XKLS KQ=XKRX KS=XKRX L=XLON LS=XLIS MC=XMAD MI=XMIL MU=XHAM MX=XMEX NE=XTSE
+NS=XBOM NZ=XNZE OL=XOSL PA=XPAR PR=XPRA PS=XPHS RG=XRIS RO=XBSE SA=BVMF SG=XSTU SI=XSES SN=XSGO
+SR=XSAU SS=XSHG ST=XSTO SW=XSWX SZ=XSHG T=XTKS TA=XTAE TL=XTAL TO=XTSE TW=XTAI TWO=XTAI V=XTSE
+VI=XWBO VS=XLIT WA=XWAR XA=XASX XC=XLON
 """
 _BY_SUFFIX = dict(pair.split("=") for pair in _SUFFIXES.split())
 
@@ -49,25 +48,19 @@ def exchange_of(symbol: str, *, overrides: Mapping[str, str], default: str) -> s
 
 
 def is_us_stock(symbol: str) -> bool:
-    """Whether it may be a US stock or fund, whose symbols have letters and hyphens, as Yahoo writes them."""
+    """Whether it may be a US stock or fund, of letters and hyphens, as Yahoo writes them."""
     return symbol.replace("-", "").isalnum()
 
 
 def may_report_earnings(symbol: str) -> bool:
-    """Whether a company may stand behind it.
-
-    Not behind ^GSPC, EURUSD=X, ES=F or BTC-USD, as Yahoo writes them.
-    """
+    """Whether it may be a company's, unlike ^GSPC, EURUSD=X, ES=F or BTC-USD."""
     # The classes of a share (BRK-B) have one or two letters
     _, hyphen, quote = symbol.rpartition("-")
     return not (symbol.startswith("^") or "=" in symbol or (hyphen and len(quote) == 3))
 
 
 def parse_exchanges(text: str) -> dict[str, str]:
-    """The exchange of each symbol in `VOD=XLON,ES=F=CMES`, the last = of an entry separates.
-
-    Else a ValueError.
-    """
+    """The exchange of each symbol in `VOD=XLON,ES=F=CMES`; a ValueError for any other text."""
     exchanges: dict[str, str] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
         symbol, _, exchange = (word.strip() for word in entry.rpartition("="))
@@ -98,11 +91,11 @@ def check_exchange(name: str) -> str:
 
 DayKind = Literal["closed", "half_day", "index_review"]
 DAY_KINDS: tuple[DayKind, ...] = get_args(DayKind)
-"""Kinds of announced days: no session; one that closes early; one after which index weights change."""
+"""Announced days: no session, one that closes early, one after which index weights change."""
 
 
 def with_days(exchange: str, days: Iterable[tuple[str, date]]) -> str:
-    """The exchange with these announced days, each a kind and a day, in place of those it carries."""
+    """The exchange with these announced days, each a kind and a day, in place of its own."""
     announced = sorted({f"{kind}={day}" for kind, day in days})
     return " ".join([name_of(exchange), *announced])
 
@@ -135,10 +128,7 @@ _UPDATE = "Update it: pip install --upgrade exchange-calendars"
 
 @lru_cache(maxsize=64)
 def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
-    """The exchange's calendar, 1962 to 2060 or as much of it as there is.
-
-    A UsageError where it cannot be made.
-    """
+    """The exchange's calendar, of 1962 to 2060 at most; a UsageError if it cannot be made."""
     import exchange_calendars as xc
     import pandas as pd
 
@@ -191,10 +181,7 @@ def _with_announced(made: ExchangeCalendar, exchange: str) -> ExchangeCalendar:
 
 
 def _early_hour(made: ExchangeCalendar) -> time:
-    """The local time at which the exchange's newest half day closes.
-
-    Where it has none, the middle of its day.
-    """
+    """The local time at which the newest half day closes; without any, the middle of the day."""
     if len(made.early_closes):
         early = made.session_close(made.early_closes[-1])
     else:
@@ -211,19 +198,13 @@ def last_completed(at: datetime, exchange: str = "XNYS") -> date:
 
 
 def newest_up_to(day: date, exchange: str = "XNYS") -> date:
-    """The newest session up to `day`, which need not be traded.
-
-    The calendar's oldest where that is later.
-    """
+    """The newest session up to `day`, traded or not; the calendar's oldest where that is later."""
     days = calendar(exchange).sessions
     return days[max(0, int(days.searchsorted(_stamp(day), side="right")) - 1)].date()
 
 
 def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
-    """The `n` sessions after `session`, which need not be traded.
-
-    A ForecastingError where the calendar ends before.
-    """
+    """The `n` sessions after `session`, traded or not; a ForecastingError if the calendar ends."""
     days = calendar(exchange).sessions
     start = int(days.searchsorted(_stamp(session), side="right"))
     if start + n > len(days):
@@ -235,10 +216,7 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
 
 
 def ends_soon(session: date, exchange: str = "XNYS") -> str:
-    """In words, that the exchange's calendar has at most SOON sessions after `session`.
-
-    Empty where it has more.
-    """
+    """In words, that the calendar has at most SOON sessions after `session`; else empty."""
     days = calendar(exchange).sessions
     if len(days) - int(days.searchsorted(_stamp(session), side="right")) > SOON:
         return ""
@@ -277,10 +255,7 @@ def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.Dateti
 
 
 def holidays(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:
-    """The days from `first` to `last` without a session on which the exchange usually trades.
-
-    Ascending.
-    """
+    """The days from `first` to `last` that the exchange trades usually but not then, ascending."""
     return _cut(_holidays(exchange), first, last)
 
 
@@ -313,7 +288,7 @@ def early_closes(first: date, last: date, exchange: str = "XNYS") -> set[date]:
 
 @lru_cache(maxsize=32)
 def _holidays(exchange: str) -> pd.DatetimeIndex:
-    """Every holiday from the calendar's first session to its last, by the weekdays that the calendar itself names."""
+    """Every holiday of the calendar, by the weekdays that it names itself."""
     import numpy as np
     import pandas as pd
 

@@ -14,10 +14,7 @@ Adj Close."""
 
 
 def make_actions(rows: Iterable[tuple[object, str, float]]) -> pd.DataFrame:
-    """The rows (session, kind, value) as a frame, ascending by session and kind.
-
-    No rows give an empty frame.
-    """
+    """The rows (session, kind, value) as a frame, ascending by session and kind."""
     frame = pd.DataFrame(list(rows), columns=COLUMNS)
     frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
     frame["kind"] = frame["kind"].astype(str)
@@ -26,7 +23,7 @@ def make_actions(rows: Iterable[tuple[object, str, float]]) -> pd.DataFrame:
 
 
 def changed_actions(known: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `actions` that `known` lacks or holds with another value (a split rewrites old dividends)."""
+    """The rows of `actions` that are new or have another value: a split rewrites old dividends."""
     if known.empty or actions.empty:
         return actions.reset_index(drop=True)
     stored = known.set_index(["session", "kind"])["value"]
@@ -48,10 +45,7 @@ def dividends_on(sessions: pd.Index, actions: pd.DataFrame) -> NDArray[np.float6
 
 
 def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
-    """(D,) the step of Adj Close / Close that dividends explain less the one found.
-
-    Positive where one is not named.
-    """
+    """(D,) steps of Adj Close / Close by dividends less those found; above 0 one is unnamed."""
     if len(bars) < 2:
         return np.zeros(len(bars))
     factor = _adjustment(bars)
@@ -63,7 +57,7 @@ def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np
 
 
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
-    """Dividends derived from the steps of Adj Close / Close, for files without a Dividends column."""
+    """Dividends from the steps of Adj Close / Close, for files without a Dividends column."""
     if len(bars) < 2:
         return make_actions([])
     close = bars["close"].to_numpy()

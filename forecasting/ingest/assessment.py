@@ -66,7 +66,7 @@ class _Case:
 
 
 def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
-    """What a fetch changes about the stored bars, with every finding; an error if its night cannot use it."""
+    """What a fetch changes about the stored bars, or the error by which its night cannot use it."""
     fetched = on_one_basis(
         fetched,
         known=stored.bars,
@@ -124,7 +124,7 @@ def prices_alone(fetched: Fetched) -> Fetched:
 
 
 def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]:
-    """Sessions in common, the share of them whose closes match, and the median of fetched over stored close.
+    """Sessions in common, the share whose closes match, and the median of fetched / stored close.
 
     Each divided by the median ratio they match too: another unit, or wholly rebased; after a split
     in two parts.
@@ -146,7 +146,7 @@ def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]
 
 
 def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | None:
-    """The finding on the newest volumes, two or more, that are all in another unit than the stored ones; else None."""
+    """The finding on two or more newest volumes, all in another unit than the stored ones."""
     known = stored["volume"].dropna().tail(BEFORE)
     if len(known) < FEWEST_BEFORE:
         return None

@@ -89,24 +89,18 @@ class Finding:
 
     @property
     def is_persistent(self) -> bool:
-        """Whether it stays open until a response no longer shows it.
-
-        Any other is cleared by its own fetch.
-        """
+        """Whether it stays open until a response no longer shows it, not only for its own fetch."""
         return self.severity == "reject" or self.rule in _LASTING
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule on a frame of D bars.
-
-    Its name, (D,) which rows break it, (D,) the offending numbers, and a sentence.
-    """
+    """A rule on a frame of D bars."""
 
     name: str
-    broken: NDArray[np.bool_]
-    value: NDArray[np.float64]
-    detail: str
+    broken: NDArray[np.bool_]  # (D,)
+    value: NDArray[np.float64]  # (D,) the offending numbers
+    detail: str  # a sentence
 
 
 def impossible_rows(bars: pd.DataFrame, exchange: str, *, of_index: bool = False) -> list[Rule]:
@@ -156,10 +150,7 @@ def impossible_rows(bars: pd.DataFrame, exchange: str, *, of_index: bool = False
 
 
 def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> list[Rule]:
-    """The rules that a row breaks beside its neighbours.
-
-    `live` also judges the newest volume, maybe unfinished.
-    """
+    """The rules that a row breaks beside its neighbours; of `live` bars the newest volume's too."""
     partial = np.zeros(len(bars), dtype=bool)
     inflated = np.zeros(len(bars), dtype=bool)
     if live and len(bars):
@@ -197,10 +188,7 @@ def doubts(
     known: pd.DataFrame | None,
     changed: NDArray[np.bool_],
 ) -> list[Finding]:
-    """The findings recorded only, on `changed` rows ((D,) bool).
-
-    On an unknown volume unless the `known` have it.
-    """
+    """The findings recorded only: on `changed` rows ((D,) bool), and on volumes unknown so far."""
     close = bars["close"].to_numpy()
     moved = (bars["close"] / bars["close"].shift()).fillna(1.0).to_numpy()
     jump = np.maximum(moved, 1.0 / moved)
@@ -259,7 +247,7 @@ def doubts(
 
 
 def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
-    """The rule on a close that left both neighbours in one direction by more than the factor `limit` and came back."""
+    """The rule on a close that left both neighbours by more than the factor `limit` one way."""
     into, out = ((bars["close"] / bars["close"].shift(by)).to_numpy() for by in (1, -1))
     spike = np.fmax(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
     return Rule(
@@ -271,10 +259,7 @@ def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
 
 
 def without(bars: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, list[Finding]]:
-    """`bars` without the rows that break a rule, and one finding a row.
-
-    The first rule that it breaks.
-    """
+    """`bars` without the rows that break a rule, and a finding of each by the first one broken."""
     broken = np.zeros(len(bars), dtype=bool)
     findings = []
     for rule in rules:
@@ -294,10 +279,7 @@ def findings_of(
     rows: NDArray[np.bool_],
     severity: Literal["reject", "flag"] = "flag",
 ) -> list[Finding]:
-    """One finding on each of the `rows` ((D,) bool) of a rule.
-
-    Its value is None where it is not finite.
-    """
+    """One finding on each of the `rows` ((D,) bool) of a rule; its value is finite or None."""
     return [
         Finding(
             day.date(),
@@ -329,9 +311,7 @@ def is_other_unit(multiple: NDArray[np.float64] | pd.Series) -> NDArray[np.bool_
 
 
 def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
-    """Whether the bar of `session` looks unfinished.
-
-    A full session with less than 0.4 of the usual volume.
+    """Whether the bar of `session`, a full one, has so little volume that it looks unfinished.
 
     Not an early close, whose median is 0.38 of the usual; nor a volume as low as that of the full
     session before, which is finished, or of four of the 63. On SBUX it would have held 3 finished
@@ -352,10 +332,7 @@ def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> boo
 
 
 def is_inflated(bars: pd.DataFrame) -> bool:
-    """Whether the newest volume is too high for its range.
-
-    Not after one as high, which is finished.
-    """
+    """Whether the newest volume is too high for its range; after one as high it is finished."""
     newest = bars.iloc[-BEFORE - 2 :]
     multiple = volume_multiple(newest)[-2:]
     reach = _range_multiple(newest)[-1]
@@ -369,14 +346,13 @@ def is_inflated(bars: pd.DataFrame) -> bool:
 def quiet_moves(
     bars: pd.DataFrame, known: pd.DataFrame, actions: pd.DataFrame, *, exchange: str
 ) -> NDArray[np.bool_]:
-    """(D,) whether open and close left the close before by far on a session of usual range and volume.
+    """(D,) whether open and close are far from the close before, on usual range and volume.
 
     An unnamed 3:2, 4:3, 5:4 or 6:5 split, a bar in another currency and a bar of another series
-    look like this. False
-    alarms: 10 in 575,920. Found, on the same bars: 90 to 93% of such splits, 85% of prices times
-    1.16 or 0.86, 57% of prices times 0.93. Left out are a session of a named split, and one whose
-    session before has a close neither in `bars` nor in the `known` ones: over a week a market moves
-    that far.
+    look like this. False alarms: 10 in 575,920. Found, on the same bars: 90 to 93% of such splits,
+    85% of prices times 1.16 or 0.86, 57% of prices times 0.93. Left out are a session of a named
+    split, and one whose session before has a close neither in `bars` nor in the `known` ones: over
+    a week a market moves that far.
     """
     if bars.empty:
         return np.zeros(0, dtype=bool)
@@ -407,15 +383,12 @@ def quiet_moves(
 
 
 def _is_level(multiple: NDArray[np.float64]) -> bool:
-    """Whether two multiples of the usual volume are both what any session may have.
-
-    No other unit, no wrong row.
-    """
+    """Whether two multiples of the usual volume are in its unit and of no wrong row."""
     return bool(((multiple > OUTLIER_LOW) & (multiple < OUTLIER_HIGH)).all() and len(multiple) == 2)
 
 
 def _is_ordinary(volumes: pd.Series, share: float) -> bool:
-    """Whether the last is past `share` of the usual as several of the sessions before it were, one of them further."""
+    """Whether several volumes before the last were under `share` of the usual too, one further."""
     before = volumes.iloc[-BEFORE - 1 : -1]
     past = before[before < share * before.median()]
     return len(past) >= _ORDINARY and bool(past.min() < volumes.iloc[-1])

@@ -1,4 +1,4 @@
-"""The canonical frame of bars: how it is made, its shape and rules (bar_rules.py) checked, and compared."""
+"""The canonical frame of bars: made, compared, and checked for its shape and by bar_rules.py."""
 
 import hashlib
 from dataclasses import fields
@@ -43,10 +43,7 @@ OFF_CALENDAR_SHARE = 0.01  # largest share of bars that may lie on days without 
 
 
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:
-    """Canonical bars: index `session`, naive midnights, ascending; six float64 columns.
-
-    A volume of 0 becomes NaN.
-    """
+    """Canonical bars: `session`, ascending naive midnights, and six float64; a volume 0 is NaN."""
     bars = frame.reindex(columns=COLUMNS).astype("float64")
     bars.index = pd.DatetimeIndex(frame.index).as_unit("ns").rename("session")
     bars["volume"] = bars["volume"].where(bars["volume"].abs() >= LEAST_VOLUME)
@@ -66,7 +63,7 @@ def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetche
 def check_bars(
     fetched: Fetched, *, exchange: str, known: pd.DataFrame | None, of_index: bool = False
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """The canonical bars without rows that a rule rejects, and the findings on rejected and doubtful ones, ascending.
+    """The bars without rows that a rule rejects, and the findings on those and on doubtful ones.
 
     Flagged is only what is new or changed against the `known` current bars, or all without them. Of
     an index no volume is expected, and no move is doubtful; it is calculated on holidays too (the
@@ -133,10 +130,7 @@ def _left_out(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> li
 
 
 def payload_hash(fetched: Fetched) -> str:
-    """64 hex digits over symbol, sessions, prices to 4 decimals, volumes and actions.
-
-    Not Adj Close, which moves.
-    """
+    """64 hex digits of symbol, sessions, prices to 4 decimals, volumes and actions."""
     digest = hashlib.sha256(fetched.symbol.encode())
     digest.update(pd.DatetimeIndex(fetched.bars.index).as_unit("s").asi8.tobytes())
     digest.update(np.round(fetched.bars[[*PRICES, "volume"]].to_numpy(), 4).tobytes())
@@ -145,10 +139,7 @@ def payload_hash(fetched: Fetched) -> str:
 
 
 def changed_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.bool_]:
-    """(D,) whether a row is new, or differs from the known one.
-
-    Prices beyond 1e-5 relative, a known volume at all.
-    """
+    """(D,) whether a row is new or differs: in a price by over 1e-5, in a known volume at all."""
     if known is None or known.empty:
         return np.ones(len(bars), dtype=bool)
     before = known[[*PRICES, "volume"]].reindex(bars.index).to_numpy()
@@ -159,7 +150,7 @@ def changed_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.b
 
 
 def check_shape(fetched: object) -> None:
-    """Raise a BadDataError that names the difference, if a response is no `Fetched` of its shape."""
+    """Raise a BadDataError that names the difference if a response is no canonical `Fetched`."""
     if not isinstance(fetched, Fetched):
         raise BadDataError(
             f"Expected a Fetched from the source's fetch; found {type(fetched).__name__}. Its code "
@@ -170,7 +161,8 @@ def check_shape(fetched: object) -> None:
             raise BadDataError(
                 f"The source {fetched.source!r:.60} returned bars of {str(fetched.symbol)[:20]} in "
                 f"another shape than the canonical one: {wrong}. In its code, build the frames "
-                "with forecasting.ingest.bars.canonical and forecasting.ingest.actions.make_actions."
+                "with forecasting.ingest.bars.canonical and forecasting.ingest.actions.make_actions"
+                "."
             )
 
 
@@ -193,7 +185,8 @@ def _other_bars(fetched: Fetched) -> str:
     bars = fetched.bars
     days = bars.index
     if not isinstance(days, pd.DatetimeIndex) or not are_midnights(days.to_series()):
-        return f"expected sessions as naive midnights; found {type(days).__name__} {list(map(str, days[:1]))}"
+        first = list(map(str, days[:1]))
+        return f"expected sessions as naive midnights; found {type(days).__name__} {first}"
     if not days.is_monotonic_increasing or days.has_duplicates:
         return "expected ascending, unique sessions"
     if len(days) and days[-1] > pd.Timestamp(fetched.last_asked):
@@ -209,14 +202,12 @@ def _other_actions(fetched: Fetched) -> str:
     actions = fetched.actions
     if list(actions.columns) != ["session", "kind", "value"]:
         return f"expected actions with session, kind, value; found {list(actions.columns)}"
-    if other := set(actions["kind"].map(str)) - {"dividend", "split"}:
-        return f"expected actions of kind dividend or split; found {sorted(other)}"
-    if not are_midnights(actions["session"]):
-        return "expected naive midnights as sessions of actions"
     values = pd.to_numeric(actions["value"], errors="coerce").astype("float64")
-    return (
-        "" if values.between(0.0, np.inf, "neither").all() else "expected values of actions above 0"
-    )
+    is_sound = actions["kind"].isin(("dividend", "split")) & (values > 0.0) & (values < np.inf)
+    if is_sound.all() and are_midnights(actions["session"]):
+        return ""
+    wrong = actions[~is_sound].head(1).to_dict("records")
+    return f"expected dividends and splits above 0 at naive midnights as actions; found {wrong}"
 
 
 def are_midnights(days: pd.Series) -> bool:

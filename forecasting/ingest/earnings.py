@@ -1,4 +1,4 @@
-"""Earnings dates: of files, filings or a source's lists, the sessions that react, and the nights that may use them.
+"""Earnings dates of files, filings and sources: sessions that react, nights that may use them.
 
 An event row is never changed: a later one of the same session and kind replaces it, or ends it
 (`withdrawn`). Of a quarter in several lists the first one's date counts: a file's or the bundled
@@ -46,7 +46,7 @@ OF_YAHOO = "yahoo"
 
 TIMINGS = ("bmo", "amc", "")  # before the market opens, after it closes, or not known
 WITHDRAWN = "withdrawn"
-"""The known_rule of a row that withdraws an event: origins from its known_from on may not use it."""
+"""The known_rule of a row that withdraws an event, from its known_from on."""
 
 # Sessions between a coming date and the one that replaces it; the next quarter's is twice as far
 _MOVED_WITHIN = 30
@@ -80,10 +80,7 @@ _ON_RHYTHM = pd.Timedelta(days=14)
 
 
 def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
-    """Earnings dates of a CSV, of `symbol` if it has such a column.
-
-    Announced (naive midnight), timing, scheduled.
-    """
+    """A symbol's earnings dates of a CSV: announced (naive midnight), timing, scheduled."""
     rows = _read_dates(path, symbol)
     earnings = rows[rows["kind"] == "earnings"]
     return earnings.drop(columns="kind").assign(scheduled=True).reset_index(drop=True)
@@ -146,18 +143,12 @@ def nothing_stored() -> pd.DataFrame:
 
 
 def bundled_events(symbol: str) -> pd.DataFrame:
-    """Earnings dates shipped with the package (SBUX, 2010 on), as read_events_csv.
-
-    None of another symbol.
-    """
+    """The shipped earnings dates of SBUX, 2010 on, as read_events_csv; none of another symbol."""
     return read_events_csv(_BUNDLED) if symbol == "SBUX" else no_events()
 
 
 def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
-    """Days of a US company's filings of results, as read_events_csv.
-
-    One off its rhythm was not scheduled.
-    """
+    """Days of a US company's filings of results, as read_events_csv; scheduled if on its rhythm."""
     line = _filings().get(symbol) if exchange == _FILING_EXCHANGE else None
     if line is None:
         return no_events()
@@ -174,7 +165,7 @@ def _filings() -> dict[str, str]:
 
 
 def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
-    """Whether each day, ascending, is about one, two or three years after an earlier one, or of the first year."""
+    """Whether each day, ascending, is of the first year or whole years after an earlier one."""
     after = days.to_numpy()[:, None] - days.to_numpy()[None, :]
     year = np.timedelta64(365, "D")
     is_after = [np.abs(after - years * year) <= _ON_RHYTHM for years in (1, 2, 3)]
@@ -182,7 +173,7 @@ def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
 
 
 def check_events(option: str | None, symbols: Sequence[str]) -> str:
-    """What --events names, if anything: a file can be read and states which of several symbols a date is of."""
+    """The name of what --events names, once its file is read and has dates of each symbol alone."""
     if option is None or option == OF_YAHOO:
         return option or ""
     path = _path(option)
@@ -218,12 +209,9 @@ class Reports:
     def come_late(self, at: np.ndarray, days: pd.DatetimeIndex) -> np.ndarray:
         """Whether a report on each session, of unknown hour, will come after its close.
 
-        No without any in the bars.
-
         It will where the sessions after reports had more volume than the reports' own, at the
-        median of the newest
-        eight closed when the date became known. The first ones decide on each other: one answer for
-        all origins.
+        median of the newest eight closed when the date became known. The first ones decide on each
+        other: one answer for all origins.
         """
         volume = np.log(self.volume.where(self.volume > 0.0)).reindex(days).to_numpy()
         own = np.unique(days.get_indexer(self.announced))
@@ -246,7 +234,7 @@ def reacting(
     seen: date | None = None,
     reports: Reports | None = None,
 ) -> pd.DataFrame:
-    """The sessions that react to the events, and the first origin session that may use each, in COLUMNS, ascending.
+    """COLUMNS, ascending: sessions that react to the events, first origins that may use each.
 
     After the close the next session reacts, else the announcement's own, or the next one traded.
     Reactions after the day `seen`, on which a live source listed them, are known from then on;
@@ -303,9 +291,7 @@ class Asking:
 
 
 Calendar = Callable[[], Mapping[str, pd.DataFrame] | SourceError]
-"""The calendar's dates by symbol (columns announced, timing), or why it could not be read;
-requested when called first.
-"""
+"""Returns dates by symbol (columns announced, timing), or why the calendar could not be read."""
 
 
 OF_FILE, OF_FILINGS, OF_SOURCE = range(3)
@@ -355,7 +341,7 @@ def calendar_of(symbols: Sequence[Asking]) -> Calendar:
 def _list_of(
     source: object, request: Callable[[], pd.DataFrame], what: str, *, columns: Sequence[str]
 ) -> pd.DataFrame | SourceError:
-    """A source's list; an error, with a log line, where its code fails or returns something else."""
+    """A source's list, or the logged error of code that fails or returns something else."""
     try:
         with called(source):
             listed = request()
@@ -459,9 +445,9 @@ def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
 
 
 def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
-    """The finding on lists that could not be read, or on a symbol that reported within a year, without a coming date.
+    """The finding on a list that could not be read, or on a symbol without a coming date.
 
-    The second at once if its list is empty.
+    The second of a symbol that reported within a year; at once if its list is empty.
     """
     if lists.unread is not None:
         return [Finding(asking.session, UNREAD_EARNINGS, "flag", None, str(lists.unread))]
@@ -481,7 +467,7 @@ def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
 
 
 def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
-    """The rows, STORED, that the night adds to the stored ones: new dates of each list, and withdrawals.
+    """The rows, STORED, that the night adds: new dates of each list, and withdrawals.
 
     A date without timing that is stored keeps the session that it was given first: the fits of a
     chain go on from flags that stay where they were.
@@ -509,7 +495,7 @@ def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
 
 
 def _withdrawn(history: pd.DataFrame, coming: pd.Series, asking: Asking) -> pd.DataFrame:
-    """Rows that withdraw coming events of a source or a filing, from this session on, as it has moved them."""
+    """Rows that withdraw coming events of a source or filing, from this session on: they moved."""
     session = pd.Timestamp(asking.session)
     newest = history[history["session"] > session].drop_duplicates(KEY, keep="last")
     is_corrigible = newest["source"].isin((asking.source.name, FILINGS))
@@ -537,17 +523,14 @@ def _as_stored(claims: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
 
 
 def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The `rows` that are new, or whose date, timing, rule or first usable session differs from the newest stored."""
+    """The `rows` that differ in a value from the newest stored one of their key, or are new."""
     newest = stored.drop_duplicates(KEY, keep="last")
     seen = pd.MultiIndex.from_frame(newest[COLUMNS])
     return rows[~pd.MultiIndex.from_frame(rows[COLUMNS]).isin(seen)]
 
 
 def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, in the order first seen, as intervals of origins.
-
-    Known_from to before `withdrawn_from` (or NaT).
-    """
+    """The rows, in the order first seen, each valid from known_from to before `withdrawn_from`."""
     ending = rows["known_rule"] == WITHDRAWN
     ended = ending.astype("int64").groupby([rows["session"], rows["kind"]]).cumsum()
     rows = rows.assign(interval=ended - ending)  # a withdrawal belongs to the interval that it ends

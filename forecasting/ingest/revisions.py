@@ -168,7 +168,7 @@ def _held_jumps(
     splits: pd.DataFrame,
     exchange: str,
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """As `hold_jumps`, where a split for which the fetch rebases explains no jump of its session."""
+    """As `hold_jumps`; a split for which the fetch rebases explains no jump of its session."""
     is_shown = (actions["kind"] == "split") & actions["session"].isin(splits["session"])
     others = actions if expected.empty else actions[~is_shown]
     return hold_jumps(expected, bars, others, exchange=exchange)
@@ -212,10 +212,7 @@ def _dividends(dividends: pd.DataFrame, adjustment: float) -> list[tuple[Change,
 
 
 def nothing_changed(error: Refusal, findings: Sequence[Finding] = ()) -> Revision:
-    """The revision of a request without usable bars.
-
-    The error's verdict and message, and its findings.
-    """
+    """The revision of a request without usable bars, with the error's verdict and message."""
     return Revision(
         error.verdict,
         str(error),
@@ -228,10 +225,7 @@ def nothing_changed(error: Refusal, findings: Sequence[Finding] = ()) -> Revisio
 
 
 def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
-    """The newest session and its Adj Close / Close, which the next fetch's dividends will lower.
-
-    None without one.
-    """
+    """The newest session that has an Adj Close / Close, and that, which dividends will lower."""
     factor = (bars["adj_close"] / bars["close"]).dropna()
     return (factor.index[-1].date(), float(factor.iloc[-1])) if len(factor) else None
 
@@ -246,10 +240,7 @@ def _adjustment_step(before: tuple[date, float] | None, kept: pd.DataFrame) -> f
 
 
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
-    """New and restated bars, and after a split all earlier ones.
-
-    Bars outside the fetch are rebased by the factor.
-    """
+    """New and restated bars, and after a split all earlier ones, rebased if not fetched."""
     rebased = factor.index[factor != 1.0]
     rows = kept.loc[changed_rows(kept, expected) | kept.index.isin(rebased), [*PRICES, "volume"]]
     rows = rows.assign(volume=rows["volume"].fillna(expected["volume"].reindex(rows.index)))
@@ -324,7 +315,7 @@ def _nothing_stored(
 
 
 def _largest(restated: pd.DataFrame) -> str:
-    """The largest of the restatements: of a known volume, else of a price, else a volume that was unknown."""
+    """The largest restatement: of a known volume, else of a price, else an unknown volume."""
     for column, least, form in (("volume", 0.0, "+.2%"), ("price", PRICE_TOLERANCE, ".2%")):
         change = restated[column].abs().fillna(0.0)
         worst = restated.iloc[int(np.argmax(change))]

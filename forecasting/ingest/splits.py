@@ -55,7 +55,7 @@ another unit."""
 def on_one_basis(
     fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame, exchange: str
 ) -> Fetched:
-    """The fetch on its newest share basis, where the source leaves its history on the one before a split."""
+    """The fetch on its newest share basis, if its history is on the one before a split."""
     proven = proven_splits(fetched.bars, fetched.actions, exchange=exchange)
     splits = _forgotten_splits(fetched.bars, known, known_actions)
     splits += [(day, value) for day, value in proven if day not in known.index]
@@ -67,7 +67,7 @@ def on_one_basis(
 def _forgotten_splits(
     bars: pd.DataFrame, known: pd.DataFrame, known_actions: pd.DataFrame
 ) -> list[tuple[pd.Timestamp, float]]:
-    """The stored splits before which the bars are on the old share basis, unlike the stored ones."""
+    """The stored splits before which the bars, unlike those stored, are on the old share basis."""
     stored = known_actions[known_actions["kind"] == "split"]
     ratio = (known["close"] / bars["close"]).dropna()
     splits = []
@@ -165,7 +165,7 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
 
 
 def _leaps(before: pd.DataFrame, now: pd.DataFrame) -> pd.Series:
-    """Which sessions are in another unit now: their close leaps from the one before, the stored not."""
+    """Which closes leap from the session before, as in another unit, where the stored do not."""
     leaps = [
         np.log(frame["close"]).diff().abs() > np.log(_NO_MARKET_MOVE) for frame in (now, before)
     ]
@@ -175,7 +175,7 @@ def _leaps(before: pd.DataFrame, now: pd.DataFrame) -> pd.Series:
 def _one_ratio(
     known: pd.DataFrame, before: pd.DataFrame, now: pd.DataFrame, moved: pd.Series
 ) -> pd.Series | None:
-    """As `basis`, of common sessions whose closes moved: all up to one, by one ratio, volumes too."""
+    """As `basis`: where all closes up to one session moved by one ratio, and volumes by it too."""
     ratio = before["close"] / now["close"]
     count = int(moved.sum())
     factor = float(ratio[moved].median())
@@ -197,7 +197,7 @@ def _one_ratio(
 def shown_splits(
     factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame
 ) -> pd.DataFrame:
-    """The new `splits` that the fetch shows: on the first all of the past, later those that rebased the bars."""
+    """The new splits: of a first fetch all of the past, later those that rebased the bars."""
     if factor.empty and len(bars):
         return splits[splits["session"] <= bars.index[-1]]
     steps = factor / factor.shift(-1, fill_value=1.0)
@@ -216,10 +216,7 @@ def shown_splits(
 
 
 def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
-    """`known` on the new share basis.
-
-    Prices divided by the factor, volumes multiplied and rounded to whole shares.
-    """
+    """`known` with prices divided by the factor, volumes multiplied and rounded to whole shares."""
     rebased = known.copy()
     if (factor != 1.0).any():
         rebased[PRICES] = known[PRICES].div(factor, axis=0)
@@ -231,8 +228,6 @@ def hold_jumps(
     expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame, *, exchange: str
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """`bars` before the first one held, and the findings on split-like jumps.
-
-    Mixed bases would corrupt every window.
 
     `expected` are the stored bars on the basis of the fetch; `actions` lack the splits that rebase
     them.

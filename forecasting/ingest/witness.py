@@ -1,9 +1,8 @@
-"""Findings on volumes and closes that differ between the stored bars and a second source, the witness.
+"""Findings on volumes and closes that differ between the stored bars and those of a witness.
 
-The newest sessions that both have are compared; of the witness the ratio alone is stored. A ratio
-that several sessions
-share is one finding: another share basis, currency, unit or market, as one exchange's volume
-against that of all.
+The newest sessions that both sources have are compared; of the witness the ratio alone is stored. A
+ratio that several sessions share is one finding: another share basis, currency, unit or market, as
+one exchange's volume against that of all.
 """
 
 from collections.abc import Sequence
@@ -51,9 +50,7 @@ _REASONS = {
 def disagreements(
     bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str, stored: Stored
 ) -> list[Finding]:
-    """The findings not among the `stored` ones, ascending by session.
-
-    The value of each is the witness's multiple.
+    """The findings that are not stored, ascending by session; each value is the witness's multiple.
 
     Volumes are compared on one share basis: multiplied by the ratio of closes where that brings the
     two together.
@@ -112,7 +109,7 @@ def _of_group(
 
 
 def _is_alike(ratio: float, other: float) -> bool:
-    """Whether a log ratio is half as far from the other as that is from none, at most, as one exchange's share is."""
+    """Whether a log ratio is at most half as far from the other as that is from 0."""
     return abs(ratio - other) <= abs(other) / 2.0
 
 

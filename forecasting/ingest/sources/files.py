@@ -127,6 +127,7 @@ class Files:
             )
         actions = _actions(rows.loc[every.index], every)
         in_span = actions["session"].between(bars.index[0], pd.Timestamp(last))
+        kind = "" if is_frame(self.name) else "the file "
         return Fetched(
             source=self.name,
             symbol=symbol,
@@ -135,7 +136,7 @@ class Files:
             bars=bars,
             actions=actions[in_span].reset_index(drop=True),
             library_version=f"pandas {version('pandas')}",
-            title=f"{symbol}, daily, from {'' if is_frame(self.name) else 'the file '}{self.path.name}",
+            title=f"{symbol}, daily, from {kind}{self.path.name}",
             # A bar that newer ones follow is finished
             live=bars.index[-1] == every.index[-1],
             unreadable=unreadable,
@@ -160,7 +161,7 @@ class Files:
         return replace(table, places=None) if self.one_series else table
 
     def _rows(self, symbol: str) -> tuple[pd.DataFrame, date, tuple[UnreadableRow, ...]]:
-        """The symbol's readable rows by session, the newest session even if unreadable, and the unreadable rows."""
+        """The symbol's readable rows by session, its newest session, and its unreadable rows."""
         table = self._table()
         rows = _of_symbol(table, symbol)
         days, undated = read_days(rows["session"], _FIRST_DAY, self.today)
@@ -256,7 +257,7 @@ _frames: dict[str, Table] = {}  # of this process
 
 @contextmanager
 def holding(tables: Iterable[Table]) -> Iterator[None]:
-    """Within the block, options that are the name of one of these tables mean it, as the path of a file would."""
+    """Within the block, the name of one of these tables is an option, as the path of a file is."""
     try:
         _frames.update({table.name: table for table in tables})
         yield
@@ -404,7 +405,7 @@ def _our_names(
 
 
 def _what_it_has(columns: list[str], ours: list[str], needed: tuple[str, ...]) -> str:
-    """What a file lacks and has, for a message: of unknown columns misspelt ones alone are quoted."""
+    """What a file lacks and has, in words that quote unknown columns only if misspelt."""
     known = list(compress(columns, ours))
     separator = re.search("[;\t]", columns[0])
     is_text = columns[0].replace("\t", " ").isprintable()
@@ -426,7 +427,7 @@ def _misspelt(our: str, others: list[str]) -> str:
 
 
 def faults(broken: NDArray[np.bool_], expected: str, cells: pd.Series) -> pd.Series:
-    """By line, what was expected in place of each broken cell and what was found, cut after 20 characters."""
+    """By line, what was expected of each broken cell and what was found, cut to 20 characters."""
     named = cells.index.name
     reasons = {
         line: f"{named} {line}: {expected}; found {str(cell)[:20]!r}"
@@ -473,7 +474,7 @@ def read_days(column: pd.Series, first: date, last: date) -> tuple[pd.DatetimeIn
 
 
 def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:
-    """float64; an empty cell, nan, null or none is NaN, any other must be a number, 0 or of a size within _SIZES."""
+    """float64, NaN for empty cells and _EMPTY; and faults of other texts and sizes."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         numbers = column.to_numpy(dtype="float64", na_value=np.nan)
         broken = np.zeros(len(numbers), dtype=bool)

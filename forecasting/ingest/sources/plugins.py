@@ -1,7 +1,4 @@
-"""The source that an option names.
-
-Of this package, or of another one through an entry point as in docs/sources.md.
-"""
+"""The source that an option names, of this package or another's entry point (docs/sources.md)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +26,7 @@ def source_of(
     one_series: bool = False,
     today: date = NEWEST_DAY,
 ) -> Source:
-    """The source that `text`, the option --source, names.
-
-    Yahoo, csv:PATH, parquet:PATH, sample, or a package's.
+    """The source that --source names: yahoo, csv:PATH, parquet:PATH, sample, or a package's.
 
     Yahoo keeps time zones and cookies in `cache_dir` between nights; `exchange` is that of the
     symbols whose earnings dates are requested from it. With `one_series` a file has a market series
@@ -68,10 +63,7 @@ def source_of(
 
 
 def newest_session(source: Source, symbol: str) -> date | None:
-    """The newest session of a file or the sample.
-
-    None for a live source, where the calendar gives it.
-    """
+    """The newest session of a file or the sample; None for a live source: the calendar has it."""
     if not isinstance(source, EndedSource):
         return None
     with called(source):
@@ -79,15 +71,12 @@ def newest_session(source: Source, symbol: str) -> date | None:
 
 
 def is_live(source: Source) -> bool:
-    """Whether a fetch from the source is a request to another system, which can fail by itself, unlike a file."""
+    """Whether a fetch from the source is a request to another system, which can fail by itself."""
     return not isinstance(source, EndedSource)
 
 
 def installed_source(name: str, argument: str) -> Source | None:
-    """The source that an installed package offers as `name`, built with `argument`.
-
-    None without such a package.
-    """
+    """The source that an installed package offers as `name`, if one does."""
     offer = next(iter(entry_points(group=GROUP, name=name)), None)
     if offer is None:
         return None
@@ -107,7 +96,7 @@ def installed_source(name: str, argument: str) -> Source | None:
 
 @contextmanager
 def called(source: object) -> Iterator[None]:
-    """Within the block, an error of another package's code that is none of ours is a BadDataError with its name."""
+    """Within the block, any error of another package's code but ours is a BadDataError."""
     try:
         yield
     except ForecastingError:
@@ -135,10 +124,7 @@ def fetched_from(source: Source, symbol: str, first: date, last: date) -> Fetche
 
 
 def made_canonical(fetched: Fetched, source: str, symbol: str, asked: tuple[date, date]) -> Fetched:
-    """The response with canonical bars.
-
-    A BadDataError where they are of another shape, or it names another request.
-    """
+    """The response with canonical bars; a BadDataError for another shape or another request."""
     check_shape(fetched)
     request = {"source": source, "symbol": symbol, "first_asked": asked[0], "last_asked": asked[1]}
     for name, value in request.items():

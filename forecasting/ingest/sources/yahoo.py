@@ -1,7 +1,4 @@
-"""Bars from Yahoo Finance through yfinance.
-
-One request a night, every failure raised, every wait limited.
-"""
+"""Bars from Yahoo through yfinance: one request a night, failures raised, waits limited."""
 
 import logging
 import re
@@ -10,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from time import monotonic as _monotonic
@@ -25,7 +22,6 @@ from forecasting.errors import (
     RateLimitedError,
     SourceError,
     UnavailableError,
-    UsageError,
 )
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
@@ -50,8 +46,6 @@ PAUSE_S = 1.0
 # here.
 _LOOK_PAST = timedelta(days=7)
 _DAY = timedelta(days=1)
-
-_OLDEST_CURL = (0, 15)  # as in pyproject.toml
 
 _PAGE = "https://finance.yahoo.com/calendar/earnings"
 _PAGE_ROWS = 100
@@ -98,10 +92,7 @@ class Yahoo:
     def __init__(
         self, cache_dir: Path, timeout_s: float = TIMEOUT_S, *, exchange: str = "XNYS"
     ) -> None:
-        """A source with yfinance's caches in a folder.
-
-        The clock of an exchange gives days of `earnings_dates`.
-        """
+        """A source with yfinance's caches in a folder; `earnings_dates` by the exchange's clock."""
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
         self.exchange = exchange
@@ -120,10 +111,7 @@ class Yahoo:
         )
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
-        """As `EarningsSource.earnings_dates`, of a page that changes often.
-
-        An index or currency is not asked for.
-        """
+        """As `EarningsSource.earnings_dates`; of an index or currency none is requested."""
         lines = pd.Series(dtype=str)
         if may_report_earnings(symbol):
             lines = _within(self.timeout_s, partial(self._request_earnings, symbol), symbol)
@@ -236,7 +224,6 @@ class Yahoo:
 
     def _yfinance(self) -> Any:  # noqa: ANN401 - a module
         """The package yfinance, with what it keeps for the process set up."""
-        _check_curl()
         import yfinance
         from yfinance.data import YfData
 
@@ -252,24 +239,6 @@ class Yahoo:
         return yfinance
 
 
-def _check_curl() -> None:
-    """Raise a UsageError without a curl_cffi that yfinance can use.
-
-    Its other requests are refused by Yahoo.
-    """
-    try:
-        found = version("curl_cffi")
-    except PackageNotFoundError:
-        found = "none"
-    release = tuple(map(int, re.findall(r"\d+", found)[:2]))
-    if release < _OLDEST_CURL:
-        oldest = ".".join(map(str, _OLDEST_CURL))
-        raise UsageError(
-            f"Expected curl_cffi {oldest} or newer, through which yfinance requests Yahoo; found "
-            f"{found}. Upgrade yfinance and curl_cffi: pip install --upgrade yfinance curl_cffi"
-        )
-
-
 @lru_cache(maxsize=1)  # setting it again would close databases that are in use
 def _keep_caches_in(folder: Path) -> None:
     import yfinance
@@ -282,10 +251,7 @@ _responded_at: deque[float] = deque(maxlen=1)
 
 
 def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Response:
-    """The result of `call`, PAUSE_S after the last response and within `timeout_s`.
-
-    Its failure as a source error.
-    """
+    """The result of `call`, PAUSE_S after the last response; its failure is a source error."""
     if _responded_at and (left := _responded_at[-1] + PAUSE_S - _monotonic()) > 0.0:
         _sleep(left)
     try:
@@ -344,7 +310,7 @@ def _actions_of(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def line_dates(lines: pd.Series, *, exchange: str = "XNYS") -> pd.DataFrame:
-    """Dates of the lines of a symbol's page by the exchange's clock, ascending: columns announced, timing.
+    """Dates of a symbol's page by the exchange's clock, ascending: columns announced, timing.
 
     A line without a day is left out. One without an hour, or in an unknown time zone, has its day
     and no timing. An UnavailableError where no line has a day.
@@ -367,7 +333,7 @@ def line_dates(lines: pd.Series, *, exchange: str = "XNYS") -> pd.DataFrame:
 
 
 def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
-    """Dates of instants, as yfinance's, by the exchange's clock, ascending: columns announced, timing."""
+    """Dates of instants by the exchange's clock, ascending: columns announced, timing."""
     local = at.tz_convert(calendar(exchange).tz)
     days = local.tz_localize(None).normalize().as_unit("ns")
     frame = pd.DataFrame({"announced": days, "timing": _by_clock(local, exchange)})
@@ -375,10 +341,7 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
 
 
 def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
-    """The symbols' dates of the calendar's rows, ascending by symbol and day.
-
-    Columns symbol, announced, timing.
-    """
+    """The symbols' dates of the calendar's rows, ascending: columns symbol, announced, timing."""
     rows = (
         rows[rows.index.isin(symbols)]
         if len(rows)

@@ -2,14 +2,13 @@ import copyreg
 import pickle
 from collections import deque
 from datetime import date, timedelta
-from importlib.metadata import PackageNotFoundError
 from unittest import mock
 
 import pandas as pd
 import pytest
 from yfinance import calendars
 
-from forecasting.errors import BadDataError, RateLimitedError, UnavailableError, UsageError
+from forecasting.errors import BadDataError, RateLimitedError, UnavailableError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_shape
 from forecasting.ingest.sources import yahoo as source
@@ -204,23 +203,6 @@ def test_a_fetch_that_takes_too_long_leaves_its_session_to_the_next_one(stand_in
         fetch(Yahoo(tmp_path / "yahoo", timeout_s=0.05))
     assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
     assert len([path for path in stand_in.requests if path.startswith("/fc.yahoo.com")]) == 1
-
-
-@pytest.mark.parametrize("installed", ["0.14.0", "0.9.1b2", None])
-def test_an_old_curl_cffi_or_none_is_named_before_any_request(
-    stand_in, yahoo, monkeypatch, installed
-):
-    def version(package):
-        if package == "curl_cffi" and installed is None:
-            raise PackageNotFoundError(package)
-        return installed
-
-    monkeypatch.setattr(source, "version", version)
-    with pytest.raises(
-        UsageError, match=rf"found {installed or 'none'}\. Upgrade yfinance and curl_cffi"
-    ):
-        fetch(yahoo)
-    assert stand_in.requests == []
 
 
 def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
