@@ -198,9 +198,7 @@ def issue(
     moved = with_trees(combined, trees, share)
     texts = []
     for h in range(H):
-        raw: dict[str, object] = {}
-        if np.isfinite(trees[h]):
-            raw["trees"] = float(trees[h])
+        raw = {"trees": float(trees[h])} if np.isfinite(trees[h]) else {}
         raw |= {
             "network": network[h].tolist(),
             "partner": linear[h].tolist(),

@@ -386,13 +386,9 @@ def make_windows(
 
     Of the settings, target and exchange are used too, as those of the symbol. What `bars`, `events`
     (as for `event_flags`) and `market` say of later sessions is ignored. A missing session or an
-    unknown volume is filled forward in the features and never a target.
-
-    Raises:
-        NoBarError: The origin has no bar.
-        HistoryError: Too few sessions before it.
+    unknown volume is filled forward in the features and never a target. A NoBarError where the
+    origin has no bar, a HistoryError for too few sessions before it.
     """
-    exchange = settings.exchange
     size = settings.train_sessions + WARM_UP
     # One session more than the rows and their warm-up: the oldest return and filled volume come
     # from the one before. None of the others: rows are the same whatever was stored before them, as
@@ -404,7 +400,7 @@ def make_windows(
     # A range's own series holds the ranges as they are, of standstills too.
     if settings.target != "range":
         steps = with_usual_ranges(steps)
-    ahead = next_sessions(origin, H, exchange)
+    ahead = next_sessions(origin, H, settings.exchange)
     flags, future_flags, names = _flags(events, sessions[0].date(), ahead, settings)
     return Windows(
         target=settings.target,
@@ -413,7 +409,7 @@ def make_windows(
         flags=flags,
         future_flags=future_flags[WARM_UP:],
         values=values,
-        market=log_closes(market, sessions, exchange=exchange),
+        market=log_closes(market, sessions, exchange=settings.exchange),
         flag_names=names,
         **_scaled(settings.target, steps[-size:], values),
     )
