@@ -78,5 +78,5 @@ def short_id(*parts: str) -> str:
 
 
 def finding_id(fetch_id: str, session: date, rule: str) -> str:
-    """Sixteen hex digits derived from the fetch that first showed a finding, its session and its rule."""
+    """Sixteen hex digits of a finding: from its first fetch, its session and its rule."""
     return hashlib.sha256(f"{fetch_id}|{session}|{rule}".encode()).hexdigest()[:16]

@@ -295,7 +295,7 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
 
 
 def _ends_early(newest: date, own: Settings, exchange: str, *, now: Clock) -> bool:
-    """Whether a market series ends before a symbol's newest night; a BadDataError long before it."""
+    """Whether a series ends before a symbol's newest night; a BadDataError if long before."""
     # Any other source may be a file that has ended too, and is checked by itself.
     session = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
     market = market_night(make_night(own.symbols[0], session, own, now=now))

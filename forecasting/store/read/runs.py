@@ -75,7 +75,7 @@ def unfinished_run(connection: Connection, symbol: str, target: str, *, after: d
 
 
 def cut_off(connection: Connection, at: datetime) -> dict[str, date]:
-    """The sessions of nights that run, or have waited past their hour, by id: for who has the lock."""
+    """The sessions of nights that run, or have waited past their hour, by id."""
     running = select(run.id, run.as_of).where(RUNNING)
     waiting = select(run.id, run.as_of).where(WAITING, run.waits_until < at)
     found = connection.execute(running.union_all(waiting))
