@@ -245,11 +245,9 @@ def describe(options: argparse.Namespace, comparison: Comparison) -> str:
     before = sum(map(len, comparison.earlier))
     return (
         f"{options.source} {options.symbol}, volume, million shares, mean of horizons 1-{H}; "
-        f"{len(rows)} origins "
-        f"{first} .. {last}, {len(comparison.blocks)} fits each (every {options.refit_every} "
-        "sessions). Ours is "
-        f"combined and calibrated on its forecasts of the {before} origins before; pretrained on "
-        "other symbols."
+        f"{len(rows)} origins {first} .. {last}, {len(comparison.blocks)} fits each (every "
+        f"{options.refit_every} sessions). Ours is combined and calibrated on its forecasts of the "
+        f"{before} origins before; pretrained on other symbols."
     )
 
 

@@ -210,10 +210,9 @@ def _label(name: str, past: pd.DataFrame, ahead: pd.DataFrame, unit: Unit) -> st
     sessions = past["target_session"]
     return (
         f"{name}: {len(past)} forecasts of daily volume with the actual, "
-        f"{sessions.iloc[0]:%Y-%m-%d} to "
-        f"{sessions.iloc[-1]:%Y-%m-%d}; for {first['target_session']:%Y-%m-%d} "
-        f"{unit.text(first['q50'])}, "
-        f"80% interval {unit.text(first['q10'], first['q90'])}."
+        f"{sessions.iloc[0]:%Y-%m-%d} to {sessions.iloc[-1]:%Y-%m-%d}; for "
+        f"{first['target_session']:%Y-%m-%d} {unit.text(first['q50'])}, 80% interval "
+        f"{unit.text(first['q10'], first['q90'])}."
     )
 
 

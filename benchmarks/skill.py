@@ -237,8 +237,7 @@ def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
     symbols = results[0].symbol if len(results) == 1 else f"{len(results)} symbols"
     return (
         f"{symbols}, {origins} origins {first} .. {last}, {fits} fits (every {options.refit_every} "
-        "sessions), "
-        f"{seconds:.0f} s in all"
+        f"sessions), {seconds:.0f} s in all"
         + (f", market {options.market}" if options.market else "")
         + (f", earnings dates {options.dates}" if options.dates != "listed" else "")
         + f"; nights: {nights_text(results)}"
@@ -339,8 +338,7 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
             for title, part in over.items()
         ),
         f"Coverage {cover_80:.1f} and {cover_90:.1f}% (80%: {low_80:.1f} to {high_80:.1f}, 90%: "
-        f"{low_90:.1f} to "
-        f"{high_90:.1f}).",
+        f"{low_90:.1f} to {high_90:.1f}).",
     ]
 
 

@@ -97,9 +97,8 @@ def _not_reached(shown: str, error: Exception) -> ForecastingError:
         return UsageError(
             f"The Prefect server {shown} expects a password; {found} was found in "
             f"PREFECT_API_AUTH_STRING ({_reason(error)}). Set it to the server's "
-            "PREFECT_SERVER_API_AUTH_STRING, or PREFECT_API_KEY to a gateway's key; for the "
-            "server of `forecasting serve`: export "
-            f"PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
+            "PREFECT_SERVER_API_AUTH_STRING, or PREFECT_API_KEY to a gateway's key; for the server "
+            f"of `forecasting serve`: export PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
         )
     # A response that is no version is a ValueError
     is_other = isinstance(error, httpx.HTTPStatusError | ValueError)
@@ -118,9 +117,8 @@ def _warn_if_open(url: str) -> None:
         if client.api_version():
             logger.warning(
                 "The Prefect server %s requires no password: anyone who can reach it can run "
-                "commands on its workers. "
-                "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and "
-                "PREFECT_API_AUTH_STRING here.",
+                "commands on its workers. Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it "
+                "and PREFECT_API_AUTH_STRING here.",
                 url,
             )
 

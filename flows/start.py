@@ -246,8 +246,8 @@ def start_serving(
         subject = f"{', '.join(settings.symbols)} {', '.join(targets)}"
         echo(
             f"{subject}: the next night starts on {start:%A %Y-%m-%d at %H:%M %Z}, in "
-            f"{age(clock.now(), start)}. FORECASTING_CRON is {settings.cron}, "
-            f"FORECASTING_TIMEZONE {settings.timezone}. Prefect: {address}."
+            f"{age(clock.now(), start)}. FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE "
+            f"{settings.timezone}. Prefect: {address}."
         )
         serve_nights(settings, targets, {"mode": mode, "switch_source": switch_source})
 

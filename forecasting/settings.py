@@ -411,9 +411,8 @@ def _check_private(config: Mapping[str, object]) -> None:
     if state.st_mode & others:
         raise UsageError(
             f"Expected {file} to be readable by its user alone, since it holds "
-            f"{' and '.join(held)}; found mode "
-            f"{stat.S_IMODE(state.st_mode):04o}. Run `chmod 600 {file}`, and change a secret that "
-            "others may have read."
+            f"{' and '.join(held)}; found mode {stat.S_IMODE(state.st_mode):04o}. Run `chmod 600 "
+            f"{file}`, and change a secret that others may have read."
         )
 
 

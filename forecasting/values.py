@@ -15,16 +15,16 @@ SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 Prefect names."""
 
 MARKET_FORMS = (
-    "none, a symbol in capitals as ^VIX, or csv:PATH or parquet:PATH named with up to "
-    "14 of A-Z 0-9 . - = ^"
+    "none, a symbol in capitals as ^VIX, or csv:PATH or parquet:PATH named with up to 14 of A-Z "
+    "0-9 . - = ^"
 )
 """What chooses a market series, in words."""
 
 NO_MARKET = "none"
 
 SCHEDULE = (
-    "five fields (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-7), such as 30 "
-    "5-8 * * 2-6"
+    "five fields (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-7), such as 30 5-8 * * "
+    "2-6"
 )
 """What FORECASTING_CRON takes, in words."""
 
@@ -42,8 +42,7 @@ def check_symbol(symbol: str) -> str:
     if not SYMBOL.fullmatch(symbol):
         raise UsageError(
             f"Invalid symbol {symbol!r:.60}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, "
-            "^GSPC); "
-            "write it as Yahoo does, in capitals."
+            "^GSPC); write it as Yahoo does, in capitals."
         )
     return symbol
 

@@ -40,8 +40,8 @@ def child_folder(parent: Path, name: str) -> Path:
         found = f"a symbolic link at {name}" if _NAME.fullmatch(name) else f"{name[:40]!r}"
         raise ArtifactError(
             f"Expected an id of letters, digits, - and _ as the name of a folder in {parent}, "
-            f"found {found}. Nothing "
-            "was read or deleted; correct that row of the database, or put the folder itself there."
+            f"found {found}. Nothing was read or deleted; correct that row of the database, or put "
+            "the folder itself there."
         )
     return folder
 

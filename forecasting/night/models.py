@@ -44,16 +44,14 @@ def weights_folder(model: Row, settings: Settings) -> Path:
     if path.parent != PurePosixPath(ARTIFACTS):
         raise ArtifactError(
             f"Expected artifact_path of model {model['id']} as {ARTIFACTS}/NAME, found "
-            f"{str(path)[:60]!r}. Nothing was "
-            "read; correct that row of table models."
+            f"{str(path)[:60]!r}. Nothing was read; correct that row of table models."
         )
     folder = child_folder(settings.data_dir.absolute() / ARTIFACTS, path.name)
     for file in (folder / name for name in FILES):
         if file.resolve().parent != folder.resolve():
             raise ArtifactError(
                 f"Expected a file at {file}, found a symbolic link to a place outside its folder. "
-                "It was not read; put "
-                "the file itself there."
+                "It was not read; put the file itself there."
             )
     return folder
 
@@ -85,9 +83,8 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[
                 check_forecast(connection, symbol, target)
                 raise StoreError(
                     f"Expected a {target} network of {symbol} in the database; found none: its "
-                    "forecasts are a "
-                    f"baseline's. For the reason: forecasting show --symbol {symbol} --target "
-                    f"{target}"
+                    "forecasts are a baseline's. For the reason: forecasting show --symbol "
+                    f"{symbol} --target {target}"
                 )
         return rows
 

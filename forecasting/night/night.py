@@ -137,8 +137,7 @@ def check_closed(session: date, exchange: str, *, now: Clock) -> None:
         raise UsageError(
             f"Expected a session of {name_of(exchange)} that has closed; found {session}, and the "
             f"newest that has closed is {newest}. Name that one or an older one, or correct this "
-            "machine's clock, which is at "
-            f"{at:%Y-%m-%d %H:%M} UTC."
+            f"machine's clock, which is at {at:%Y-%m-%d %H:%M} UTC."
         )
 
 
@@ -180,16 +179,14 @@ def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night
     if values["release"] != __version__:
         raise UsageError(
             f"Expected on this worker forecasting {values['release']}, the release of the run; "
-            f"found {__version__}. "
-            "Install one release on all machines, then run again."
+            f"found {__version__}. Install one release on all machines, then run again."
         )
     own = own_settings(settings.model_copy(update=values["options"]), values["night"]["symbol"])
     night = Night(settings=own, now=now, **values["night"])
     if night.id != values["id"]:
         raise UsageError(
             f"Expected on this worker the settings of the run that submitted {night.symbol} "
-            f"{night.session}; found "
-            "others (target, train_sessions, seed, members or exchange). Set the same FORECASTING_ "
-            "variables."
+            f"{night.session}; found others (target, train_sessions, seed, members or exchange). "
+            "Set the same FORECASTING_ variables."
         )
     return night

@@ -264,8 +264,7 @@ def check_source(settings: Settings) -> Source:
     if len(settings.symbols) > 1 and isinstance(source, Files) and not source.names_symbols():
         raise UsageError(
             f"Expected a column symbol in {source.name}, the source of "
-            f"{named(settings.symbols, 3)}; found none. "
-            "Name one symbol, or add the column."
+            f"{named(settings.symbols, 3)}; found none. Name one symbol, or add the column."
         )
     return source
 
@@ -334,8 +333,7 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
         before = min(newest_up_to(day, exchange), last_completed(now(), exchange))
         raise UsageError(
             f"Expected a trading session of {name_of(exchange)}, found {day}, a {day:%A} on which "
-            "it does not trade. "
-            f"The newest one before it that has closed is {before}."
+            f"it does not trade. The newest one before it that has closed is {before}."
         )
     check_closed(day, exchange, now=now)
 
@@ -414,8 +412,8 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     held = plugins.newest_session(source, symbol)
     if held and is_frame(settings.source) and not is_session(held, exchange):
         raise BadDataError(
-            f"The newest row of {symbol} is of {held:%A} {held}, no session of "
-            f"{name_of(exchange)} (FORECASTING_EXCHANGES). Remove or correct it."
+            f"The newest row of {symbol} is of {held:%A} {held}, no session of {name_of(exchange)} "
+            "(FORECASTING_EXCHANGES). Remove or correct it."
         )
     return completed if held is None else newest_up_to(min(held, completed), exchange)
 
@@ -425,8 +423,8 @@ def early_end(nights: Sequence[Night], *, now: Clock) -> str:
     for night in {night.symbol: night for night in nights}.values():  # of each symbol the newest
         if night.session < (completed := last_completed(now(), night.settings.exchange)):
             ends = (
-                f"The source {source_name(night.source)} ends with the session {night.session} "
-                f"of {night.symbol}"
+                f"The source {source_name(night.source)} ends with the session {night.session} of "
+                f"{night.symbol}"
             )
             return (
                 f"{ends}, before the newest completed one, {completed}: its night is of that "
@@ -481,10 +479,9 @@ def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequ
     what = "a file outside them" if is_file else "an argument that FORECASTING_SOURCE does not have"
     raise UsageError(
         f"Expected the flow parameter {kind} to name what FORECASTING_{kind.upper()} names, a "
-        "source without an "
-        f"argument, or a file inside FORECASTING_FILES ({allowed}); found {what}. Move the file "
-        "there, add its folder "
-        "to FORECASTING_FILES, or use the command line."
+        f"source without an argument, or a file inside FORECASTING_FILES ({allowed}); found "
+        f"{what}. Move the file there, add its folder to FORECASTING_FILES, or use the command "
+        "line."
     )
 
 

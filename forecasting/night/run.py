@@ -259,8 +259,8 @@ class Workers:
         if not future.done():
             raise ForecastingError(
                 f"Expected the {len(shard)} nights of a shard from a worker within "
-                f"{LONGEST_S / 3600:.0f} hours; it is "
-                "still at work. Look at that process, end it, then run again."
+                f"{LONGEST_S / 3600:.0f} hours; it is still at work. Look at that process, end it, "
+                "then run again."
             )
         try:
             values = future.result()
@@ -342,8 +342,7 @@ def dask_client(settings: Settings) -> Iterator[Any]:
             where = f"at FORECASTING_DASK_ADDRESS {address}" if address else "of its own"
             raise ForecastingError(
                 f"Expected a Dask scheduler with a worker {where}; found: {error}. Start both "
-                "(docs/cluster.md), or "
-                "correct the address; then run again: the bars are stored."
+                "(docs/cluster.md), or correct the address; then run again: the bars are stored."
             ) from error
         yield client
 

@@ -169,8 +169,8 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = (
-        f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals "
-        "inside the 80% interval."
+        f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside "
+        "the 80% interval."
     )
     return drawing(width, height, label=label, marks=marks, css=layout)
 

@@ -401,8 +401,8 @@ class SymbolLine:
     def remedy(self) -> str:
         """The command that makes its newest night."""
         return (
-            f"`forecasting run --symbol {self.symbol} --target {self.target}` makes it, or "
-            "says why not."
+            f"`forecasting run --symbol {self.symbol} --target {self.target}` makes it, or says "
+            "why not."
         )
 
     @property

@@ -94,8 +94,8 @@ class RunTimes(NamedTuple):
 def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
     """What the run brought, for its state and its log: the first forecasts of each symbol."""
     shown = [
-        f"{night.symbol} {short_day(night.session)} {night.unit.text(night.forecast['q50'])}, "
-        f"80% {night.unit.span(night.forecast['q10'], night.forecast['q90'])}"
+        f"{night.symbol} {short_day(night.session)} {night.unit.text(night.forecast['q50'])}, 80% "
+        f"{night.unit.span(night.forecast['q10'], night.forecast['q90'])}"
         for night in nights
         if night.forecast
     ]
@@ -241,8 +241,8 @@ def _about_durations(symbols: Sequence[str], nights: pd.Series[int]) -> str:
     most = int(nights.max())
     count = quantity(most, "night") if least == most else f"{least} to {most} nights"
     return (
-        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile "
-        f"of {count}."
+        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of "
+        f"{count}."
     )
 
 

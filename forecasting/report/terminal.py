@@ -359,9 +359,8 @@ def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> 
     """What is shown of a backtest: span, maybe earnings dates, figures, what the nights did."""
     title = (
         f"{document['symbol']} {document['target']}, origins {document['from']} to "
-        f"{document['to']}: "
-        f"{quantity(document['origins'], 'origin')}, {quantity(document['refits'], 'fit')}, "
-        f"{document['seconds']:.0f} s"
+        f"{document['to']}: {quantity(document['origins'], 'origin')}, "
+        f"{quantity(document['refits'], 'fit')}, {document['seconds']:.0f} s"
     )
     lists = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
     parts: Parts = [title]

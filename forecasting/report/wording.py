@@ -246,8 +246,8 @@ def record_sentence(data: ReportData) -> str:
     hits = int(ahead["inside_80"].astype(bool).sum())
     times = f"its last {n} forecasts" if n > 1 else "its only forecast so far"
     text = (
-        f"Of {times} one session ahead, {hits} landed inside the 80% interval"
-        f" and the median missed by {data.unit.brief(ahead['error'].abs().mean())} on average"
+        f"Of {times} one session ahead, {hits} landed inside the 80% interval and the median "
+        f"missed by {data.unit.brief(ahead['error'].abs().mean())} on average"
     )
     best = best_ahead(data.record, "mae")
     # none, or one that was exact
@@ -272,8 +272,8 @@ def last_result(data: ReportData) -> str:
     side = "inside" if row["inside_80"] else "outside"
     return (
         f"{short_day(row['target_session'])}: forecast {unit.brief(row['q50'])}, actual "
-        f"{unit.brief(row['actual'])} "
-        f"({off}), {side} the 80% interval {unit.span(row['q10'], row['q90'])}"
+        f"{unit.brief(row['actual'])} ({off}), {side} the 80% interval "
+        f"{unit.span(row['q10'], row['q90'])}"
     )
 
 
@@ -356,8 +356,7 @@ def cost_sentence(ratio: float) -> str:
     end = "" if level == issued else f"; the outermost that is issued is shown: {100 * issued:g}%"
     return (
         f"Where an overestimate costs {times} per unit as an underestimate, the {100 * level:.3g}% "
-        "quantile has the "
-        f"least expected cost{end}."
+        f"quantile has the least expected cost{end}."
     )
 
 
@@ -366,8 +365,7 @@ def published_sentence(document: Mapping[str, Any]) -> str:
     nights = document["nights"]
     return (
         f"Published: {quantity(nights['network'], 'night')} the network, {nights['fallback']} a "
-        "baseline; "
-        f"{quantity(nights['scratch'], 'fit')} from scratch, {nights['warm']} warm, "
+        f"baseline; {quantity(nights['scratch'], 'fit')} from scratch, {nights['warm']} warm, "
         f"{nights['refused']} refused."
     )
 

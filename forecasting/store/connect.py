@@ -57,8 +57,8 @@ _IS_HELD = sa.text(
 _locks: dict[str, tuple[Lock, ...]] = {}  # by URL
 
 _LIMITS = sa.text(
-    "SELECT set_config('lock_timeout', :lock, true), "
-    "set_config('statement_timeout', :statement, true)"
+    "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, "
+    "true)"
 )
 _kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 

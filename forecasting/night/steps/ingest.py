@@ -231,9 +231,9 @@ def _switched_from(newest: Row, source: Source, symbol: str, *, accept: bool) ->
         return ""
     if not accept:
         raise UsageError(
-            f"The stored bars of {symbol} came from {before}; these would come from "
-            f"{source.name}. Volumes differ by vendor, so sources are not mixed by accident: use "
-            "that source (FORECASTING_SOURCE), another database, or once `forecasting run` with "
+            f"The stored bars of {symbol} came from {before}; these would come from {source.name}. "
+            "Volumes differ by vendor, so sources are not mixed by accident: use that source "
+            "(FORECASTING_SOURCE), another database, or once `forecasting run` with "
             "--switch-source; the switch is kept with the fetch."
         )
     return before
@@ -295,8 +295,8 @@ def _of_other(fetched: Fetched, other: str) -> BadDataError:
     return BadDataError(
         f"Expected bars of {fetched.symbol} from {fetched.source}; found those of {other}: its "
         f"stored bars have {_EQUAL} or more of the newest {_COMPARED} volumes. Correct the symbol "
-        "or "
-        f"the source; {assessment.SWITCH} accepts them, as of a company whose symbol has changed."
+        f"or the source; {assessment.SWITCH} accepts them, as of a company whose symbol has "
+        "changed."
     )
 
 
@@ -362,8 +362,7 @@ def _with_responses(asked: dict[str, _Asked], refusals: Refusals) -> dict[str, _
         for symbol in symbols:
             response = responses.get(symbol) or BadDataError(
                 f"The source returned nothing of {symbol} among the symbols requested with it. "
-                "Check how it writes the "
-                "symbol."
+                "Check how it writes the symbol."
             )
             asked[symbol] = replace(asked[symbol], response=response)
             if isinstance(response, RateLimitedError):
@@ -458,8 +457,8 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     if newest is not None and is_before(now, newest):
         clock = (
             f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the "
-            "ledger at "
-            f"{newest:%Y-%m-%d %H:%M} UTC: no forecast is live until it has passed that instant."
+            f"ledger at {newest:%Y-%m-%d %H:%M} UTC: no forecast is live until it has passed that "
+            "instant."
         )
         logger.warning(clock)
     notes = {"clock": clock, "calendar_end": ends_soon(session, exchange)}
@@ -481,9 +480,8 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
     if is_session(newest, exchange) and opens_at(newest, exchange) > now:
         raise ForecastingError(
             f"Expected no bar of a session that has not opened; {fetched.source} has one of "
-            f"{fetched.symbol} at "
-            f"{newest}, which opens at {opens_at(newest, exchange):%Y-%m-%d %H:%M} UTC, and this "
-            "machine's clock is at "
+            f"{fetched.symbol} at {newest}, which opens at "
+            f"{opens_at(newest, exchange):%Y-%m-%d %H:%M} UTC, and this machine's clock is at "
             f"{now:%Y-%m-%d %H:%M} UTC. Correct the clock (timedatectl, date); nothing was stored."
         )
 

@@ -39,8 +39,7 @@ logger = logging.getLogger("forecasting.predict")
 
 ISSUED_BEFORE = (
     "What is published for this session was issued before, by a run under other settings, and "
-    "stays as issued: this "
-    "run's settings show from the next session on."
+    "stays as issued: this run's settings show from the next session on."
 )
 """The note of a run whose champion has forecast the session before, as the challenger of another
 run."""

@@ -64,8 +64,8 @@ def write_windows(night: Night) -> Night:
     )
     if market is not None and not note and not windows.has_market:
         note = (
-            f"Market series: too few of its {len(market.closes)} closes are of the bars' "
-            "sessions; it was not used."
+            f"Market series: too few of its {len(market.closes)} closes are of the bars' sessions; "
+            "it was not used."
         )
     night.folder.mkdir(parents=True, exist_ok=True)
     windows.save(night.windows)
@@ -257,6 +257,5 @@ def check_same_market(card: Card, fitted_with: str, night: Night) -> None:
     if card.has_market and fitted_with and market is not None and market.symbol != fitted_with:
         raise ArtifactError(
             f"Expected a model fitted with the market series {market.symbol}; found one fitted "
-            f"with {fitted_with}. "
-            "Fit from scratch (mode scratch), or set FORECASTING_MARKET back."
+            f"with {fitted_with}. Fit from scratch (mode scratch), or set FORECASTING_MARKET back."
         )
