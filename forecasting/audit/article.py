@@ -1,6 +1,4 @@
-"""The model of the article this project comes from.
-
-As printed, without its leaks, and compared with this project's.
+"""The model of the article this project comes from: as printed, without its leaks, beside ours.
 
 "How to apply LSTM using PyTorch", as printed: 253 daily rows; inputs open, high, low, close and
 adjusted close; target the volume of the *same* day; StandardScaler and MinMaxScaler fitted on all
@@ -105,10 +103,19 @@ def run_article(
     epochs: int = EPOCHS,
     progress: Progress = lambda done, total: None,
 ) -> ArticleResult:
-    """The article's experiment and its versions without leaks on the newest ROWS complete sessions of `bars`.
+    """The article's experiment and its versions without leaks.
 
-    `ours` are this project's medians one session ahead, in shares, by target session: one for each
-    test session. A HistoryError for fewer than ROWS sessions with prices and a volume.
+    Args:
+        bars: Of them the newest ROWS complete sessions are used.
+        title: Of the series.
+        ours: This project's medians one session ahead, in shares, by target session: one for each
+            test session.
+        seeds: One network of each variant for each.
+        epochs: Of each network.
+        progress: Counts networks.
+
+    Raises:
+        HistoryError: Fewer than ROWS sessions with prices and a volume.
     """
     rows, note = _rows(bars)
     prices = rows[list(INPUTS)]
@@ -116,64 +123,47 @@ def run_article(
     actual = volume.iloc[TRAIN_ROWS:]
     # The next session's volume from the prices before it: the first session has none, so one
     # training row less.
-    networks = [(prices, volume, ROWS), (prices, volume, TRAIN_ROWS)]
-    networks.append((prices.shift(1).iloc[1:], volume.iloc[1:], TRAIN_ROWS - 1))
+    networks = [
+        (prices, volume, ROWS),
+        (prices, volume, TRAIN_ROWS),
+        (prices.shift(1).iloc[1:], volume.iloc[1:], TRAIN_ROWS - 1),
+    ]
     forecasts: list[list[pd.Series]] = []
     for inputs, targets, scaled_on in networks:
-        forecasts.append([])
+        of_seeds = []
         for seed in seeds:
-            forecasts[-1].append(
-                _forecast(
-                    inputs,
-                    targets,
-                    scaled_on=scaled_on,
-                    seed=seed,
-                    epochs=epochs,
-                )
-            )
-            progress(sum(map(len, forecasts)), len(networks) * len(seeds))
-    forecasts += [
-        [volume.shift(1).iloc[1:]],
-        *([] if ours is None else [[ours.loc[actual.index].astype(float)]]),
-    ]
-    variants = [
-        Variant(
-            *texts,
-            tuple(float(np.abs(made.loc[actual.index] - actual).mean()) for made in each),
-            each[0],
-        )
-        for texts, each in zip(_TEXTS, forecasts, strict=False)
-    ]
-    return ArticleResult(
-        title,
-        volume,
-        tuple(variants),
-        note,
-    )
+            made = _forecast(inputs, targets, scaled_on=scaled_on, seed=seed, epochs=epochs)
+            of_seeds.append(made)
+            done = len(forecasts) * len(seeds) + len(of_seeds)
+            progress(done, len(networks) * len(seeds))
+        forecasts.append(of_seeds)
+    forecasts.append([volume.shift(1).iloc[1:]])
+    if ours is not None:
+        forecasts.append([ours.loc[actual.index].astype(float)])
+    variants = []
+    for texts, of_seeds in zip(_TEXTS, forecasts, strict=False):
+        maes = [float((made.loc[actual.index] - actual).abs().mean()) for made in of_seeds]
+        variants.append(Variant(*texts, tuple(maes), of_seeds[0]))
+    return ArticleResult(title, volume, tuple(variants), note)
 
 
 def unseen_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
-    """The sessions that `run_article` forecasts, the newest complete ones of `bars`.
-
-    Raises as it does.
-    """
-    return pd.DatetimeIndex(_rows(bars)[0].index[TRAIN_ROWS:])
+    """The sessions that `run_article` forecasts, the newest complete ones; it raises as that."""
+    rows, _ = _rows(bars)
+    return pd.DatetimeIndex(rows.index[TRAIN_ROWS:])
 
 
 def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    known = (
-        bars.assign(adj_close=bars["close"])
-        if "adj_close" not in bars or bars["adj_close"].isna().all()
-        else bars
-    )
-    complete = known[[*INPUTS, "volume"]].astype(float).dropna()
+    note = ""
+    if "adj_close" not in bars or bars["adj_close"].isna().all():
+        bars = bars.assign(adj_close=bars["close"])
+        note = "The source has no adjusted close; the close is used instead."
+    complete = bars[[*INPUTS, "volume"]].astype(float).dropna()
     if len(complete) < ROWS:
         raise HistoryError(
             f"Expected {ROWS} sessions with prices, an adjusted close and a volume; found "
-            f"{len(complete)}. "
-            "Give a file with more sessions."
+            f"{len(complete)}. Give a file with more sessions."
         )
-    note = "" if known is bars else "The source has no adjusted close; the close is used instead."
     return complete.iloc[-ROWS:], note
 
 
@@ -200,12 +190,7 @@ def _forecast(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         lstm = nn.LSTM(x.shape[-1], _HIDDEN, batch_first=True)
-        head = nn.Sequential(
-            nn.ReLU(),
-            nn.Linear(_HIDDEN, _DENSE),
-            nn.ReLU(),
-            nn.Linear(_DENSE, 1),
-        )
+        head = nn.Sequential(nn.ReLU(), nn.Linear(_HIDDEN, _DENSE), nn.ReLU(), nn.Linear(_DENSE, 1))
     optimiser = torch.optim.Adam([*lstm.parameters(), *head.parameters()], lr=_LEARNING_RATE)
     with one_thread():
         for _ in range(epochs):
@@ -226,33 +211,19 @@ def _forward(lstm: nn.Module, head: nn.Module, steps: Tensor) -> Tensor:
 def article_experiment(
     settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
 ) -> ArticleResult:
-    """The article's experiment on the newest rows of the source, our medians beside it.
-
-    Its figure written to `out`.
-    """
+    """The article's experiment on the newest rows of the source, with its figure written to `out`."""
     settings = settings.for_symbol(only_symbol(settings, "article"))
     check_writable(out)
     bars, events, title = load_series(settings, last=as_of, now=now)
+    market = market_series(settings, now=now)
     try:
-        ours = our_medians(
-            bars,
-            events,
-            settings,
-            market=market_series(settings, now=now),
-            bar=bar,
-        )
+        ours = our_medians(bars, events, settings, market=market, bar=bar)
     except HistoryError:
         ours = None
     # The article fixes none, and two LSTM units err by their random weights
     seeds = tuple(range(seed, seed + 5))
     with bar("the article's networks") as advance:
-        result = run_article(
-            bars,
-            title=title,
-            ours=ours,
-            seeds=seeds,
-            progress=advance,
-        )
+        result = run_article(bars, title=title, ours=ours, seeds=seeds, progress=advance)
     write_whole(out, lambda draft: draft.write_text(draw(result), encoding="utf-8"))
     return result
 
@@ -265,7 +236,7 @@ def our_medians(
     market: MarketSeries | None = None,
     bar: Bar,
 ) -> pd.Series[float]:
-    """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar."""
+    """Our medians of the article's test sessions, each from the newest session before with a bar."""
     sessions = unseen_sessions(bars)
     origins = bars.index[bars.index.searchsorted(sessions) - 1]
     settings = settings.model_copy(update={"target": "volume"})
@@ -273,15 +244,8 @@ def our_medians(
     last = origins[-1].date()
     spec = BacktestSpec(settings, first, last)
     with bar("ours") as advance:
-        made = forecast_frame(
-            backtest(
-                bars,
-                events,
-                spec=spec,
-                market=market,
-                progress=advance,
-            )
-        )
+        result = backtest(bars, events, spec=spec, market=market, progress=advance)
+    made = forecast_frame(result)
     ours = made[made["model"] == LSTM].set_index(["origin_session", "target_session"])["q50"]
     medians = ours.reindex(pd.MultiIndex.from_arrays([origins, sessions])).to_numpy()
     if np.isnan(medians).any():
@@ -292,21 +256,18 @@ def our_medians(
 
 
 def draw(result: ArticleResult) -> str:
-    """The experiment as one SVG: all rows, forecasts as printed and without leaks, and the article's red line."""
+    """The experiment as one SVG: all rows, the forecasts, and the line after which none trained."""
     volume = result.volume
     shown = {variant.name: variant.forecast for variant in result.variants}
-    tested = {
-        name: shown[name].iloc[TRAIN_ROWS - ROWS :]
-        for name in ("Next session", "Ours")
-        if name in shown
-    }
-    lines = {"Actual": volume, "As printed": shown["As printed"]} | tested
+    lines = {"Actual": volume, "As printed": shown["As printed"]}
+    for name in ("Next session", "Ours"):
+        if name in shown:
+            lines[name] = shown[name].iloc[TRAIN_ROWS - ROWS :]
     top = max(float(values.max()) for values in lines.values())
     x = np.linspace(10.0, 990.0, len(volume))
     drawn = []
-    for (name, values), colour in zip(
-        lines.items(), ("#777", "#1668a7", "#c4871b", "#111"), strict=False
-    ):
+    colours = ("#777", "#1668a7", "#c4871b", "#111")
+    for (name, values), colour in zip(lines.items(), colours, strict=False):
         y = 340.0 - 290.0 * values.reindex(volume.index).clip(lower=0.0).to_numpy(dtype=float) / top
         points = " ".join(f"{x[at]:.1f},{y[at]:.1f}" for at in np.flatnonzero(np.isfinite(y)))
         drawn.append((name, colour, points))
@@ -314,10 +275,4 @@ def draw(result: ArticleResult) -> str:
     days = [(x[at], anchor, f"{volume.index[at]:%Y-%m-%d}") for at, anchor in anchors.items()]
     split = (x[TRAIN_ROWS - 1] + x[TRAIN_ROWS]) / 2.0
     template = environment().get_template("article.svg")
-    return template.render(
-        title=result.title,
-        lines=drawn,
-        split=split,
-        days=days,
-        top=top,
-    )
+    return template.render(title=result.title, lines=drawn, split=split, days=days, top=top)

@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
-from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,10 +26,7 @@ from forecasting.evaluate.figures import BacktestResult
 from forecasting.evaluate.scores import dollar_volumes
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.announced_days import BY_HAND, new_days
-from forecasting.ingest.earnings import (
-    KEY,
-    VALUES,
-)
+from forecasting.ingest.earnings import KEY, VALUES
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.losses import Floats
@@ -39,15 +34,9 @@ from forecasting.night.night import Night, make_night
 from forecasting.night.run import Caller, ledger, run_shard
 from forecasting.night.steps.preprocess import first_session
 from forecasting.preprocess.windows import MIN_ROWS, WARM_UP, MarketSeries, actual_of
-from forecasting.sessions import (
-    closes_at,
-    days_of,
-    next_sessions,
-    sessions_index,
-)
+from forecasting.sessions import closes_at, days_of, next_sessions, sessions_index
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
-from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.values import NO_MARKET, source_name
 from forecasting.vocabulary import (
@@ -97,7 +86,7 @@ def backtest(
     market: MarketSeries | None = None,
     progress: Progress = lambda done, total: None,
 ) -> BacktestResult:
-    """What the nights from `spec.first` to `spec.last` publish that have a bar, and a value after it.
+    """What the nights of `spec` publish, of the sessions with a bar and a value after it.
 
     A session without a bar is no origin: a night waits for its bar, and one that never comes leaves
     no forecast. Bars after the last origin are used as actuals alone.
@@ -119,36 +108,18 @@ def backtest(
     origins = origins_of(bars, spec)
     at = closes_at(bars.index[-1].date(), spec.settings.exchange) + _LATER
     with TemporaryDirectory(prefix="forecasting-") as folder, _quiet():
-        own: dict[str, Any] = {"data_dir": Path(folder), "database_url": None}
+        update: dict[str, Any] = {"data_dir": Path(folder), "database_url": None}
         if market is None:
-            own["market"] = NO_MARKET
-        settings = spec.settings.model_copy(update=own)
+            update["market"] = NO_MARKET
+        settings = spec.settings.model_copy(update=update)
         migrate.upgrade(settings.url)
         with ledger(settings):
-            first = first_session(origins[0], settings)
-            _store_series(
-                settings,
-                bars[bars.index >= pd.Timestamp(first)],  # all of 34 years would slow each night
-                events,
-                market,
-                at=at,
-            )
-            run_shard(
-                _nights(
-                    origins,
-                    spec,
-                    settings,
-                    at=at,
-                ),
-                Caller(after=_counting(progress, len(origins))),
-            )
-            return _result(
-                settings,
-                bars,
-                events,
-                origins,
-                started=started,
-            )
+            # All of 34 years would slow each night
+            first = pd.Timestamp(first_session(origins[0], settings))
+            _store_series(settings, bars[bars.index >= first], events, market, at=at)
+            counting = Caller(after=_counting(progress, len(origins)))
+            run_shard(_nights(origins, spec, settings, at=at), counting)
+            return _result(settings, bars, events, origins, started=started)
 
 
 def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
@@ -188,10 +159,7 @@ def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
 
 
 def _values_ahead(bars: pd.DataFrame, spec: BacktestSpec) -> NDArray[np.float64]:
-    """(D, H) the values of the sessions after each from the first bar to the last.
-
-    NaN where unknown.
-    """
+    """(D, H) the values after each session from the first bar to the last, NaN where unknown."""
     sessions = sessions_index(bars.index[0].date(), bars.index[-1].date(), spec.settings.exchange)
     values = actual_of(spec.settings.target, bars).reindex(sessions)
     return np.column_stack(
@@ -201,10 +169,7 @@ def _values_ahead(bars: pd.DataFrame, spec: BacktestSpec) -> NDArray[np.float64]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """A block in which the library logs warnings alone.
-
-    Hundreds of nights have thousands of lines.
-    """
+    """A block in which the library logs warnings alone, not the thousands of lines of nights."""
     library = logging.getLogger("forecasting")
     level = library.level
     library.setLevel(logging.WARNING)
@@ -218,16 +183,14 @@ def _nights(
     origins: Sequence[date], spec: BacktestSpec, settings: Settings, *, at: datetime
 ) -> list[Night]:
     """A night an origin, every `refit_every`-th with a fit."""
-    modes: list[Mode] = ["auto", *cast(list[Mode], ["skip"]) * (spec.refit_every - 1)]
-    made = partial(
-        make_night,
-        spec.symbol,
-        settings=settings,
-        now=lambda: at,
-        trigger="catch-up",
-    )
-    each = zip(origins, cycle(modes), strict=False)
-    return [made(session=session, mode=mode) for session, mode in each]
+    nights = []
+    for place, session in enumerate(origins):
+        mode: Mode = "auto" if place % spec.refit_every == 0 else "skip"
+        night = make_night(
+            spec.symbol, session, settings, now=lambda: at, mode=mode, trigger="catch-up"
+        )
+        nights.append(night)
+    return nights
 
 
 def _counting(progress: Progress, total: int) -> Callable[[Sequence[Night]], None]:
@@ -253,51 +216,35 @@ def _store_series(
     *,
     at: datetime,
 ) -> None:
-    """Store what the nights read: everything is known from before `at` on, and used up to each night's session."""
+    """Store what the nights read: known from before `at` on, used up to each night's session."""
     symbol = settings.symbols[0]
     choice = settings.market_choice
     fetched_at = at - timedelta(seconds=1)
     with connect.transaction(settings.url) as connection:
         if market is not None and choice is not None:
-            closes = pd.DataFrame(
-                dict.fromkeys(("open", "high", "low", "close"), market.closes.dropna())
-            )
-            _store_bars(
-                connection,
-                choice.symbol,
-                closes.assign(volume=np.nan),
-                choice.source,
-                fetched_at=fetched_at,
-            )
-        _store_bars(
-            connection,
-            symbol,
-            bars,
-            settings.source,
-            fetched_at=fetched_at,
-        )
+            closes = market.closes.dropna()
+            flat = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), closes))
+            flat["volume"] = np.nan
+            _store_bars(connection, choice.symbol, flat, choice.source, fetched_at=fetched_at)
+        _store_bars(connection, symbol, bars, settings.source, fetched_at=fetched_at)
         days = new_days({}, days_of(settings.exchange), session=bars.index[0].date())
-        write.add_events(
-            connection,
-            symbol,
-            days,
-            source=settings.events or BY_HAND,
-            first_seen_at=fetched_at,
-        )
-        if events.empty:
-            return
-        nth = events.groupby(KEY).cumcount()  # a withdrawal is seen after what it withdraws
-        for seen in range(int(nth.max()) + 1):
-            first_seen_at = fetched_at - timedelta(minutes=1) + timedelta(seconds=seen)
-            for source, rows in events[nth == seen].groupby("source"):
-                added = rows[[*KEY, *VALUES]]
-                write.add_events(
-                    connection,
-                    symbol,
-                    added,
-                    source=str(source),
-                    first_seen_at=first_seen_at,
-                )
+        by_whom = settings.events or BY_HAND
+        write.add_events(connection, symbol, days, source=by_whom, first_seen_at=fetched_at)
+        if not events.empty:
+            _store_events(connection, symbol, events, fetched_at)
+
+
+def _store_events(
+    connection: connect.Connection, symbol: str, events: pd.DataFrame, fetched_at: datetime
+) -> None:
+    nth = events.groupby(KEY).cumcount()  # a withdrawal is seen after what it withdraws
+    for seen in range(int(nth.max()) + 1):
+        first_seen_at = fetched_at - timedelta(minutes=1) + timedelta(seconds=seen)
+        for source, rows in events[nth == seen].groupby("source"):
+            dates = rows[[*KEY, *VALUES]]
+            write.add_events(
+                connection, symbol, dates, source=str(source), first_seen_at=first_seen_at
+            )
 
 
 def _store_bars(
@@ -308,36 +255,23 @@ def _store_bars(
     *,
     fetched_at: datetime,
 ) -> None:
-    named = bars.rename_axis("session")
-    days = named.index[0].date(), named.index[-1].date()
-    with_adjusted = named.assign(adj_close=np.nan)
-    actions = make_actions([])
+    dated = bars.rename_axis("session")
+    no_actions = make_actions([])
     fetched = Fetched(
         source_name(source),
         symbol,
-        *days,
-        with_adjusted,
-        actions,
+        first_asked=dated.index[0].date(),
+        last_asked=dated.index[-1].date(),
+        bars=dated.assign(adj_close=np.nan),
+        actions=no_actions,
         library_version="",
         title="",
     )
-    versions = named.reset_index().assign(version=1)
-    revision = Revision(
-        "first",
-        "",
-        versions,
-        settled=[],
-        new_actions=actions,
-        findings=[],
-    )
+    versions = dated.reset_index().assign(version=1)
+    revision = Revision("first", "", versions, settled=[], new_actions=no_actions, findings=[])
     fetch_id = short_id("fetch", symbol)
     write.add_fetch(
-        connection,
-        fetched,
-        revision,
-        fetch_id=fetch_id,
-        fetched_at=fetched_at,
-        run_id="",
+        connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=""
     )
 
 
@@ -354,13 +288,11 @@ def _result(
     target = settings.target
     series = {"symbol": symbol, "target": target}
     with connect.reading(settings.url) as connection:
-        models = {row["id"]: row for row in read.table_rows(connection, "models", series)}
-        forecasts = read.table_rows(connection, "forecasts", series)
-        runs = read.table_rows(connection, "runs", series)
-    published = [row for row in forecasts if row["role"] == CHAMPION]
-    by_name: dict[str, list[Row]] = {}
-    for row in forecasts:
-        by_name.setdefault(models[row["model_id"]]["name"], []).append(row)
+        models = pd.DataFrame(read.table_rows(connection, "models", series)).set_index("id")
+        forecasts = pd.DataFrame(read.table_rows(connection, "forecasts", series))
+        runs = pd.DataFrame(read.table_rows(connection, "runs", series))
+    published = forecasts[forecasts["role"] == CHAMPION]
+    names = forecasts["model_id"].map(models["name"])
     days = np.array(origins, dtype="datetime64[D]")
     ahead = [next_sessions(origin, len(HORIZONS), settings.exchange) for origin in origins]
     target_sessions = np.array(ahead, dtype="datetime64[D]")
@@ -375,37 +307,37 @@ def _result(
         target_sessions=target_sessions,
         actual=np.asarray(known, dtype=np.float64).reshape(target_sessions.shape),
         issued=_quantiles(published, origins),
-        baselines={name: _quantiles(by_name[name], origins) for name in TARGETS[target].baselines},
-        nights=_counts(published, [*models.values()], runs),
+        baselines={
+            name: _quantiles(forecasts[names == name], origins)
+            for name in TARGETS[target].baselines
+        },
+        nights=_counts(published, models, runs),
         seconds=time.perf_counter() - started,
         dollars=dollars,
         earnings_dates=_dates_by_list(events, bars),
     )
 
 
-def _quantiles(rows: Sequence[Row], origins: Sequence[date]) -> Floats:
-    """(n, H, Q) the quantiles of rows of table forecasts."""
-    quantiles = np.full((len(origins), len(HORIZONS), len(QUANTILE_COLUMNS)), np.nan)
-    place = {origin: at for at, origin in enumerate(origins)}
-    for row in rows:
-        at = place[row["origin_session"]]
-        quantiles[at, row["horizon"] - 1] = [row[name] for name in QUANTILE_COLUMNS]
-    return quantiles
+def _quantiles(forecasts: pd.DataFrame, origins: Sequence[date]) -> Floats:
+    """(n, H, Q) the quantiles of rows of table forecasts, NaN where there is none."""
+    quantiles = forecasts.set_index(["origin_session", "horizon"])[list(QUANTILE_COLUMNS)]
+    each = pd.MultiIndex.from_product([origins, HORIZONS])
+    shape = (len(origins), len(HORIZONS), len(QUANTILE_COLUMNS))
+    return quantiles.reindex(each).to_numpy(dtype=np.float64).reshape(shape)
 
 
-def _counts(published: Sequence[Row], models: Sequence[Row], runs: Sequence[Row]) -> dict[str, int]:
-    """How many nights published the network or a baseline, and how many fits were made in which way."""
-    fallbacks = sum(row["status"] == "fallback" for row in published) // len(HORIZONS)
-    modes = [row["mode"] for row in runs]
-    warm = modes.count("warm")
-    scratch = modes.count("scratch")
-    passed = [row for row in models if row["name"] == LSTM and not row["refused"]]
+def _counts(published: pd.DataFrame, models: pd.DataFrame, runs: pd.DataFrame) -> dict[str, int]:
+    """How many nights published the network or a baseline, and how many fits were made how."""
+    fallbacks = int((published["status"] == "fallback").sum()) // len(HORIZONS)
+    warm = int((runs["mode"] == "warm").sum())
+    scratch = int((runs["mode"] == "scratch").sum())
+    passed = (models["name"] == LSTM) & (models["refused"] == "")
     return {
         "network": len(runs) - fallbacks,
         "fallback": fallbacks,
         "warm": warm,
         "scratch": scratch,
-        "refused": warm + scratch - len(passed),
+        "refused": warm + scratch - int(passed.sum()),
     }
 
 

@@ -28,29 +28,21 @@ SpecOf = Callable[[Settings], BacktestSpec]  # What is worked off of a symbol, b
 
 def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int) -> BacktestSpec:
     """Which nights of the settings' first symbol: enough for the figures."""
-    own = settings.for_symbol(settings.symbols[0])
-    return BacktestSpec(own, first, last, refit_every, min_origins=MIN_PAIRS)
+    of_symbol = settings.for_symbol(settings.symbols[0])
+    return BacktestSpec(of_symbol, first, last, refit_every, min_origins=MIN_PAIRS)
 
 
 def loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
-    """The backtest on the whole series of its symbol and the market, which are requested.
-
-    Nothing is stored.
-    """
+    """The backtest on the whole series of its symbol and the market, which are requested."""
     bars, events, _ = load_series(spec.settings, last=None, now=now)
-    return partial(
-        backtest,
-        bars,
-        events,
-        spec=spec,
-        market=market_series(spec.settings, now=now),
-    )
+    market = market_series(spec.settings, now=now)
+    return partial(backtest, bars, events, spec=spec, market=market)
 
 
 def run_backtest(
     spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar
 ) -> dict[str, Any]:
-    """The result document of a backtest, its figures kept in table metrics where `store` asks for it."""
+    """The result document of a backtest; with `store` its figures are in table metrics."""
     if store:
         migrate.check_ready(spec.settings.url)
     run = loaded(spec, now=now)
@@ -71,9 +63,16 @@ def run_each(  # noqa: PLR0913 - as the command's options
     bar: Bar = no_bar,
     out: Path | None = None,
 ) -> Outcomes[dict[str, Any]]:
-    """What came of `run_backtest` for each symbol, by so many processes (0: one a core).
+    """The result document of each symbol, of all of which `out` is written as JSON.
 
-    Written to `out` as JSON.
+    Args:
+        settings: Their symbols and target.
+        spec_of: Which nights of a symbol, by its settings.
+        store: Whether the figures go to table metrics.
+        workers: Processes; 0 for one a core.
+        now: The clock that says which sessions are over.
+        bar: Shows the progress.
+        out: A path; None for none.
     """
     check_events(settings.events, settings.symbols)
     if out is not None:
@@ -81,28 +80,18 @@ def run_each(  # noqa: PLR0913 - as the command's options
     processes = min(workers or cpu_count(), len(settings.symbols))
     if processes > 1:
         outcomes = _each_in_a_worker(
-            settings,
-            spec_of,
-            workers=processes,
-            store=store,
-            now=now,
-            bar=bar,
+            settings, spec_of, workers=processes, store=store, now=now, bar=bar
         )
     else:
         outcomes = each_symbol(
             settings,
-            lambda own: run_backtest(
-                spec_of(own),
-                store=store,
-                now=now,
-                bar=bar,
-            ),
+            lambda one: run_backtest(spec_of(one), store=store, now=now, bar=bar),
             now=now,
         )
-    documents = list(outcomes.values.values())
-    if out is not None and documents:
-        whole = documents[0] if len(settings.symbols) == 1 else documents
-        write_whole(out, lambda draft: draft.write_text(json_text(whole) + "\n", encoding="utf-8"))
+    if out is not None and outcomes.values:
+        documents = list(outcomes.values.values())
+        text = json_text(documents[0] if len(settings.symbols) == 1 else documents) + "\n"
+        write_whole(out, lambda draft: draft.write_text(text, encoding="utf-8"))
     return outcomes
 
 
@@ -111,40 +100,34 @@ def _each_in_a_worker(
 ) -> Outcomes[dict[str, Any]]:
     if store:
         migrate.check_ready(settings.url)
-    # The series are fetched here, one after the other: a source is asked at the pace of one
-    # process.
-    series = each_symbol(settings, lambda own: loaded(spec_of(own), now=now), now=now)
+    # Requested here, one after the other: a source is asked at the pace of one process.
+    series = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
     outcomes = Outcomes[dict[str, Any]](errors=series.errors)
-    works = (
-        (settings.for_symbol(symbol), partial(_documented, run))
+    tasks = [
+        delayed(each_symbol)(settings.for_symbol(symbol), partial(_documented, run), now=now)
         for symbol, run in series.values.items()
-    )
-    tasks = (delayed(each_symbol)(own, work, now=now) for own, work in works)
+    ]
+    ended = Parallel(n_jobs=workers, return_as="generator")(tasks)
     with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
-        for done, ended in enumerate(
-            Parallel(n_jobs=workers, return_as="generator")(tasks), start=1
-        ):
-            outcomes.errors.update(ended.errors)
-            for symbol, (result, document) in ended.values.items():
+        for done, of_symbol in enumerate(ended, start=1):
+            outcomes.errors.update(of_symbol.errors)
+            for symbol, (result, document) in of_symbol.values.items():
                 outcomes.values[symbol] = document
                 if store:
                     add_metrics(result, spec_of(settings.for_symbol(symbol)), now=now)
-            advance(done, len(series.values))
+            advance(done, len(tasks))
     return outcomes
 
 
 def _documented(
-    run: Callable[[], BacktestResult], own: Settings
+    run: Callable[[], BacktestResult], _: Settings
 ) -> tuple[BacktestResult, dict[str, Any]]:
     result = run()
     return result, result.document()
 
 
 def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> None:
-    """Add the result's figures to the table metrics, under a model row that names the backtest.
-
-    Twice adds nothing.
-    """
+    """Add the figures to table metrics, once, under a row of models that names the backtest."""
     settings = spec.settings
     about = [
         spec.symbol,
@@ -160,15 +143,15 @@ def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> No
         "name": "backtest",
         "version": f"every {spec.refit_every}",
         "method": "backtest",
-    }
-    model |= {
         "symbol": spec.symbol,
         "target": settings.target,
         "scope": "symbol",
         "seed": settings.seed,
+        "settings_hash": settings.hash,
+        "code_version": code_version(),
+        "seconds": result.seconds,
+        "created_at": now(),
     }
-    model |= {"settings_hash": settings.hash, "code_version": code_version()}
-    model |= {"seconds": result.seconds, "created_at": now()}
     metrics = [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
     with connect.transaction(settings.url) as connection:
         write.add(connection, "models", model)

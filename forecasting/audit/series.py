@@ -22,10 +22,7 @@ from forecasting.vocabulary import Clock
 def load_series(
     settings: Settings, *, last: date | None, now: Clock
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """All checked bars of the first symbol up to `last`, its events and the series' title.
-
-    Nothing is stored.
-    """
+    """All checked bars of the first symbol up to `last`, its events and the series' title."""
     symbol = settings.symbols[0]
     exchange = settings.exchange
     source = source_of(
@@ -35,35 +32,18 @@ def load_series(
         today=today(now(), exchange),
     )
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
-    fetched = fetched_from(
-        source,
-        symbol,
-        OLDEST_DAY,
-        newest,
-    )
+    fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     nothing = NOTHING_STORED
     fetched = on_one_basis(
-        fetched,
-        known=nothing.bars,
-        known_actions=nothing.actions,
-        exchange=exchange,
+        fetched, known=nothing.bars, known_actions=nothing.actions, exchange=exchange
     )
     bars, _ = check_bars(fetched, exchange=exchange, known=None)
-    asking = asking_of(
-        settings,
-        symbol,
-        source,
-        newest,
-        stored=nothing_stored(),
-    )
+    asking = asking_of(settings, symbol, source, newest, stored=nothing_stored())
     return bars, events_of_backtest(asking, volume=bars["volume"]), fetched.title
 
 
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
-    """All checked closes of the market series in the settings.
-
-    None for none, and for the first symbol itself.
-    """
+    """All checked closes of the settings' market series, unless it is the first symbol itself."""
     choice = settings.market_choice
     if choice is None or choice.symbol == settings.symbols[0]:
         return None
@@ -74,18 +54,6 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
         today=today(now(), choice.exchange),
     )
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
-    fetched = prices_alone(
-        fetched_from(
-            source,
-            choice.symbol,
-            OLDEST_DAY,
-            newest,
-        )
-    )
-    bars, _ = check_bars(
-        fetched,
-        exchange=choice.exchange,
-        known=None,
-        of_index=True,
-    )
+    fetched = prices_alone(fetched_from(source, choice.symbol, OLDEST_DAY, newest))
+    bars, _ = check_bars(fetched, exchange=choice.exchange, known=None, of_index=True)
     return MarketSeries(bars["close"], choice.exchange)

@@ -106,24 +106,14 @@ def verify(
         newest = min(last, last_completed(now(), own.exchange)) if last else None
         nights, left, by_hand = nights_of_span(own, first, newest)
         if first is not None:
-            copy_state(
-                nights[0],
-                own,
-                scratch,
-                before=first,
-            )
+            copy_state(nights[0], own, scratch, before=first)
         with bar(f"{own.symbols[0]} {own.target}") as advance:
             for done, row in enumerate(nights):
                 advance(done, len(nights))
                 after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
                 try:
                     with weights_as_then(row, own, scratch):
-                        rerun_night(
-                            row,
-                            settings_of(row, scratch),
-                            after,
-                            now=now,
-                        )
+                        rerun_night(row, settings_of(row, scratch), after, now=now)
                 except ForecastingError as error:
                     night = (
                         f"The night of {row['as_of']} of {row['symbol']} {row['target']} "
@@ -132,13 +122,7 @@ def verify(
                     raise ForecastingError(
                         f"{night}; its rows or its fetch may have been changed: {error}"
                     ) from None
-        return compare(
-            own,
-            scratch,
-            nights,
-            left,
-            first,
-        )
+        return compare(own, scratch, nights, left, first)
 
     with lock.verify_lock(settings.data_dir):
         scratch = scratch_ledger(settings)
@@ -155,17 +139,9 @@ def nights_of_span(
         made = _made(connection, symbol, target)
         of_hand = {"symbol": symbol, "target": target, "trigger": ["promote", "rollback"]}
         by_hand = read.table_rows(
-            connection,
-            "promotions",
-            of_hand,
-            order=("session", "decided_at"),
+            connection, "promotions", of_hand, order=("session", "decided_at")
         )
-        newest = read.newest(
-            connection,
-            "bar_versions",
-            "session",
-            {"symbol": symbol},
-        )
+        newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
     none = f"{symbol} has no finished {target} night in that span; there is nothing to verify."
     if not made:
         raise UsageError(f"{none} Check --symbol and --target.")
@@ -173,12 +149,7 @@ def nights_of_span(
     days = sorted(session for _, session in made)
     first = first or days[0]
     last = last or max(days[-1], newest or days[-1])
-    nights, left = _divided(
-        made,
-        first,
-        last,
-        settings,
-    )
+    nights, left = _divided(made, first, last, settings)
     if not nights and any(omission.is_stored for omission in left):
         raise ForecastingError(f"{symbol} {target}: {_named(left)}")
     if not nights:
@@ -289,13 +260,7 @@ def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: dat
     """
     symbol = night["symbol"]
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
-        write.copy_nights(
-            source,
-            target,
-            symbol,
-            settings.target,
-            before=before,
-        )
+        write.copy_nights(source, target, symbol, settings.target, before=before)
         champion = read.champion(target, symbol, settings.target)
         for row in read.table_rows(target, "models", {"symbol": symbol, "target": settings.target}):
             if row["artifact_path"] is not None:
@@ -327,10 +292,7 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
         champion = read.champion(connection, *series.values(), session=row["as_of"])
     with connect.reading(settings.url) as connection:
         used = read.values(
-            connection,
-            "forecasts",
-            "model_id",
-            series | {"origin_session": row["as_of"]},
+            connection, "forecasts", "model_id", series | {"origin_session": row["as_of"]}
         )
     # A readable champion has forecasts; but one that is too old, where tonight's fit took its
     # place, has none.
@@ -356,23 +318,10 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
     """Work one night off without asking its source, then the promotions that were made by hand after it."""
     asked: Mode = row["mode"] if row["mode_kind"] == "asked" else "auto"
     night = make_night(
-        row["symbol"],
-        row["as_of"],
-        settings,
-        now=now,
-        mode=asked,
-        trigger=row["trigger"],
+        row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"]
     )
     stored = {"stored_id": row["id"], "stored_fetch": row["fetch_id"]}
-    (done,) = run_shard(
-        [
-            replace(
-                night,
-                source=row["source"],
-                **stored,
-            )
-        ]
-    )
+    (done,) = run_shard([replace(night, source=row["source"], **stored)])
     if done.error is not None:
         raise done.error
     with connect.transaction(settings.url) as connection:
@@ -479,14 +428,7 @@ def _expected(
     fetches = {"id": [row["fetch_id"] for row in nights]}
     of_targets = {"symbol": scratch.symbols[0], "session": list(rerun["target_session"].unique())}
     with connect.reading(scratch.url) as connection:
-        newest = max(
-            read.values(
-                connection,
-                "fetches",
-                "fetched_at",
-                fetches,
-            )
-        )
+        newest = max(read.values(connection, "fetches", "fetched_at", fetches))
         bars = _rows(connection, "bar_versions", of_targets)
 
     bars = bars.rename(columns={"session": "target_session", "version": "bar_version"})

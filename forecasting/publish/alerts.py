@@ -56,23 +56,14 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
             continue
         symbol, target, value, sign, number, usual = match.groups("")
         alert = ForecastAlert(
-            part,
-            symbol,
-            target,
-            value,
-            sign,
-            number=float(number),
-            of_usual=usual != "",
+            part, symbol, target, value, sign, number=float(number), of_usual=usual != ""
         )
         alerts.append(alert)
     return alerts, refused
 
 
 def alert_counts(
-    settings: Settings,
-    *,
-    targets: Sequence[str] = (),
-    last: date = date.max,
+    settings: Settings, *, targets: Sequence[str] = (), last: date = date.max
 ) -> list[Row]:
     """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol.
 
@@ -99,11 +90,7 @@ def alert_counts(
     with connect.reading(settings.url) as connection:
         for target in targets or [settings.target]:
             nights = read.published_nights(
-                connection,
-                settings.symbols,
-                target,
-                limit=NIGHTS,
-                last=last,
+                connection, settings.symbols, target, limit=NIGHTS, last=last
             )
             counts += _counts(alerts, _with_compared(nights, target), target)
     return counts

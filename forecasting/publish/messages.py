@@ -348,10 +348,7 @@ def _took(service: NotifyBase, title: str, text: str, *, link: str, page: str, k
         body = page
     return bool(
         Apprise([service]).notify(
-            body,
-            title=_plain(title),
-            body_format=form,
-            notify_type=NotifyType(kind),
+            body, title=_plain(title), body_format=form, notify_type=NotifyType(kind)
         )
     )
 

@@ -336,19 +336,10 @@ def page_data(connection: Connection, data: ReportData) -> PageData:
     newest = data.history.index[-RESTATED_SESSIONS:]
     known_at = data.forecasts["data_as_of"].iloc[0]
     first = read.first_prints(
-        connection,
-        symbol,
-        first=as_day(newest[0]),
-        last=as_day(newest[-1]),
-        basis_at=known_at,
+        connection, symbol, first=as_day(newest[0]), last=as_day(newest[-1]), basis_at=known_at
     )
     issued = read.issued(
-        connection,
-        symbol,
-        target,
-        origins=SHOWN_SESSIONS,
-        last=origin,
-        basis_at=known_at,
+        connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at
     ).assign(symbol=symbol, target=target)
     oldest = as_day(issued["origin_session"].min())
     parts = read.parts(connection, [symbol], [target], first=oldest, last=origin)
@@ -420,12 +411,7 @@ def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list
     )
     runs = read.newest_runs(connection, symbols, first=origin)
     parts = read.parts(
-        connection,
-        symbols,
-        get_args(Target),
-        first=origin,
-        last=origin,
-        horizons=[1],
+        connection, symbols, get_args(Target), first=origin, last=origin, horizons=[1]
     )
     lines = []
     for night in nights:
