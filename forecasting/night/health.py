@@ -112,8 +112,9 @@ def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool 
     row |= {"session": session, "opened": opened, "is_open": at >= opened, "newest": newest}
     if newest is not None and newest >= session:
         return row
-    if read.row(connection, "forecasts", series | {"origin_session": session}) is not None:
-        return row | {"cause": "issued late"}
+    issued = read.row(connection, "forecasts", series | {"origin_session": session})
+    if issued is not None:
+        return row | {"cause": "issued late", "issued_at": issued["issued_at"]}
     stopped = _stopped(connection, series, session, is_locked)
     if stopped:
         return row | stopped

@@ -87,7 +87,7 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
     night()
     assert set(select("symbol, kind", "latest_forecasts")) == {("SBUX", "live"), ("VOD.L", "late")}
-    late = "after XLON had opened again, at 2024-02-20 08:00 UTC"
+    late = f"was made at {AFTER_LONDON_OPENED:%Y-%m-%d %H:%M} UTC, too late to be live"
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
     code, _, err = run("check", "--notify")
     assert re.search(
