@@ -170,10 +170,7 @@ def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def _forecast(
     prices: pd.DataFrame, volume: pd.Series, *, scaled_on: int, seed: int, epochs: int
 ) -> pd.Series:
-    """Shares of every row, the last 53 of which never train.
-
-    The scalers are fitted on the first `scaled_on` rows.
-    """
+    """Shares of every row, the last 53 of which never train; scaled on the first `scaled_on`."""
     import torch
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
     from torch import nn
@@ -211,7 +208,7 @@ def _forward(lstm: nn.Module, head: nn.Module, steps: Tensor) -> Tensor:
 def article_experiment(
     settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
 ) -> ArticleResult:
-    """The article's experiment on the newest rows of the source, with its figure written to `out`."""
+    """The article's experiment on the newest rows of the source; `out` gets its figure."""
     settings = settings.for_symbol(only_symbol(settings, "article"))
     check_writable(out)
     bars, events, title = load_series(settings, last=as_of, now=now)
@@ -236,7 +233,7 @@ def our_medians(
     market: MarketSeries | None = None,
     bar: Bar,
 ) -> pd.Series[float]:
-    """Our medians of the article's test sessions, each from the newest session before with a bar."""
+    """Our medians of the article's test sessions, each from the newest bar before it."""
     sessions = unseen_sessions(bars)
     origins = bars.index[bars.index.searchsorted(sessions) - 1]
     settings = settings.model_copy(update={"target": "volume"})

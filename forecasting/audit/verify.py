@@ -1,11 +1,9 @@
 """Re-run every finished night from the stored bars, in a ledger of its own, and compare: an audit.
 
 The source is not asked. The input tables are copied to an empty database, and each night runs there
-through the same
-steps under its own settings, on the fetch that its forecasts name, in the order in which the nights
-were made: a past session that was run later finds the champions that it found. So every forecast,
-score, decision and model must be the
-same bit for bit: same machine, same code.
+through the same steps under its own settings, on the fetch that its forecasts name, in the order in
+which the nights were made: a past session that was run later finds the champions that it found. So
+every forecast, score, decision and model must be the same bit for bit: same machine, same code.
 """
 
 from __future__ import annotations
@@ -95,68 +93,79 @@ def verify(
     last: date | None = None,
     bar: Bar = no_bar,
 ) -> Outcomes[str]:
-    """A sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit; else its error.
+    """A sentence a symbol: how many nights and forecasts are the same bit for bit; else its error.
 
-    The ledger of the re-run stays in the folder `verify` of the data folder. What the nights before
-    `first` left is copied. To leave out something that is stored of the span is an error.
+    The ledger of the re-run stays in the folder `verify` of the data folder. To leave out something
+    that is stored of the span is an error.
+
+    Args:
+        settings: Its symbols and target.
+        now: The clock of the re-run.
+        first: First session of the span; what the nights before it left is copied. None: all.
+        last: Its last session; None for the newest.
+        bar: Shows the progress.
     """
     migrate.check_ready(settings.url, writes=False)
 
-    def compared(own: Settings) -> str:
-        newest = min(last, last_completed(now(), own.exchange)) if last else None
-        nights, left, by_hand = nights_of_span(own, first, newest)
+    def compared(of_symbol: Settings) -> str:
+        newest = min(last, last_completed(now(), of_symbol.exchange)) if last else None
+        nights, left = nights_of_span(of_symbol, first, newest)
         if first is not None:
-            copy_state(nights[0], own, scratch, before=first)
-        with bar(f"{own.symbols[0]} {own.target}") as advance:
-            for done, row in enumerate(nights):
-                advance(done, len(nights))
-                after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
-                try:
-                    with weights_as_then(row, own, scratch):
-                        rerun_night(row, settings_of(row, scratch), after, now=now)
-                except ForecastingError as error:
-                    night = (
-                        f"The night of {row['as_of']} of {row['symbol']} {row['target']} "
-                        "cannot be run again"
-                    )
-                    raise ForecastingError(
-                        f"{night}; its rows or its fetch may have been changed: {error}"
-                    ) from None
-        return compare(own, scratch, nights, left, first)
+            copy_state(nights[0], of_symbol, scratch, before=first)
+        rerun(nights, of_symbol, scratch, now=now, bar=bar)
+        return compare(of_symbol, scratch, nights, left, first)
 
     with lock.verify_lock(settings.data_dir):
         scratch = scratch_ledger(settings)
         return each_symbol(settings, compared, now=now)
 
 
+def rerun(
+    nights: list[Row], settings: Settings, scratch: Settings, *, now: Clock, bar: Bar
+) -> None:
+    """Run a symbol's nights again, each followed by the promotions by hand of its session."""
+    symbol = settings.symbols[0]
+    of_hand = {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]}
+    in_order = ("session", "decided_at")
+    with connect.reading(settings.url) as connection:
+        by_hand = read.table_rows(connection, "promotions", of_hand, order=in_order)
+    with bar(f"{symbol} {settings.target}") as advance:
+        for done, row in enumerate(nights):
+            advance(done, len(nights))
+            after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
+            try:
+                with weights_as_then(row, settings, scratch):
+                    rerun_night(row, settings_of(row, scratch), after, now=now)
+            except ForecastingError as error:
+                raise ForecastingError(
+                    f"The night of {row['as_of']} of {row['symbol']} {row['target']} cannot be "
+                    f"run again; its rows or its fetch may have been changed: {error}"
+                ) from None
+
+
 def nights_of_span(
     settings: Settings, first: date | None, last: date | None
-) -> tuple[list[Row], Left, list[Row]]:
-    """The finished nights of a symbol in a span, in the order made, the others, and the promotions by hand."""
+) -> tuple[list[Row], Left]:
+    """The finished nights of a symbol in a span, in the order made, and the others."""
     symbol = settings.symbols[0]
     target = settings.target
     with connect.reading(settings.url) as connection:
         made = _made(connection, symbol, target)
-        of_hand = {"symbol": symbol, "target": target, "trigger": ["promote", "rollback"]}
-        by_hand = read.table_rows(
-            connection, "promotions", of_hand, order=("session", "decided_at")
-        )
         newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
     none = f"{symbol} has no finished {target} night in that span; there is nothing to verify."
     if not made:
         raise UsageError(f"{none} Check --symbol and --target.")
 
     days = sorted(session for _, session in made)
-    first = first or days[0]
     last = last or max(days[-1], newest or days[-1])
-    nights, left = _divided(made, first, last, settings)
-    if not nights and any(omission.is_stored for omission in left):
+    nights, left = _divided(made, first or days[0], last, settings)
+    if nights:
+        # A night by a clock that is behind is issued after all others of its symbol
+        # (night/steps/predict.py).
+        return sorted(nights, key=itemgetter("issued_at", "as_of", "started_at")), left
+    if any(omission.is_stored for omission in left):
         raise ForecastingError(f"{symbol} {target}: {_named(left)}")
-    if not nights:
-        raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
-    # A night by a clock that is behind is issued after all others of its symbol
-    # (night/steps/predict.py).
-    return sorted(nights, key=itemgetter("issued_at", "as_of", "started_at")), left, by_hand
+    raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
 
 
 def _made(connection: connect.Connection, symbol: str, target: str) -> dict[tuple[str, date], Row]:
@@ -176,18 +185,15 @@ def _divided(
     nights = []
     left = Left()
     days = {session for _, session in made}
-    without = [
-        session for session in between(first, last, settings.exchange) if session not in days
-    ]
+    without = [day for day in between(first, last, settings.exchange) if day not in days]
     if without:
         left[Omission("no_night", is_stored=False)] = without
-    for key in sorted(made, key=itemgetter(1)):
-        session = key[1]
+    for (_, session), row in sorted(made.items(), key=lambda item: item[0][1]):
         if not first <= session <= last:
             continue
-        why = why_not_verified(made[key], settings)
+        why = why_not_verified(row, settings)
         if why is None:
-            nights.append(made[key])
+            nights.append(row)
         else:
             left.setdefault(why, []).append(session)
     return nights, left
@@ -202,11 +208,11 @@ def why_not_verified(row: Row, settings: Settings) -> Omission | None:
         return Omission("no_run")
     if row["status"] != "done":
         return Omission("not_done", row["status"])
-    own = settings_of(row, settings)
-    if own.hash == row["settings_hash"]:
+    then = settings_of(row, settings)
+    if then.hash == row["settings_hash"]:
         return None
     stored = json.loads(row["settings"])
-    if own.forecast_fields() | {"events": stored.get("events")} == stored:
+    if then.forecast_fields() | {"events": stored.get("events")} == stored:
         return Omission("other_hash")
     return Omission("other_settings")
 
@@ -225,21 +231,17 @@ def _named(left: Left) -> str:
 def settings_of(row: Row, settings: Settings) -> Settings:
     """The settings with those of a night in their place, as its row has them."""
     try:
-        fields = {
-            name: value for name, value in json.loads(row["settings"]).items() if name != "events"
-        }
+        fields = json.loads(row["settings"])
         exchanges = settings.exchanges | {row["symbol"]: fields["exchange"]}
-    except (ValueError, AttributeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         raise StoreError(
             "Expected a JSON object with `exchange` in column settings of table runs for the "
-            f"night of {row['as_of']} "
-            f"of {row['symbol']} {row['target']}; found {row['settings'][:60]!r}. Restore the row "
-            f"{row['id']}."
+            f"night of {row['as_of']} of {row['symbol']} {row['target']}; found "
+            f"{row['settings'][:60]!r}. Restore the row {row['id']}."
         ) from None
-    own = settings.model_copy(
-        update={"market": None, "source": row["source"], "exchanges": exchanges} | fields
-    )
-    return own.for_symbol(row["symbol"])
+    fields.pop("events", None)
+    inputs = {"market": None, "source": row["source"], "exchanges": exchanges}
+    return settings.model_copy(update=inputs | fields).for_symbol(row["symbol"])
 
 
 def scratch_ledger(settings: Settings) -> Settings:
@@ -256,53 +258,50 @@ def scratch_ledger(settings: Settings) -> Settings:
 def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: date) -> None:
     """Copy what nights before a session left for a later one.
 
-    An ArtifactError where weights that it used are gone.
+    Raises:
+        ArtifactError: Weights that it used are gone.
     """
     symbol = night["symbol"]
-    with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
-        write.copy_nights(source, target, symbol, settings.target, before=before)
-        champion = read.champion(target, symbol, settings.target)
-        for row in read.table_rows(target, "models", {"symbol": symbol, "target": settings.target}):
+    target = settings.target
+    series = {"symbol": symbol, "target": target}
+    with connect.reading(settings.url) as stored, connect.transaction(scratch.url) as copied:
+        write.copy_nights(stored, copied, symbol, target, before=before)
+        champion = read.champion(copied, symbol, target)
+        for row in read.table_rows(copied, "models", series):
             if row["artifact_path"] is not None:
                 copy_weights(row, settings, data_dir=scratch.data_dir)
-    if champion is None or (state := weights_state(champion, scratch)) == "kept":
+        if champion is None:
+            return
+        forecast = series | {"run_id": night["id"], "model_id": champion["id"]}
+        was_used = read.row(stored, "forecasts", forecast) is not None
+    state = weights_state(champion, scratch)
+    # Damaged or of an older format they were as unusable to the night
+    if state == "kept" or (state == "damaged" and not was_used):
         return
-    with connect.reading(settings.url) as connection:
-        forecast = {
-            "symbol": symbol,
-            "target": settings.target,
-            "run_id": night["id"],
-            "model_id": champion["id"],
-        }
-        was_used = read.row(connection, "forecasts", forecast) is not None
-    if was_used or state != "damaged":  # of an older format they were as unusable to the night
-        raise ArtifactError(
-            f"A re-run of {symbol} {settings.target} from {before} on begins with the champion of "
-            "that day, model "
-            f"{champion['id']}, whose weights are {state}. Restore them, choose a later --from, or "
-            "leave --from out."
-        )
+    raise ArtifactError(
+        f"A re-run of {symbol} {target} from {before} on begins with the champion of that day, "
+        f"model {champion['id']}, whose weights are {state}. Restore them, choose a later --from, "
+        "or leave --from out."
+    )
 
 
 @contextmanager
 def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator[None]:
-    """Within the block the champion of a night has no weights where the night could not read them."""
+    """Within the block the champion has no weights where the night could not read them."""
     series = {"symbol": row["symbol"], "target": row["target"]}
+    of_night = series | {"origin_session": row["as_of"]}
     with connect.reading(scratch.url) as connection:
         champion = read.champion(connection, *series.values(), session=row["as_of"])
     with connect.reading(settings.url) as connection:
-        used = read.values(
-            connection, "forecasts", "model_id", series | {"origin_session": row["as_of"]}
-        )
+        used = read.values(connection, "forecasts", "model_id", of_night)
     # A readable champion has forecasts; but one that is too old, where tonight's fit took its
     # place, has none.
     is_lost = row["mode"] == "skip" or row["mode_kind"] == "unreadable"
-    kept = (
-        weights_folder(champion, scratch)
-        if champion and is_lost and champion["id"] not in used
-        else None
-    )
-    if champion is None or kept is None or not kept.exists():
+    if champion is None or not is_lost or champion["id"] in used:
+        yield
+        return
+    kept = weights_folder(champion, scratch)
+    if kept is None or not kept.exists():
         yield
         return
     away = kept.rename(scratch.data_dir / champion["id"])
@@ -315,13 +314,15 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
 
 
 def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:
-    """Work one night off without asking its source, then the promotions that were made by hand after it."""
+    """Run one night without asking its source, then add the promotions by hand after it."""
     asked: Mode = row["mode"] if row["mode_kind"] == "asked" else "auto"
     night = make_night(
         row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"]
     )
-    stored = {"stored_id": row["id"], "stored_fetch": row["fetch_id"]}
-    (done,) = run_shard([replace(night, source=row["source"], **stored)])
+    as_stored = replace(
+        night, source=row["source"], stored_id=row["id"], stored_fetch=row["fetch_id"]
+    )
+    (done,) = run_shard([as_stored])
     if done.error is not None:
         raise done.error
     with connect.transaction(settings.url) as connection:
@@ -339,33 +340,33 @@ class Evidence:
 def compare(
     settings: Settings, scratch: Settings, nights: list[Row], left: Left, first: date | None
 ) -> str:
-    """How much of the nights is the same, and what is left.
+    """How much of the nights is the same, and what is not compared.
 
-    A ForecastingError names what is not.
+    Raises:
+        ForecastingError: Something differs, or something stored is left out.
     """
     nights = sorted(nights, key=itemgetter("as_of"))
     stored = _evidence(settings.url, nights, settings)
     rerun = _evidence(scratch.url, nights, settings).tables
     rerun["scores"] = _expected(rerun["scores"], stored.tables["scores"], nights, scratch)
 
-    found = [_differences(name, stored.tables[name], rerun[name]) for name in NOUNS]
-    found.append(_not_live(stored.tables["forecasts"], settings.exchange))
-    differences = pd.concat([frame.astype(object) for frame in found])
+    frames = [_differences(name, stored.tables[name], rerun[name]) for name in NOUNS]
+    frames.append(_not_live(stored.tables["forecasts"], settings.exchange))
+    differences = pd.concat([frame.astype(object) for frame in frames])
     totals = {
         noun: len(stored.tables[name].index.union(rerun[name].index))
         for name, noun in NOUNS.items()
     }
-    count = quantity(len(nights), "night")
     if len(differences):
         differences = differences.reindex(columns=["what", *_KEYS, *_VALUES])
         symbol = settings.symbols[0]
         path = settings.data_dir.absolute() / f"differences-{symbol}-{settings.target}.csv"
         differences.to_csv(path, index=False)
         raise ForecastingError(
-            f"{symbol} {settings.target}: {_named(left)}{_counts(differences, totals)} of {count} "
-            f"differ when run again, the first a {_in_words(differences.iloc[0])}. "
-            f"{_about_code(nights, left, differences)} All differences are in {path}, the ledger "
-            f"of the re-run in {scratch.data_dir}."
+            f"{symbol} {settings.target}: {_named(left)}{_counts(differences, totals)} of "
+            f"{quantity(len(nights), 'night')} differ when run again, the first a "
+            f"{_in_words(differences.iloc[0])}. {_about_code(nights, left, differences)} All "
+            f"differences are in {path}, the ledger of the re-run in {scratch.data_dir}."
         )
     more = f", {quantity(stored.later, 'forecast')} of a later run" if stored.later else ""
     more += f", nights before {first}, which were copied" if first else ""
@@ -380,9 +381,9 @@ def _same(nights: list[Row], left: Left, totals: dict[str, int]) -> str:
     span = f"{nights[0]['as_of']} to {nights[-1]['as_of']}"
     same = ", ".join(quantity(total, noun) for noun, total in totals.items() if total)
     return (
-        f"{nights[0]['symbol']}: {_named(left)}{quantity(len(nights), 'night')}, {span}: all {same} "
-        f"the same to the bit, by {code_version()}. "
-        "Not compared: kinds, instants, reasons, weight files,"
+        f"{nights[0]['symbol']}: {_named(left)}{quantity(len(nights), 'night')}, {span}: all "
+        f"{same} the same to the bit, by {code_version()}. Not compared: kinds, instants, reasons, "
+        "weight files,"
     )
 
 
@@ -424,11 +425,11 @@ def _rows(connection: connect.Connection, table: str, where: Row) -> pd.DataFram
 def _expected(
     rerun: pd.DataFrame, stored: pd.DataFrame, nights: list[Row], scratch: Settings
 ) -> pd.DataFrame:
-    """The scores of the re-run without those by a bar that came after the last fetch of all, unless one is stored."""
+    """The scores of the re-run, but of a bar that came after the last fetch only stored ones."""
     fetches = {"id": [row["fetch_id"] for row in nights]}
     of_targets = {"symbol": scratch.symbols[0], "session": list(rerun["target_session"].unique())}
     with connect.reading(scratch.url) as connection:
-        newest = max(read.values(connection, "fetches", "fetched_at", fetches))
+        newest = read.newest(connection, "fetches", "fetched_at", fetches)
         bars = _rows(connection, "bar_versions", of_targets)
 
     bars = bars.rename(columns={"session": "target_session", "version": "bar_version"})
@@ -450,21 +451,20 @@ def _differences(name: str, stored: pd.DataFrame, rerun: pd.DataFrame) -> pd.Dat
     changed = ours.compare(theirs, result_names=("stored", "rerun"))
     only_stored = stored.index.difference(rerun.index, sort=False).to_frame(index=False)
     only_rerun = rerun.index.difference(stored.index, sort=False).to_frame(index=False)
-    found = [
+    frames = [
         only_stored.assign(column="", stored=True, rerun=False),
         only_rerun.assign(column="", stored=False, rerun=True),
     ]
+    keys = [str(key) for key in stored.index.names]
     if len(changed):
         values = changed.stack(level=0, future_stack=True).dropna(how="all")
-        found.append(values.rename_axis([*stored.index.names, "column"]).reset_index())
-    each = pd.concat([frame.astype(object) for frame in found])
-    return each.sort_values([str(key) for key in stored.index.names], kind="stable").assign(
-        what=NOUNS[name]
-    )
+        frames.append(values.rename_axis([*keys, "column"]).reset_index())
+    each = pd.concat([frame.astype(object) for frame in frames]).assign(what=NOUNS[name])
+    return each.sort_values(keys, kind="stable")
 
 
 def _not_live(forecasts: pd.DataFrame, exchange: str) -> pd.DataFrame:
-    """The stored forecasts that are `live` although their instant is too late, as rows of `_differences`."""
+    """Rows as of `_differences` for forecasts stored as `live` whose instant is too late."""
     live = forecasts[forecasts["kind"] == "live"].reset_index()
     # A night has one, and the calendar is slow
     instants = live[["issued_at", "session"]].drop_duplicates()
@@ -473,8 +473,8 @@ def _not_live(forecasts: pd.DataFrame, exchange: str) -> pd.DataFrame:
         for issued_at, session in instants.itertuples(index=False)
     ]
     other = instants.assign(rerun=kinds).query("rerun != 'live'")
-    found = live.merge(other).assign(what=NOUNS["forecasts"], column="kind", stored="live")
-    return found[["what", "session", "horizon", "id", "second_kind", *_VALUES]]
+    late = live.merge(other).assign(what=NOUNS["forecasts"], column="kind", stored="live")
+    return late[["what", "session", "horizon", "id", "second_kind", *_VALUES]]
 
 
 def _counts(differences: pd.DataFrame, totals: dict[str, int]) -> str:
@@ -489,39 +489,35 @@ def _counts(differences: pd.DataFrame, totals: dict[str, int]) -> str:
 def _in_words(difference: pd.Series) -> str:
     key = difference[_KEYS].dropna()
     where = ", ".join(f"{name} {value}" for name, value in key.items() if value != "")
-    was = difference["stored"]
-    came = difference["rerun"]
     if difference["column"]:
-        was, came = (plain_text(value, limit=80) for value in (was, came))
-        found = f"{difference['column']} was stored as {was} and comes out as {came}"
-    elif was:
-        found = "stored, but not made again"
+        was = plain_text(difference["stored"], limit=80)
+        came = plain_text(difference["rerun"], limit=80)
+        what = f"{difference['column']} was stored as {was} and comes out as {came}"
+    elif difference["stored"]:
+        what = "stored, but not made again"
     else:
-        found = "not stored, but made again"
-    return f"{difference['what']} ({where}): {found}"
+        what = "not stored, but made again"
+    return f"{difference['what']} ({where}): {what}"
 
 
 def _about_code(nights: list[Row], left: Left, differences: pd.DataFrame) -> str:
-    """Where to look for the cause of a difference.
-
-    Other code, or the same on other packages or changed rows.
-    """
-    code = (
-        f"The code is the same, {code_version()}: look for another machine, other packages, or "
-        "rows changed since."
-    )
-    others = [row for row in nights if row["code_version"] != code_version()]
-    if others:
-        code = (
-            f"{len(others)} of the nights, up to {others[-1]['as_of']}, were made by other "
-            "code, the newest by "
-        )
-        code += (
-            f"{others[-1]['code_version']}; this is {code_version()}, whose forecasts may differ."
-        )
-        later = [row["as_of"] for row in nights if row["as_of"] > others[-1]["as_of"]]
-        if later:
-            code += f" --from {later[0]} verifies the nights of this code, on what the others left."
+    """Where to look for the cause of a difference."""
     first = min(differences["session"].dropna(), default=nights[-1]["as_of"])
-    may_follow = any(day < first for days in left.values() for day in days)
-    return f"They may follow from the nights that were not verified. {code}" if may_follow else code
+    may_follow = any(min(days) < first for days in left.values())
+    follow = "They may follow from the nights that were not verified. " if may_follow else ""
+    others = [row for row in nights if row["code_version"] != code_version()]
+    if not others:
+        return (
+            f"{follow}The code is the same, {code_version()}: look for another machine, other "
+            "packages, or rows changed since."
+        )
+    newest = others[-1]
+    code = (
+        f"{follow}{len(others)} of the nights, up to {newest['as_of']}, were made by other code, "
+        f"the newest by {newest['code_version']}; this is {code_version()}, whose forecasts may "
+        "differ."
+    )
+    later = [row["as_of"] for row in nights if row["as_of"] > newest["as_of"]]
+    if later:
+        code += f" --from {later[0]} verifies the nights of this code, on what the others left."
+    return code

@@ -1,4 +1,4 @@
-"""Messages to people: the digest of a morning, and what went wrong, sent by apprise to FORECASTING_NOTIFY."""
+"""Messages to FORECASTING_NOTIFY: the digest of a morning, and what went wrong."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def _notable_data(connection: Connection, run: Row) -> Iterator[tuple[str, str]]
 
 
 def send_failed(settings: Settings, error: ForecastingError) -> None:
-    """Send what stopped a run; not that another one has the lock, which is told to the person who has started it."""
+    """Send what stopped a run, unless another has the lock, which who started it reads."""
     if not isinstance(error, LockedError):
         subject = f"{joined(settings.symbols)} {settings.target}"
         send(
@@ -240,7 +240,11 @@ def send_failed(settings: Settings, error: ForecastingError) -> None:
 
 
 def check_fresh(*, now: Clock, sends: bool = False) -> str:
-    """A sentence that names symbols and sessions with a live forecast; `sends` remembers and sends it.
+    """A sentence that names the symbols and sessions with a live forecast.
+
+    Args:
+        now: The clock that says which session is the newest.
+        sends: Whether an end of missing forecasts is sent.
 
     Raises:
         NoLiveForecastError: A symbol lacks the live forecast of its newest completed session.

@@ -115,7 +115,7 @@ def each_report(
 def write_reports(
     settings: Settings, out: Path | None, as_of: date | None = None, *, now: Clock
 ) -> tuple[Outcomes[Path], list[Path]]:
-    """The path of each symbol's page, and that of the index, which is written with their own places.
+    """The path of each symbol's page, and that of the index unless `out` is a page's place.
 
     Args:
         settings: Its symbols and target.
@@ -252,7 +252,7 @@ def _bars(connection: Connection, symbol: str, session: date, known_at: datetime
 
 
 def _line_scores(scores: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-    """The scores that a line of a listing needs: older ones too where few of the newest are live."""
+    """The scores that a listing's line needs: older ones too where few of the newest are live."""
     newest = scores(origins=LINE_ORIGINS)
     live = newest.query("kind == 'live' and role == 'champion' and horizon == 1")
     is_cut = newest["origin_session"].nunique() == LINE_ORIGINS

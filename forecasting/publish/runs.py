@@ -1,4 +1,4 @@
-"""A run whose nights are published: pages, index, one message, failures as one error."""
+"""A run whose nights are published: pages as they end, one index, one message, one error."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def run_published(
     now: Clock,
     switch_source: bool = False,
 ) -> list[Night]:
-    """The nights of a plan as they ended, with pages and index; else as `run_nights`."""
+    """The nights of `run_nights` as they ended, each with its page, and the index of all."""
     ended = run_nights(
         nights,
         settings,
@@ -39,7 +39,7 @@ def run_published(
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the nights done: of the session `as_of`, or all missing, oldest first."""
+    """The ids of the nights that it ran: of the session `as_of`, or all missing ones."""
     missed = plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
     with nights_here(settings, now=now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
@@ -51,7 +51,7 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
 
 @contextmanager
 def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
-    """A block in which nights run under their lock; an error that stops all of them is sent."""
+    """A block in which nights run without Prefect, under their lock; what stops all is sent."""
     try:
         with lock.night_lock(settings.url, "night"), ledger(settings):
             try:
@@ -66,7 +66,7 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
 
 
 def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> list[str]:
-    """The ids of the nights done; sends the digest, then raises the failures as one."""
+    """The ids of the nights that are done; the digest is sent, then failures raise one error."""
     done, failed, _ = outcome_of(nights)
     send_digest(settings, nights, now=now)
     if failed:
