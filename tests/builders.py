@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import dividends_on
-from forecasting.publish import pages as publish
+from forecasting.publish import pages
 from forecasting.sessions import sessions_index
 
 EVE = date(2024, 3, 7)
@@ -131,7 +131,7 @@ def set_small_night(
     chosen |= {"SYMBOLS": "TEST", "MEMBERS": 1, "TRAIN_SESSIONS": train_sessions, **others}
     for name, value in chosen.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
-    monkeypatch.setattr(publish, "render_page", blank_page)
+    monkeypatch.setattr(pages, "render_page", blank_page)
 
 
 def blank_page(*_, **__) -> str:

@@ -280,10 +280,10 @@ def night_folder(tmp_path, night_url, csv_of_bars, monkeypatch):
 @pytest.fixture
 def real_pages(night_folder, monkeypatch):
     """Nights in `night_folder` write the page that a user has, not `builders.blank_page`."""
-    from forecasting.publish import pages as publish
+    from forecasting.publish import pages
     from forecasting.report.page import render_page
 
-    monkeypatch.setattr(publish, "render_page", render_page)
+    monkeypatch.setattr(pages, "render_page", render_page)
 
 
 @pytest.fixture(scope="session")

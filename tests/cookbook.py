@@ -65,7 +65,7 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
     """The URL of a SQLite ledger in `folder`, made by the commands of the document, without
     Prefect."""
     from flows.cli import app
-    from forecasting.publish import pages as publish
+    from forecasting.publish import pages
     from tests.builders import blank_page
     from tests.plain_flows import without_prefect
 
@@ -76,7 +76,7 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
         patch.setenv("FORECASTING_DATA_DIR", str(folder))
         patch.setenv("FORECASTING_SOURCE", "sample")
         without_prefect(patch.setattr)
-        patch.setattr(publish, "render_page", blank_page)
+        patch.setattr(pages, "render_page", blank_page)
         for words in commands(text):
             ended = CliRunner().invoke(app, words)
             assert ended.exit_code in (0, 3), ended.output

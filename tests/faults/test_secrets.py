@@ -20,7 +20,7 @@ import forecasting as fc
 from flows import cli, clock, nightly  # noqa: F401 - flows are imported before they are made plain
 from flows.start import start_night
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.publish import pages as publish
+from forecasting.publish import pages
 from forecasting.report.page import render_page
 from forecasting.settings import read_settings
 from forecasting.store import connect
@@ -88,7 +88,7 @@ def secrets(postgres_url, tmp_path, monkeypatch):
         sa.make_url(postgres_url).set(password=CANARIES[0]).render_as_string(hide_password=False)
     )
     set_small_night(monkeypatch, tmp_path, with_password)
-    monkeypatch.setattr(publish, "render_page", render_page)
+    monkeypatch.setattr(pages, "render_page", render_page)
     mail = "mailto://u:canary3@127.0.0.1:1?from=a@example.org&to=d@example.org"
     monkeypatch.setenv("FORECASTING_NOTIFY", f"json://127.0.0.1:1/canary2 {mail}")
     monkeypatch.setenv("FORECASTING_DB_PASSWORD", "canary4")

@@ -12,7 +12,7 @@ from flows.nightly import nightly
 from flows.start import start_catch_up
 from forecasting import sessions
 from forecasting.errors import NoLiveForecastError, SymbolsFailedError
-from forecasting.publish import pages as publish
+from forecasting.publish import pages
 from forecasting.publish.messages import check_fresh
 from forecasting.settings import Settings, read_settings
 from tests.builders import random_bars
@@ -49,12 +49,12 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
 ):
     monkeypatch.setenv("FORECASTING_TARGET", "close")
     monkeypatch.setenv("FORECASTING_SHARD_SIZE", "1")
-    write_index = Mock(side_effect=publish.write_index)
-    monkeypatch.setattr(publish, "write_index", write_index)
+    write_index = Mock(side_effect=pages.write_index)
+    monkeypatch.setattr(pages, "write_index", write_index)
     night()
     assert write_index.call_count == 1  # after both shards
-    pages = {path.name for path in (read_settings().data_dir / "reports").iterdir()}
-    assert pages == {"index.html", "SBUX-close.html", "VOD.L-close.html"}
+    written = {path.name for path in (read_settings().data_dir / "reports").iterdir()}
+    assert written == {"index.html", "SBUX-close.html", "VOD.L-close.html"}
     ahead = select(
         "symbol, origin_session, target_session, horizon, kind",
         "latest_forecasts WHERE horizon < 3",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.publish import pages as publish
+from forecasting.publish import pages
 from forecasting.publish.runs import run_missed
 from forecasting.report.terminal import night_text
 from forecasting.report.wording import notices
@@ -69,7 +69,7 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
 def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(publish, "LEAST_ALIKE", 4)
+    monkeypatch.setattr(pages, "LEAST_ALIKE", 4)
     write_yahoo_csv(bars := random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
     for ago in range(4, -1, -1):
         night = shift(LAST, -ago)

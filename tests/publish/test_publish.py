@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from flows import clock
 from flows.cli import app
 from forecasting.ingest.earnings import reacting
-from forecasting.publish import pages as publish
+from forecasting.publish import pages
 from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
 from forecasting.publish.runs import run_missed
 from forecasting.report.prefect import RunTimes
@@ -87,7 +87,7 @@ def lines(url):
 def data(url):
     """What the page of the symbol is made of."""
     with reading(url) as connection:
-        return publish.report_data(connection, settings_of(url))
+        return pages.report_data(connection, settings_of(url))
 
 
 def skill(both, line):
@@ -254,9 +254,9 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, show
     "origins", [LINE_ORIGINS, ENOUGH_LIVE - 1], ids=["enough", "too few to decide"]
 )
 def test_a_line_of_a_listing_is_the_same_without_the_older_scores(url, data, origins, monkeypatch):
-    monkeypatch.setattr(publish, "LINE_ORIGINS", origins)
+    monkeypatch.setattr(pages, "LINE_ORIGINS", origins)
     with reading(url) as connection:
-        brief = publish.report_data(connection, settings_of(url), brief=True)
+        brief = pages.report_data(connection, settings_of(url), brief=True)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     held = data.scored["origin_session"].nunique()
     assert line_listing([brief], now=now) == line_listing([data], now=now)
@@ -297,7 +297,7 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
         4.0 * past.forecasts.sort_values("horizon")["q50"].iloc[0]
     )
     with reading(settings.url) as connection:
-        page = publish.page_data(connection, past)
+        page = pages.page_data(connection, past)
     assert set(page.issued["split_factor"]) == {1.0}
     assert page.first_prints.iloc[-1] == past.known.iloc[-1]
 
@@ -330,7 +330,7 @@ def settings(sqlite_url, tmp_path):
 def index_lines(settings):
     """The rows of the index."""
     with reading(settings.url) as connection:
-        return publish.symbol_lines(connection, read.newest_nights(connection))
+        return pages.symbol_lines(connection, read.newest_nights(connection))
 
 
 def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(
@@ -374,7 +374,7 @@ def test_each_night_of_a_page_has_the_parts_of_what_it_published(settings):
         write.add(connection, "forecasts", older, ridge)
         write.add(connection, "forecast_parts", *part_rows(older, usual=100.0, trees=1.1))
     with reading(settings.url) as connection:
-        issued = publish.page_data(connection, publish.report_data(connection, settings)).issued
+        issued = pages.page_data(connection, pages.report_data(connection, settings)).issued
     assert [*zip(issued["name"], issued["parts"], strict=True)] == [
         ("lstm", [("usual", 100.0), ("trees", 1.1)]),
         ("lstm", [("usual", 110.0), ("recent", 0.9)]),
@@ -383,13 +383,13 @@ def test_each_night_of_a_page_has_the_parts_of_what_it_published(settings):
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
-    written, (index,) = publish.write_reports(settings, None, now=clock.now)
+    written, (index,) = pages.write_reports(settings, None, now=clock.now)
     page = written.values["SBUX"]
     assert (page.name, index.name) == ("SBUX-volume.html", "index.html")
     assert 'href="SBUX-volume.html"' in index.read_text(encoding="utf-8")
     assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
     assert 'href="index.html"' in page.read_text(encoding="utf-8")
-    written, _ = publish.write_reports(
+    written, _ = pages.write_reports(
         settings.model_copy(update={"target": "close"}), None, now=clock.now
     )
     assert 'href="SBUX-volume.html"' in written.values["SBUX"].read_text(encoding="utf-8")
@@ -402,9 +402,9 @@ def test_a_past_night_has_a_page_of_its_own(settings):
         write.add(connection, "models", model_row("lstm:2"))
         write.add(connection, "promotions", promotion_row("lstm", "2024-03-06"))
         write.add(connection, "promotions", promotion_row("lstm:2", NEWEST))
-    newest, _ = publish.write_reports(settings, None, now=clock.now)
+    newest, _ = pages.write_reports(settings, None, now=clock.now)
     before = newest.values["SBUX"].read_bytes()
-    past, _ = publish.write_reports(settings, None, EVE, now=clock.now)
+    past, _ = pages.write_reports(settings, None, EVE, now=clock.now)
     page = past.values["SBUX"]
     assert page.name == "SBUX-volume-2024-03-07.html"
     assert 'id="night-of">Thursday 7 March 2024<' in page.read_text(encoding="utf-8")
@@ -442,8 +442,8 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
 def past_night(settings):
     """What the page of the night of NEWEST is made of."""
     with reading(settings.url) as connection:
-        night = publish.report_data(connection, settings, origin=date.fromisoformat(NEWEST))
-        return publish.page_data(connection, night)
+        night = pages.report_data(connection, settings, origin=date.fromisoformat(NEWEST))
+        return pages.page_data(connection, night)
 
 
 def champions_in(page):
@@ -482,17 +482,17 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
             "of earlier nights: forecasting catch-up --from 2024-01-03 --to 2024-01-03 --",
         ),
     ):
-        outcomes, index = publish.write_reports(asked, None, day, now=clock.now)
+        outcomes, index = pages.write_reports(asked, None, day, now=clock.now)
         assert (words in str(*outcomes.errors.values()), index) == (True, [])
     with transaction(settings.url) as connection:
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
-    earlier, _ = publish.write_reports(settings, None, date(2024, 1, 3), now=clock.now)
+    earlier, _ = pages.write_reports(settings, None, date(2024, 1, 3), now=clock.now)
     assert "found origins from 2024-03-07 to 2024-03-08." in str(earlier.errors["SBUX"])
 
 
 def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(sqlite_url, tmp_path, caplog):
     (tmp_path / "reports").write_text("a file in place of the folder", encoding="utf-8")
-    publish.update_index(Settings(data_dir=tmp_path, database_url=sqlite_url), now=clock.now)
+    pages.update_index(Settings(data_dir=tmp_path, database_url=sqlite_url), now=clock.now)
     ((level, message),) = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert (level, message[:46]) == ("WARNING", "the index of the pages was not written: The pa")
 
@@ -506,7 +506,7 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
     )
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
-    done, bad, new = publish.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
+    done, bad, new = pages.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
     assert (bad.symbol, bad.status, bad.reason, bad.forecast) == (
         "BAD",
         "failed",
@@ -531,7 +531,7 @@ def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_u
         connection.execute(metadata.tables["runs"].insert().values(other))
     settings = settings_of(sqlite_url)
     now = datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
-    page = publish.outcome_page(settings, publish.newest_nights(settings), RunTimes(now, now, now))
+    page = pages.outcome_page(settings, pages.newest_nights(settings), RunTimes(now, now, now))
     assert page.key == "outcomes-volume"
     rows = [line.replace("\N{NO-BREAK SPACE}", " ") for line in str(page.body).splitlines()]
     assert "| train | 2.0 s | 2.0 s | 2.0 s |  |" in rows
