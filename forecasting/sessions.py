@@ -108,7 +108,7 @@ def name_of(exchange: str) -> str:
 def announced_days(exchange: str, kind: DayKind) -> list[date]:
     """The announced days of one kind that the exchange carries, ascending."""
     pairs = (text.split("=") for text in exchange.split(" ")[1:])
-    return [date.fromisoformat(day) for found, day in pairs if found == kind]
+    return [date.fromisoformat(day) for day_kind, day in pairs if day_kind == kind]
 
 
 def days_of(exchange: str) -> set[tuple[str, date]]:

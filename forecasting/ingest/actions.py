@@ -49,11 +49,11 @@ def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np
     if len(bars) < 2:
         return np.zeros(len(bars))
     factor = _adjustment(bars)
-    found = np.append(1.0, factor[:-1] / factor[1:])
+    step = np.append(1.0, factor[:-1] / factor[1:])
     amount = dividends_on(bars.index, actions)
     before = bars["close"].shift().to_numpy()
     explained = np.where(amount > 0, 1.0 - amount / before, 1.0)
-    return np.asarray(np.nan_to_num(explained - found))
+    return np.asarray(np.nan_to_num(explained - step))
 
 
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
@@ -69,24 +69,16 @@ def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
     before = np.fmax(factor[:-1], np.append(np.nan, factor[:-2]))
     # And the smaller one of the two after
     after = np.fmin(factor[1:], np.append(factor[2:], np.nan))
-    found = np.flatnonzero(
+    rows = np.flatnonzero(
         (step > least) & (1.0 - before / after > 0.5 * least) & (factor[1:] < 1.0 + least)
     )
-    values = np.round(close[found] * step[found], 4)
-    return make_actions(
-        zip(
-            bars.index[found + 1],
-            ["dividend"] * len(found),
-            values,
-            strict=True,
-        )
-    )
+    values = np.round(close[rows] * step[rows], 4)
+    paid = zip(bars.index[rows + 1], values, strict=True)
+    return make_actions((day, "dividend", value) for day, value in paid)
 
 
 def _adjustment(bars: pd.DataFrame) -> NDArray[np.float64]:
     """(D,) Adj Close / Close; NaN where one of them is unknown or no price."""
-    closes = (bars[name].to_numpy() for name in ("adj_close", "close"))
-    adjusted, close = (
-        np.where((price > 1e-12) & (price < 1e12), price, np.nan) for price in closes
-    )
+    prices = bars[["adj_close", "close"]]
+    adjusted, close = prices.where((prices > 1e-12) & (prices < 1e12)).to_numpy().T
     return np.asarray(adjusted / close)

@@ -240,10 +240,10 @@ def doubts(
         close * np.nan,
         "The source gives no volume, or 0.",
     )
-    found = [
-        finding for rule in rules for finding in findings_of(bars, rule, rule.broken & changed)
-    ]
-    return found + findings_of(bars, no_volume, no_volume.broken)
+    findings = []
+    for rule in rules:
+        findings += findings_of(bars, rule, rule.broken & changed)
+    return findings + findings_of(bars, no_volume, no_volume.broken)
 
 
 def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:

@@ -214,13 +214,13 @@ class Reports:
         other: one answer for all origins.
         """
         volume = np.log(self.volume.where(self.volume > 0.0)).reindex(days).to_numpy()
-        own = np.unique(days.get_indexer(self.announced))
-        own = own[(own >= 0) & (own < len(days) - 1)]
-        own = own[np.isfinite(volume[own + 1] - volume[own])]
-        started = days.searchsorted(self.volume.index[0]) if len(own) else 0
-        # Before it: own + 1 <= it
-        ends = own.searchsorted(np.maximum(at - _KNOWN_AHEAD, started + _FIRST_ORIGIN))
-        past = [own[max(0, end - _REPORTS) : end] for end in ends]
+        reported = np.unique(days.get_indexer(self.announced))
+        reported = reported[(reported >= 0) & (reported < len(days) - 1)]
+        reported = reported[np.isfinite(volume[reported + 1] - volume[reported])]
+        started = days.searchsorted(self.volume.index[0]) if len(reported) else 0
+        # Before it: reported + 1 <= it
+        ends = reported.searchsorted(np.maximum(at - _KNOWN_AHEAD, started + _FIRST_ORIGIN))
+        past = [reported[max(0, end - _REPORTS) : end] for end in ends]
         return np.array(
             [bool(len(some)) and np.median(volume[some + 1] - volume[some]) > 0.0 for some in past],
             bool,

@@ -165,20 +165,22 @@ class Files:
         table = self._table()
         rows = _of_symbol(table, symbol)
         days, undated = read_days(rows["session"], _FIRST_DAY, self.today)
-        found = [misfits(rows), undated]
+        unread = [misfits(rows), undated]
         numbers = {}
         for name in (*_BARS[1:], *_OPTIONAL):
             if name in rows:
                 numbers[name], broken = _numbers(rows[name])
-                found.append(broken)
+                unread.append(broken)
         if self.one_series:
             numbers = dict.fromkeys(PRICES, numbers["close"]) | numbers
         frame = pd.DataFrame(numbers).set_axis(days, axis=0)
-        is_broken = rows.index.isin(first_faults(*found).index)
+        is_broken = rows.index.isin(first_faults(*unread).index)
         repeated = frame.reset_index().duplicated().to_numpy() & ~is_broken  # equal rows are one
         others = pd.Series(days.where(~repeated))
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
-        reasons = first_faults(*found, faults(again, "expected each session once", rows["session"]))
+        reasons = first_faults(
+            *unread, faults(again, "expected each session once", rows["session"])
+        )
         if len(reasons) > UNREADABLE_SHARE * len(rows):
             raise UsageError(
                 f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {len(reasons)}. "
@@ -436,9 +438,9 @@ def faults(broken: NDArray[np.bool_], expected: str, cells: pd.Series) -> pd.Ser
     return pd.Series(reasons, dtype=object)
 
 
-def first_faults(*found: pd.Series) -> pd.Series:
+def first_faults(*reasons: pd.Series) -> pd.Series:
     """Of each line the first fault, in the file's order."""
-    return pd.concat(found).groupby(level=0).first()
+    return pd.concat(reasons).groupby(level=0).first()
 
 
 def misfits(rows: pd.DataFrame) -> pd.Series:

@@ -47,17 +47,14 @@ def source_of(
             one_series=one_series,
             today=today,
         )
-    if kind not in ("yahoo", "sample", "csv", "parquet") and (
-        found := installed_source(kind, path)
-    ):
-        return found
-    others = "".join(
-        sorted(
-            f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in entry_points(group=GROUP)
-        )
-    )
+    if kind not in ("yahoo", "sample", "csv", "parquet"):
+        source = installed_source(kind, path)
+        if source is not None:
+            return source
+    offers = entry_points(group=GROUP)
+    others = sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in offers)
     raise UsageError(
-        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A "
+        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{''.join(others)}. A "
         "package can offer others: docs/sources.md."
     )
 
@@ -128,10 +125,11 @@ def made_canonical(fetched: Fetched, source: str, symbol: str, asked: tuple[date
     check_shape(fetched)
     request = {"source": source, "symbol": symbol, "first_asked": asked[0], "last_asked": asked[1]}
     for name, value in request.items():
-        if (found := getattr(fetched, name)) != value:
+        stated = getattr(fetched, name)
+        if stated != value:
             raise BadDataError(
                 f"The source {source!r:.60} returned a Fetched of another request: expected "
-                f"{value} as {name}, found {str(found)[:60]}. In its code, pass on its own name "
+                f"{value} as {name}, found {str(stated)[:60]}. In its code, pass on its own name "
                 "and the arguments of fetch."
             )
     return replace(fetched, bars=canonical(fetched.bars))
