@@ -52,9 +52,9 @@ def source_of(
         if source is not None:
             return source
     offers = entry_points(group=GROUP)
-    others = sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in offers)
+    others = "".join(sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in offers))
     raise UsageError(
-        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{''.join(others)}. A "
+        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A "
         "package can offer others: docs/sources.md."
     )
 

@@ -99,16 +99,7 @@ class Yahoo:
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """As `Source.fetch`, in one attempt, which may be repeated in the same process."""
-        return _within(
-            self.timeout_s,
-            partial(
-                self._request,
-                symbol,
-                first,
-                last,
-            ),
-            symbol,
-        )
+        return _within(self.timeout_s, partial(self._request, symbol, first, last), symbol)
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
         """As `EarningsSource.earnings_dates`; of an index or currency none is requested."""
@@ -126,13 +117,8 @@ class Yahoo:
         rows = [calendar_dates(pd.DataFrame(), [])]
         for start in range(0, len(listed), _CALENDAR_SYMBOLS):
             some = listed[start : start + _CALENDAR_SYMBOLS]
+            request = partial(self._request_calendar, some, first, last)
             try:
-                request = partial(
-                    self._request_calendar,
-                    some,
-                    first,
-                    last,
-                )
                 rows.append(_within(self.timeout_s, request, "the earnings calendar"))
             except SourceError as error:
                 if start == 0:
@@ -272,11 +258,9 @@ def _source_error(error: Exception, symbol: str) -> Exception:
     """The source error with Yahoo's message; the error itself for a fault of our code."""
     from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
-    cause = (
-        error.yahoo_reason
-        if isinstance(error, YFPricesMissingError) and error.yahoo_reason
-        else error
-    )
+    cause: object = error
+    if isinstance(error, YFPricesMissingError) and error.yahoo_reason:
+        cause = error.yahoo_reason
     words = f"{type(error).__name__}: {cause}".partition(" See https://curl")[0].splitlines()[0]
     if isinstance(error, YFRateLimitError):
         return RateLimitedError(
@@ -298,11 +282,8 @@ def _source_error(error: Exception, symbol: str) -> Exception:
 
 def _actions_of(history: pd.DataFrame) -> pd.DataFrame:
     """Every action of a history, including those announced for a session after the newest bar."""
-    rows = (
-        history[[name for name in _ACTIONS if name in history]]
-        .rename_axis("session")
-        .melt(ignore_index=False)
-    )
+    names = [name for name in _ACTIONS if name in history]
+    rows = history[names].rename_axis("session").melt(ignore_index=False)
     rows["kind"] = rows["variable"].map(_ACTIONS).to_numpy()
     # A fund may pay dividends and capital gains on one day.
     summed = rows[rows["value"] > 0].groupby(["session", "kind"])["value"].sum().reset_index()
@@ -342,11 +323,9 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
 
 def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     """The symbols' dates of the calendar's rows, ascending: columns symbol, announced, timing."""
-    rows = (
-        rows[rows.index.isin(symbols)]
-        if len(rows)
-        else pd.DataFrame({"Event Start Date": [], "Timing": []})
-    )
+    if rows.empty:
+        rows = pd.DataFrame({"Event Start Date": [], "Timing": []})
+    rows = rows[rows.index.isin(symbols)]
     rows = rows.dropna(subset="Event Start Date")
     at = pd.DatetimeIndex(pd.to_datetime(rows["Event Start Date"], utc=True)).as_unit("ns")
     local = at.tz_convert(calendar(_CALENDAR_EXCHANGE).tz)
