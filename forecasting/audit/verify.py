@@ -473,8 +473,8 @@ def _not_live(forecasts: pd.DataFrame, exchange: str) -> pd.DataFrame:
         for issued_at, session in instants.itertuples(index=False)
     ]
     other = instants.assign(rerun=kinds).query("rerun != 'live'")
-    late = live.merge(other).assign(what=NOUNS["forecasts"], column="kind", stored="live")
-    return late[["what", "session", "horizon", "id", "second_kind", *_VALUES]]
+    differing = live.merge(other).assign(what=NOUNS["forecasts"], column="kind", stored="live")
+    return differing[["what", "session", "horizon", "id", "second_kind", *_VALUES]]
 
 
 def _counts(differences: pd.DataFrame, totals: dict[str, int]) -> str:

@@ -6,10 +6,10 @@ And what came of each symbol of a run.
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -44,6 +44,7 @@ from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import CHAMPION, Clock, Target
 
+Forecast = Mapping[Any, Any]  # a row of table forecasts
 Parts = Mapping[tuple[Any, ...], list[tuple[str, float]]]
 
 logger = logging.getLogger("forecasting.night")
@@ -186,32 +187,26 @@ def report_data(
     calendar(settings.exchange)  # which all views need: where it cannot be made, the symbol fails
     published = _published(connection, symbol, target, origin)
     row = published.iloc[0].to_dict()  # all are of one night
-    newest = row["origin_session"]
-    session = newest.date()
+    session = as_day(row["origin_session"])
     run = _with_id(connection, "runs", row["run_id"])
     fetch = _with_id(connection, "fetches", row["fetch_id"])
-    findings_of = fetch
+    newest_fetch = fetch
     unfinished = None
     if origin is None:  # a page of a past night is not about the nights after it
         unfinished = read.unfinished_run(connection, symbol, target, after=session)
     if unfinished is not None:
-        findings_of = read.newest_fetch(connection, symbol, with_bars=False) or fetch
-    bars = _bars(connection, symbol, session, row["data_as_of"])
-    scores = partial(
-        read.scored, connection, symbol, target, last=origin, known_at=row["data_as_of"]
-    )
-    scored = _line_scores(scores) if brief else scores(origins=SHOWN_SESSIONS)
-    events = read.events(connection, symbol)
+        newest_fetch = read.newest_fetch(connection, symbol, with_bars=False) or fetch
+    scored = _scored(connection, row, origin, brief=brief)
     parts = read.parts(connection, [symbol], [target], first=session, last=session)
     return ReportData(
         run=run,
         fetch=fetch,
         model=_with_id(connection, "models", row["model_id"]),
         forecasts=published,
-        history=actual_of(target, bars).to_frame("value").assign(settled=bars["settled"]),
-        events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
+        history=_history(connection, row),
+        events=_known_events(connection, row),
         scored=scored,
-        findings=read.findings(connection, findings_of["id"]),
+        findings=read.findings(connection, newest_fetch["id"]),
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),
@@ -239,20 +234,41 @@ def _with_id(connection: Connection, table: str, row_id: str) -> Row:
     return row
 
 
-def _bars(connection: Connection, symbol: str, session: date, known_at: datetime) -> pd.DataFrame:
-    """The newest bars up to a night's session as its fetch had them.
+def _history(connection: Connection, row: Forecast) -> pd.DataFrame:
+    """The newest values up to a night's session as its fetch had them.
 
     A split that came since would set the night's forecasts beside bars on another basis.
     """
     shown = SHOWN_SESSIONS + BEFORE_OLDEST
+    session = as_day(row["origin_session"])
     # A session takes a day and a half: some may be missing
     oldest = session - timedelta(days=2 * shown)
-    bars = read.bars(connection, symbol, first=oldest, last=session, known_at=known_at)
-    return bars.iloc[-shown:]
+    bars = read.bars(
+        connection, row["symbol"], first=oldest, last=session, known_at=row["data_as_of"]
+    ).iloc[-shown:]
+    return actual_of(row["target"], bars).to_frame("value").assign(settled=bars["settled"])
 
 
-def _line_scores(scores: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-    """The scores that a listing's line needs: older ones too where few of the newest are live."""
+def _known_events(connection: Connection, row: Forecast) -> pd.DataFrame:
+    events = read.events(connection, row["symbol"])
+    was_known = events["known_from"] <= row["origin_session"]
+    return events[was_known & ~(events["withdrawn_from"] <= row["origin_session"])]
+
+
+def _scored(
+    connection: Connection, row: Forecast, origin: date | None, *, brief: bool
+) -> pd.DataFrame:
+    """The scores of a page; `brief`, of a listing's line, older ones where few are live."""
+    scores = partial(
+        read.scored,
+        connection,
+        row["symbol"],
+        row["target"],
+        last=origin,
+        known_at=row["data_as_of"],
+    )
+    if not brief:
+        return scores(origins=SHOWN_SESSIONS)
     newest = scores(origins=LINE_ORIGINS)
     live = newest.query("kind == 'live' and role == 'champion' and horizon == 1")
     is_cut = newest["origin_session"].nunique() == LINE_ORIGINS
@@ -261,7 +277,7 @@ def _line_scores(scores: Callable[..., pd.DataFrame]) -> pd.DataFrame:
     return newest
 
 
-def _parts_of(forecast: Mapping[Any, Any], parts: Parts) -> list[tuple[str, float]]:
+def _parts_of(forecast: Forecast, parts: Parts) -> list[tuple[str, float]]:
     """The parts of a forecast's median, whose origin may be a timestamp."""
     origin = as_day(forecast["origin_session"])
     of_day = {**forecast, "origin_session": origin}
@@ -273,7 +289,7 @@ LEAST_ALIKE = 10
 
 
 def _alike(
-    connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame
+    connection: Connection, row: Forecast, scored: pd.DataFrame
 ) -> list[tuple[date, float, float]]:
     """Next session, median and actual of the three scored nights whose parts are most like `row`'s.
 
@@ -282,7 +298,7 @@ def _alike(
     key = ["origin_session", "model_id", "kind"]
     tonight = tuple(row[name] for name in key)
     closed = scored[(scored["horizon"] == 1) & (scored["role"] == CHAMPION)].set_index(key)
-    if closed.empty:
+    if len(closed) < LEAST_ALIKE:
         return []
     parts = read.parts(
         connection,
@@ -297,7 +313,7 @@ def _alike(
         factors[pd.Timestamp(origin), model_id, kind] = dict(others)
     logs = pd.DataFrame.from_dict(factors, orient="index").fillna(1.0).transform("log")
     closed = closed[closed.index.isin(logs.index)]
-    if tonight not in logs.index or len(closed) < LEAST_ALIKE:
+    if tonight not in logs.index:
         return []
     distances = ((logs.loc[closed.index] - logs.loc[tonight]) ** 2).sum(axis=1).to_numpy()
     nearest = closed.iloc[np.argsort(distances, kind="stable")[:3]]
