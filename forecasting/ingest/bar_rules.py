@@ -93,6 +93,27 @@ class Finding:
         return self.severity == "reject" or self.rule in _LASTING
 
 
+_DETAILS = {
+    "volume_unknown": "The source gives no volume, or 0.",
+    "price_spike": "Close left both neighbours by this factor and came back.",
+    "off_calendar": "The exchange did not trade on this day.",
+    "price_unknown": "A price is missing; the value is the volume.",
+    "price_infinite": "A price is infinite, or above 10^12.",
+    "price_not_positive": "The lowest of the four prices is not above 0.",
+    "high_below_low": "High lies below low by the value.",
+    "close_outside_range": "Close lies over 0.1% outside low .. high.",
+    "open_outside_range": "Open lies over 0.1% outside low .. high.",
+    "volume_impossible": "Volume is negative, infinite or above 10^14.",
+    "partial_bar": "The newest volume is below 0.4 of the median of 63.",
+    "volume_inflated": "The newest volume is too high for its price range.",
+    "price_jump": "Close moved by this factor since the session before.",
+    "wide_range": "High is this many times low.",
+    "volume_outlier": "Volume is this multiple of the median of the 63 sessions before.",
+    "row_repeats": "All five numbers repeat those of an earlier session.",
+    "adj_close_mismatch": "Adj Close and the dividends named disagree.",
+}
+
+
 @dataclass(frozen=True)
 class Rule:
     """A rule on a frame of D bars."""
@@ -100,7 +121,6 @@ class Rule:
     name: str
     broken: NDArray[np.bool_]  # (D,)
     value: NDArray[np.float64]  # (D,) the offending numbers
-    detail: str  # a sentence
 
 
 def impossible_rows(bars: pd.DataFrame, exchange: str, *, of_index: bool = False) -> list[Rule]:
@@ -116,37 +136,16 @@ def impossible_rows(bars: pd.DataFrame, exchange: str, *, of_index: bool = False
     is_unknown = np.isnan(price).any(axis=1)
     is_opened_outside = _outside(opened, low, high) & (not of_index)
     no_volume = (volume < 0) | (volume > _MOST_SHARES)
-    rules = [
-        (
-            "off_calendar",
-            ~bars.index.isin(traded),
-            close,
-            "The exchange did not trade on this day.",
-        ),
-        ("price_unknown", is_unknown, volume, "A price is missing; the value is the volume."),
-        ("price_infinite", highest > _HIGHEST_PRICE, close, "A price is infinite, or above 10^12."),
-        (
-            "price_not_positive",
-            lowest <= 0.0,
-            lowest,
-            "The lowest of the four prices is not above 0.",
-        ),
-        ("high_below_low", high < low, high - low, "High lies below low by the value."),
-        (
-            "close_outside_range",
-            _outside(close, low, high),
-            close,
-            "Close lies over 0.1% outside low .. high.",
-        ),
-        (
-            "open_outside_range",
-            is_opened_outside,
-            opened,
-            "Open lies over 0.1% outside low .. high.",
-        ),
-        ("volume_impossible", no_volume, volume, "Volume is negative, infinite or above 10^14."),
+    return [
+        Rule("off_calendar", ~bars.index.isin(traded), close),
+        Rule("price_unknown", is_unknown, volume),
+        Rule("price_infinite", highest > _HIGHEST_PRICE, close),
+        Rule("price_not_positive", lowest <= 0.0, lowest),
+        Rule("high_below_low", high < low, high - low),
+        Rule("close_outside_range", _outside(close, low, high), close),
+        Rule("open_outside_range", is_opened_outside, opened),
+        Rule("volume_impossible", no_volume, volume),
     ]
-    return [Rule(*rule) for rule in rules]
 
 
 def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> list[Rule]:
@@ -167,18 +166,8 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
     volume = bars["volume"].to_numpy()
     return [
         spike_rule(bars, SPIKE_REJECT),
-        Rule(
-            "partial_bar",
-            partial,
-            volume,
-            "The newest volume is below 0.4 of the median of 63.",
-        ),
-        Rule(
-            "volume_inflated",
-            inflated,
-            volume,
-            "The newest volume is too high for its price range.",
-        ),
+        Rule("partial_bar", partial, volume),
+        Rule("volume_inflated", inflated, volume),
     ]
 
 
@@ -200,46 +189,16 @@ def doubts(
     outlier = (multiple < OUTLIER_LOW) | (multiple > OUTLIER_HIGH)
     rules = [
         spike_rule(bars, _SPIKE_FLAG),
-        Rule(
-            "price_jump",
-            jump > _JUMP_FLAG,
-            jump,
-            "Close moved by this factor since the session before.",
-        ),
-        Rule(
-            "wide_range",
-            reach > _RANGE_FLAG,
-            reach,
-            "High is this many times low.",
-        ),
-        Rule(
-            "volume_outlier",
-            outlier,
-            multiple,
-            "Volume is this multiple of the median of the 63 sessions before.",
-        ),
-        Rule(
-            "row_repeats",
-            repeats,
-            close,
-            "All five numbers repeat those of an earlier session.",
-        ),
-        Rule(
-            "adj_close_mismatch",
-            np.abs(gap) > _ADJUSTMENT_FLAG,
-            gap,
-            "Adj Close and the dividends named disagree.",
-        ),
+        Rule("price_jump", jump > _JUMP_FLAG, jump),
+        Rule("wide_range", reach > _RANGE_FLAG, reach),
+        Rule("volume_outlier", outlier, multiple),
+        Rule("row_repeats", repeats, close),
+        Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap),
     ]
     unknown = bars["volume"].isna() & (
         True if known is None else known["volume"].reindex(bars.index).isna()
     )
-    no_volume = Rule(
-        "volume_unknown",
-        unknown.to_numpy(),
-        close * np.nan,
-        "The source gives no volume, or 0.",
-    )
+    no_volume = Rule("volume_unknown", unknown.to_numpy(), close * np.nan)
     findings = []
     for rule in rules:
         findings += findings_of(bars, rule, rule.broken & changed)
@@ -250,12 +209,7 @@ def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
     """The rule on a close that left both neighbours by more than the factor `limit` one way."""
     into, out = ((bars["close"] / bars["close"].shift(by)).to_numpy() for by in (1, -1))
     spike = np.fmax(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
-    return Rule(
-        "price_spike",
-        spike > limit,
-        spike,
-        "Close left both neighbours by this factor and came back.",
-    )
+    return Rule("price_spike", spike > limit, spike)
 
 
 def without(bars: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, list[Finding]]:
@@ -286,7 +240,7 @@ def findings_of(
             rule.name,
             severity,
             value if np.isfinite(value) else None,
-            rule.detail,
+            _DETAILS[rule.name],
         )
         for day, value in zip(bars.index[rows], rule.value[rows].tolist(), strict=True)
     ]
