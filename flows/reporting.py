@@ -200,8 +200,9 @@ def wait(
     run = flow_run()
     if run is not None:
         digest_at = _waiting.setdefault(run.id, clock.now()) + DIGEST_AFTER
-        if digest_at < until:
+        if clock.now() < digest_at < until:
             clock.wait_until(digest_at)
+        if digest_at < until:
             send_digest(settings, nights)
     clock.wait_until(until)
     if turn:

@@ -170,7 +170,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         (
             {"frame": BARS.assign(open=-1.0)},
             BadDataError,
-            r"2024-03-08; the frame of bars has no usable bar .*kept out.*its newest rows",
+            r"2024-03-08 yet; the frame of bars has no usable bar .*kept out.*its newest rows",
         ),
         (
             {"frame": pd.concat([BARS[:-1], BARS[-1:] * [*[1e3] * 5, 1]])},
