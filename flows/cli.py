@@ -165,7 +165,12 @@ def show_newest(
         raise error
     is_brief = len(in_force.symbols) > 1 and not as_json
     with python_strings():
-        nights = each_report(in_force, as_of, now=clock.now, brief=is_brief)
+        nights = each_report(
+            in_force,
+            as_of,
+            now=clock.now,
+            brief=is_brief,
+        )
         if is_brief and len(nights.values) == 1:  # of the others there is none: it is shown in full
             nights = each_report(in_force, as_of, now=clock.now)
         console.show_nights(list(nights.values.values()), as_json=as_json, as_csv=as_csv)
@@ -214,7 +219,12 @@ def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
     """
     from forecasting.publish.pages import write_reports
 
-    pages, index = write_reports(settings(), out, parse(as_of), now=clock.now)
+    pages, index = write_reports(
+        settings(),
+        out,
+        parse(as_of),
+        now=clock.now,
+    )
     for path in [*pages.values.values(), *index]:
         typer.echo(path)
     pages.raise_failed()
@@ -365,7 +375,13 @@ def export(
     """Write forecasts, their history or bars to a file."""
     from forecasting.publish.export import export as write_export
 
-    return write_export(settings(), form, out, now=clock.now, as_of=parse(as_of))
+    return write_export(
+        settings(),
+        form,
+        out,
+        now=clock.now,
+        as_of=parse(as_of),
+    )
 
 
 @app.command(

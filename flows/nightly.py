@@ -24,13 +24,25 @@ from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
 from forecasting.vocabulary import Mode, Target
 
-step = partial(task, cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
+step = partial(
+    task,
+    cache_policy=NO_CACHE,
+    retries=0,
+    task_run_name=reporting.step_run_name,
+)
 
 
 @step
 def ingest(nights: list[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
     """The nights, the bars of their symbols brought up to date."""
-    return ended(call_step("ingest", nights, rounds, switch_source))
+    return ended(
+        call_step(
+            "ingest",
+            nights,
+            rounds,
+            switch_source,
+        )
+    )
 
 
 @step
@@ -125,7 +137,12 @@ def nightly(
         nights,
         settings,
         done=reporting.publish_outcomes(settings, nights),
-        nothing=partial(nothing_new, settings, as_of=as_of, now=clock.now),
+        nothing=partial(
+            nothing_new,
+            settings,
+            as_of=as_of,
+            now=clock.now,
+        ),
     )
 
 
@@ -145,10 +162,21 @@ def run_nights(
     caller = Caller(
         call=call_task,
         after=after_nights,
-        pause=partial(reporting.wait, settings, begun, turn),
+        pause=partial(
+            reporting.wait,
+            settings,
+            begun,
+            turn,
+        ),
         scheduled_at=runtime.flow_run.scheduled_start_time if turn else None,
     )
-    return run_published(begun, settings, caller, now=clock.now, switch_source=switch_source)
+    return run_published(
+        begun,
+        settings,
+        caller,
+        now=clock.now,
+        switch_source=switch_source,
+    )
 
 
 def after_nights(nights: Sequence[Night]) -> None:

@@ -70,7 +70,13 @@ def _option(
     callback: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """An option; its default in words, False to hide it, True to show the real one."""
-    return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=callback)
+    return typer.Option(
+        name,
+        metavar=metavar,
+        help=text,
+        show_default=default,
+        callback=callback,
+    )
 
 
 # It overrides a variable: a command does nothing with it
@@ -95,11 +101,21 @@ def of_settings(  # noqa: PLR0913 - each is an option
     ] = None,
     target: Annotated[
         list[str] | None,
-        _setting("--target", "TARGET", "volume, close or range.", _TARGET),
+        _setting(
+            "--target",
+            "TARGET",
+            "volume, close or range.",
+            _TARGET,
+        ),
     ] = None,
     source: Annotated[
         str | None,
-        _setting("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo"),
+        _setting(
+            "--source",
+            "SOURCE",
+            _SOURCE,
+            "FORECASTING_SOURCE, else yahoo",
+        ),
     ] = None,
     events: Annotated[
         str | None,
@@ -193,12 +209,20 @@ OneSymbol = Annotated[
 Targets = Annotated[
     list[str] | None,
     _setting(
-        "--target", "TARGET", "volume, close or range; for several repeat the option.", _TARGET
+        "--target",
+        "TARGET",
+        "volume, close or range; for several repeat the option.",
+        _TARGET,
     ),
 ]
 ArticleSource = Annotated[
     str,
-    _setting("--source", "SOURCE", _SOURCE, True),
+    _setting(
+        "--source",
+        "SOURCE",
+        _SOURCE,
+        True,
+    ),
 ]
 AsOf = Annotated[
     str | None,
@@ -211,7 +235,12 @@ AsOf = Annotated[
 ]
 AsOfBars = Annotated[
     str | None,
-    _option("--as-of", "DATE", "Bars as the night of DATE had them.", "as they are now"),
+    _option(
+        "--as-of",
+        "DATE",
+        "Bars as the night of DATE had them.",
+        "as they are now",
+    ),
 ]
 Closed = Annotated[
     str | None,
@@ -230,7 +259,12 @@ AsOfOrigin = Annotated[
 ]
 First = Annotated[
     str | None,
-    _option("--from", "DATE", "Oldest session to run.", "the oldest missed one"),
+    _option(
+        "--from",
+        "DATE",
+        "Oldest session to run.",
+        "the oldest missed one",
+    ),
 ]
 FirstVerified = Annotated[
     str | None,
@@ -243,22 +277,42 @@ FirstVerified = Annotated[
 ]
 Last = Annotated[
     str | None,
-    _option("--to", "DATE", "Newest session to run.", "the newest completed one"),
+    _option(
+        "--to",
+        "DATE",
+        "Newest session to run.",
+        "the newest completed one",
+    ),
 ]
 LastVerified = Annotated[
     str | None,
-    _option("--to", "DATE", "Newest session to re-run.", "the newest stored one"),
+    _option(
+        "--to",
+        "DATE",
+        "Newest session to re-run.",
+        "the newest stored one",
+    ),
 ]
 FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
 ModeOption = Annotated[
     str,
-    _option("--mode", "MODE", "auto, scratch, warm or skip.", True),
+    _option(
+        "--mode",
+        "MODE",
+        "auto, scratch, warm or skip.",
+        True,
+    ),
 ]
 Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
 OutNeeded = Annotated[
     Path,
-    _option("--out", "PATH", "Path of the file to write.", True),
+    _option(
+        "--out",
+        "PATH",
+        "Path of the file to write.",
+        True,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsCsv = Annotated[

@@ -193,7 +193,12 @@ def ensure_server() -> Iterator[str]:
 
 def served() -> OwnServer | None:
     """The server of `serve` on this data folder: the process that its file names, if it listens."""
-    with suppress(OSError, ValueError, TypeError, psutil.Error):
+    with suppress(
+        OSError,
+        ValueError,
+        TypeError,
+        psutil.Error,
+    ):
         pid, port = json.loads(own_file(SERVED).read_text(encoding="utf-8"))
         password = own_file(AUTH).read_text(encoding="utf-8").strip()
         process = psutil.Process(pid)

@@ -74,11 +74,21 @@ def start_night(
     """
     with ExitStack() as until_done:
         with before_start() as (settings, own):
-            nights = plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
+            nights = plan.check_nights(
+                own,
+                as_of=as_of,
+                mode=mode,
+                now=clock.now,
+            )
             through_prefect = reach_server(settings, until_done)
         if closed is not None:
             plan.close_session(settings, closed, now=clock.now)
-            nights = plan.check_nights(settings, as_of=as_of, mode=mode, now=clock.now)
+            nights = plan.check_nights(
+                settings,
+                as_of=as_of,
+                mode=mode,
+                now=clock.now,
+            )
         if as_of is None and (early := plan.early_end(nights, now=clock.now)):
             sys.stderr.write(f"{early}\n")
         sys.stderr.writelines(f"{wrong}\n" for wrong in wrong_alerts(settings))
@@ -89,7 +99,12 @@ def start_night(
                 nightly(as_of=as_of, mode=mode, switch_source=switch_source)
             return
     with watched_nights(), nights_here(settings, now=clock.now):
-        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
+        planned = plan.planned_nights(
+            settings,
+            as_of=as_of,
+            mode=mode,
+            now=clock.now,
+        )
         ended = run_here(planned, settings, switch_source=switch_source)
     concluded(ended, settings, now=clock.now)
     if not ended:
@@ -100,7 +115,12 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     """A sentence about the nights of a span, run in this process after the same checks."""
     with ExitStack() as until_done:
         with before_start() as (settings, own):
-            first, last = plan.checked_span(own, first, last, now=clock.now)
+            first, last = plan.checked_span(
+                own,
+                first,
+                last,
+                now=clock.now,
+            )
             through_prefect = reach_server(settings, until_done)
         with watched_nights():
             if through_prefect:
@@ -108,7 +128,12 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
 
                 done = catch_up(first, last, refit_every=refit_every) or []
             else:
-                done = catch_up_here(settings, first, last, refit_every=refit_every)
+                done = catch_up_here(
+                    settings,
+                    first,
+                    last,
+                    refit_every=refit_every,
+                )
     names = ", ".join(settings.symbols)
     if not done:
         which = f"every session from {first} to {last}" if first < last else f"the session {first}"
@@ -146,7 +171,13 @@ def run_here(
         after=bar.end,
         pause=lambda until, why: clock.wait_until(until),
     )
-    return run_published(planned, settings, caller, now=clock.now, switch_source=switch_source)
+    return run_published(
+        planned,
+        settings,
+        caller,
+        now=clock.now,
+        switch_source=switch_source,
+    )
 
 
 def reach_server(settings: Settings, until_done: ExitStack) -> bool:
@@ -232,7 +263,12 @@ def start_serving(
     """
     with ExitStack() as until_stopped:
         with before_start() as (settings, own):
-            plan.check_nights(own, as_of=None, mode=mode, now=clock.now)
+            plan.check_nights(
+                own,
+                as_of=None,
+                mode=mode,
+                now=clock.now,
+            )
             # Which makes the folder of PREFECT_HOME
             until_stopped.enter_context(lock.serve_lock(settings.data_dir))
             # Before Prefect is imported; the user's profiles hold

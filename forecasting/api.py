@@ -264,7 +264,12 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     with _TURN, _frame_settings(settings, symbol, inputs) as own:
         migrate.upgrade(own.url)
         try:
-            run_missed(own, as_of=None, mode="auto", now=clock)
+            run_missed(
+                own,
+                as_of=None,
+                mode="auto",
+                now=clock,
+            )
         except SymbolsFailedError as error:
             if export.frame("latest", own).empty:
                 raise
@@ -379,7 +384,12 @@ class Ledger:
         day = None if as_of is None else check_day("as_of", as_of)
         clock = _clock(now)
         with _TURN:
-            done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=clock)
+            done = run_missed(
+                settings,
+                as_of=day,
+                mode=check_choice("mode", mode, Mode),
+                now=clock,
+            )
         history = export.frame("history", settings)
         forecasts = history[history["run_id"].isin(done)]
         if CHAMPION not in set(forecasts["role"]):
@@ -428,7 +438,12 @@ class Ledger:
             results = []
             for name in settings.symbols:
                 one = own_settings(settings, name)
-                spec = backtest_spec(one, first, last, refit_every=refit_every)
+                spec = backtest_spec(
+                    one,
+                    first,
+                    last,
+                    refit_every=refit_every,
+                )
                 results.append(loaded(spec, now=_clock(now))())
         forecasts = pd.concat(map(forecast_frame, results), ignore_index=True)
         figures = pd.concat(map(figure_frame, results), ignore_index=True)
@@ -576,7 +591,12 @@ def _frame_settings(
             series = bars["symbol"].unique().tolist()
             tables["source"] = frame_table(_BARS, bars, "bars")
         tables["market"] = _market_input(inputs["market"], series)
-        tables["events"] = _events_input(inputs["events"], settings, symbol, series)
+        tables["events"] = _events_input(
+            inputs["events"],
+            settings,
+            symbol,
+            series,
+        )
         stack.enter_context(holding([one for one in tables.values() if isinstance(one, Table)]))
         update = {
             name: one.name if isinstance(one, Table) else one

@@ -506,7 +506,12 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     """The one of the known names that is nearly `name`, or an empty text."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
+    near = difflib.get_close_matches(
+        name,
+        list(known),
+        n=1,
+        cutoff=0.75,
+    )
     return near[0] if near else ""
 
 

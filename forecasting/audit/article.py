@@ -132,7 +132,13 @@ def run_article(
     for inputs, targets, scaled_on in networks:
         of_seeds = []
         for seed in seeds:
-            made = _forecast(inputs, targets, scaled_on=scaled_on, seed=seed, epochs=epochs)
+            made = _forecast(
+                inputs,
+                targets,
+                scaled_on=scaled_on,
+                seed=seed,
+                epochs=epochs,
+            )
             of_seeds.append(made)
             done = len(forecasts) * len(seeds) + len(of_seeds)
             progress(done, len(networks) * len(seeds))
@@ -144,7 +150,12 @@ def run_article(
     for texts, of_seeds in zip(_TEXTS, forecasts, strict=False):
         maes = [float((made.loc[actual.index] - actual).abs().mean()) for made in of_seeds]
         variants.append(Variant(*texts, tuple(maes), of_seeds[0]))
-    return ArticleResult(title, volume, tuple(variants), note)
+    return ArticleResult(
+        title,
+        volume,
+        tuple(variants),
+        note,
+    )
 
 
 def unseen_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
@@ -187,7 +198,12 @@ def _forecast(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         lstm = nn.LSTM(x.shape[-1], _HIDDEN, batch_first=True)
-        head = nn.Sequential(nn.ReLU(), nn.Linear(_HIDDEN, _DENSE), nn.ReLU(), nn.Linear(_DENSE, 1))
+        head = nn.Sequential(
+            nn.ReLU(),
+            nn.Linear(_HIDDEN, _DENSE),
+            nn.ReLU(),
+            nn.Linear(_DENSE, 1),
+        )
     optimiser = torch.optim.Adam([*lstm.parameters(), *head.parameters()], lr=_LEARNING_RATE)
     with one_thread():
         for _ in range(epochs):
@@ -214,13 +230,25 @@ def article_experiment(
     bars, events, title = load_series(settings, last=as_of, now=now)
     market = market_series(settings, now=now)
     try:
-        ours = our_medians(bars, events, settings, market=market, bar=bar)
+        ours = our_medians(
+            bars,
+            events,
+            settings,
+            market=market,
+            bar=bar,
+        )
     except HistoryError:
         ours = None
     # The article fixes none, and two LSTM units err by their random weights
     seeds = tuple(range(seed, seed + 5))
     with bar("the article's networks") as advance:
-        result = run_article(bars, title=title, ours=ours, seeds=seeds, progress=advance)
+        result = run_article(
+            bars,
+            title=title,
+            ours=ours,
+            seeds=seeds,
+            progress=advance,
+        )
     write_whole(out, lambda draft: draft.write_text(draw(result), encoding="utf-8"))
     return result
 
@@ -241,7 +269,13 @@ def our_medians(
     last = origins[-1].date()
     spec = BacktestSpec(settings, first, last)
     with bar("ours") as advance:
-        result = backtest(bars, events, spec=spec, market=market, progress=advance)
+        result = backtest(
+            bars,
+            events,
+            spec=spec,
+            market=market,
+            progress=advance,
+        )
     made = forecast_frame(result)
     ours = made[made["model"] == LSTM].set_index(["origin_session", "target_session"])["q50"]
     medians = ours.reindex(pd.MultiIndex.from_arrays([origins, sessions])).to_numpy()
@@ -272,4 +306,10 @@ def draw(result: ArticleResult) -> str:
     days = [(x[at], anchor, f"{volume.index[at]:%Y-%m-%d}") for at, anchor in anchors.items()]
     split = (x[TRAIN_ROWS - 1] + x[TRAIN_ROWS]) / 2.0
     template = environment().get_template("article.svg")
-    return template.render(title=result.title, lines=drawn, split=split, days=days, top=top)
+    return template.render(
+        title=result.title,
+        lines=drawn,
+        split=split,
+        days=days,
+        top=top,
+    )

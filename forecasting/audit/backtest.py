@@ -116,10 +116,30 @@ def backtest(
         with ledger(settings):
             # All of 34 years would slow each night
             first = pd.Timestamp(first_session(origins[0], settings))
-            _store_series(settings, bars[bars.index >= first], events, market, at=at)
+            _store_series(
+                settings,
+                bars[bars.index >= first],
+                events,
+                market,
+                at=at,
+            )
             counting = Caller(after=_counting(progress, len(origins)))
-            run_shard(_nights(origins, spec, settings, at=at), counting)
-            return _result(settings, bars, events, origins, started=started)
+            run_shard(
+                _nights(
+                    origins,
+                    spec,
+                    settings,
+                    at=at,
+                ),
+                counting,
+            )
+            return _result(
+                settings,
+                bars,
+                events,
+                origins,
+                started=started,
+            )
 
 
 def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
@@ -134,26 +154,22 @@ def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
     if len(sessions) <= least:
         raise HistoryError(
             f"Expected {least} sessions of {spec.symbol} up to the first origin, and one after it; "
-            "found "
-            f"{len(sessions)} in all."
+            f"found {len(sessions)} in all."
         )
     inside = (sessions >= pd.Timestamp(spec.first)) & (sessions <= pd.Timestamp(spec.last))
     rows = np.flatnonzero(inside & sessions.isin(bars.index) & known.any(axis=1))
     if len(rows) == 0 or rows[0] < least - 1:
         raise HistoryError(
             f"Expected origins of {spec.symbol} from {sessions[least - 1].date()}, before which "
-            "are sessions enough, "
-            f"to {sessions[-2].date()}; found {spec.first} to {spec.last}. Choose another span, or "
-            "ingest more bars."
+            f"are sessions enough, to {sessions[-2].date()}; found {spec.first} to {spec.last}. "
+            "Choose another span, or ingest more bars."
         )
     pairs = known[rows].sum(axis=0)
     if pairs.min() < spec.min_origins:
         raise HistoryError(
             f"Expected {spec.min_origins} or more origins of {spec.symbol} from {spec.first} to "
-            f"{spec.last}, each "
-            f"before {len(HORIZONS)} closed sessions, for the test against baselines; found "
-            f"{pairs.min()}. Choose a "
-            "longer span."
+            f"{spec.last}, each before {len(HORIZONS)} closed sessions, for the test against "
+            f"baselines; found {pairs.min()}. Choose a longer span."
         )
     return [session.date() for session in sessions[rows]]
 
@@ -187,7 +203,12 @@ def _nights(
     for place, session in enumerate(origins):
         mode: Mode = "auto" if place % spec.refit_every == 0 else "skip"
         night = make_night(
-            spec.symbol, session, settings, now=lambda: at, mode=mode, trigger="catch-up"
+            spec.symbol,
+            session,
+            settings,
+            now=lambda: at,
+            mode=mode,
+            trigger="catch-up",
         )
         nights.append(night)
     return nights
@@ -225,13 +246,36 @@ def _store_series(
             closes = market.closes.dropna()
             flat = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), closes))
             flat["volume"] = np.nan
-            _store_bars(connection, choice.symbol, flat, choice.source, fetched_at=fetched_at)
-        _store_bars(connection, symbol, bars, settings.source, fetched_at=fetched_at)
+            _store_bars(
+                connection,
+                choice.symbol,
+                flat,
+                choice.source,
+                fetched_at=fetched_at,
+            )
+        _store_bars(
+            connection,
+            symbol,
+            bars,
+            settings.source,
+            fetched_at=fetched_at,
+        )
         days = new_days({}, days_of(settings.exchange), session=bars.index[0].date())
         by_whom = settings.events or BY_HAND
-        write.add_events(connection, symbol, days, source=by_whom, first_seen_at=fetched_at)
+        write.add_events(
+            connection,
+            symbol,
+            days,
+            source=by_whom,
+            first_seen_at=fetched_at,
+        )
         if not events.empty:
-            _store_events(connection, symbol, events, fetched_at)
+            _store_events(
+                connection,
+                symbol,
+                events,
+                fetched_at,
+            )
 
 
 def _store_events(
@@ -243,7 +287,11 @@ def _store_events(
         for source, rows in events[nth == seen].groupby("source"):
             dates = rows[[*KEY, *VALUES]]
             write.add_events(
-                connection, symbol, dates, source=str(source), first_seen_at=first_seen_at
+                connection,
+                symbol,
+                dates,
+                source=str(source),
+                first_seen_at=first_seen_at,
             )
 
 
@@ -268,10 +316,22 @@ def _store_bars(
         title="",
     )
     versions = dated.reset_index().assign(version=1)
-    revision = Revision("first", "", versions, settled=[], new_actions=no_actions, findings=[])
+    revision = Revision(
+        "first",
+        "",
+        versions,
+        settled=[],
+        new_actions=no_actions,
+        findings=[],
+    )
     fetch_id = short_id("fetch", symbol)
     write.add_fetch(
-        connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=""
+        connection,
+        fetched,
+        revision,
+        fetch_id=fetch_id,
+        fetched_at=fetched_at,
+        run_id="",
     )
 
 

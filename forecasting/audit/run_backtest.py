@@ -29,14 +29,26 @@ SpecOf = Callable[[Settings], BacktestSpec]  # What is worked off of a symbol, b
 def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int) -> BacktestSpec:
     """Which nights of the settings' first symbol: enough for the figures."""
     of_symbol = settings.for_symbol(settings.symbols[0])
-    return BacktestSpec(of_symbol, first, last, refit_every, min_origins=MIN_PAIRS)
+    return BacktestSpec(
+        of_symbol,
+        first,
+        last,
+        refit_every,
+        min_origins=MIN_PAIRS,
+    )
 
 
 def loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
     """The backtest on the whole series of its symbol and the market, which are requested."""
     bars, events, _ = load_series(spec.settings, last=None, now=now)
     market = market_series(spec.settings, now=now)
-    return partial(backtest, bars, events, spec=spec, market=market)
+    return partial(
+        backtest,
+        bars,
+        events,
+        spec=spec,
+        market=market,
+    )
 
 
 def run_backtest(
@@ -80,12 +92,22 @@ def run_each(  # noqa: PLR0913 - as the command's options
     processes = min(workers or cpu_count(), len(settings.symbols))
     if processes > 1:
         outcomes = _each_in_a_worker(
-            settings, spec_of, workers=processes, store=store, now=now, bar=bar
+            settings,
+            spec_of,
+            workers=processes,
+            store=store,
+            now=now,
+            bar=bar,
         )
     else:
         outcomes = each_symbol(
             settings,
-            lambda one: run_backtest(spec_of(one), store=store, now=now, bar=bar),
+            lambda one: run_backtest(
+                spec_of(one),
+                store=store,
+                now=now,
+                bar=bar,
+            ),
             now=now,
         )
     if out is not None and outcomes.values:

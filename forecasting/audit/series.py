@@ -32,13 +32,27 @@ def load_series(
         today=today(now(), exchange),
     )
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
-    fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
+    fetched = fetched_from(
+        source,
+        symbol,
+        OLDEST_DAY,
+        newest,
+    )
     nothing = NOTHING_STORED
     fetched = on_one_basis(
-        fetched, known=nothing.bars, known_actions=nothing.actions, exchange=exchange
+        fetched,
+        known=nothing.bars,
+        known_actions=nothing.actions,
+        exchange=exchange,
     )
     bars, _ = check_bars(fetched, exchange=exchange, known=None)
-    asking = asking_of(settings, symbol, source, newest, stored=nothing_stored())
+    asking = asking_of(
+        settings,
+        symbol,
+        source,
+        newest,
+        stored=nothing_stored(),
+    )
     return bars, events_of_backtest(asking, volume=bars["volume"]), fetched.title
 
 
@@ -54,6 +68,18 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
         today=today(now(), choice.exchange),
     )
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
-    fetched = prices_alone(fetched_from(source, choice.symbol, OLDEST_DAY, newest))
-    bars, _ = check_bars(fetched, exchange=choice.exchange, known=None, of_index=True)
+    fetched = prices_alone(
+        fetched_from(
+            source,
+            choice.symbol,
+            OLDEST_DAY,
+            newest,
+        )
+    )
+    bars, _ = check_bars(
+        fetched,
+        exchange=choice.exchange,
+        known=None,
+        of_index=True,
+    )
     return MarketSeries(bars["close"], choice.exchange)

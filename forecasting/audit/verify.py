@@ -111,9 +111,26 @@ def verify(
         newest = min(last, last_completed(now(), of_symbol.exchange)) if last else None
         nights, left = nights_of_span(of_symbol, first, newest)
         if first is not None:
-            copy_state(nights[0], of_symbol, scratch, before=first)
-        rerun(nights, of_symbol, scratch, now=now, bar=bar)
-        return compare(of_symbol, scratch, nights, left, first)
+            copy_state(
+                nights[0],
+                of_symbol,
+                scratch,
+                before=first,
+            )
+        rerun(
+            nights,
+            of_symbol,
+            scratch,
+            now=now,
+            bar=bar,
+        )
+        return compare(
+            of_symbol,
+            scratch,
+            nights,
+            left,
+            first,
+        )
 
     with lock.verify_lock(settings.data_dir):
         scratch = scratch_ledger(settings)
@@ -128,18 +145,28 @@ def rerun(
     of_hand = {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]}
     in_order = ("session", "decided_at")
     with connect.reading(settings.url) as connection:
-        by_hand = read.table_rows(connection, "promotions", of_hand, order=in_order)
+        by_hand = read.table_rows(
+            connection,
+            "promotions",
+            of_hand,
+            order=in_order,
+        )
     with bar(f"{symbol} {settings.target}") as advance:
         for done, row in enumerate(nights):
             advance(done, len(nights))
             after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
             try:
                 with weights_as_then(row, settings, scratch):
-                    rerun_night(row, settings_of(row, scratch), after, now=now)
+                    rerun_night(
+                        row,
+                        settings_of(row, scratch),
+                        after,
+                        now=now,
+                    )
             except ForecastingError as error:
                 raise ForecastingError(
-                    f"The night of {row['as_of']} of {row['symbol']} {row['target']} cannot be "
-                    f"run again; its rows or its fetch may have been changed: {error}"
+                    f"The night of {row['as_of']} of {row['symbol']} {row['target']} cannot be run "
+                    f"again; its rows or its fetch may have been changed: {error}"
                 ) from None
 
 
@@ -151,14 +178,24 @@ def nights_of_span(
     target = settings.target
     with connect.reading(settings.url) as connection:
         made = _made(connection, symbol, target)
-        newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
+        newest = read.newest(
+            connection,
+            "bar_versions",
+            "session",
+            {"symbol": symbol},
+        )
     none = f"{symbol} has no finished {target} night in that span; there is nothing to verify."
     if not made:
         raise UsageError(f"{none} Check --symbol and --target.")
 
     days = sorted(session for _, session in made)
     last = last or max(days[-1], newest or days[-1])
-    nights, left = _divided(made, first or days[0], last, settings)
+    nights, left = _divided(
+        made,
+        first or days[0],
+        last,
+        settings,
+    )
     if nights:
         # A night by a clock that is behind is issued after all others of its symbol
         # (night/steps/predict.py).
@@ -235,8 +272,8 @@ def settings_of(row: Row, settings: Settings) -> Settings:
         exchanges = settings.exchanges | {row["symbol"]: fields["exchange"]}
     except (ValueError, TypeError, KeyError):
         raise StoreError(
-            "Expected a JSON object with `exchange` in column settings of table runs for the "
-            f"night of {row['as_of']} of {row['symbol']} {row['target']}; found "
+            "Expected a JSON object with `exchange` in column settings of table runs for the night "
+            f"of {row['as_of']} of {row['symbol']} {row['target']}; found "
             f"{row['settings'][:60]!r}. Restore the row {row['id']}."
         ) from None
     fields.pop("events", None)
@@ -265,7 +302,13 @@ def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: dat
     target = settings.target
     series = {"symbol": symbol, "target": target}
     with connect.reading(settings.url) as stored, connect.transaction(scratch.url) as copied:
-        write.copy_nights(stored, copied, symbol, target, before=before)
+        write.copy_nights(
+            stored,
+            copied,
+            symbol,
+            target,
+            before=before,
+        )
         champion = read.champion(copied, symbol, target)
         for row in read.table_rows(copied, "models", series):
             if row["artifact_path"] is not None:
@@ -293,7 +336,12 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
     with connect.reading(scratch.url) as connection:
         champion = read.champion(connection, *series.values(), session=row["as_of"])
     with connect.reading(settings.url) as connection:
-        used = read.values(connection, "forecasts", "model_id", of_night)
+        used = read.values(
+            connection,
+            "forecasts",
+            "model_id",
+            of_night,
+        )
     # A readable champion has forecasts; but one that is too old, where tonight's fit took its
     # place, has none.
     is_lost = row["mode"] == "skip" or row["mode_kind"] == "unreadable"
@@ -317,10 +365,18 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
     """Run one night without asking its source, then add the promotions by hand after it."""
     asked: Mode = row["mode"] if row["mode_kind"] == "asked" else "auto"
     night = make_night(
-        row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"]
+        row["symbol"],
+        row["as_of"],
+        settings,
+        now=now,
+        mode=asked,
+        trigger=row["trigger"],
     )
     as_stored = replace(
-        night, source=row["source"], stored_id=row["id"], stored_fetch=row["fetch_id"]
+        night,
+        source=row["source"],
+        stored_id=row["id"],
+        stored_fetch=row["fetch_id"],
     )
     (done,) = run_shard([as_stored])
     if done.error is not None:
@@ -348,7 +404,12 @@ def compare(
     nights = sorted(nights, key=itemgetter("as_of"))
     stored = _evidence(settings.url, nights, settings)
     rerun = _evidence(scratch.url, nights, settings).tables
-    rerun["scores"] = _expected(rerun["scores"], stored.tables["scores"], nights, scratch)
+    rerun["scores"] = _expected(
+        rerun["scores"],
+        stored.tables["scores"],
+        nights,
+        scratch,
+    )
 
     frames = [_differences(name, stored.tables[name], rerun[name]) for name in NOUNS]
     frames.append(_not_live(stored.tables["forecasts"], settings.exchange))
@@ -429,7 +490,12 @@ def _expected(
     fetches = {"id": [row["fetch_id"] for row in nights]}
     of_targets = {"symbol": scratch.symbols[0], "session": list(rerun["target_session"].unique())}
     with connect.reading(scratch.url) as connection:
-        newest = read.newest(connection, "fetches", "fetched_at", fetches)
+        newest = read.newest(
+            connection,
+            "fetches",
+            "fetched_at",
+            fetches,
+        )
         bars = _rows(connection, "bar_versions", of_targets)
 
     bars = bars.rename(columns={"session": "target_session", "version": "bar_version"})

@@ -94,7 +94,12 @@ def watch(days: pd.DataFrame) -> DriftCharts | None:
         spread=max(long_run_deviation(inside.iloc[:-watched].to_numpy()), _COVERAGE_SPREAD),
         two_sided=True,
     )
-    return DriftCharts(skill, coverage, len(usual), watched)
+    return DriftCharts(
+        skill,
+        coverage,
+        len(usual),
+        watched,
+    )
 
 
 def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:

@@ -120,8 +120,20 @@ class BacktestResult:
         }
         r2 = {name: self._r2(quantiles, at) for name, quantiles in baselines.items()}
         longest = horizon or HORIZONS[-1]
-        best = _against_best(ranking_loss(self.target), actual, issued, baselines, longest)
-        best_in_pinball = _against_best(pinball, actual, issued, baselines, longest)
+        best = _against_best(
+            ranking_loss(self.target),
+            actual,
+            issued,
+            baselines,
+            longest,
+        )
+        best_in_pinball = _against_best(
+            pinball,
+            actual,
+            issued,
+            baselines,
+            longest,
+        )
         mae = mean_of(absolute_error(actual, issued))
         naive = next(iter(errors.values()))
         return Figures(

@@ -75,7 +75,14 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     )
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
     unit = _other_volume_unit(fetched.bars, stored.bars)
-    case = _Case(fetched, request, stored.bars, bars, findings, unit)
+    case = _Case(
+        fetched,
+        request,
+        stored.bars,
+        bars,
+        findings,
+        unit,
+    )
     checks = [_other_series, _other_unit, _unusable, _detached]
     for refused in [_unusable] if request.accept else checks:
         if (refusal := refused(case)) is not None:
@@ -192,7 +199,18 @@ def _other_series(case: _Case) -> Revision | None:
         "series."
     )
     newest = case.stored.index.intersection(case.bars.index)[-1].date()
-    return nothing_changed(error, [Finding(newest, "other_series", "reject", share, detail)])
+    return nothing_changed(
+        error,
+        [
+            Finding(
+                newest,
+                "other_series",
+                "reject",
+                share,
+                detail,
+            )
+        ],
+    )
 
 
 def _other_unit(case: _Case) -> Revision | None:
@@ -203,7 +221,15 @@ def _other_unit(case: _Case) -> Revision | None:
     days = case.fetched.bars.index
     subject = f"{case.fetched.symbol}'s bars are held back from {unit.session} on"
     usable = days[days < pd.Timestamp(unit.session)]
-    return nothing_changed(_held(subject, unit.detail, _UNIT_RETURNS, usable), [unit])
+    return nothing_changed(
+        _held(
+            subject,
+            unit.detail,
+            _UNIT_RETURNS,
+            usable,
+        ),
+        [unit],
+    )
 
 
 def _unusable(case: _Case) -> Revision | None:
@@ -277,8 +303,19 @@ def _detached(case: _Case) -> Revision | None:
     )
     # On the first session of the response, which it covers once it is accepted, so that its fetch
     # clears the finding.
-    apart = Finding(begins, "history_detached", "reject", float(missing), detail)
-    error = _held(_bar_is_held(case), detail, _OTHERS_RETURN, case.bars.index[:0])
+    apart = Finding(
+        begins,
+        "history_detached",
+        "reject",
+        float(missing),
+        detail,
+    )
+    error = _held(
+        _bar_is_held(case),
+        detail,
+        _OTHERS_RETURN,
+        case.bars.index[:0],
+    )
     return nothing_changed(error, [*case.findings, apart])
 
 
@@ -292,7 +329,12 @@ def _held_back(case: _Case, revision: Revision) -> Revision:
         ends = _refusal(revision.findings, revision.held[0])
         ends += _CORRECT if case.request.is_frame else _BY_ITSELF
     usable = case.bars.index.difference(pd.DatetimeIndex(revision.held))
-    error = _held(_bar_is_held(case), detail, ends, usable)
+    error = _held(
+        _bar_is_held(case),
+        detail,
+        ends,
+        usable,
+    )
     return nothing_changed(error, revision.findings)
 
 

@@ -57,7 +57,16 @@ def no_bars() -> pd.DataFrame:
 
 def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetched:
     """The result of a failed request: no bars, for the requested span."""
-    return Fetched(source, symbol, first, last, no_bars(), make_actions([]), "", "")
+    return Fetched(
+        source,
+        symbol,
+        first,
+        last,
+        no_bars(),
+        make_actions([]),
+        "",
+        "",
+    )
 
 
 def check_bars(
@@ -78,7 +87,12 @@ def check_bars(
     bars, more = without(bars, impossible_neighbours(bars, exchange, live=is_live))
     findings += more + _left_out(fetched, known, exchange)
     if not of_index:
-        findings += doubts(bars, fetched.actions, known, changed_rows(bars, known))
+        findings += doubts(
+            bars,
+            fetched.actions,
+            known,
+            changed_rows(bars, known),
+        )
     return bars, sorted(findings, key=attrgetter("session", "rule"))
 
 
@@ -112,7 +126,13 @@ def _left_out(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> li
     for row in fetched.unreadable:
         if fetched.first_asked <= row.session <= fetched.last_asked:
             detail = f"Left out, {row.reason}."
-            finding = Finding(row.session, "row_unreadable", "reject", float(row.line), detail)
+            finding = Finding(
+                row.session,
+                "row_unreadable",
+                "reject",
+                float(row.line),
+                detail,
+            )
             findings.append(finding)
     if fetched.bars.empty:
         return findings
@@ -125,7 +145,15 @@ def _left_out(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> li
     detail = "The exchange traded, but no bar of it has come yet."
     expected = sessions_index(first, fetched.last_asked, exchange)
     for day in expected[~expected.isin(seen)]:
-        findings.append(Finding(day.date(), "missing_session", "flag", None, detail))
+        findings.append(
+            Finding(
+                day.date(),
+                "missing_session",
+                "flag",
+                None,
+                detail,
+            )
+        )
     return findings
 
 
@@ -144,7 +172,13 @@ def changed_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.b
         return np.ones(len(bars), dtype=bool)
     before = known[[*PRICES, "volume"]].reindex(bars.index).to_numpy()
     now = bars[[*PRICES, "volume"]].to_numpy()
-    same = np.isclose(now, before, rtol=PRICE_TOLERANCE, atol=0.0, equal_nan=True)
+    same = np.isclose(
+        now,
+        before,
+        rtol=PRICE_TOLERANCE,
+        atol=0.0,
+        equal_nan=True,
+    )
     same[:, 4] = (now[:, 4] == before[:, 4]) | np.isnan(now[:, 4])
     return np.asarray(~(same.all(axis=1) & bars.index.isin(known.index)))
 
@@ -161,8 +195,8 @@ def check_shape(fetched: object) -> None:
             raise BadDataError(
                 f"The source {fetched.source!r:.60} returned bars of {str(fetched.symbol)[:20]} in "
                 f"another shape than the canonical one: {wrong}. In its code, build the frames "
-                "with forecasting.ingest.bars.canonical and forecasting.ingest.actions.make_actions"
-                "."
+                "with forecasting.ingest.bars.canonical and "
+                "forecasting.ingest.actions.make_actions."
             )
 
 

@@ -112,7 +112,12 @@ def _read_dates(path: Path, symbol: str) -> pd.DataFrame:
     unkind = faults(
         ~kind.isin(kinds).to_numpy(), f"expected the kind {', '.join(kinds)} or empty", kind
     )
-    reasons = first_faults(misfits(rows), undated, untimed, unkind)
+    reasons = first_faults(
+        misfits(rows),
+        undated,
+        untimed,
+        unkind,
+    )
     if len(reasons):
         raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
     dates = {"announced": announced, "timing": timing.to_numpy(dtype=str), "kind": kind.to_numpy()}
@@ -393,7 +398,12 @@ def lists_of_night(
     ]
     claims = []
     for rank, source, dates, seen in sources:
-        placed = reacting(dates, exchange=asking.exchange, seen=seen, reports=reports)
+        placed = reacting(
+            dates,
+            exchange=asking.exchange,
+            seen=seen,
+            reports=reports,
+        )
         claims.append(placed.assign(source=source, first_seen_at=pd.Timestamp(seen_at), rank=rank))
     return Lists(_joined(*claims), seen_at, unread)
 
@@ -439,7 +449,12 @@ def listed_events(
 
 def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
     """The earnings dates that a symbol's first night has, as `reacting`, with a column source."""
-    lists = lists_of_night(asking, None, volume=volume, seen_at=datetime.fromtimestamp(0, UTC))
+    lists = lists_of_night(
+        asking,
+        None,
+        volume=volume,
+        seen_at=datetime.fromtimestamp(0, UTC),
+    )
     events = valid_events(changes(asking, lists))[[*COLUMNS, "source"]]
     return events.sort_values("session", ignore_index=True)
 
@@ -450,7 +465,15 @@ def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
     The second of a symbol that reported within a year; at once if its list is empty.
     """
     if lists.unread is not None:
-        return [Finding(asking.session, UNREAD_EARNINGS, "flag", None, str(lists.unread))]
+        return [
+            Finding(
+                asking.session,
+                UNREAD_EARNINGS,
+                "flag",
+                None,
+                str(lists.unread),
+            )
+        ]
     ranks = set(lists.claims["rank"])
     if not asking.is_asked and OF_FILINGS not in ranks:
         return []
@@ -463,7 +486,15 @@ def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
     if is_recent or (listed > night).any() or not age <= _YEAR:
         return []
     detail = "The newest known earnings date is of this session; no list has a coming one."
-    return [Finding(newest.date(), STALE_EARNINGS, "flag", None, detail)]
+    return [
+        Finding(
+            newest.date(),
+            STALE_EARNINGS,
+            "flag",
+            None,
+            detail,
+        )
+    ]
 
 
 def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
@@ -491,7 +522,12 @@ def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
     new = listed[is_new & ~listed["session"].isin(valid["session"])]
     ended = _withdrawn(history, coming["session"], asking)
     ended = ended.assign(source=asking.source.name, first_seen_at=pd.Timestamp(lists.seen_at))
-    return _joined(usable, filed, new, ended)[STORED]
+    return _joined(
+        usable,
+        filed,
+        new,
+        ended,
+    )[STORED]
 
 
 def _withdrawn(history: pd.DataFrame, coming: pd.Series, asking: Asking) -> pd.DataFrame:

@@ -114,20 +114,41 @@ def explain(
     dividends = new_actions[new_actions["kind"] == "dividend"].reset_index(drop=True)
     factor = basis(known, bars, new_splits)
     if factor is None and not accept:
-        return _nothing_stored(known, bars, dividends, _unexplained(known, bars))
+        return _nothing_stored(
+            known,
+            bars,
+            dividends,
+            _unexplained(known, bars),
+        )
     if factor is None:
         factor = pd.Series(1.0, index=known.index)
     expected = rebase(known, factor)
-    splits = shown_splits(factor, bars, new_splits, stored=stored.actions)
+    splits = shown_splits(
+        factor,
+        bars,
+        new_splits,
+        stored=stored.actions,
+    )
     kept = bars
     findings = list[Finding]()
     if not of_index:
-        kept, findings = _held_jumps(expected, bars, actions, splits, exchange)
+        kept, findings = _held_jumps(
+            expected,
+            bars,
+            actions,
+            splits,
+            exchange,
+        )
     versions = _versions(expected, kept, factor)
     restated = _restated_bars(expected, versions, factor=factor)
     alarming = restated[restated["alarming"]]
     if len(alarming) > RESTATED and not accept:
-        return _nothing_stored(known, bars, dividends, _history_restated(known, bars, alarming))
+        return _nothing_stored(
+            known,
+            bars,
+            dividends,
+            _history_restated(known, bars, alarming),
+        )
     is_single = restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]
     held = [day.date() for day in bars.index[len(kept) :]]
     changes = _changes(
@@ -143,7 +164,12 @@ def explain(
         verdict,
         detail,
         versions,
-        _settled(known, kept, versions, of_index=of_index),
+        _settled(
+            known,
+            kept,
+            versions,
+            of_index=of_index,
+        ),
         pd.concat([dividends, splits], ignore_index=True),
         [*findings, *_alarms(alarming, accept=accept)],
         held=held,
@@ -171,7 +197,12 @@ def _held_jumps(
     """As `hold_jumps`; a split for which the fetch rebases explains no jump of its session."""
     is_shown = (actions["kind"] == "split") & actions["session"].isin(splits["session"])
     others = actions if expected.empty else actions[~is_shown]
-    return hold_jumps(expected, bars, others, exchange=exchange)
+    return hold_jumps(
+        expected,
+        bars,
+        others,
+        exchange=exchange,
+    )
 
 
 def _changes(
@@ -276,7 +307,13 @@ def _unexplained(known: pd.DataFrame, bars: pd.DataFrame) -> Finding:
     detail = (
         f"Prices of {len(moved)} known bars moved (median x{ratio:.4g}), and no split explains how."
     )
-    return Finding(_newest_known(known, bars), "rebase_unexplained", "reject", ratio, detail)
+    return Finding(
+        _newest_known(known, bars),
+        "rebase_unexplained",
+        "reject",
+        ratio,
+        detail,
+    )
 
 
 def _history_restated(known: pd.DataFrame, bars: pd.DataFrame, alarming: pd.DataFrame) -> Finding:
@@ -287,7 +324,13 @@ def _history_restated(known: pd.DataFrame, bars: pd.DataFrame, alarming: pd.Data
         f"{len(alarming)} settled bars would be restated by one fetch (volume by a median of "
         f"x{ratio:.4g}, prices of {prices}); expected at most {RESTATED}."
     )
-    return Finding(_newest_known(known, bars), "history_restated", "reject", ratio, detail)
+    return Finding(
+        _newest_known(known, bars),
+        "history_restated",
+        "reject",
+        ratio,
+        detail,
+    )
 
 
 def _newest_known(known: pd.DataFrame, bars: pd.DataFrame) -> date:
@@ -354,11 +397,27 @@ def _alarms(settled: pd.DataFrame, *, accept: bool) -> list[Finding]:
         detail = (
             f"{count} settled bars were restated up to this session, as --switch-source permitted."
         )
-        return [Finding(newest, ACCEPTED, "flag", float(count), detail)]
+        return [
+            Finding(
+                newest,
+                ACCEPTED,
+                "flag",
+                float(count),
+                detail,
+            )
+        ]
     findings = []
     for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM)):
         detail = f"A settled {what} was restated by this share."
         past = settled[settled[what].abs() > least]
         for day, share in zip(past["session"], past[what].tolist(), strict=True):
-            findings.append(Finding(day.date(), f"{what}_restated", "flag", share, detail))
+            findings.append(
+                Finding(
+                    day.date(),
+                    f"{what}_restated",
+                    "flag",
+                    share,
+                    detail,
+                )
+            )
     return findings

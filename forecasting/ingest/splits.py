@@ -136,7 +136,15 @@ def proven_splits(
         volume = np.median(volume_multiple(bars)[row : row + _LASTING])
         trades_so = size / 2.0 < np.sign(np.log(value)) * np.log(volume) < size + log_2
         no_actions = make_actions([])
-        is_far = size >= log_2 or quiet_moves(bars, bars, no_actions, exchange=exchange)[row]
+        is_far = (
+            size >= log_2
+            or quiet_moves(
+                bars,
+                bars,
+                no_actions,
+                exchange=exchange,
+            )[row]
+        )
         if is_far and (trades_so or is_named):
             splits.append((day, value))
     return splits
@@ -158,7 +166,12 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
             return named
     moved = (ratio - 1.0).abs() > MOVED
     if moved.sum() >= max(3.0, 0.05 * len(common)):
-        return _one_ratio(known, before, now, moved)
+        return _one_ratio(
+            known,
+            before,
+            now,
+            moved,
+        )
     if _leaps(before, now)[before["settled"].astype(bool)].any():
         return None
     return pd.Series(1.0, index=known.index)
@@ -237,7 +250,12 @@ def hold_jumps(
     close = bars["close"].to_numpy()
     before = expected["close"][expected.index < bars.index[0]].tail(1)
     ratio = close / np.append(close[0] if before.empty else before, close[:-1])
-    quiet = quiet_moves(bars, expected, actions, exchange=exchange)
+    quiet = quiet_moves(
+        bars,
+        expected,
+        actions,
+        exchange=exchange,
+    )
     named = actions[actions["kind"] == "split"].groupby("session")["value"].last()
     value = named.reindex(bars.index).fillna(1.0).to_numpy()
     size = np.abs(np.log(ratio))
@@ -258,5 +276,13 @@ def hold_jumps(
         rule = str(rules[i])
         day = bars.index[i].date()
         severity: Literal["reject", "flag"] = "reject" if held[i] else "flag"
-        findings.append(Finding(day, rule, severity, float(ratio[i]), _JUMPS[rule]))
+        findings.append(
+            Finding(
+                day,
+                rule,
+                severity,
+                float(ratio[i]),
+                _JUMPS[rule],
+            )
+        )
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings

@@ -68,7 +68,12 @@ def disagreements(
         ("witness_close", pd.Series(close, common), np.log1p(CLOSE_LIMIT)),
         ("witness_volume", pd.Series(volume, common), np.log(VOLUME_LIMIT)),
     ):
-        findings += _of_sessions(rule, ratio, limit, witness)
+        findings += _of_sessions(
+            rule,
+            ratio,
+            limit,
+            witness,
+        )
     new = (finding for finding in findings if not _is_stored(finding, stored))
     return sorted(new, key=attrgetter("session", "rule"))
 
@@ -86,11 +91,25 @@ def _of_sessions(rule: str, ratio: pd.Series, limit: float, witness: str) -> lis
         is_alike[:] = is_other_series
     detail = f"{witness} has this multiple of the bar's."
     findings = [
-        Finding(day.date(), rule, "flag", float(np.exp(value)), detail)
+        Finding(
+            day.date(),
+            rule,
+            "flag",
+            float(np.exp(value)),
+            detail,
+        )
         for day, value in zip(pd.DatetimeIndex(far.index)[~is_alike], far[~is_alike], strict=True)
     ]
     if is_alike.any():
-        findings.append(_of_group(rule, far[is_alike], len(ratio), witness, is_other_series))
+        findings.append(
+            _of_group(
+                rule,
+                far[is_alike],
+                len(ratio),
+                witness,
+                is_other_series,
+            )
+        )
     return findings
 
 
@@ -105,7 +124,13 @@ def _of_group(
         f"{group.index[0].date()}: {_REASONS[rule]}."
     )
     value = None if is_other_series else float(multiples.median())
-    return Finding(group.index[-1].date(), f"{rule}{_FACTOR}", "flag", value, detail)
+    return Finding(
+        group.index[-1].date(),
+        f"{rule}{_FACTOR}",
+        "flag",
+        value,
+        detail,
+    )
 
 
 def _is_alike(ratio: float, other: float) -> bool:

@@ -75,7 +75,14 @@ def _states(settings: Settings, *, now: Clock) -> list[Row]:
         for symbol in settings.symbols:
             stored = read.announced_days(connection, symbol)
             own = with_announced(settings.for_symbol(symbol), stored)
-            rows.append(_state(connection, own, now(), is_locked))
+            rows.append(
+                _state(
+                    connection,
+                    own,
+                    now(),
+                    is_locked,
+                )
+            )
     without = [row for row in rows if row["cause"] == "without a night"]
     if len(without) <= ASKED:
         for row in without:
@@ -108,17 +115,33 @@ def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool 
     except ForecastingError as ended:  # no night can forecast them
         return row | {"cause": "without a calendar", "error": str(ended)}
     live = series | {"kind": "live", "role": CHAMPION}
-    newest = read.newest(connection, "forecasts", "origin_session", live)
+    newest = read.newest(
+        connection,
+        "forecasts",
+        "origin_session",
+        live,
+    )
     row |= {"session": session, "opened": opened, "is_open": at >= opened, "newest": newest}
     if newest is not None and newest >= session:
         return row
     issued = read.row(connection, "forecasts", series | {"origin_session": session})
     if issued is not None:
         return row | {"cause": "issued late", "issued_at": issued["issued_at"]}
-    stopped = _stopped(connection, series, session, is_locked)
+    stopped = _stopped(
+        connection,
+        series,
+        session,
+        is_locked,
+    )
     if stopped:
         return row | stopped
-    return row | _unstarted(connection, own, session, newest, is_locked)
+    return row | _unstarted(
+        connection,
+        own,
+        session,
+        newest,
+        is_locked,
+    )
 
 
 def _unstarted(
@@ -135,11 +158,21 @@ def _unstarted(
     has_failed = request.get("verdict") in get_args(FailedVerdict)
     if has_failed and request["fetched_at"] > closed:
         return Row(cause=_why_stopped(request["verdict"]), fetch=request)
-    last = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
+    last = read.unfinished_run(
+        connection,
+        symbol,
+        own.target,
+        after=newest or date.min,
+    )
     series = {"symbol": symbol, "target": own.target}
     any_forecast = read.row(connection, "forecasts", series)
     cause = "waiting" if is_locked else "without a night"
-    return Row(cause=cause, closed=closed, last=last, has_any=any_forecast)
+    return Row(
+        cause=cause,
+        closed=closed,
+        last=last,
+        has_any=any_forecast,
+    )
 
 
 def _stopped(
@@ -147,7 +180,12 @@ def _stopped(
 ) -> Row:
     """Why the night of a session has not ended, with its row; empty without such a night."""
     order = ("status DESC", "started_at DESC")
-    night = read.row(connection, "runs", {**series, "as_of": session}, order=order)
+    night = read.row(
+        connection,
+        "runs",
+        {**series, "as_of": session},
+        order=order,
+    )
     if night is None or night["status"] == "done":
         return Row()
     if night["status"] != "running":
@@ -163,7 +201,12 @@ def _why_stopped(kind: str) -> str:
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:
     """The newest session of a symbol in its file, or what a run would refuse."""
-    night = make_night(own.symbols[0], newest_session(own, now=now), own, now=now)
+    night = make_night(
+        own.symbols[0],
+        newest_session(own, now=now),
+        own,
+        now=now,
+    )
     with suppress(StoreError):  # of which the row database tells
         check_bars(night)
     early = early_end([night], now=now)  # of a file, which is read

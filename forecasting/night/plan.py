@@ -288,7 +288,12 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
     state = f"up to {newest}" if newest else "(no request made)"
     if newest is not None and now is not None:
         for symbol in settings.symbols:
-            if _ends_early(newest, own_settings(settings, symbol), choice.exchange, now=now):
+            if _ends_early(
+                newest,
+                own_settings(settings, symbol),
+                choice.exchange,
+                now=now,
+            ):
                 state = f"up to {newest}, filled forward"
     return f"{choice.symbol} of {source.name} {state}"
 
@@ -297,7 +302,14 @@ def _ends_early(newest: date, own: Settings, exchange: str, *, now: Clock) -> bo
     """Whether a series ends before a symbol's newest night; a BadDataError if long before."""
     # Any other source may be a file that has ended too, and is checked by itself.
     session = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
-    market = market_night(make_night(own.symbols[0], session, own, now=now))
+    market = market_night(
+        make_night(
+            own.symbols[0],
+            session,
+            own,
+            now=now,
+        )
+    )
     if market is None or newest >= market.session:
         return False
     if newest < shift(market.session, -FILLED_SESSIONS, exchange):

@@ -135,7 +135,12 @@ class Rounds:
         waiting = {"waiting": str(night.error), "until": f"Retrying until {until}."}
         mark(night, {"status": stopped_status(night.error), "waits_until": deadline}, waiting)
         hour = clock_time(request_at, self._settings)
-        logger.warning("%s: next request at %s: %s", night.symbol, hour, night.error)
+        logger.warning(
+            "%s: next request at %s: %s",
+            night.symbol,
+            hour,
+            night.error,
+        )
 
     def _leave_out_done(self) -> None:
         """End the nights that another run has done while this one waited without the lock."""
@@ -182,7 +187,12 @@ class Rounds:
             return []
         newest_bar = _newest_bar(newest, error) if self._patient else None
         if newest_bar is not None:
-            return self._go_on(symbol, nights, error, newest_bar)
+            return self._go_on(
+                symbol,
+                nights,
+                error,
+                newest_bar,
+            )
         del self._symbols[newest.symbol]
         missing = replace(symbol.missing or newest, error=error)
         if self._patient or not is_refusal(newest.settings, newest.symbol, error):
@@ -245,7 +255,12 @@ class Rounds:
         logger.warning("%s: %s", missing.symbol, note)
 
     def _end(self, night: Night) -> None:
-        logger.error("%s %s: %s", night.symbol, night.session, night.error)
+        logger.error(
+            "%s %s: %s",
+            night.symbol,
+            night.session,
+            night.error,
+        )
         self.ended.append(night)
 
     def _pause_after(self, error: ForecastingError, symbol: _Symbol) -> timedelta | None:

@@ -125,7 +125,12 @@ def run_nights(
     )
     with opened_workers(settings, caller) as workers:
         for requested in rounds:
-            fetched = caller.call("ingest", requested, rounds, switch_source)
+            fetched = caller.call(
+                "ingest",
+                requested,
+                rounds,
+                switch_source,
+            )
             for shard in shards(rounds.take(fetched), settings):
                 workers.submit(shard)
         done.extend(workers.results())

@@ -114,7 +114,12 @@ def open_run(
     added = write.add(connection, "runs", row)
     if not added and _row(connection, night)["status"] in ("late", "failed"):
         reopened = {"status": "running", "error": None, "waits_until": None}
-        write.update(connection, "runs", night.id, reopened)
+        write.update(
+            connection,
+            "runs",
+            night.id,
+            reopened,
+        )
     add_notes(connection, night.id, {**NO_WAIT, **(notes or {})})
 
 
@@ -125,7 +130,12 @@ def add_notes(connection: connect.Connection, run_id: str, notes: Mapping[str, s
     if kept != stored:
         words = " ".join(kept[kind] for kind in NOTES if kind in kept)
         noted = {"notes": json.dumps(kept) if kept else "", "note": words}
-        write.update(connection, "runs", run_id, noted)
+        write.update(
+            connection,
+            "runs",
+            run_id,
+            noted,
+        )
 
 
 def notes_of(row: Row) -> dict[str, str]:
@@ -287,7 +297,12 @@ def mark_cut_off(settings: Settings, *, now: Clock) -> None:
         for run_id, as_of in nights.items():
             add_notes(connection, run_id, NO_WAIT)
             stopped = {"status": "failed", "error": CUT_OFF.format(as_of=as_of)}
-            write.update(connection, "runs", run_id, stopped | {"waits_until": None})
+            write.update(
+                connection,
+                "runs",
+                run_id,
+                stopped | {"waits_until": None},
+            )
 
 
 def delete_leftovers(settings: Settings) -> None:
@@ -311,9 +326,23 @@ def _without_row(settings: Settings, present: set[str]) -> list[str]:
     """
     with connect.reading(settings.url) as connection:
         stopped = {"status": ["running", "late", "failed"]}
-        not_done = read.values(connection, "runs", "id", stopped)
+        not_done = read.values(
+            connection,
+            "runs",
+            "id",
+            stopped,
+        )
         fits = {network_id(run_id, method) for run_id in not_done for method in FITS}
         left = sorted(fits & present)
         if not left:  # as on most mornings
             return []
-        return sorted(set(left).difference(read.values(connection, "models", "id", {"id": left})))
+        return sorted(
+            set(left).difference(
+                read.values(
+                    connection,
+                    "models",
+                    "id",
+                    {"id": left},
+                )
+            )
+        )

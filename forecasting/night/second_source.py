@@ -117,7 +117,12 @@ def _compare(connection: Connection, night: Night, response: Fetched | Exception
     session = night.session
     exchange = night.settings.exchange
     oldest = shift(session, 1 - witness.SESSIONS, exchange)
-    bars = read.bars(connection, symbol, first=oldest, last=session)
+    bars = read.bars(
+        connection,
+        symbol,
+        first=oldest,
+        last=session,
+    )
     if not bars.index.isin(response.bars.index).any():
         raise BadDataError(f"It has none of the {witness.SESSIONS} sessions up to {session}.")
     first = shift(session, 1 - 2 * witness.SESSIONS, exchange)

@@ -143,7 +143,15 @@ def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
         return
     except StoreError as error:
         missing = str(error)
-    run = read.unfinished_run(connection, symbol, target, after=date.min) or Row()
+    run = (
+        read.unfinished_run(
+            connection,
+            symbol,
+            target,
+            after=date.min,
+        )
+        or Row()
+    )
     if reason := run.get("error") or run.get("note"):
         raise StoreError(
             f"{symbol} has no {target} forecast; its night of {run['as_of']} has status "

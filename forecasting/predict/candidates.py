@@ -73,7 +73,14 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
     for name in windows.rules.baselines:
         quantiles = baseline_quantiles(name, windows)
         candidate = Candidate(
-            model_id=short_id("baseline", name, VERSION, symbol, target, settings_hash),
+            model_id=short_id(
+                "baseline",
+                name,
+                VERSION,
+                symbol,
+                target,
+                settings_hash,
+            ),
             forecaster=name,
             role=BASELINE,
             quantiles=quantiles,
@@ -126,7 +133,12 @@ def network_candidate(
         past_forecasts=tuple(issued.past_forecasts.tolist()),
         calibration=tuple(issued.calibration),
         out_of_range=", ".join(f"{name} {session}" for name, session in outside.items()),
-        factors=_factors(windows, linear, network, issued),
+        factors=_factors(
+            windows,
+            linear,
+            network,
+            issued,
+        ),
     )
 
 
@@ -151,7 +163,12 @@ def usual_sizes(windows: Windows) -> Floats:
 def _ratio(size: Floats, base: Floats) -> Floats:
     """(H,) `size` over `base`; 1 where one of them is 0, as for closes that do not move."""
     both = (size > 0.0) & (base > 0.0)
-    return np.divide(size, base, out=np.ones_like(size), where=both)
+    return np.divide(
+        size,
+        base,
+        out=np.ones_like(size),
+        where=both,
+    )
 
 
 def _factors(

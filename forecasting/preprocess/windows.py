@@ -393,7 +393,12 @@ def make_windows(
     # One session more than the rows and their warm-up: the oldest return and filled volume come
     # from the one before. None of the others: rows are the same whatever was stored before them, as
     # after catching up from another day.
-    bars = _on_sessions(bars, origin, settings, newest=size + 1)
+    bars = _on_sessions(
+        bars,
+        origin,
+        settings,
+        newest=size + 1,
+    )
     sessions = bars.index[-size:]
     values = values_of(settings.target, bars)[-size:]
     steps = step_features(bars)
@@ -401,7 +406,12 @@ def make_windows(
     if settings.target != "range":
         steps = with_usual_ranges(steps)
     ahead = next_sessions(origin, H, settings.exchange)
-    flags, future_flags, names = _flags(events, sessions[0].date(), ahead, settings)
+    flags, future_flags, names = _flags(
+        events,
+        sessions[0].date(),
+        ahead,
+        settings,
+    )
     return Windows(
         target=settings.target,
         sessions=np.append(sessions, pd.DatetimeIndex(ahead)).astype("datetime64[D]"),
@@ -472,7 +482,12 @@ def _flags(
     calendar_only, names = calendar_flags(first, ahead[-1], settings.exchange)
     sessions = len(calendar_only) - H
     following = sliding_window_view(calendar_only[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
-    reports, reports_ahead = event_flags(events, first, sessions, settings.exchange)
+    reports, reports_ahead = event_flags(
+        events,
+        first,
+        sessions,
+        settings.exchange,
+    )
     # What earlier run-ups say of the next one is worse than nothing (docs/experiments.md)
     if settings.target == "range":
         reports_ahead[..., :RUN_UP] = 0.0

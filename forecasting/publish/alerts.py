@@ -56,7 +56,13 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
             continue
         symbol, target, value, sign, number, usual = match.groups("")
         alert = ForecastAlert(
-            part, symbol, target, value, sign, number=float(number), of_usual=usual != ""
+            part,
+            symbol,
+            target,
+            value,
+            sign,
+            number=float(number),
+            of_usual=usual != "",
         )
         alerts.append(alert)
     return alerts, refused
@@ -81,8 +87,8 @@ def alert_counts(
     """
     if not settings.alerts:
         raise UsageError(
-            "Expected alerts in FORECASTING_ALERTS, found none. "
-            "Set some, such as 'median > 1.5 usual'."
+            "Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 "
+            "usual'."
         )
     migrate.check_ready(settings.url, writes=False)
     alerts, _ = parse_alerts(settings.alerts)
@@ -90,7 +96,11 @@ def alert_counts(
     with connect.reading(settings.url) as connection:
         for target in targets or [settings.target]:
             nights = read.published_nights(
-                connection, settings.symbols, target, limit=NIGHTS, last=last
+                connection,
+                settings.symbols,
+                target,
+                limit=NIGHTS,
+                last=last,
             )
             counts += _counts(alerts, _with_compared(nights, target), target)
     return counts
@@ -149,8 +159,8 @@ def wrong_alerts(settings: Settings) -> list[str]:
     if refused:
         found = ", ".join(repr(part[:40]) for part in refused)
         wrong.append(
-            f"Expected in FORECASTING_ALERTS conditions with ; between, each {_FORM}; "
-            f"found {found}. Correct it; the others are judged."
+            f"Expected in FORECASTING_ALERTS conditions with ; between, each {_FORM}; found "
+            f"{found}. Correct it; the others are judged."
         )
     if unknown:
         found = ", ".join(name[:40] for name in unknown)
@@ -169,6 +179,13 @@ def _unknown_names(settings: Settings, alerts: Sequence[ForecastAlert]) -> list[
         return []
     with suppress(StoreError), connect.reading(settings.url) as connection:
         for column in ("symbol", "target"):
-            unknown -= set(read.values(connection, "runs", column, {column: list(unknown)}))
+            unknown -= set(
+                read.values(
+                    connection,
+                    "runs",
+                    column,
+                    {column: list(unknown)},
+                )
+            )
         return sorted(unknown)
     return []  # without a ledger none is unknown

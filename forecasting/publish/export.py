@@ -91,7 +91,12 @@ def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataF
     """
     with connect.reading(settings.url) as connection:
         each = [
-            _of_symbol(connection, name, settings.for_symbol(symbol), day)
+            _of_symbol(
+                connection,
+                name,
+                settings.for_symbol(symbol),
+                day,
+            )
             for symbol in settings.symbols
         ]
     filled = [rows for rows in each if len(rows)]  # pandas warns of empty ones
@@ -117,11 +122,21 @@ def _of_symbol(
     table, _ = FRAMES[name]
     if name == "bars":
         known_at = None if day is None else _fetched_at(connection, settings, day)
-        bars = read.bars(connection, symbol, last=day, known_at=known_at)
+        bars = read.bars(
+            connection,
+            symbol,
+            last=day,
+            known_at=known_at,
+        )
         return bars.reset_index().assign(symbol=symbol)[list(BARS_COLUMNS)]
     wanted: Row = {"symbol": symbol, "target": settings.target}
     if name == "why" and day is None:
-        day = read.newest(connection, table, "origin_session", wanted)
+        day = read.newest(
+            connection,
+            table,
+            "origin_session",
+            wanted,
+        )
     if day is not None:
         wanted["origin_session"] = day
     return read.view(connection, table, wanted)
@@ -137,8 +152,18 @@ def _fetched_at(connection: Connection, settings: Settings, session: date) -> da
         )
     of_night = {"symbol": symbol, "target": settings.target, "origin_session": session}
     newest_first = ("issued_at DESC", "fetch_id")
-    issued = read.row(connection, "forecasts", of_night, order=newest_first) or {"fetch_id": ""}
-    return input_fetch(connection, settings, session, stored=issued["fetch_id"])["fetched_at"]
+    issued = read.row(
+        connection,
+        "forecasts",
+        of_night,
+        order=newest_first,
+    ) or {"fetch_id": ""}
+    return input_fetch(
+        connection,
+        settings,
+        session,
+        stored=issued["fetch_id"],
+    )["fetched_at"]
 
 
 def known_symbols(settings: Settings, target: str | None) -> list[str]:
@@ -146,8 +171,18 @@ def known_symbols(settings: Settings, target: str | None) -> list[str]:
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         if target is None:
-            return read.values(connection, "fetches", "symbol", {})
-        return read.values(connection, "runs", "symbol", {"target": target})
+            return read.values(
+                connection,
+                "fetches",
+                "symbol",
+                {},
+            )
+        return read.values(
+            connection,
+            "runs",
+            "symbol",
+            {"target": target},
+        )
 
 
 def check_named(settings: Settings, target: str | None) -> None:
@@ -161,7 +196,12 @@ def check_settings(settings: Settings, target: str | None, *, advice: str) -> No
     """Raise a UsageError where the ledger has symbols, and none of those of the settings."""
     known = known_symbols(settings, target)
     if set(settings.symbols).isdisjoint(known) and known_symbols(settings, None):
-        raise _unknown(settings, target, known, advice)
+        raise _unknown(
+            settings,
+            target,
+            known,
+            advice,
+        )
 
 
 def _unknown(
@@ -203,7 +243,12 @@ def answer(
     asked = {"symbol": symbol, "target": target, "horizon": horizon}
     equal = {column: value for column, value in asked.items() if value}
     with connect.reading(settings.url) as connection:
-        rows = read.answer(connection, question, equal, limit=limit + 1)
+        rows = read.answer(
+            connection,
+            question,
+            equal,
+            limit=limit + 1,
+        )
     for row in rows:
         for column, value in row.items():
             if isinstance(value, str):

@@ -51,7 +51,12 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     lines = newest_nights(settings)
     if not any(line.run for line in lines):  # as of a misspelt symbol
         check_settings(settings, None, advice="Name them by --symbol.")
-    return _digest(settings, lines, (), now())
+    return _digest(
+        settings,
+        lines,
+        (),
+        now(),
+    )
 
 
 def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str = "") -> bool:
@@ -61,7 +66,12 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link
     Without nights it is sent where that of the run before could not be.
     """
     try:
-        _send_digest(settings, nights, now=now, link=link)
+        _send_digest(
+            settings,
+            nights,
+            now=now,
+            link=link,
+        )
     except Exception as error:  # which would hide those of nights
         logger.warning("the digest of the run was not made: %s", explained(error, now=now))
         return False
@@ -74,13 +84,23 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
     was_not_sent = last == ""
     if settings.notify is None or not (nights or was_not_sent):
         return
-    digest = _digest(settings, newest_nights(settings, nights), nights, now())
+    digest = _digest(
+        settings,
+        newest_nights(settings, nights),
+        nights,
+        now(),
+    )
     text = digest_in("text", digest)
     session = last_completed(now(), settings.exchange_of(settings.symbols[0]))
     digest_id = short_id("digest", session.isoformat(), text)
     if digest_id == last:
         return
-    failed = _send_as_page(settings, digest, text, link=page_address(settings, INDEX) or link)
+    failed = _send_as_page(
+        settings,
+        digest,
+        text,
+        link=page_address(settings, INDEX) or link,
+    )
     # Because of one address, the others get it twice at most
     is_sent = failed < 1.0 if was_not_sent else failed == 0.0
     remembered.parent.mkdir(parents=True, exist_ok=True)
@@ -162,9 +182,19 @@ def _outages(connection: Connection, lines: Sequence[SymbolLine], settings: Sett
 def _replayed(connection: Connection, line: SymbolLine, exchange: str) -> list[date]:
     """The sessions after the newest live score, where the newest score is of a replay alone."""
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
-    live = read.newest(connection, "scores", "target_session", of | {"kind": "live"})
+    live = read.newest(
+        connection,
+        "scores",
+        "target_session",
+        of | {"kind": "live"},
+    )
     # Of one session live comes before late before replay, as in the alphabet
-    newest = read.row(connection, "scores", of, order=("target_session DESC", "kind"))
+    newest = read.row(
+        connection,
+        "scores",
+        of,
+        order=("target_session DESC", "kind"),
+    )
     if live is None or newest is None or newest["kind"] != "replay":
         return []
     return after(live, newest["target_session"], exchange)
@@ -221,7 +251,12 @@ def _notable_data(connection: Connection, run: Row) -> Iterator[tuple[str, str]]
     if fetch["verdict"] in ("split", "revised", "held"):  # dividends and new bars are routine
         yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
     of_run = {"symbol": run["symbol"], "run_id": run["id"]}
-    began = read.values(connection, "fetches", "fetched_at", of_run)[0]
+    began = read.values(
+        connection,
+        "fetches",
+        "fetched_at",
+        of_run,
+    )[0]
     findings = read.findings(connection, fetch["id"])
     new = without_bar(findings[findings["since"] >= began])
     if new:
@@ -299,7 +334,15 @@ def send_fresh(settings: Settings, text: str) -> None:
     if not _mark(settings).is_file():
         return
     title = f"forecast.missing is over, {joined(settings.symbols)} {settings.target}"
-    if send(settings, title, text, kind="success") < 1.0:
+    if (
+        send(
+            settings,
+            title,
+            text,
+            kind="success",
+        )
+        < 1.0
+    ):
         _mark(settings).unlink()
 
 
@@ -334,7 +377,14 @@ def send(
     title = f"forecasting: {title}"
     failed = 0
     for place, service in enumerate(services, 1):
-        if not _took(service, title, text, link=link, page=page, kind=kind):
+        if not _took(
+            service,
+            title,
+            text,
+            link=link,
+            page=page,
+            kind=kind,
+        ):
             failed += 1
             which = f"{service.service_name}, {place} of {len(services)}"
             logger.warning("%s was not sent by %s: `apprise -vv` has the reason", title, which)
@@ -352,7 +402,10 @@ def _took(service: NotifyBase, title: str, text: str, *, link: str, page: str, k
         body = page
     return bool(
         Apprise([service]).notify(
-            body, title=_plain(title), body_format=form, notify_type=NotifyType(kind)
+            body,
+            title=_plain(title),
+            body_format=form,
+            notify_type=NotifyType(kind),
         )
     )
 

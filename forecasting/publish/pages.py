@@ -83,7 +83,12 @@ def _write(
         page = page_data(connection, data)
     if out is not None:
         return write_page(render_page(page), out), data
-    path = report_path(settings, data.symbol, data.target, origin=as_of)
+    path = report_path(
+        settings,
+        data.symbol,
+        data.target,
+        origin=as_of,
+    )
     links = [("All symbols", INDEX)]
     for target in get_args(Target):
         other = report_path(settings, data.symbol, target)
@@ -106,7 +111,12 @@ def each_report(
 
     def report(of_symbol: Settings) -> ReportData:
         with connect.reading(of_symbol.url) as connection:
-            return report_data(connection, of_symbol, origin=as_of, brief=brief)
+            return report_data(
+                connection,
+                of_symbol,
+                origin=as_of,
+                brief=brief,
+            )
 
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
@@ -185,7 +195,12 @@ def report_data(
     symbol = settings.symbols[0]
     target = settings.target
     calendar(settings.exchange)  # which all views need: where it cannot be made, the symbol fails
-    published = _published(connection, symbol, target, origin)
+    published = _published(
+        connection,
+        symbol,
+        target,
+        origin,
+    )
     row = published.iloc[0].to_dict()  # all are of one night
     session = as_day(row["origin_session"])
     run = _with_id(connection, "runs", row["run_id"])
@@ -193,11 +208,27 @@ def report_data(
     newest_fetch = fetch
     unfinished = None
     if origin is None:  # a page of a past night is not about the nights after it
-        unfinished = read.unfinished_run(connection, symbol, target, after=session)
+        unfinished = read.unfinished_run(
+            connection,
+            symbol,
+            target,
+            after=session,
+        )
     if unfinished is not None:
         newest_fetch = read.newest_fetch(connection, symbol, with_bars=False) or fetch
-    scored = _scored(connection, row, origin, brief=brief)
-    parts = read.parts(connection, [symbol], [target], first=session, last=session)
+    scored = _scored(
+        connection,
+        row,
+        origin,
+        brief=brief,
+    )
+    parts = read.parts(
+        connection,
+        [symbol],
+        [target],
+        first=session,
+        last=session,
+    )
     return ReportData(
         run=run,
         fetch=fetch,
@@ -223,7 +254,12 @@ def _published(
     connection: Connection, symbol: str, target: Target, origin: date | None
 ) -> pd.DataFrame:
     try:
-        return read.published(connection, symbol, target, origin=origin)
+        return read.published(
+            connection,
+            symbol,
+            target,
+            origin=origin,
+        )
     except StoreError:
         check_forecast(connection, symbol, target)
         raise  # it has forecasts of other origins
@@ -244,7 +280,11 @@ def _history(connection: Connection, row: Forecast) -> pd.DataFrame:
     # A session takes a day and a half: some may be missing
     oldest = session - timedelta(days=2 * shown)
     bars = read.bars(
-        connection, row["symbol"], first=oldest, last=session, known_at=row["data_as_of"]
+        connection,
+        row["symbol"],
+        first=oldest,
+        last=session,
+        known_at=row["data_as_of"],
     ).iloc[-shown:]
     return actual_of(row["target"], bars).to_frame("value").assign(settled=bars["settled"])
 
@@ -318,7 +358,14 @@ def _alike(
     distances = ((logs.loc[closed.index] - logs.loc[tonight]) ** 2).sum(axis=1).to_numpy()
     nearest = closed.iloc[np.argsort(distances, kind="stable")[:3]]
     sessions = map(as_day, nearest["target_session"])
-    return list(zip(sessions, nearest["q50"], nearest["actual"], strict=True))
+    return list(
+        zip(
+            sessions,
+            nearest["q50"],
+            nearest["actual"],
+            strict=True,
+        )
+    )
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
@@ -352,13 +399,28 @@ def page_data(connection: Connection, data: ReportData) -> PageData:
     newest = data.history.index[-RESTATED_SESSIONS:]
     known_at = data.forecasts["data_as_of"].iloc[0]
     first = read.first_prints(
-        connection, symbol, first=as_day(newest[0]), last=as_day(newest[-1]), basis_at=known_at
+        connection,
+        symbol,
+        first=as_day(newest[0]),
+        last=as_day(newest[-1]),
+        basis_at=known_at,
     )
     issued = read.issued(
-        connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at
+        connection,
+        symbol,
+        target,
+        origins=SHOWN_SESSIONS,
+        last=origin,
+        basis_at=known_at,
     ).assign(symbol=symbol, target=target)
     oldest = as_day(issued["origin_session"].min())
-    parts = read.parts(connection, [symbol], [target], first=oldest, last=origin)
+    parts = read.parts(
+        connection,
+        [symbol],
+        [target],
+        first=oldest,
+        last=origin,
+    )
     of_each = [_parts_of(one, parts) for one in issued.to_dict("records")]
     return PageData(
         data,
@@ -419,15 +481,26 @@ def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list
     origin = nights[0]["origin_session"]
     symbols = {night["symbol"] for night in nights}
     bars = read.bars_of_symbols(
-        connection, symbols, first=origin - timedelta(INDEX_DAYS), last=origin
+        connection,
+        symbols,
+        first=origin - timedelta(INDEX_DAYS),
+        last=origin,
     )
     by_symbol = {str(symbol): of_symbol for symbol, of_symbol in bars.groupby("symbol")}
     results = read.last_results(
-        connection, symbols, first=origin - timedelta(RESULT_DAYS), last=last
+        connection,
+        symbols,
+        first=origin - timedelta(RESULT_DAYS),
+        last=last,
     )
     runs = read.newest_runs(connection, symbols, first=origin)
     parts = read.parts(
-        connection, symbols, get_args(Target), first=origin, last=origin, horizons=[1]
+        connection,
+        symbols,
+        get_args(Target),
+        first=origin,
+        last=origin,
+        horizons=[1],
     )
     lines = []
     for night in nights:
@@ -480,7 +553,12 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
         forecasts = _newest_forecasts(connection, settings, last)
         stored = {line.symbol: line for line in symbol_lines(connection, forecasts, last=last)}
         for symbol in settings.symbols:
-            run = read.newest_run(connection, symbol, settings.target, last=last)
+            run = read.newest_run(
+                connection,
+                symbol,
+                settings.target,
+                last=last,
+            )
             line = stored.get(symbol, SymbolLine(symbol, settings.target, run))
             is_past = bool(nights) and _has_newer(connection, line, last)
             run = _with_failure(run, failed.get(symbol))
@@ -491,7 +569,12 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
 def _newest_forecasts(connection: Connection, settings: Settings, last: date) -> list[Row]:
     """The published forecasts one session ahead of each symbol's newest origin up to `last`."""
     each = [
-        read.newest_night(connection, symbol, settings.target, last=last)
+        read.newest_night(
+            connection,
+            symbol,
+            settings.target,
+            last=last,
+        )
         for symbol in settings.symbols
     ]
     return [forecast for forecast in each if forecast is not None]
@@ -500,7 +583,12 @@ def _newest_forecasts(connection: Connection, settings: Settings, last: date) ->
 def _has_newer(connection: Connection, line: SymbolLine, last: date) -> bool:
     """Whether there is a published forecast of the line's series of an origin after `last`."""
     published = {"symbol": line.symbol, "target": line.target, "role": CHAMPION}
-    newest = read.newest(connection, "forecasts", "origin_session", published)
+    newest = read.newest(
+        connection,
+        "forecasts",
+        "origin_session",
+        published,
+    )
     return newest is not None and newest > last
 
 

@@ -40,9 +40,19 @@ def run_published(
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
     """The ids of the nights that it ran: of the session `as_of`, or all missing ones."""
-    missed = plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
+    missed = plan.check_nights(
+        settings,
+        as_of=as_of,
+        mode=mode,
+        now=now,
+    )
     with nights_here(settings, now=now):
-        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
+        planned = plan.planned_nights(
+            settings,
+            as_of=as_of,
+            mode=mode,
+            now=now,
+        )
         nights = run_published(planned, settings, now=now)
     concluded(nights, settings, now=now)
     left = plan.not_done(missed)

@@ -57,7 +57,14 @@ def make_axes(
     high += room
     ticks = round_ticks(low, high)
     left = 14.0 + 6.4 * max(len(tick_label(tick, unit, ticks)) for tick in ticks)
-    return Axes(left, width - RIGHT, height - BOTTOM, low, high, ticks)
+    return Axes(
+        left,
+        width - RIGHT,
+        height - BOTTOM,
+        low,
+        high,
+        ticks,
+    )
 
 
 def round_ticks(low: float, high: float) -> tuple[float, ...]:
@@ -82,12 +89,38 @@ def tick_label(tick: float, unit: Unit, ticks: Sequence[float]) -> str:
 
 def grid(plot: Axes, unit: Unit) -> str:
     """Grid lines with their labels, and the unit above them."""
-    parts = [] if unit.before else [text(0.0, 12.0, unit.name, css="axis")]
+    parts = (
+        []
+        if unit.before
+        else [
+            text(
+                0.0,
+                12.0,
+                unit.name,
+                css="axis",
+            )
+        ]
+    )
     for tick in plot.ticks:
         y = plot.y(tick)
         label = tick_label(tick, unit, plot.ticks)
-        parts.append(line(plot.left, y, plot.right, y, css="floor" if tick == 0 else "grid"))
-        parts.append(text(plot.left - 6, y + 4, label, css="axis end"))
+        parts.append(
+            line(
+                plot.left,
+                y,
+                plot.right,
+                y,
+                css="floor" if tick == 0 else "grid",
+            )
+        )
+        parts.append(
+            text(
+                plot.left - 6,
+                y + 4,
+                label,
+                css="axis end",
+            )
+        )
     return "".join(parts)
 
 
@@ -118,7 +151,13 @@ def path(points: Iterable[tuple[float, float]], *, css: str, closed: bool = Fals
 
 def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
     """The marks of one session, under an invisible area that shows `tip` under the pointer."""
-    area = box(x, TOP - 8, plot.floor, width=width, css="hit")
+    area = box(
+        x,
+        TOP - 8,
+        plot.floor,
+        width=width,
+        css="hit",
+    )
     return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
 
 
@@ -164,26 +203,63 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     marks = [grid(plot, unit)]
     for position, row in enumerate(ahead.to_dict("records")):
         x = plot.left + position * step
-        drawn = _past_marks(row, plot, middle=x + step / 2, width=min(step * 0.7, 16.0))
-        marks.append(slot(x, plot, width=step, tip=_past_tip(row, unit), marks=drawn))
+        drawn = _past_marks(
+            row,
+            plot,
+            middle=x + step / 2,
+            width=min(step * 0.7, 16.0),
+        )
+        marks.append(
+            slot(
+                x,
+                plot,
+                width=step,
+                tip=_past_tip(row, unit),
+                marks=drawn,
+            )
+        )
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = (
         f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside "
         "the 80% interval."
     )
-    return drawing(width, height, label=label, marks=marks, css=layout)
+    return drawing(
+        width,
+        height,
+        label=label,
+        marks=marks,
+        css=layout,
+    )
 
 
 def _past_marks(row: dict[Any, Any], plot: Axes, *, middle: float, width: float) -> str:
     left = middle - width / 2
     median = plot.y(row["q50"])
     bands = [
-        box(left, plot.y(row[low]), plot.y(row[high]), width=width, css=css)
+        box(
+            left,
+            plot.y(row[low]),
+            plot.y(row[high]),
+            width=width,
+            css=css,
+        )
         for low, high, css in BANDS[:2]
     ]
     actual = _actual(row, middle, plot.y(row["actual"]))
-    return "".join([*bands, line(left, median, left + width, median, css="median"), actual])
+    return "".join(
+        [
+            *bands,
+            line(
+                left,
+                median,
+                left + width,
+                median,
+                css="median",
+            ),
+            actual,
+        ]
+    )
 
 
 def _actual(row: dict[Any, Any], x: float, y: float) -> str:
@@ -191,8 +267,20 @@ def _actual(row: dict[Any, Any], x: float, y: float) -> str:
         return _dot(x, y)
     if row["inside_90"]:
         return _diamond(x, y, 4.5)
-    falling = line(x - 4, y - 4, x + 4, y + 4, css="cross")
-    rising = line(x - 4, y + 4, x + 4, y - 4, css="cross")
+    falling = line(
+        x - 4,
+        y - 4,
+        x + 4,
+        y + 4,
+        css="cross",
+    )
+    rising = line(
+        x - 4,
+        y + 4,
+        x + 4,
+        y - 4,
+        css="cross",
+    )
     return falling + rising
 
 
@@ -215,15 +303,39 @@ def coverage_strip(share: float, low: float, high: float, level: float) -> str:
         return 6 + (max(value, 0.5) - 0.5) / 0.5 * (width - 12)
 
     marks = [
-        line(6, 11, width - 6, 11, css="grid"),
-        box(at(low), 5, 17, width=max(at(high) - at(low), 2), css="band80"),
-        line(at(level), 3, at(level), 19, css="median"),
+        line(
+            6,
+            11,
+            width - 6,
+            11,
+            css="grid",
+        ),
+        box(
+            at(low),
+            5,
+            17,
+            width=max(at(high) - at(low), 2),
+            css="band80",
+        ),
+        line(
+            at(level),
+            3,
+            at(level),
+            19,
+            css="median",
+        ),
         _dot(at(share), 11) if low <= share <= high else _diamond(at(share), 11, 5),
     ]
     label = (
         f"{percent(share)} inside; {percent(low)} to {percent(high)} expected at {percent(level)}"
     )
-    return drawing(width, 22.0, label=label, marks=marks, css="strip")
+    return drawing(
+        width,
+        22.0,
+        label=label,
+        marks=marks,
+        css="strip",
+    )
 
 
 def skill_bars(skills_by_horizon: dict[Any, float], *, limit: float) -> str:
@@ -234,7 +346,15 @@ def skill_bars(skills_by_horizon: dict[Any, float], *, limit: float) -> str:
     middle = room + reach if max(skills_by_horizon.values()) > 0 else room
     below = reach + room if min(skills_by_horizon.values()) < 0 else 3
     step = width / len(skills_by_horizon)
-    marks = [line(0, middle, width, middle, css="floor")]
+    marks = [
+        line(
+            0,
+            middle,
+            width,
+            middle,
+            css="floor",
+        )
+    ]
     labels = []
     for position, (horizon, skill) in enumerate(sorted(skills_by_horizon.items())):
         x = position * step
@@ -243,10 +363,31 @@ def skill_bars(skills_by_horizon: dict[Any, float], *, limit: float) -> str:
         value = percent(skill, signed=True)
         css = "gain" if rise >= 0 else "loss"
         baseline = end - 4 if rise >= 0 else end + 12
-        marks.append(box(x + step * 0.28, middle, end, width=step * 0.44, css=css))
-        marks.append(text(x + step / 2, baseline, value, css="value middle"))
+        marks.append(
+            box(
+                x + step * 0.28,
+                middle,
+                end,
+                width=step * 0.44,
+                css=css,
+            )
+        )
+        marks.append(
+            text(
+                x + step / 2,
+                baseline,
+                value,
+                css="value middle",
+            )
+        )
         labels.append(f"{horizon} ahead {value}")
-    return drawing(width, middle + below, label=", ".join(labels), marks=marks, css="bars")
+    return drawing(
+        width,
+        middle + below,
+        label=", ".join(labels),
+        marks=marks,
+        css="bars",
+    )
 
 
 def _dot(x: float, y: float) -> str:
@@ -274,8 +415,23 @@ def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str
         if x + 26 < last:
             session = sessions[position]
             day = f"{session.day} {session:%b}"
-            labels.append(text(x, plot.floor + 16, day, css="axis middle"))
-            labels.append(line(x, plot.floor, x, plot.floor + 4, css="floor"))
+            labels.append(
+                text(
+                    x,
+                    plot.floor + 16,
+                    day,
+                    css="axis middle",
+                )
+            )
+            labels.append(
+                line(
+                    x,
+                    plot.floor,
+                    x,
+                    plot.floor + 4,
+                    css="floor",
+                )
+            )
     return labels
 
 
@@ -306,12 +462,25 @@ def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
         x = plot.left + (place + 0.5) * step
         shown = percent(value, signed=True, decimals=1)
         tip = f"20 nights to {short_day(session)}\nskill {shown}"
-        slots.append(slot(x - step / 2, plot, width=step, tip=tip, marks=""))
+        slots.append(
+            slot(
+                x - step / 2,
+                plot,
+                width=step,
+                tip=tip,
+                marks="",
+            )
+        )
         points.append((x, plot.y(value)))
     marks = [
         grid(plot, _SHARE),
         path(points, css="median"),
-        text(plot.right - 4, plot.y(0.0) - 5, "no skill", css="axis end"),
+        text(
+            plot.right - 4,
+            plot.y(0.0) - 5,
+            "no skill",
+            css="axis end",
+        ),
         *slots,
         *session_labels(plot, list(skill["session"]), step=step),
     ]
@@ -320,7 +489,13 @@ def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
         f"Skill against {against} over 20 nights at a time, {len(skill)} values; the last is "
         f"{last}."
     )
-    return drawing(width, _HEIGHT, label=label, marks=marks, css=layout)
+    return drawing(
+        width,
+        _HEIGHT,
+        label=label,
+        marks=marks,
+        css=layout,
+    )
 
 
 def pit_bars(shares: pd.DataFrame) -> str:
@@ -340,24 +515,68 @@ def pit_bars(shares: pd.DataFrame) -> str:
         observed, low, high = map(plot.y, ratios.iloc[place])
         x = plot.left + place * step
         middle = x + step / 2
-        bar = box(x + step * 0.2, observed, plot.floor, width=step * 0.6, css="bar")
-        chance = line(middle, low, middle, high, css="median thin")
+        bar = box(
+            x + step * 0.2,
+            observed,
+            plot.floor,
+            width=step * 0.6,
+            css="bar",
+        )
+        chance = line(
+            middle,
+            low,
+            middle,
+            high,
+            css="median thin",
+        )
         tip = (
             f"{row['place']}\n{percent(row['share'])} of actuals, {percent(row['expected'])} "
             f"expected\n{percent(row['low'])} to {percent(row['high'])} by chance"
         )
-        marks.append(slot(x, plot, width=step, tip=tip, marks=bar + chance))
-        marks.append(text(middle, plot.floor + 16, _PIT_EDGES[place], css="axis middle"))
+        marks.append(
+            slot(
+                x,
+                plot,
+                width=step,
+                tip=tip,
+                marks=bar + chance,
+            )
+        )
+        marks.append(
+            text(
+                middle,
+                plot.floor + 16,
+                _PIT_EDGES[place],
+                css="axis middle",
+            )
+        )
     center = (plot.left + plot.right) / 2
     marks += [
-        line(plot.left, plot.y(1.0), plot.right, plot.y(1.0), css="usual"),
-        text(center, plot.floor + 32, "place among the quantiles, %", css="axis middle"),
+        line(
+            plot.left,
+            plot.y(1.0),
+            plot.right,
+            plot.y(1.0),
+            css="usual",
+        ),
+        text(
+            center,
+            plot.floor + 32,
+            "place among the quantiles, %",
+            css="axis middle",
+        ),
     ]
     label = (
         f"Share of {shares['n'].iloc[0]} actuals between neighbouring quantiles against the "
         "expected share."
     )
-    return drawing(480.0, _HEIGHT, label=label, marks=marks, css="pit")
+    return drawing(
+        480.0,
+        _HEIGHT,
+        label=label,
+        marks=marks,
+        css="pit",
+    )
 
 
 # on a phone it is shown at seven tenths of that, so its letters are large
@@ -413,7 +632,13 @@ def fan_svg(data: ReportData) -> str:
         f"{data.symbol}, {short_day(ahead['target_session'].iloc[0])}: "
         f"{data.unit.text(ahead['q50'].iloc[0])}"
     )
-    return _fan(data.unit, fan, known, days=days, title=title)
+    return _fan(
+        data.unit,
+        fan,
+        known,
+        days=days,
+        title=title,
+    )
 
 
 def backtest_svg(rows: pd.DataFrame) -> str:
@@ -427,7 +652,13 @@ def backtest_svg(rows: pd.DataFrame) -> str:
         for place in (0, len(rows) - 1)
     }
     title = f"{symbol} {target}, horizon {rows['horizon'][0]}"
-    return _fan(unit, rows, rows["actual"], days=days, title=title)
+    return _fan(
+        unit,
+        rows,
+        rows["actual"],
+        days=days,
+        title=title,
+    )
 
 
 def _fan(
@@ -461,12 +692,42 @@ def _fan(
     for place, day in days.items():
         x = plot.left + step * place
         if 0.0 < place < last:
-            marks.append(line(x, TOP, x, plot.floor, css="grid"))
+            marks.append(
+                line(
+                    x,
+                    TOP,
+                    x,
+                    plot.floor,
+                    css="grid",
+                )
+            )
             x -= 6.0
-        marks.append(text(x, plot.floor + 24, day, css="end" if place else ""))
-    marks += [*_fan_key(plot), text(plot.right, 14, title, css="end strong"), "</g>"]
+        marks.append(
+            text(
+                x,
+                plot.floor + 24,
+                day,
+                css="end" if place else "",
+            )
+        )
+    marks += [
+        *_fan_key(plot),
+        text(
+            plot.right,
+            14,
+            title,
+            css="end strong",
+        ),
+        "</g>",
+    ]
     label = f"{title}; {_FAN_SHOWS}"
-    return drawing(FAN_WIDTH, FAN_HEIGHT, label=label, marks=marks, css="fan")
+    return drawing(
+        FAN_WIDTH,
+        FAN_HEIGHT,
+        label=label,
+        marks=marks,
+        css="fan",
+    )
 
 
 def _fan_key(plot: Axes) -> list[str]:
@@ -475,8 +736,23 @@ def _fan_key(plot: Axes) -> list[str]:
     marks = []
     for offset, half, css, name in _FAN_KEY:
         left = plot.left + offset
-        marks.append(box(left, middle - half, middle + half, width=18, css=css))
-        marks.append(text(left + 24, middle + 5, name, css=""))
+        marks.append(
+            box(
+                left,
+                middle - half,
+                middle + half,
+                width=18,
+                css=css,
+            )
+        )
+        marks.append(
+            text(
+                left + 24,
+                middle + 5,
+                name,
+                css="",
+            )
+        )
     return marks
 
 

@@ -151,9 +151,19 @@ def make_digest(
     """
     stored = sorted((line for line in lines if line.forecast), key=lambda line: -line.unusualness)
     current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
-    digest = Digest(lines, current, _results(stored), _held_alerts(current, alerts))
+    digest = Digest(
+        lines,
+        current,
+        _results(stored),
+        _held_alerts(current, alerts),
+    )
     if stored and not current:
-        digest = _stale(digest, stored, newest_sessions, has_alerts=bool(alerts))
+        digest = _stale(
+            digest,
+            stored,
+            newest_sessions,
+            has_alerts=bool(alerts),
+        )
     reasons = _reasons(digest, requests)
     if alerts and digest.missing:
         unjudged = f"Alerts are not judged of {named(digest.missing, 3)}."

@@ -173,7 +173,12 @@ class ReportData:
     def _line(self, row: Mapping[Any, Any]) -> SessionLine:
         session = row["target_session"]
         days = self.special_days(session)
-        why = Why(self.target, session, days, self.parts.get(row["horizon"], ()))
+        why = Why(
+            self.target,
+            session,
+            days,
+            self.parts.get(row["horizon"], ()),
+        )
         return SessionLine(
             session=session,
             median=self.unit.number(row["q50"]),
@@ -351,7 +356,12 @@ class SymbolLine:
     @property
     def why(self) -> Why:
         """What its median is made of."""
-        return Why(self.target, self.session, self.special_days, self.parts)
+        return Why(
+            self.target,
+            self.session,
+            self.special_days,
+            self.parts,
+        )
 
     @property
     def hit(self) -> str:

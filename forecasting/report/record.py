@@ -282,7 +282,12 @@ def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) 
     """
     both = pd.DataFrame({"first": first, "now": now.astype(float)}).dropna()
     rtol, atol = TARGETS[target].tolerance
-    is_same = np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)
+    is_same = np.isclose(
+        both["now"],
+        both["first"],
+        rtol=rtol,
+        atol=atol,
+    )
     changed = both[~is_same].sort_index(ascending=False).rename_axis("session")
     return changed.assign(change=changed["now"] / changed["first"] - 1.0).reset_index()
 

@@ -256,7 +256,12 @@ def _cost_parts(data: ReportData) -> Parts:
     quantiles = cost_quantiles(data.rows, ratio)
     coming: list[list[object]] = [
         [f"{line.session:%a %Y-%m-%d}", number(value), change(value, median, target=data.target)]
-        for value, median, line in zip(quantiles, data.rows["q50"], data.lines, strict=True)
+        for value, median, line in zip(
+            quantiles,
+            data.rows["q50"],
+            data.lines,
+            strict=True,
+        )
     ]
     costs: list[list[object]] = [
         [

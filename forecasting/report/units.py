@@ -77,7 +77,12 @@ def _money_unit(usual: float, symbol: str, currency: str) -> Unit:
         return Unit(1.0, decimals)
     if currency == "USD":
         return Unit(1.0, decimals, before="$")
-    return Unit(1.0, decimals, after=currency, bare="price")
+    return Unit(
+        1.0,
+        decimals,
+        after=currency,
+        bare="price",
+    )
 
 
 def relative(value: float, other: float) -> float:

@@ -67,7 +67,15 @@ def frame(connection: Connection, statement: sa.Select[Any]) -> pd.DataFrame:
 def view(connection: Connection, name: str, where: Mapping[str, Any]) -> pd.DataFrame:
     """The rows of a view or table whose columns have these values."""
     condition = " AND ".join(f"{column} = :{column}" for column in where)
-    return _frame(view_result(connection, name, condition, where), _OF_VIEWS)
+    return _frame(
+        view_result(
+            connection,
+            name,
+            condition,
+            where,
+        ),
+        _OF_VIEWS,
+    )
 
 
 def view_result(

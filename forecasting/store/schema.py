@@ -81,17 +81,33 @@ def _column(name: str, kind: _Type, comment: str, *, default: str | None = None)
     """A column that is never NULL; its `default` as SQL."""
     # Alembic takes a plain text for another default than the one it finds on SQLite.
     server_default = None if default is None else sa.text(default)
-    return Column(name, kind, nullable=False, server_default=server_default, comment=comment)
+    return Column(
+        name,
+        kind,
+        nullable=False,
+        server_default=server_default,
+        comment=comment,
+    )
 
 
 def _empty(name: str, kind: _Type, comment: str) -> Column[Any]:
     """A column of texts that is empty unless stated."""
-    return _column(name, kind, comment, default="''")
+    return _column(
+        name,
+        kind,
+        comment,
+        default="''",
+    )
 
 
 def _zero(name: str, kind: _Type, comment: str) -> Column[Any]:
     """A column of numbers that is 0 unless stated."""
-    return _column(name, kind, comment, default="'0'")
+    return _column(
+        name,
+        kind,
+        comment,
+        default="'0'",
+    )
 
 
 def _optional(name: str, kind: _Type, comment: str) -> Column[Any]:
@@ -101,7 +117,13 @@ def _optional(name: str, kind: _Type, comment: str) -> Column[Any]:
 
 def _key(name: str, kind: _Type, comment: str) -> Column[Any]:
     """A column of the primary key."""
-    return Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
+    return Column(
+        name,
+        kind,
+        primary_key=True,
+        autoincrement=False,
+        comment=comment,
+    )
 
 
 def _refers(column: str, table: str) -> ForeignKeyConstraint:
@@ -625,7 +647,14 @@ scores = Table(
     "scores",
     metadata,
     # The key's order is that of the standings: the newest scores of one forecaster lie together.
-    *_keys("symbol", "target", "kind", "horizon", "origin_session", "model_id"),
+    *_keys(
+        "symbol",
+        "target",
+        "kind",
+        "horizon",
+        "origin_session",
+        "model_id",
+    ),
     _key(
         "stage",
         String(11),
@@ -674,7 +703,12 @@ scores = Table(
 standings = Table(
     "standings",
     metadata,
-    *_keys("symbol", "target", "kind", "horizon"),
+    *_keys(
+        "symbol",
+        "target",
+        "kind",
+        "horizon",
+    ),
     _key(
         "window_sessions",
         Integer,

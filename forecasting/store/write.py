@@ -149,7 +149,12 @@ def add_fetch(
     _add_versions(connection, revision, seen)
     actions = _rows(revision.new_actions[["session", "kind", "value"]], seen)
     add(connection, "corporate_actions", *actions)
-    _add_findings(connection, fetched, revision.findings, seen)
+    _add_findings(
+        connection,
+        fetched,
+        revision.findings,
+        seen,
+    )
     return True
 
 
@@ -179,12 +184,26 @@ def _add_findings(
         ids = [row["id"] for row in gone.values() if first <= row["session"] <= fetched.last_asked]
         cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
         connection.execute(cleared.values(cleared_at=at))
-    add_flags(connection, fetched.symbol, new, fetch_id=seen["fetch_id"], fetched_at=at)
+    add_flags(
+        connection,
+        fetched.symbol,
+        new,
+        fetch_id=seen["fetch_id"],
+        fetched_at=at,
+    )
 
 
 def _is_same(value: float | None, stored: float | None) -> bool:
     numbers = np.array([value, stored], dtype=float)
-    return bool(np.isclose(numbers[0], numbers[1], rtol=_SAME_VALUE, atol=0.0, equal_nan=True))
+    return bool(
+        np.isclose(
+            numbers[0],
+            numbers[1],
+            rtol=_SAME_VALUE,
+            atol=0.0,
+            equal_nan=True,
+        )
+    )
 
 
 def add_flags(
@@ -336,7 +355,12 @@ def copy_nights(
         copied = rows(source, select(table).where(*wanted))
         add(target, table.name, *copied)
     for kind in KINDS:
-        write_standings(target, symbol, of_target, kind)
+        write_standings(
+            target,
+            symbol,
+            of_target,
+            kind,
+        )
 
 
 def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None:

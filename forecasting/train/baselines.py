@@ -85,7 +85,12 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
 
 
 def _ridge(features: Floats, truth: Floats) -> Ridge:
-    return fit_ridge(features, truth, penalty=_PENALTY, weights=np.ones(len(truth)))
+    return fit_ridge(
+        features,
+        truth,
+        penalty=_PENALTY,
+        weights=np.ones(len(truth)),
+    )
 
 
 def _volatility_quantiles(windows: Windows) -> Floats:

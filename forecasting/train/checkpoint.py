@@ -130,9 +130,9 @@ def load(path: Path, sha256: str) -> Checkpoint:
     version = (card.get("format"), card.get("architecture"))
     if version != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
         raise ArtifactError(
-            f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found "
-            f"{version[0]} and {version[1]} in {path}: it was written by other code. Fit from "
-            "scratch (mode scratch), or run the code that wrote it."
+            f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {version[0]} "
+            f"and {version[1]} in {path}: it was written by other code. Fit from scratch (mode "
+            "scratch), or run the code that wrote it."
         )
     fields_of_card = {name: _tuples(value) for name, value in card.items()}
     return Checkpoint(Card(**fields_of_card), from_bytes(weights))

@@ -106,7 +106,12 @@ def _fit_from_scratch(
         networks = (loop.new_network(tensors, rng) for rng in rngs)
         hyperparameters = loop.Hyperparameters(epochs, _RATE)
         card = replace(prepared.card, validation_loss=loss)
-    weights = loop.train_members(networks, rngs, [tensors], hyperparameters)
+    weights = loop.train_members(
+        networks,
+        rngs,
+        [tensors],
+        hyperparameters,
+    )
     epochs = hyperparameters.epochs
     return Checkpoint(replace(card, epochs=epochs, chain_epochs=epochs), weights)
 
@@ -138,7 +143,12 @@ def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Check
     chain = parent.card.chain_epochs
     # The seed depends on the chain, so that two nights shuffle differently.
     rngs = [loop.generator(settings.seed + chain, member) for member in range(len(networks))]
-    weights = loop.train_members(networks, rngs, [tensors], WARM)
+    weights = loop.train_members(
+        networks,
+        rngs,
+        [tensors],
+        WARM,
+    )
     card = replace(
         parent.card,
         method="warm",
@@ -169,7 +179,13 @@ def _choose_epochs(tensors: loop.Tensors, seed: int) -> tuple[int, float]:
         losses.append(_losses(tensors, validation, quantiles))
 
     hyperparameters = loop.Hyperparameters(EPOCHS, _RATE)
-    loop.train(network, [before], hyperparameters, rng=rng, after_epoch=validate)
+    loop.train(
+        network,
+        [before],
+        hyperparameters,
+        rng=rng,
+        after_epoch=validate,
+    )
     means = [_mean(loss) for loss in losses]
     if not np.isfinite(means).all():
         raise FitError(

@@ -116,7 +116,12 @@ def examine(
     def objections() -> Iterator[str]:
         if not np.isfinite(members).all():
             yield "a quantile of a member is not finite"
-        yield from other_training(fitted, windows, settings, champion)
+        yield from other_training(
+            fitted,
+            windows,
+            settings,
+            champion,
+        )
         if champions is None:
             yield worse_than_linear(fitted, windows)
         elif loss > champion_loss and (apart := unlike(members, champions)):
@@ -182,8 +187,8 @@ def moved_too_far(fitted: Checkpoint, start: Checkpoint) -> str:
     if moved <= limit:
         return ""
     return (
-        f"a weight is {moved:.2g} from where the fit started, which training moves by "
-        f"{limit:.2g} at most"
+        f"a weight is {moved:.2g} from where the fit started, which training moves by {limit:.2g} "
+        "at most"
     )
 
 
@@ -199,8 +204,8 @@ def learned_nothing(fitted: Checkpoint, start: Checkpoint, windows: Windows) -> 
     if gained.mean() >= MIN_GAIN * gained.std() > 0.0:
         return ""
     return (
-        f"no clear gain on its training rows: from a loss of {before.mean():.5g} at its start "
-        f"to {after.mean():.5g}"
+        f"no clear gain on its training rows: from a loss of {before.mean():.5g} at its start to "
+        f"{after.mean():.5g}"
     )
 
 

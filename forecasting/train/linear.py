@@ -113,7 +113,13 @@ def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Float
     solution = inverse @ (weighted.T @ truth)
     leverage = np.einsum("np,np->n", weighted @ inverse, design)
     loo_residuals = (truth - design @ solution) / np.maximum(1.0 - leverage, 1e-6)
-    return Ridge(mean, scale, solution[:-1], float(solution[-1]), loo_residuals)
+    return Ridge(
+        mean,
+        scale,
+        solution[:-1],
+        float(solution[-1]),
+        loo_residuals,
+    )
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,12 @@ def fit_effect(windows: Windows) -> CalendarEffect:
     effect = CalendarEffect(np.zeros(flags.shape[1]), 0.0)
     for _ in range(_PASSES):
         deviation = series - np.convolve(series - effect.of(flags), window, "same") / counts
-        ridge = fit_ridge(flags[known], deviation[known], penalty=_EFFECT_PENALTY, weights=weights)
+        ridge = fit_ridge(
+            flags[known],
+            deviation[known],
+            penalty=_EFFECT_PENALTY,
+            weights=weights,
+        )
         intercept = ridge.intercept - float(ridge.mean @ ridge.slopes)
         effect = CalendarEffect(ridge.slopes, intercept)
     return effect
@@ -276,7 +287,12 @@ def linear_forecast(windows: Windows) -> LinearForecast:
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     fits = fit_horizons(windows, effect, adjusted)
-    quantiles = _quantiles(windows, adjusted, fits, np.array([len(windows) - 1]))
+    quantiles = _quantiles(
+        windows,
+        adjusted,
+        fits,
+        np.array([len(windows) - 1]),
+    )
     return LinearForecast(quantiles[0], _effects(windows, effect, fits))
 
 
@@ -288,7 +304,12 @@ def linear_quantiles(windows: Windows, rows: Rows) -> Floats:
     """
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    return _quantiles(windows, adjusted, fit_horizons(windows, effect, adjusted), rows)
+    return _quantiles(
+        windows,
+        adjusted,
+        fit_horizons(windows, effect, adjusted),
+        rows,
+    )
 
 
 def _quantiles(
@@ -321,7 +342,12 @@ def fit_horizons(
             usual = np.log(adjusted.width * windows.spread)[:, h]
             learned = (log_volatility(windows, h) - usual)[rows]
         weights = 0.5 ** ((rows[-1] - rows) / windows.rules.row_half_life)
-        ridge = fit_ridge(features[rows], learned, penalty=_PENALTY, weights=weights)
+        ridge = fit_ridge(
+            features[rows],
+            learned,
+            penalty=_PENALTY,
+            weights=weights,
+        )
         errors = ridge.loo_residuals
         if of_width:
             errors = targets / np.exp(learned - errors)

@@ -177,7 +177,15 @@ def train(
             for sessions, past, future, truth in _shuffled_batches(
                 panel, hyperparameters.batch_size, rng
             ):
-                loss = pinball(truth, network(sessions, past, future, dropout))
+                loss = pinball(
+                    truth,
+                    network(
+                        sessions,
+                        past,
+                        future,
+                        dropout,
+                    ),
+                )
                 loss.backward()  # type: ignore[no-untyped-call]  # torch's own
                 take_step()
                 network.zero_grad()
@@ -251,7 +259,12 @@ def train_members(
     """
     weights: dict[str, Tensor] = {}
     for member, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
-        train(network, panel, hyperparameters, rng=rng)
+        train(
+            network,
+            panel,
+            hyperparameters,
+            rng=rng,
+        )
         weights |= named_weights(network, member)
     return weights
 

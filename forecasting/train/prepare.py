@@ -45,7 +45,12 @@ def prepare(
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     mean, coefficients = _market_effect(windows, effect, adjusted)
-    adjusted = without_market(adjusted, windows, mean, coefficients)
+    adjusted = without_market(
+        adjusted,
+        windows,
+        mean,
+        coefficients,
+    )
     step = StandardScaler().fit(adjusted.steps[windows.warm_up + rows])
     past = StandardScaler().fit(adjusted.past[rows])
     card = Card(
@@ -66,7 +71,16 @@ def prepare(
         architecture=ARCHITECTURE,
         **span_of(windows, rows),
     )
-    return Prepared(card, adjusted, make_tensors(card, adjusted, rows, windows.warm_up))
+    return Prepared(
+        card,
+        adjusted,
+        make_tensors(
+            card,
+            adjusted,
+            rows,
+            windows.warm_up,
+        ),
+    )
 
 
 def _market_effect(
@@ -91,7 +105,16 @@ def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
         np.array(card.market_effect),
     )
     rows = np.arange(len(windows))
-    return Prepared(card, adjusted, make_tensors(card, adjusted, rows, windows.warm_up))
+    return Prepared(
+        card,
+        adjusted,
+        make_tensors(
+            card,
+            adjusted,
+            rows,
+            windows.warm_up,
+        ),
+    )
 
 
 def without_market(
@@ -114,7 +137,12 @@ def without_market(
     else:
         centre = centre + moved
     truth = (windows.scaled - centre) / width
-    return replace(adjusted, centre=centre, width=width, truth=truth)
+    return replace(
+        adjusted,
+        centre=centre,
+        width=width,
+        truth=truth,
+    )
 
 
 def training_rows(windows: Windows) -> Rows:

@@ -250,7 +250,14 @@ class Sample:
             )
         library = f"arch {version('arch')}"
         return Fetched(
-            self.name, symbol, first, last, bars, make_actions([]), library, SAMPLE_TITLE
+            self.name,
+            symbol,
+            first,
+            last,
+            bars,
+            make_actions([]),
+            library,
+            SAMPLE_TITLE,
         )
 
 
@@ -294,7 +301,13 @@ def read_file(path: Path, kind: Kind, option: str, *, needed: Columns) -> Table:
     real = check_regular(path, option)
     state = real.stat()
     now = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    return _read(path.name, real, kind, needed, now)
+    return _read(
+        path.name,
+        real,
+        kind,
+        needed,
+        now,
+    )
 
 
 @lru_cache(maxsize=3)  # bars, a market series, earnings dates

@@ -35,7 +35,12 @@ def source_of(
     """
     kind, _, path = text.partition(":")
     if is_frame(text):
-        return Files("parquet", Path(text), one_series=one_series, today=today)
+        return Files(
+            "parquet",
+            Path(text),
+            one_series=one_series,
+            today=today,
+        )
     if text == "yahoo":
         return Yahoo(cache_dir, exchange=exchange)
     if text == "sample":

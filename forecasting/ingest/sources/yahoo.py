@@ -99,7 +99,16 @@ class Yahoo:
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """As `Source.fetch`, in one attempt, which may be repeated in the same process."""
-        return _within(self.timeout_s, partial(self._request, symbol, first, last), symbol)
+        return _within(
+            self.timeout_s,
+            partial(
+                self._request,
+                symbol,
+                first,
+                last,
+            ),
+            symbol,
+        )
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
         """As `EarningsSource.earnings_dates`; of an index or currency none is requested."""
@@ -117,7 +126,12 @@ class Yahoo:
         rows = [calendar_dates(pd.DataFrame(), [])]
         for start in range(0, len(listed), _CALENDAR_SYMBOLS):
             some = listed[start : start + _CALENDAR_SYMBOLS]
-            request = partial(self._request_calendar, some, first, last)
+            request = partial(
+                self._request_calendar,
+                some,
+                first,
+                last,
+            )
             try:
                 rows.append(_within(self.timeout_s, request, "the earnings calendar"))
             except SourceError as error:

@@ -61,7 +61,12 @@ def score_and_decide(night: Night) -> Night:
     """The night, its scores and its promotion written; without windows nothing is decided."""
     with connect.reading(night.settings.url) as connection:
         scores = _scores(connection, night)
-        champion = read.champion(connection, night.symbol, night.target, session=night.session)
+        champion = read.champion(
+            connection,
+            night.symbol,
+            night.target,
+            session=night.session,
+        )
         challenger = read.row(connection, "models", night.columns) if night.data_as_of else None
     decision = None
     # The fit that is champion was decided on before.
@@ -70,7 +75,12 @@ def score_and_decide(night: Night) -> Night:
     with connect.transaction(night.settings.url) as connection:
         added = write.add_scores(connection, scores)
         last = max((row["target_session"] for row in scores), default=night.session)
-        logger.info("scored %d forecasts of %s up to %s", added, night.symbol, last)
+        logger.info(
+            "scored %d forecasts of %s up to %s",
+            added,
+            night.symbol,
+            last,
+        )
         if decision is not None:
             write.add(connection, "promotions", decision)
             winner = f"{decision['winner']} ({decision['reason']})"
@@ -88,9 +98,19 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
     series = (night.symbol, night.target)
     at = night.now()
     known_at = night.data_as_of or _newest_instant(connection, night)
-    unscored = read.unscored_forecasts(connection, *series, last=session, known_at=known_at)
+    unscored = read.unscored_forecasts(
+        connection,
+        *series,
+        last=session,
+        known_at=known_at,
+    )
     scores = score_rows(unscored, target=night.target, scored_at=at)
-    newest = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
+    newest = read.newest(
+        connection,
+        "bar_versions",
+        "session",
+        {"symbol": night.symbol},
+    )
     if newest is not None and newest > session:
         later = read.unscored_forecasts(connection, *series, last=newest)
         later = later[later["target_session"] > pd.Timestamp(session)]
@@ -101,9 +121,19 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
 def _newest_instant(connection: connect.Connection, night: Night) -> datetime | None:
     """The instant of the fetch that a night without windows would use, else of the newest one."""
     try:
-        fetch = input_fetch(connection, night.settings, night.session, stored=night.stored_fetch)
+        fetch = input_fetch(
+            connection,
+            night.settings,
+            night.session,
+            stored=night.stored_fetch,
+        )
     except StoreError:  # its bar has not come
-        return read.newest(connection, "fetches", "fetched_at", {"symbol": night.symbol})
+        return read.newest(
+            connection,
+            "fetches",
+            "fetched_at",
+            {"symbol": night.symbol},
+        )
     return fetch["fetched_at"]
 
 

@@ -73,7 +73,12 @@ def ingest(
     ]
     oldest = min(night.session for night in nights)
     requested = [night for night, _ in spans]
-    fetch_market(requested, oldest, refusals, switch_source=switch_source)
+    fetch_market(
+        requested,
+        oldest,
+        refusals,
+        switch_source=switch_source,
+    )
     done = fetch_and_store(spans, refusals, switch_source=switch_source)
     compare_with_witness([night for night in done if night.error is None], refusals)
     newest = {night.symbol: night for night in done}
@@ -201,8 +206,18 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
         days = read.announced_days(connection, symbol)
         bars = read.bars(connection, symbol)
         actions = read.actions(connection, symbol)
-        newest_instant = read.newest(connection, "fetches", "fetched_at", {"symbol": series})
-    switched_from = _switched_from(newest, source, symbol, accept=accept)
+        newest_instant = read.newest(
+            connection,
+            "fetches",
+            "fetched_at",
+            {"symbol": series},
+        )
+    switched_from = _switched_from(
+        newest,
+        source,
+        symbol,
+        accept=accept,
+    )
     if newest.get("last_asked") == night.session:
         # A run that was killed after some of its nights asks for as much again, not for what the
         # others need alone.
@@ -214,7 +229,13 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
     return _Asked(
         night=night,
         source=source,
-        asking=asking_of(settings, symbol, source, night.session, stored=dates),
+        asking=asking_of(
+            settings,
+            symbol,
+            source,
+            night.session,
+            stored=dates,
+        ),
         first=first,
         switched_from=switched_from,
         accept=accept,
@@ -497,7 +518,12 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     fetch_id = _fetch_id(asked, answer, run_id)
     at = answer.fetched_at
     if run_id:
-        _write_run(connection, night, answer, is_file=is_file)
+        _write_run(
+            connection,
+            night,
+            answer,
+            is_file=is_file,
+        )
     write.add_fetch(
         connection,
         answer.fetched,
@@ -506,9 +532,19 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
         fetched_at=at,
         run_id=run_id,
     )
-    logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
+    logger.info(
+        "fetch %s of %s: %s",
+        fetch_id,
+        night.symbol,
+        answer.revision.verdict,
+    )
     if answer.events is not None:
-        _write_events(connection, night.symbol, answer.events, at)
+        _write_events(
+            connection,
+            night.symbol,
+            answer.events,
+            at,
+        )
     return fetch_id
 
 
@@ -516,11 +552,21 @@ def _write_run(connection: Connection, night: Night, answer: _Answer, *, is_file
     """Open the night's row; a live source is requested again before its error counts."""
     error = answer.revision.error
     if error is None or is_file:
-        open_run(connection, night, started_at=answer.fetched_at, notes=answer.notes)
+        open_run(
+            connection,
+            night,
+            started_at=answer.fetched_at,
+            notes=answer.notes,
+        )
     if error is not None and is_file:
         # As error, which a later success clears; a note would stay on its page.
         stopped = {"status": stopped_status(error), "error": str(error)}
-        write.update(connection, "runs", night.id, stopped)
+        write.update(
+            connection,
+            "runs",
+            night.id,
+            stopped,
+        )
 
 
 def _write_events(
@@ -536,7 +582,12 @@ def _write_events(
         )
         if added:
             name = source_name(str(source))
-            logger.info("%d earnings dates of %s from %s", added, symbol, name)
+            logger.info(
+                "%d earnings dates of %s from %s",
+                added,
+                symbol,
+                name,
+            )
 
 
 def _fetch_id(asked: _Asked, answer: _Answer, run_id: str) -> str:

@@ -147,7 +147,15 @@ def first_prints(
         .order_by(bar.session, bar.version)
     )
     stored = frame(connection, statement).drop_duplicates("session", ignore_index=True)
-    rebased = rebase(stored, split_factors(connection, symbol, stored, until=basis_at))
+    rebased = rebase(
+        stored,
+        split_factors(
+            connection,
+            symbol,
+            stored,
+            until=basis_at,
+        ),
+    )
     return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
 
 
@@ -182,7 +190,12 @@ def announced_days(
 ) -> dict[tuple[str, date], str]:
     """Kind and day of the announced days valid now or as of an instant, each with its source."""
     of_days = {"symbol": symbol, "kind": list(DAY_KINDS)}
-    seen = table_rows(connection, "events", of_days, order=["first_seen_at"])
+    seen = table_rows(
+        connection,
+        "events",
+        of_days,
+        order=["first_seen_at"],
+    )
     newest = {
         (row["kind"], row["session"]): row
         for row in seen
@@ -339,8 +352,18 @@ def on_basis_at(
     Rows from before another history that the user accepted are left out, and so are data_as_of and
     first_received.
     """
-    present = of_present_history(connection, symbol, forecasts, at=at)
-    factor = split_factors(connection, symbol, present, until=at)
+    present = of_present_history(
+        connection,
+        symbol,
+        forecasts,
+        at=at,
+    )
+    factor = split_factors(
+        connection,
+        symbol,
+        present,
+        until=at,
+    )
     rebased = present.drop(columns=["data_as_of", "first_received"])
     for name in columns:
         rebased[name] = TARGETS[target].to_present(rebased[name], factor)

@@ -51,7 +51,12 @@ def market_of_run(connection: Connection, run_id: str | None) -> str:
 def newest_finished(connection: Connection, symbol: str, target: str) -> date | None:
     """The newest session whose night is done; None before the first."""
     done = {"symbol": symbol, "target": target, "status": "done"}
-    return newest(connection, "runs", "as_of", done)
+    return newest(
+        connection,
+        "runs",
+        "as_of",
+        done,
+    )
 
 
 def done_before(connection: Connection, night: Row) -> Row | None:
@@ -323,7 +328,12 @@ def newest_skills(connection: Connection) -> dict[tuple[str, str], float | None]
 
     None below PAIRS_A_SESSION nights, of which it says nothing.
     """
-    windows = view_result(connection, "live_skill", "horizon = 1 AND window_sessions = 20", {})
+    windows = view_result(
+        connection,
+        "live_skill",
+        "horizon = 1 AND window_sessions = 20",
+        {},
+    )
     best_last = sorted(windows, key=lambda line: KINDS.index(line.kind), reverse=True)
     return {
         (line.symbol, line.target): line.skill if line.n >= PAIRS_A_SESSION else None

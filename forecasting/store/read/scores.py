@@ -92,7 +92,14 @@ def scored(
     )
     newest = newest_origins(frame(connection, statement), origins).reset_index(drop=True)
     of_value = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
-    return on_basis_at(connection, symbol, target, newest, of_value, at=known_at)
+    return on_basis_at(
+        connection,
+        symbol,
+        target,
+        newest,
+        of_value,
+        at=known_at,
+    )
 
 
 def losses(
@@ -145,12 +152,24 @@ def losses(
     )
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
-    splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
+    splits = values(
+        connection,
+        "corporate_actions",
+        "session",
+        {"symbol": symbol, "kind": "split"},
+    )
     if splits or len(accepted_at(connection, symbol)):  # else every loss is on the present basis
         based = chosen.add_columns(forecast.data_as_of, fetch.first_received)
         based = based.join(forecasts, same_forecast(forecast, ranked.c)).join(fetches)
         stored = frame(connection, based)
-        every = on_basis_at(connection, symbol, target, stored, ["pinball"], at=known_at)
+        every = on_basis_at(
+            connection,
+            symbol,
+            target,
+            stored,
+            ["pinball"],
+            at=known_at,
+        )
     else:
         every = frame(connection, chosen)
     counted = newest_origins(every, origins).reset_index(drop=True)
@@ -227,12 +246,23 @@ def unscored_forecasts(
     # The oldest target session, from the index: of a first year of nights all other bars are older.
     oldest = connection.scalar(select(func.min(forecast.target_session)).where(*of_symbol))
     span = bar.session.between(oldest or date.max, last)
-    actual = _actuals(symbol, target, span, known_at)
+    actual = _actuals(
+        symbol,
+        target,
+        span,
+        known_at,
+    )
     # Counting first is several times as fast as looking up the scores of every forecast of five
     # years.
     issued = _counted(forecast, of_symbol, "target_session")
     of_scores = of_series(score, symbol, target)
-    done = _counted(score, of_scores, "target_session", "stage", "bar_version")
+    done = _counted(
+        score,
+        of_scores,
+        "target_session",
+        "stage",
+        "bar_version",
+    )
     same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
     not_all_scored = (
         select(actual.c.session)
@@ -255,7 +285,12 @@ def unscored_forecasts(
     unscored = frame(connection, statement)
     accepted = next_history(connection, symbol, unscored["data_as_of"])
     unscored = unscored[~(unscored["first_seen_at"] >= accepted)].reset_index(drop=True)
-    factor = split_factors(connection, symbol, unscored, until=unscored["first_seen_at"])
+    factor = split_factors(
+        connection,
+        symbol,
+        unscored,
+        until=unscored["first_seen_at"],
+    )
     prices = ["open", "high", "low", "close"]
     unscored[prices] = unscored[prices].mul(factor, axis=0)
     unscored["volume"] /= factor
