@@ -353,6 +353,10 @@ def own_password() -> str:
     """
     path = own_file(AUTH)
     password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    if password and ":" not in password:
+        raise UsageError(
+            "Invalid PREFECT_SERVER_API_AUTH_STRING: expected USER:PASSWORD, found no colon."
+        )
     if not password and _is_private(path):
         password = path.read_text(encoding="utf-8", errors="replace").strip()
     if not password:

@@ -258,6 +258,11 @@ def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder, mon
     first = server.own_password()
     assert server.own_password() == first
     assert first.startswith("admin:")
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "geheim")
+    with pytest.raises(UsageError, match="AUTH_STRING: expected USER:PASSWORD") as refused:
+        server.own_password()
+    assert "geheim" not in str(refused.value)
+    assert server.own_file(server.AUTH).read_text() == f"{first}\n"
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:mine")
     assert server.own_password() == "me:mine"
     monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING")

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from pathlib import Path
 from time import monotonic as _monotonic
@@ -22,6 +22,7 @@ from forecasting.errors import (
     RateLimitedError,
     SourceError,
     UnavailableError,
+    UsageError,
 )
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
@@ -45,6 +46,7 @@ PAUSE_S = 1.0
 # newest session lies in the future on any live night. Bars after the requested session are cut
 # here.
 _LOOK_PAST = timedelta(days=7)
+_OLDEST_CURL = (0, 15)  # as in pyproject.toml
 _DAY = timedelta(days=1)
 
 _PAGE = "https://finance.yahoo.com/calendar/earnings"
@@ -224,6 +226,7 @@ class Yahoo:
 
     def _yfinance(self) -> Any:  # noqa: ANN401 - a module
         """The package yfinance, with what it keeps for the process set up."""
+        _check_curl()
         import yfinance
         from yfinance.data import YfData
 
@@ -237,6 +240,20 @@ class Yahoo:
         # correct.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
         return yfinance
+
+
+def _check_curl() -> None:
+    """Raise a UsageError without a curl_cffi through which Yahoo accepts yfinance's requests."""
+    try:
+        found = version("curl_cffi")
+    except PackageNotFoundError:
+        found = "none"
+    release = tuple(map(int, re.findall(r"\d+", found)[:2]))
+    if release < _OLDEST_CURL:
+        raise UsageError(
+            "Expected curl_cffi 0.15 or newer, through which yfinance requests Yahoo; found "
+            f"{found}. Upgrade yfinance and curl_cffi: pip install --upgrade yfinance curl_cffi"
+        )
 
 
 @lru_cache(maxsize=1)  # setting it again would close databases that are in use
