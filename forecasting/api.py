@@ -560,8 +560,7 @@ def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
     from forecasting.report.wording import notices, without_bar
 
     for name, report in reports.items():
-        noted = [one for one in notices(report) if one.title not in ("Issued late", "Replay")]
-        texts = [notice.text for notice in noted]
+        texts = [notice.text for notice in notices(report) if not notice.is_of_kind]
         if report.origin < newest:
             texts.append(
                 f"Its bars end with the session {report.origin}, before {newest}: its forecasts "

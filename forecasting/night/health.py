@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from itertools import product
+from pathlib import Path
 from typing import get_args
 
 from forecasting.errors import (
@@ -288,18 +289,23 @@ def _witness(settings: Settings) -> str:
 def _disk(settings: Settings) -> str:
     data_dir = settings.data_dir.absolute()
     for folder in (data_dir / ARTIFACTS, data_dir / REPORTS, data_dir):
-        present = next(path for path in (folder, *folder.parents) if path.exists())
+        present = _present(folder)
         if not os.access(present, os.W_OK | os.X_OK):
             raise UsageError(
                 "Expected a folder in FORECASTING_DATA_DIR that this user can write; found "
                 f"{present}."
             )
-    free = shutil.disk_usage(present).free / 2**30
+    free = shutil.disk_usage(_present(data_dir)).free / 2**30
     if free < LEAST_FREE:
         raise StoreError(
             f"Expected {LEAST_FREE} GiB or more free at {settings.data_dir}; found {free:.1f} GiB."
         )
     return f"{free:.1f} GiB free"
+
+
+def _present(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:

@@ -56,6 +56,7 @@ class Notice(NamedTuple):
     tone: Literal["warn", "info"]  # warn: the forecast is less reliable than usual
     title: str
     text: str
+    is_of_kind: bool = False  # whether it says when the forecast was issued: late, or afterwards
 
 
 def headline(data: ReportData) -> dict[str, str]:
@@ -322,13 +323,13 @@ def _forecast_notices(first: pd.Series[Any]) -> list[Notice]:
         written = f"Written at {instant(first['issued_at'])}"
         opened = f"after {short_day(first['target_session'])} had opened"
         text = f"{written}, {opened}: it is not scored as live."
-        notes.append(Notice("warn", "Issued late", text))
+        notes.append(Notice("warn", "Issued late", text, is_of_kind=True))
     if first["kind"] == "replay":
         text = (
             "Made afterwards for a past session, from the data known at that session; never "
             "counted as live."
         )
-        notes.append(Notice("info", "Replay", text))
+        notes.append(Notice("info", "Replay", text, is_of_kind=True))
     return notes
 
 
