@@ -6,14 +6,16 @@ of the target session is added back. For close the model forecasts no direction,
 the return. Its errors differ from the network's, so their mean beats either.
 """
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from forecasting.losses import Floats, weighted_quantiles
 from forecasting.preprocess.future_covariates import (
@@ -70,8 +72,14 @@ def one_blas_thread() -> Iterator[None]:
     BLAS splits a sum by the number of threads, so its last bits depend on it; a refit took 4.5 s of
     CPU, 1.1 s on one.
     """
-    with IN_TURN, threadpool_limits(limits=1, user_api="blas"):
+    with IN_TURN, _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """The libraries of the process, looked for anew, which takes 11 ms, only after an import."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ ridge gains 1%.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from forecasting.losses import Floats
 from forecasting.preprocess.windows import MARKET_NAMES, MIN_ROWS, H, Rows, Windows
 from forecasting.settings import Settings
-from forecasting.train.checkpoint import Card, Checkpoint
+from forecasting.train.checkpoint import Card, Checkpoint, Vector
 from forecasting.train.linear import (
     AdjustedWindows,
     CalendarEffect,
@@ -97,24 +98,27 @@ def _market_effect(
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     """The windows with the scaler and effects of `checkpoint`, and every row."""
     card = checkpoint.card
-    effect = CalendarEffect(np.array(card.effect), card.effect_intercept)
-    adjusted = without_market(
-        adjust(windows, effect),
+    adjusted = _adjusted_like(
         windows,
-        np.array(card.market_mean),
-        np.array(card.market_effect),
+        card.effect,
+        card.effect_intercept,
+        card.market_mean,
+        card.market_effect,
     )
     rows = np.arange(len(windows))
-    return Prepared(
-        card,
-        adjusted,
-        make_tensors(
-            card,
-            adjusted,
-            rows,
-            windows.warm_up,
-        ),
-    )
+    return Prepared(card, adjusted, make_tensors(card, adjusted, rows, windows.warm_up))
+
+
+@lru_cache(maxsize=1)  # a warm fit has the effects of the champion, with which it is compared
+def _adjusted_like(
+    windows: Windows,
+    effect: Vector,
+    intercept: float,
+    market_mean: Vector,
+    market_effect: tuple[Vector, ...],
+) -> AdjustedWindows:
+    adjusted = adjust(windows, CalendarEffect(np.array(effect), intercept))
+    return without_market(adjusted, windows, np.array(market_mean), np.array(market_effect))
 
 
 def without_market(
