@@ -125,7 +125,8 @@ def _digest(
     stored = [line for line in lines if line.forecast]
     newest_sessions = {line.symbol: _newest_session(line, settings, at) for line in stored}
     with connect.reading(settings.url) as connection:
-        requests = {line.symbol: _newest_request(connection, line.symbol) for line in stored}
+        behind = [line for line in stored if line.origin < newest_sessions[line.symbol]]
+        requests = {line.symbol: _newest_request(connection, line.symbol) for line in behind}
         current = [
             line
             for line in stored
@@ -168,8 +169,7 @@ def _outages(connection: Connection, lines: Sequence[SymbolLine], settings: Sett
     """A sentence on the same sessions that newest forecasts lack live, made up for by replays."""
     series = defaultdict[tuple[date, ...], list[str]](list)
     for line in lines:
-        exchange = own_settings(settings, line.symbol).exchange
-        sessions = _replayed(connection, line, exchange)
+        sessions = _replayed(connection, line, settings)
         if sessions:
             series[tuple(sessions)].append(f"{line.symbol} {line.target}")
     return [
@@ -179,7 +179,7 @@ def _outages(connection: Connection, lines: Sequence[SymbolLine], settings: Sett
     ]
 
 
-def _replayed(connection: Connection, line: SymbolLine, exchange: str) -> list[date]:
+def _replayed(connection: Connection, line: SymbolLine, settings: Settings) -> list[date]:
     """The sessions after the newest live score, where the newest score is of a replay alone."""
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
     live = read.newest(
@@ -197,6 +197,7 @@ def _replayed(connection: Connection, line: SymbolLine, exchange: str) -> list[d
     )
     if live is None or newest is None or newest["kind"] != "replay":
         return []
+    exchange = own_settings(settings, line.symbol).exchange
     return after(live, newest["target_session"], exchange)
 
 
