@@ -424,6 +424,11 @@ class Ledger:
         from forecasting.evaluate.figures import figure_frame, forecast_frame
         from forecasting.night.symbols import own_settings
 
+        if not isinstance(refit_every, int) or refit_every < 1:
+            raise UsageError(
+                f"Invalid refit_every {refit_every!r:.60}: expected a number of sessions, 1 or "
+                "more."
+            )
         first = check_day("first", first)
         last = check_day("last", last)
         inputs = {"source": source, "market": market, "events": events}

@@ -328,6 +328,8 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
         fc.backtest(panel[: len(frame) + 100], "2024-02-01", "2024-02-20")
     with pytest.raises(UsageError, match="bars, found NoneType"):
         fc.backtest(None, "2024-02-01", "2024-02-20")
+    with pytest.raises(UsageError, match="refit_every 0: expected a number of sessions, 1 or more"):
+        fc.backtest(panel, "2024-02-01", "2024-02-20", refit_every=0)
     with pytest.raises(UsageError, match="horizon 6: expected 1 to 5"):
         of_frame.plot(6)
     drawn = of_frame.plot(5).svg

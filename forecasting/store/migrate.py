@@ -112,6 +112,8 @@ def _run_alembic(connection: Connection, revision: str, action: _Action) -> None
     config.attributes["connection"] = connection
     run = command.upgrade if action == "upgrade" else command.downgrade
     try:
+        if not revision:  # of which Alembic only asserts that it is none
+            raise CommandError("an empty revision")
         run(config, revision)
     except CommandError as error:
         known = ", ".join(("head", "base", *reversed(_revisions())))

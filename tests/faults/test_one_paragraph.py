@@ -105,6 +105,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
             "2024-03-09",
         ),
         (["run", "--symbol", ""], 2, "after --symbol"),
+        (["db", "upgrade", ""], 2, "Expected a revision, one of head, base"),
         (["article", "--out", "/"], 2, "it is a folder"),
         (["article", "--out", LONG], 2, "File name too long"),
         (
