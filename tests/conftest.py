@@ -203,7 +203,7 @@ def prefect_server():
         # The thread of the heartbeat ends a run with up to a second of sleep.
         stack.enter_context(temporary_settings(client | {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         for worker in (APILogWorker, EventsWorker):  # they send in threads of their own
-            stack.callback(worker.drain_all, timeout=5)
+            stack.callback(worker.drain_all, timeout=60)  # else they go on without a server
         yield
 
 
