@@ -183,6 +183,7 @@ def postgres_server():
 @pytest.fixture(scope="module")
 def prefect_server():
     """A Prefect server to which the flows in this process report."""
+    from prefect.events.clients import NullEventsClient
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import (
@@ -202,8 +203,11 @@ def prefect_server():
         client = {PREFECT_API_URL: stack.enter_context(started), PREFECT_API_AUTH_STRING: password}
         # The thread of the heartbeat ends a run with up to a second of sleep.
         stack.enter_context(temporary_settings(client | {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+        # No test reads events, and their thread outlives a server that is slow to take them.
+        EventsWorker.set_client_override(NullEventsClient)
+        stack.callback(EventsWorker.set_client_override, None)
         for worker in (APILogWorker, EventsWorker):  # they send in threads of their own
-            stack.callback(worker.drain_all, timeout=60)  # else they go on without a server
+            stack.callback(worker.drain_all, timeout=60)
         yield
 
 
