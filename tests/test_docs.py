@@ -14,7 +14,7 @@ DOCUMENTS = [
     for path in sorted((ROOT / folder).glob("*.md"))
 ]
 INDEX = ROOT / "docs" / "README.md"
-ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+DEVELOPER = (ROOT / "docs" / "developer.md").read_text(encoding="utf-8")
 
 TOP_FOLDERS = ("forecasting", "flows", "migrations", "deploy", "benchmarks", "tests", "docs")
 NOT_IN_THE_REPOSITORY = {"artifacts/", "reports/"}
@@ -86,7 +86,7 @@ def functions_in(text):
 
 
 def file_of(path):
-    """A path of docs/architecture.md, which starts at the repository or at the library."""
+    """A path of docs/developer.md, which starts at the repository or at the library."""
     return next(
         (folder / path for folder in (ROOT, ROOT / "forecasting") if (folder / path).exists()),
         ROOT / path,
@@ -114,9 +114,9 @@ def test_a_document_has_links_and_paths_that_resolve_and_lines_of_120_characters
     assert not long, "Wrap these lines; only a row of a table, or what is printed, may be longer."
 
 
-def test_every_path_and_function_of_the_architecture_is_where_it_says():
-    paths = paths_in(ARCHITECTURE)
-    functions = functions_in(ARCHITECTURE)
+def test_every_path_and_function_of_the_developer_guide_is_where_it_says():
+    paths = paths_in(DEVELOPER)
+    functions = functions_in(DEVELOPER)
     assert (len(paths) > 25, len(functions) > 10) == (True, True)
     assert [
         path for path in paths if path not in NOT_IN_THE_REPOSITORY and not file_of(path).exists()
@@ -124,6 +124,12 @@ def test_every_path_and_function_of_the_architecture_is_where_it_says():
     assert [
         (module, name) for module, name in functions if name not in names_in(file_of(module))
     ] == []
+
+
+def test_the_developer_guide_lists_every_room_of_the_library():
+    listed = set(re.findall(r"^\| `forecasting/(\w+)/`", DEVELOPER, re.MULTILINE))
+    rooms = {path.parent.name for path in (ROOT / "forecasting").glob("*/__init__.py")}
+    assert listed == rooms
 
 
 def test_every_document_is_in_the_index():

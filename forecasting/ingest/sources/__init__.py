@@ -1,7 +1,7 @@
 """Sources of bars: small protocols, implementations beside them, and others in installed packages.
 
 A new source is a class with a `name` and a `fetch`; it returns `Fetched` and raises only the three
-SourceErrors. docs/sources.md contains a complete one.
+SourceErrors. docs/developer.md contains a complete one.
 """
 
 from __future__ import annotations

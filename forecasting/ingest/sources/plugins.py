@@ -1,4 +1,4 @@
-"""The source that an option names, of this package or another's entry point (docs/sources.md)."""
+"""The source that an option names, of this package or another's entry point (docs/developer.md)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +60,7 @@ def source_of(
     others = "".join(sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in offers))
     raise UsageError(
         f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A "
-        "package can offer others: docs/sources.md."
+        "package can offer others: docs/developer.md."
     )
 
 
