@@ -1,8 +1,7 @@
 """The forecasting library: functions of their arguments, the clock too, without a scheduler.
 
-`connect` is where a notebook or a script begins (docs/python.md). It and the other public names are
-loaded on first
-use: `import forecasting` alone loads no library.
+`connect` is where a notebook or a script begins (docs/analyst.md). It and the other public names
+are loaded on first use: `import forecasting` alone loads no library.
 """
 
 from typing import TYPE_CHECKING

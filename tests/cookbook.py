@@ -1,4 +1,4 @@
-"""The queries of docs/sql.md with their answers, and the command that writes the answers anew.
+"""The queries of docs/analyst.md with their answers, and the command that writes the answers anew.
 
 `python -m tests.cookbook` runs the document's commands in a temporary folder and replaces every
 answer in the document.
@@ -17,13 +17,15 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
+from forecasting.report.terminal import text_table
 from forecasting.store.connect import begun, engine
+from tests.guides import blocks
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "sql.md"
+DOCUMENT = ROOT / "docs" / "analyst.md"
 _RECIPE = re.compile(
-    r"^## \d+\. (?P<title>.+?)\n(?P<text>.*?)```sql\n(?P<query>.*?)```\n\n(?P<answer>.*?)\n*(?=^## "
-    r"|\Z)",
+    r"^### \d+\. (?P<title>.+?)\n(?P<text>.*?)```sql\n(?P<query>.*?)```\n\n"
+    r"```text\n(?P<answer>.*?)\n```",
     re.M | re.S,
 )
 NO_ROWS = "(no rows)"
@@ -46,16 +48,15 @@ def recipes(text: str) -> list[Recipe]:
 
 def queries(text: str) -> list[str]:
     """The statements of every block of SQL of a document."""
-    blocks = re.findall(r"^```sql\n(.*?)```", text, re.MULTILINE | re.DOTALL)
-    return [query for block in blocks for query in block.split(";") if query.strip()]
+    return [query for block in blocks(text, "sql") for query in block.split(";") if query.strip()]
 
 
 def commands(text: str) -> list[list[str]]:
     """The words of the `forecasting` commands in the document's first block for a shell."""
-    (block, *_) = re.findall(r"^```sh\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+    first = blocks(text, "sh")[0]
     return [
         line.partition("#")[0].split()[1:]
-        for line in block.splitlines()
+        for line in first.splitlines()
         if line.startswith("forecasting ")
     ]
 
@@ -84,7 +85,7 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
 
 
 def answer(url: str, query: str) -> str:
-    """The rows of the query as a Markdown table.
+    """The rows of the query, laid out as `show` prints tables.
 
     Instants to the minute, other numbers with four digits.
     """
@@ -94,11 +95,8 @@ def answer(url: str, query: str) -> str:
         rows = [[shown(value) for value in row] for row in result]
     if not rows:
         return NO_ROWS
-    numeric = [
-        all(re.fullmatch(r"-?[\d,.]+|", row[place]) for row in rows) for place in range(len(names))
-    ]
-    lines = [names, ["---:" if right else "---" for right in numeric], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = text_table(names, rows, width=None).splitlines()
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def shown(value) -> str:
@@ -113,7 +111,7 @@ def shown(value) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     text = str(value)
-    return text[:16] if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d", text) else text.replace("|", "\\|")
+    return text[:16] if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d", text) else text
 
 
 def with_answers(text: str, url: str) -> str:

@@ -1,6 +1,6 @@
 """Executes docs/forecasts.ipynb: `python -m tests.notebook` writes its outputs anew.
 
-The notebook reads the ledger of docs/sql.md, which `python -m tests.notebook` makes in a temporary
+The notebook reads the ledger of docs/analyst.md, which `python -m tests.notebook` makes in a temporary
 folder.
 """
 

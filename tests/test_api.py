@@ -1,7 +1,6 @@
-"""The ledger in Python: the code of docs/python.md as it stands, what is loaded when, and what is
+"""The ledger in Python: the code of docs/analyst.md as it stands, what is loaded when, and what is
 refused."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,16 +14,14 @@ from flows import clock
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.publish.export import BARS_COLUMNS
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
+from tests.guides import blocks, section
 
-ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = re.findall(
-    r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE
-)
+BLOCKS = blocks(section("analyst.md", "## Python"), "python")
 
 
 @pytest.fixture
 def folder(tmp_path, sqlite_url, monkeypatch):
-    """A working folder with bars of SBUX and an empty ledger where docs/python.md expects them."""
+    """A working folder with bars of SBUX and an empty ledger where docs/analyst.md expects them."""
     (tmp_path / "forecasting-data").mkdir()
     Path(sqlite_url.removeprefix("sqlite:///")).rename(
         tmp_path / "forecasting-data" / "forecasting.db"
@@ -48,11 +45,11 @@ def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder):
     days = {"latest": "origin_session", "published": "target_session"}
     for name, column in days.items():
         assert frames[name][column].unique().tolist() == [pd.Timestamp(LAST)]
-    assert tuple(frames["bars"]) == tuple(frames["known"]) == BARS_COLUMNS
+    assert tuple(frames["known"]) == BARS_COLUMNS
     assert frames["known"]["session"].max() == pd.Timestamp(EVE)
     assert {"q05", "actual", "inside_80", "calendar"} <= set(frames["night"])
     assert set(frames["night"]["role"]) >= {"champion", "baseline"}
-    assert len(frames["frame"]) == 1
+    assert len(fc.nixtla(frames["history"])) == 1
     result = names["result"]
     assert result.forecasts["origin_session"].between("2024-02-01", "2024-02-29").all()
     assert {"mae", "pinball"} <= set(result.figures["metric"])

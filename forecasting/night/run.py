@@ -347,7 +347,7 @@ def dask_client(settings: Settings) -> Iterator[Any]:
             where = f"at FORECASTING_DASK_ADDRESS {address}" if address else "of its own"
             raise ForecastingError(
                 f"Expected a Dask scheduler with a worker {where}; found: {error}. Start both "
-                "(docs/cluster.md), or correct the address; then run again: the bars are stored."
+                "(docs/operator.md), or correct the address; then run again: the bars are stored."
             ) from error
         yield client
 

@@ -79,7 +79,7 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
 def night_document(data: ReportData) -> dict[str, Any]:
     """The night for `json_text`, in the target's own unit.
 
-    The meaning of each key is in docs/terminal.md.
+    The meaning of each key is in docs/analyst.md.
     """
     record = data.record
     model = data.model

@@ -3,7 +3,6 @@ import json
 import math
 import re
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,16 +16,15 @@ from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
+from tests.guides import blocks, section
 from tests.report.nights import ORIGIN, forecasts, report_data, score, scored
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET
 
 
 def test_every_key_of_the_document_of_a_night_is_documented():
-    terminal = (Path(__file__).parents[2] / "docs" / "terminal.md").read_text(encoding="utf-8")
-    rows = re.findall(
-        r"^\| (`.*?) \|", terminal.split("| key | meaning |")[1].split("\n\n")[0], re.MULTILINE
-    )
+    guide = section("analyst.md", "### JSON")
+    rows = re.findall(r"^\| (`.*?) \|", guide, re.MULTILINE)
     documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert sorted(documented) == sorted(
         documents.night_document(report_data(forecasts=forecasts(outside="")))
@@ -250,11 +248,8 @@ def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(
     settings = Settings(database_url=sqlite_url, symbols=(SYMBOL,))
     export.export(settings, "hubverse", tmp_path / "model-output.parquet", now=clock.now)
     monkeypatch.chdir(tmp_path)
-    guide = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
-    (code,) = re.findall(
-        r"^```python\n((?:(?!^```).)*model-output\.parquet.*?)^```", guide, re.DOTALL | re.MULTILINE
-    )
-    exec(compile(code, "docs/export.md", "exec"), {})
+    code, _ = blocks(section("analyst.md", "## Files for other programs"), "python")
+    exec(compile(code, "docs/analyst.md", "exec"), {})
     files = sorted((tmp_path / "model-output").rglob("*.csv"))
     assert len(files) > 30
     for path in files:
