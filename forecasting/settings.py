@@ -379,11 +379,13 @@ def setting_places() -> dict[str, str]:
 
 
 def _config_values() -> dict[str, Any]:
-    """What the file of settings has, where a relative data_dir is beside the file."""
+    """What the file of settings has, its relative paths and the data folder beside the file."""
     config = config_file()
+    if config is None:
+        return {}
     try:
-        text = config.read_text("utf-8") if config else ""
         # As variables, in any case
+        text = config.read_text("utf-8")
         values = {name.lower(): value for name, value in tomllib.loads(text).items()}
     except (OSError, ValueError) as error:  # which quotes no content
         named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
@@ -391,9 +393,25 @@ def _config_values() -> dict[str, Any]:
         raise UsageError(
             f'Expected TOML, such as symbols = "SBUX,MSFT", in {config}{named}; found: {found}.'
         ) from None
-    if config and "data_dir" in values:
-        values["data_dir"] = config.parent / Path(str(values["data_dir"])).expanduser()
-    return values
+    values.setdefault("data_dir", str(Settings.model_fields["data_dir"].default))
+    folder = config.parent.absolute()
+    return {name: _in_folder(folder, name, value) for name, value in values.items()}
+
+
+def _in_folder(folder: Path, name: str, value: Any) -> Any:  # noqa: ANN401 - of any setting
+    """The value of a setting, in which a relative path is of `folder`."""
+    if name == "files" and isinstance(value, str | list):
+        paths = listed(value) if isinstance(value, str) else value
+        return [_in_folder(folder, "data_dir", path) for path in paths]
+    if not isinstance(value, str):
+        return value
+    kind = next(filter(value.startswith, ("csv:", "parquet:", "sqlite:///")), "")
+    if not kind and name != "data_dir":
+        return value
+    # The path of a URL is encoded
+    parent = encoded(folder) if kind == "sqlite:///" else str(folder)
+    path = os.path.expanduser(value.removeprefix(kind))  # noqa: PTH111 - a text
+    return kind + os.path.join(parent, path)  # noqa: PTH118 - a text
 
 
 def _check_private(config: Mapping[str, object]) -> None:
@@ -460,7 +478,7 @@ def write_config() -> str:
         text = json.dumps(values[name], ensure_ascii=False)
         if isinstance(values[name], dict):
             text = text.replace(": ", " = ")
-        sign = "" if name in {*given, "data_dir"} else "# "
+        sign = "" if name in given else "# "
         lines += ["", f"# {field.description}", f"{sign}{name} = {text}"]
     try:
         path.touch(0o600, exist_ok=False)  # it has places for secrets

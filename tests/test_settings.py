@@ -16,6 +16,7 @@ from forecasting.settings import (
     read_settings,
     setting_places,
     settings_to_send,
+    sqlite_database,
     write_config,
 )
 from forecasting.values import (
@@ -201,7 +202,7 @@ def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read_and
     (folder / "a" / "forecasting.toml").write_text('symbols = "MSFT"')
     assert (read_settings().symbols, read_settings().data_dir) == (
         ("MSFT",),
-        Path("forecasting-data"),
+        folder / "a" / "forecasting-data",
     )
     monkeypatch.setenv("FORECASTING_DATA_DIR", "/nowhere/data")
     assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("/nowhere/data"))
@@ -223,6 +224,47 @@ def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read_and
         read_settings()
     monkeypatch.setenv("FORECASTING_CONFIG", str(folder / "a" / "forecasting.toml"))
     assert read_settings().symbols == ("MSFT",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("source", "parquet:bars/x.parquet", "parquet:{}/bars/x.parquet"),
+        ("witness", "csv:../second.csv", "csv:{}/../second.csv"),
+        ("events", "csv:/house/dates.csv", "csv:/house/dates.csv"),
+        ("market", "csv:VIX.csv", "csv:{}/VIX.csv"),
+        ("market", "^VIX", "^VIX"),
+        ("source", "house:x.csv", "house:x.csv"),
+        ("files", "in, /house", (Path("{}/in"), Path("/house"))),
+        ("files", ["in", "~/in"], (Path("{}/in"), Path.home() / "in")),
+    ],
+)
+def test_a_relative_path_is_of_the_folder_of_its_file_and_in_a_variable_of_the_working_one(
+    folder, monkeypatch, name, text, found
+):
+    (folder / "forecasting.toml").write_text(f"{name} = {text!r}")
+    placed = getattr(read_settings(), name)
+    if isinstance(found, str):
+        assert placed == found.format(folder)
+    else:
+        assert placed == tuple(Path(str(path).format(folder)) for path in found)
+    monkeypatch.setenv(f"FORECASTING_{name.upper()}", "csv:VIX.csv")
+    assert getattr(read_settings(), name) in ("csv:VIX.csv", (Path("csv:VIX.csv"),))
+
+
+def test_the_ledger_of_a_file_without_a_data_folder_is_in_the_folder_of_the_file(
+    folder, monkeypatch
+):
+    working = folder / "50% a" / "b"
+    working.mkdir(parents=True)
+    monkeypatch.chdir(working)
+    config = working.parent / "forecasting.toml"
+    config.write_text("")
+    assert (
+        sqlite_database(read_settings().url) == f"{config.parent}/forecasting-data/forecasting.db"
+    )
+    config.write_text('database_url = "sqlite:///x%20y.db"')
+    assert sqlite_database(read_settings().url) == f"{config.parent}/x y.db"
 
 
 def test_each_setting_is_listed_with_its_place(folder, monkeypatch):

@@ -172,7 +172,7 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
         for line in (tmp_path / "forecasting.toml").read_text().splitlines()
         if line[:1] not in ("", "#")
     ]
-    assert lines == ['data_dir = "forecasting-data"', 'symbols = ["SBUX"]', 'target = "range"']
+    assert lines == ['symbols = ["SBUX"]', 'target = "range"']
     assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
     found = json.loads(run("settings", "--json")[1])
     assert (found["symbols"], found["target"], found["data_dir"]) == (
