@@ -39,6 +39,7 @@ class TwoGroups(options.Commands):
     def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]
         """Write both groups."""
         shown = [command for command in self.commands.values() if not command.hidden]
+        shown.sort(key=lambda command: command.name == "article")  # of interest once
         limit = formatter.width - 6 - max(len(str(command.name)) for command in shown)
         rows = [(str(one.name), one.get_short_help_str(limit)) for one in shown]
         with formatter.section("Every day"):
@@ -501,7 +502,7 @@ def db_upgrade(revision: Revision = "head") -> str:
     from forecasting.store import migrate
 
     migrate.upgrade(settings().url, revision)
-    return f"The database is at revision {migrate.current(settings().url)}."
+    return _revision_of(settings().url)
 
 
 @db_app.command("downgrade", epilog="Example: forecasting db downgrade 0009")
@@ -510,7 +511,13 @@ def db_downgrade(revision: Revision) -> str:
     from forecasting.store import migrate
 
     migrate.downgrade(settings().url, revision)
-    return f"The database is at revision {migrate.current(settings().url)}."
+    return _revision_of(settings().url)
+
+
+def _revision_of(url: str) -> str:
+    from forecasting.store import connect, migrate
+
+    return f"The database {connect.place(url)} is at revision {migrate.current(url)}."
 
 
 @db_app.command("current", epilog="Example: forecasting db current")

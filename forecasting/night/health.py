@@ -240,7 +240,8 @@ def _database(settings: Settings) -> str:
     with connect.reading(settings.url) as connection:
         for table in tables:  # a damaged file opens, and fails where its pages are read
             read.row(connection, table, {})
-    return f"at revision {migrate.current(settings.url)}, all {len(tables)} tables readable"
+    revision = migrate.current(settings.url)
+    return f"{place(settings.url)} at revision {revision}, all {len(tables)} tables readable"
 
 
 def _sessions(settings: Settings, *, now: Clock) -> str:

@@ -158,10 +158,10 @@ def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
             f"{run['status']}: {reason}"
         )
     nights = read.newest_nights(connection)
-    series = [f"{night['symbol']} {night['target']}" for night in nights]
-    if series:
-        missing = (
-            f"{missing}. The database holds forecasts of {named(series, HELD_NAMED)}: choose by "
-            "--symbol."
-        )
-    raise StoreError(missing)
+    own = [night["target"] for night in nights if night["symbol"] == symbol]
+    if own:
+        held = f"{' and '.join(own)} forecasts of {symbol}: choose by --target"
+    else:
+        series = [f"{night['symbol']} {night['target']}" for night in nights]
+        held = f"forecasts of {named(series, HELD_NAMED)}: choose by --symbol and --target"
+    raise StoreError(f"{missing}. The database holds {held}." if nights else missing)

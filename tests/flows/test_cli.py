@@ -102,6 +102,12 @@ def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):
     assert run("db", "current")[0] == 0
 
 
+def test_the_place_of_a_relative_database_is_said(here, monkeypatch):
+    monkeypatch.chdir(here)
+    _, out, _ = run("db", "upgrade", "--database-url", "sqlite:///data/x.db")
+    assert out == f"The database {here}/data/x.db is at revision {migrate.head()}.\n"
+
+
 def test_what_refuses_a_run_that_nobody_watches_is_sent(here, posted):
     migrate.upgrade(read_settings().url)
     assert run("run", "--source", "csv:nofile.csv")[0] == 2
@@ -195,6 +201,7 @@ def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
         for group in (daily, advanced)
     ]
     assert named[0] == list(cli.DAILY)
+    assert named[1][-2:] == ["article", "Start"]  # before the epilog
     assert set(COMMANDS) <= {*named[0], *named[1]}
     assert ("verify" in named[1], "replay" in named[1]) == (True, False)  # its name until 0.3
     for command in COMMANDS:

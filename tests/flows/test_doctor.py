@@ -52,7 +52,7 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder, monk
     tables = len(metadata.tables)
     assert found()["database"] == (
         "ok",
-        f"at revision {migrate.head()}, all {tables} tables readable",
+        f"{folder}/data/forecasting.db at revision {migrate.head()}, all {tables} tables readable",
     )
 
 

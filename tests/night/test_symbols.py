@@ -128,7 +128,7 @@ def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_w
         (
             "SBUXX",
             (show, models_list, models_rollback),
-            "found none.*holds forecasts of OLD volume, SBUX volume",
+            "found none.*holds forecasts of OLD volume, SBUX volume: choose by --symbol and --target",
         ),
         ("NEW", (show,), "its night of 2024-03-08 has status failed: no such symbol"),
         (
@@ -141,4 +141,7 @@ def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_w
         for command in commands:
             with pytest.raises(StoreError, match=words):
                 command()
+    monkeypatch.setenv("FORECASTING_TARGET", "close")
+    with pytest.raises(StoreError, match="holds volume forecasts of OLD: choose by --target"):
+        show()
     assert capsys.readouterr().out == ""

@@ -321,9 +321,8 @@ def _read(name: str, path: Path, kind: Kind, needed: Columns, state: tuple[int, 
     if not content.strip():
         raise UsageError(f"{name} is empty. Expected a header and a line for each day.")
     if (kind == "parquet") is not content.startswith(b"PAR1"):
-        raise UsageError(
-            f"{name} is no {kind} file. Expected csv:PATH or parquet:PATH, after what the file is."
-        )
+        other = "csv" if kind == "parquet" else "parquet"
+        raise UsageError(f"{name} is no {kind} file. Did you mean {other}:{path}?")
     rows = (_csv if kind == "csv" else _parquet)(content, name, NEEDED[needed])
     return _table(name, rows)
 

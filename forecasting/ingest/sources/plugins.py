@@ -1,9 +1,10 @@
 """The source that an option names, of this package or another's entry point (docs/developer.md)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -58,10 +59,21 @@ def source_of(
             return source
     offers = entry_points(group=GROUP)
     others = "".join(sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in offers))
+    meant = _meant(text, ["yahoo", "csv", "parquet", "sample", *(offer.name for offer in offers)])
+    hint = f"Did you mean {meant}?" if meant else "A package can offer others: docs/developer.md."
     raise UsageError(
-        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A "
-        "package can offer others: docs/developer.md."
+        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. {hint}"
     )
+
+
+def _meant(text: str, names: Sequence[str]) -> str:
+    """The option that a wrong one nearly is; else empty."""
+    kind, colon, argument = text.partition(":")
+    suffix = Path(text).suffix[1:]
+    if not colon and suffix in ("csv", "parquet"):
+        return f"{suffix}:{text}"
+    near = [name for name in get_close_matches(kind.lower(), names, n=1) if name != kind]
+    return f"{near[0]}{colon}{argument}" if near else ""
 
 
 def newest_session(source: Source, symbol: str) -> date | None:
