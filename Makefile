@@ -39,7 +39,9 @@ demo: $(VENV)/.installed
 	@$(CLEAN_ENV); \
 	$(BIN)/forecasting catch-up --from 2018-10-31 --to 2018-12-28 && \
 	$(OWN_SERVER) && $(BIN)/forecasting run && \
-	echo "Prefect's record of that night: PREFECT_HOME=$$PREFECT_HOME $(BIN)/prefect server start, http://127.0.0.1:4200"
+	echo && echo "The forecasts again, and Prefect's record of the newest night on http://127.0.0.1:4200:" && \
+	echo "FORECASTING_DATA_DIR=$(DATA) FORECASTING_SOURCE=sample $(BIN)/forecasting show" && \
+	echo "PREFECT_HOME=$(DATA)/prefect $(BIN)/prefect server start"
 
 check: lint
 	$(BIN)/pytest -m "not slow" -n auto --dist loadfile
