@@ -247,7 +247,7 @@ def _unusable(case: _Case) -> Revision | None:
     error = HistoryError(
         f"Expected at least {case.request.sessions_needed} sessions of bars for a forecast of "
         f"{case.fetched.symbol} at {session}; found {sessions}. Use a source with a longer "
-        "history, or wait."
+        "history."
     )
     return nothing_changed(error, case.findings)
 
