@@ -388,7 +388,7 @@ def _inputs(connection: Connection, run: Row) -> dict[str, object]:
 
 
 def page_data(connection: Connection, data: ReportData) -> PageData:
-    """The night with what its page alone shows: past nights as issued, champions, lineage."""
+    """The night with what its page alone shows: first prints, champions, lineage."""
     symbol = data.symbol
     target = data.target
     origin = data.origin
@@ -405,26 +405,8 @@ def page_data(connection: Connection, data: ReportData) -> PageData:
         last=as_day(newest[-1]),
         basis_at=known_at,
     )
-    issued = read.issued(
-        connection,
-        symbol,
-        target,
-        origins=SHOWN_SESSIONS,
-        last=origin,
-        basis_at=known_at,
-    ).assign(symbol=symbol, target=target)
-    oldest = as_day(issued["origin_session"].min())
-    parts = read.parts(
-        connection,
-        [symbol],
-        [target],
-        first=oldest,
-        last=origin,
-    )
-    of_each = [_parts_of(one, parts) for one in issued.to_dict("records")]
     return PageData(
         data,
-        issued=issued.assign(parts=pd.Series(of_each, issued.index, dtype=object)),
         first_prints=actual_of(target, first),
         champions=champions[champions["from_session"] <= last],
         lineage=read.lineage(connection, data.model, last=origin),

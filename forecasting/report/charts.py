@@ -6,16 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
-from itertools import pairwise
 from typing import Any, Literal
 
 import pandas as pd
 
 from forecasting.plain_text import markdown_text, quantity
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.units import Unit, long_day, percent, short_day, unit_for
+from forecasting.report.units import Unit, full_day, short_day, unit_for
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
+from forecasting.vocabulary import QUANTILE_COLUMNS
 
 # margins of the plot area, in SVG units, which are CSS pixels at full size
 TOP = 26.0
@@ -177,9 +176,153 @@ BANDS = (("q05", "q95", "band90"), ("q10", "q90", "band80"), ("q25", "q75", "ban
 SIZES = {"wide": (1000.0, 380.0), "narrow": (360.0, 300.0)}
 
 _PAST_FORECASTS = {"wide": 60, "narrow": 30}
+_PAST_SESSIONS = {"wide": 60, "narrow": 20}
+_COMING = 3.8  # times that a coming session is wider than a past one
+_LETTERS = {"earnings": "E", "half day": "½"}
 # of a week's label, and from label to label where sessions are few
 _LABEL_WIDTH = 58.0
 _NEAREST = 42.0
+
+
+def night_chart(data: ReportData, layout: Layout) -> str:
+    """The drawing of the newest sessions, and of the intervals of the coming ones."""
+    past = data.known.iloc[-_PAST_SESSIONS[layout] :]
+    width, height = SIZES[layout]
+    plot = make_axes(
+        [*past, data.usual, *data.rows["q05"], *data.rows["q95"]],
+        width=width,
+        height=height,
+        unit=data.unit,
+        from_zero=not TARGETS[data.target].moves_width,
+    )
+    step = plot.width / (len(past) + _COMING * len(data.rows))
+    start = plot.left + step * len(past)
+    usual = plot.y(data.usual)
+    marks = [
+        box(
+            start,
+            TOP - 8,
+            plot.floor,
+            width=plot.right - start,
+            css="coming",
+        ),
+        grid(plot, data.unit),
+        line(
+            plot.left,
+            usual,
+            plot.right,
+            usual,
+            css="usual",
+        ),
+        *_known_slots(data, past, plot, step=step),
+        *session_labels(plot, list(past.index), step=step),
+        *_coming_slots(data, plot, start=start, step=_COMING * step),
+    ]
+    label = (
+        f"{data.symbol} {data.target}: {quantity(len(past), 'past session')}, and the intervals of "
+        "the coming ones, which the table has too."
+    )
+    return drawing(
+        width,
+        height,
+        label=label,
+        marks=marks,
+        css=layout,
+    )
+
+
+def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) -> list[str]:
+    """A bar a past session, of a price a line through all; a letter above special ones."""
+    is_price = TARGETS[data.target].moves_width
+    points = []
+    slots = []
+    for place, (session, value) in enumerate(zip(past.index, past, strict=True)):
+        x = plot.left + place * step
+        y = plot.y(value)
+        points.append((x + step / 2, y))
+        days = data.special_days(session)
+        drawn = ""
+        if not is_price:
+            drawn = box(
+                x + step * 0.14,
+                y,
+                plot.floor,
+                width=step * 0.72,
+                css="bar",
+            )
+        tip = "\n".join([full_day(session), data.unit.text(value), *days])
+        slots.append(
+            slot(
+                x,
+                plot,
+                width=step,
+                tip=tip,
+                marks=drawn + _letter(days, x + step / 2, y),
+            )
+        )
+    return [path(points, css="history"), *slots] if is_price else slots
+
+
+def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) -> list[str]:
+    """The intervals of each coming session, its median and its day."""
+    slots = []
+    for place, (row, shown) in enumerate(
+        zip(data.rows.to_dict("records"), data.lines, strict=True)
+    ):
+        x = start + place * step
+        middle = x + step / 2
+        marks = _intervals(
+            row,
+            plot,
+            BANDS,
+            middle=middle,
+            width=step - 2,
+        )
+        if step > 7.5 * len(shown.median):
+            marks += text(
+                middle,
+                plot.y(row["q50"]) - 5,
+                shown.median,
+                css="value middle",
+            )
+        for below, name in ((16, f"{shown.session:%a}"), (30, str(shown.session.day))):
+            marks += text(
+                middle,
+                plot.floor + below,
+                name,
+                css="axis strong middle",
+            )
+        tip = [
+            full_day(shown.session),
+            f"median {shown.median}",
+            f"50% {shown.span_50}",
+            f"80% {shown.span_80}",
+            f"90% {shown.span_90}",
+            *shown.special_days,
+        ]
+        slots.append(
+            slot(
+                x,
+                plot,
+                width=step,
+                tip="\n".join(tip),
+                marks=marks + _letter(shown.special_days, middle, plot.y(row["q95"])),
+            )
+        )
+    return slots
+
+
+def _letter(days: Sequence[str], x: float, y: float) -> str:
+    """The letter of a special day, above a height."""
+    letters = [_LETTERS[day] for day in days if day in _LETTERS]
+    if not letters:
+        return ""
+    return text(
+        x,
+        max(y - 8, 14),
+        letters[0],
+        css="event middle",
+    )
 
 
 def past_chart(data: ReportData, layout: Layout) -> str:
@@ -203,9 +346,10 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     marks = [grid(plot, unit)]
     for position, row in enumerate(ahead.to_dict("records")):
         x = plot.left + position * step
-        drawn = _past_marks(
+        intervals = _intervals(
             row,
             plot,
+            BANDS[:2],
             middle=x + step / 2,
             width=min(step * 0.7, 16.0),
         )
@@ -215,7 +359,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
                 plot,
                 width=step,
                 tip=_past_tip(row, unit),
-                marks=drawn,
+                marks=intervals + _actual(row, x + step / 2, plot.y(row["actual"])),
             )
         )
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
@@ -233,10 +377,18 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     )
 
 
-def _past_marks(row: dict[Any, Any], plot: Axes, *, middle: float, width: float) -> str:
+def _intervals(
+    row: dict[Any, Any],
+    plot: Axes,
+    bands: Sequence[tuple[str, str, str]],
+    *,
+    middle: float,
+    width: float,
+) -> str:
+    """The intervals of one forecast, the widest below, and its median."""
     left = middle - width / 2
     median = plot.y(row["q50"])
-    bands = [
+    drawn = [
         box(
             left,
             plot.y(row[low]),
@@ -244,22 +396,18 @@ def _past_marks(row: dict[Any, Any], plot: Axes, *, middle: float, width: float)
             width=width,
             css=css,
         )
-        for low, high, css in BANDS[:2]
+        for low, high, css in bands
     ]
-    actual = _actual(row, middle, plot.y(row["actual"]))
-    return "".join(
-        [
-            *bands,
-            line(
-                left,
-                median,
-                left + width,
-                median,
-                css="median",
-            ),
-            actual,
-        ]
+    drawn.append(
+        line(
+            left,
+            median,
+            left + width,
+            median,
+            css="median",
+        )
     )
+    return "".join(drawn)
 
 
 def _actual(row: dict[Any, Any], x: float, y: float) -> str:
@@ -289,104 +437,9 @@ def _past_tip(row: dict[Any, Any], unit: Unit) -> str:
     if row["inside_90"]:
         where = "inside 80%" if row["inside_80"] else "outside 80%"
     return (
-        f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, {where}\n"
+        f"{full_day(row['target_session'])}\nactual {unit.text(row['actual'])}, {where}\n"
         f"forecast {unit.text(row['q50'])}\n80% {unit.text(row['q10'], row['q90'])}\n"
         f"{row['kind']}, from {short_day(row['origin_session'])}"
-    )
-
-
-def coverage_strip(share: float, low: float, high: float, level: float) -> str:
-    """A small scale from 50 to 100%: where the share should lie, the level, and the share."""
-    width = 150.0
-
-    def at(value: float) -> float:
-        return 6 + (max(value, 0.5) - 0.5) / 0.5 * (width - 12)
-
-    marks = [
-        line(
-            6,
-            11,
-            width - 6,
-            11,
-            css="grid",
-        ),
-        box(
-            at(low),
-            5,
-            17,
-            width=max(at(high) - at(low), 2),
-            css="band80",
-        ),
-        line(
-            at(level),
-            3,
-            at(level),
-            19,
-            css="median",
-        ),
-        _dot(at(share), 11) if low <= share <= high else _diamond(at(share), 11, 5),
-    ]
-    label = (
-        f"{percent(share)} inside; {percent(low)} to {percent(high)} expected at {percent(level)}"
-    )
-    return drawing(
-        width,
-        22.0,
-        label=label,
-        marks=marks,
-        css="strip",
-    )
-
-
-def skill_bars(skills_by_horizon: dict[Any, float], *, limit: float) -> str:
-    """A column a horizon, up where the published forecast is better; `limit` is half the height."""
-    width = 190.0
-    reach = 24.0
-    room = 15.0
-    middle = room + reach if max(skills_by_horizon.values()) > 0 else room
-    below = reach + room if min(skills_by_horizon.values()) < 0 else 3
-    step = width / len(skills_by_horizon)
-    marks = [
-        line(
-            0,
-            middle,
-            width,
-            middle,
-            css="floor",
-        )
-    ]
-    labels = []
-    for position, (horizon, skill) in enumerate(sorted(skills_by_horizon.items())):
-        x = position * step
-        rise = 0.0 if math.isnan(skill) else reach * max(-1.0, min(1.0, skill / limit))
-        end = middle - rise
-        value = percent(skill, signed=True)
-        css = "gain" if rise >= 0 else "loss"
-        baseline = end - 4 if rise >= 0 else end + 12
-        marks.append(
-            box(
-                x + step * 0.28,
-                middle,
-                end,
-                width=step * 0.44,
-                css=css,
-            )
-        )
-        marks.append(
-            text(
-                x + step / 2,
-                baseline,
-                value,
-                css="value middle",
-            )
-        )
-        labels.append(f"{horizon} ahead {value}")
-    return drawing(
-        width,
-        middle + below,
-        label=", ".join(labels),
-        marks=marks,
-        css="bars",
     )
 
 
@@ -433,150 +486,6 @@ def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str
                 )
             )
     return labels
-
-
-_SHARE = Unit(0.01, 0, after="%")
-_LEVELS = [f"{100 * level:.0f}" for level in QUANTILES]
-_PIT_EDGES = [
-    f"<{_LEVELS[0]}",
-    *(f"{low}\N{EN DASH}{high}" for low, high in pairwise(_LEVELS)),
-    f">{_LEVELS[-1]}",
-]
-_HEIGHT = 240.0
-
-
-def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
-    """Skill over time; above the line of no skill the baseline lost more."""
-    width = SIZES[layout][0]
-    plot = make_axes(
-        [*skill["skill"], 0.0],
-        width=width,
-        height=_HEIGHT,
-        unit=_SHARE,
-        from_zero=False,
-    )
-    step = plot.width / len(skill)
-    points = []
-    slots = []
-    for place, (session, value) in enumerate(zip(skill["session"], skill["skill"], strict=True)):
-        x = plot.left + (place + 0.5) * step
-        shown = percent(value, signed=True, decimals=1)
-        tip = f"20 nights to {short_day(session)}\nskill {shown}"
-        slots.append(
-            slot(
-                x - step / 2,
-                plot,
-                width=step,
-                tip=tip,
-                marks="",
-            )
-        )
-        points.append((x, plot.y(value)))
-    marks = [
-        grid(plot, _SHARE),
-        path(points, css="median"),
-        text(
-            plot.right - 4,
-            plot.y(0.0) - 5,
-            "no skill",
-            css="axis end",
-        ),
-        *slots,
-        *session_labels(plot, list(skill["session"]), step=step),
-    ]
-    last = percent(float(skill["skill"].iloc[-1]), signed=True)
-    label = (
-        f"Skill against {against} over 20 nights at a time, {len(skill)} values; the last is "
-        f"{last}."
-    )
-    return drawing(
-        width,
-        _HEIGHT,
-        label=label,
-        marks=marks,
-        css=layout,
-    )
-
-
-def pit_bars(shares: pd.DataFrame) -> str:
-    """A column a gap between quantiles: observed over expected share, and its band by chance."""
-    unit = Unit(decimals=1, bare="times as many as expected")
-    ratios = shares[["share", "low", "high"]].div(shares["expected"], axis=0)
-    plot = make_axes(
-        [*ratios["share"], *ratios["high"], 1.0],
-        width=480.0,
-        height=_HEIGHT,
-        unit=unit,
-        from_zero=True,
-    )
-    step = plot.width / len(shares)
-    marks = [grid(plot, unit)]
-    for place, row in enumerate(shares.to_dict("records")):
-        observed, low, high = map(plot.y, ratios.iloc[place])
-        x = plot.left + place * step
-        middle = x + step / 2
-        bar = box(
-            x + step * 0.2,
-            observed,
-            plot.floor,
-            width=step * 0.6,
-            css="bar",
-        )
-        chance = line(
-            middle,
-            low,
-            middle,
-            high,
-            css="median thin",
-        )
-        tip = (
-            f"{row['place']}\n{percent(row['share'])} of actuals, {percent(row['expected'])} "
-            f"expected\n{percent(row['low'])} to {percent(row['high'])} by chance"
-        )
-        marks.append(
-            slot(
-                x,
-                plot,
-                width=step,
-                tip=tip,
-                marks=bar + chance,
-            )
-        )
-        marks.append(
-            text(
-                middle,
-                plot.floor + 16,
-                _PIT_EDGES[place],
-                css="axis middle",
-            )
-        )
-    center = (plot.left + plot.right) / 2
-    marks += [
-        line(
-            plot.left,
-            plot.y(1.0),
-            plot.right,
-            plot.y(1.0),
-            css="usual",
-        ),
-        text(
-            center,
-            plot.floor + 32,
-            "place among the quantiles, %",
-            css="axis middle",
-        ),
-    ]
-    label = (
-        f"Share of {shares['n'].iloc[0]} actuals between neighbouring quantiles against the "
-        "expected share."
-    )
-    return drawing(
-        480.0,
-        _HEIGHT,
-        label=label,
-        marks=marks,
-        css="pit",
-    )
 
 
 # on a phone it is shown at seven tenths of that, so its letters are large
@@ -647,10 +556,7 @@ def backtest_svg(rows: pd.DataFrame) -> str:
     symbol = rows["symbol"][0]
     target = rows["target"][0]
     unit = unit_for(target, usual=float(rows["actual"].median()), symbol=symbol)
-    days = {
-        float(place): short_day(rows["target_session"][place], with_year=True)
-        for place in (0, len(rows) - 1)
-    }
+    days = {float(place): full_day(rows["target_session"][place]) for place in (0, len(rows) - 1)}
     title = f"{symbol} {target}, horizon {rows['horizon'][0]}"
     return _fan(
         unit,

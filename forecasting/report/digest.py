@@ -13,7 +13,7 @@ from forecasting.errors import UsageError
 from forecasting.plain_text import named, of_each, quantity
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
-from forecasting.report.units import short_day
+from forecasting.report.units import full_day, short_day
 from forecasting.report.wording import alert_value, forecast_words
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
@@ -77,12 +77,15 @@ class Digest:
     def session(self) -> str:
         """The newest that is forecast, like Mon 11 Mar, with its year where all are stale."""
         newest = max(line.session for line in self.forecasts)
-        return short_day(newest, with_year=bool(self.stale))
+        return self._day(newest)
 
     @property
     def results_of(self) -> str:
         """The session of the results."""
-        return short_day(self.results[0].result_session, with_year=bool(self.stale))
+        return self._day(self.results[0].result_session)
+
+    def _day(self, session: date) -> str:
+        return full_day(session) if self.stale else short_day(session)
 
     @property
     def hits(self) -> str:
@@ -189,12 +192,12 @@ def _stale(
 ) -> Digest:
     """The digest with the newest forecasts, where none is of its newest completed session."""
     newest = max(line.session for line in stored)
-    made = short_day(max(line.origin for line in stored), with_year=True)
+    made = full_day(max(line.origin for line in stored))
     completed = max(newest_sessions[line.symbol] for line in stored)
     unjudged = " Alerts are not judged: the forecasts are stale." if has_alerts else ""
     stale = (
         f"Stale: the newest forecasts are from the session {made}; the newest completed one is "
-        f"{short_day(completed, with_year=True)}. See forecasting doctor.{unjudged}"
+        f"{full_day(completed)}. See forecasting doctor.{unjudged}"
     )
     forecasts = [line for line in stored if line.session == newest]
     return replace(digest, forecasts=forecasts, stale=stale)
@@ -221,7 +224,7 @@ def _reasons(digest: Digest, requests: Mapping[str, str]) -> list[Reason]:
 
 def _behind(line: SymbolLine, session: str, request: str) -> tuple[str, str]:
     """The problem of a line whose forecast is of an older session than the others."""
-    older = short_day(line.session, with_year=True)
+    older = full_day(line.session)
     none = f"No forecast of {session}; the newest is of {older}."
     if line.problem:
         kind, why = line.problem

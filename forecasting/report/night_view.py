@@ -244,10 +244,6 @@ class PageData:
     """A night, and what its page alone shows."""
 
     night: ReportData
-    # Columns of `forecasts`, `name` of the model, `role`, `parts` (as of the night, empty where it
-    # was not published) and `split_factor` (shares of this night per share when issued) of past
-    # nights and this one.
-    issued: pd.DataFrame
     first_prints: pd.Series[float]  # values as first stored, by session, of the newest sessions
     champions: pd.DataFrame  # rows of view champions, up to this night
     # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`; None of a baseline

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from calendar import day_name
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -24,16 +20,11 @@ from forecasting.vocabulary import (
     LSTM,
     PUBLISHED_LINE,
     QUANTILE_COLUMNS,
-    QUANTILES,
     Target,
 )
 
 ENOUGH_LIVE = 20  # live origins from which on late and replayed forecasts no longer count
 WINDOWS = (20, 60)  # newest origins whose record is shown
-SKILL_WINDOW = 20  # nights of each value of skill over time
-# Nights from which on skill is drawn over time: fewer give a line of a few points
-ENOUGH_NIGHTS = 30
-ENOUGH_FOR_SHARES = 20  # forecasts from which on shares of them are shown
 
 _NIGHT = ["origin_session", "horizon"]
 _PAIR = [*_NIGHT, "kind"]
@@ -213,66 +204,6 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
 
     at_most = bdtr(np.arange(n + 1), n, level)  # P(hits <= k)
     return int(np.searchsorted(at_most, 0.025)) / n, int(np.searchsorted(at_most, 0.975)) / n
-
-
-def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
-    """The best baseline one session ahead, and skill in pinball loss against it over time.
-
-    A row a SKILL_WINDOW of nights: its last session, and its skill. None below ENOUGH_NIGHTS.
-    """
-    best = best_ahead(record, "pinball") or {"forecaster": ""}
-    theirs = record.baselines[record.baselines["name"] == best["forecaster"]]
-    pairs = record.ahead(1).merge(theirs[[*_PAIR, "pinball"]], on=_PAIR, suffixes=("", "_theirs"))
-    if len(pairs) < ENOUGH_NIGHTS:
-        return "", pd.DataFrame(columns=["session", "skill"])
-    sums = pairs[["pinball", "pinball_theirs"]].rolling(SKILL_WINDOW).sum()
-    skill = _skill_of(sums["pinball"], sums["pinball_theirs"])
-    rows = pd.DataFrame({"session": pairs["target_session"], "skill": skill})
-    return str(best["forecaster"]), rows.iloc[SKILL_WINDOW - 1 :].reset_index(drop=True)
-
-
-def pit_histogram(record: TrackRecord) -> pd.DataFrame:
-    """The share of actuals one session ahead between two quantiles, and its band by chance.
-
-    Gneiting, Balabdaoui and Raftery (2007). Empty below ENOUGH_FOR_SHARES.
-    """
-    ahead = record.ahead(1)
-    if len(ahead) < ENOUGH_FOR_SHARES:
-        return pd.DataFrame()
-    quantiles = ahead[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
-    gaps = (ahead["actual"].to_numpy(dtype=float)[:, None] > quantiles).sum(axis=1)
-    inner = [f"{100 * low:.0f} to {100 * high:.0f}%" for low, high in pairwise(QUANTILES)]
-    places = [f"below {QUANTILES[0]:.0%}", *inner, f"above {QUANTILES[-1]:.0%}"]
-    rows = []
-    for gap, (low, high) in enumerate(pairwise((0.0, *QUANTILES, 1.0))):
-        share = float(np.mean(gaps == gap))
-        band = binomial_band(len(ahead), high - low)
-        rows.append((places[gap], len(ahead), high - low, share, *band))
-    return pd.DataFrame(rows, columns=["place", "n", "expected", "share", "low", "high"])
-
-
-def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]) -> pd.DataFrame:
-    """Errors one session ahead by weekday, then by what `notes_of` a session names.
-
-    None below ENOUGH_FOR_SHARES.
-    """
-    ahead = record.ahead(1)
-    if len(ahead) < ENOUGH_FOR_SHARES:
-        return pd.DataFrame()
-    error = ahead["error"]
-    each = pd.DataFrame(
-        {
-            "day": [[f"{day:%A}", *notes_of(day)] for day in ahead["target_session"]],
-            "mae": error.abs(),
-            "bias": error,
-            "inside_80": ahead["inside_80"].astype(float),
-        }
-    )
-    groups = each.explode("day").groupby("day", sort=False)
-    errors = groups.mean().assign(n=groups.size())
-    weekdays = [day for day in day_name if day in errors.index]
-    special_days = errors.index.difference(weekdays, sort=False)
-    return errors.loc[[*weekdays, *special_days]].reset_index()
 
 
 def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:

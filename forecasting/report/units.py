@@ -109,8 +109,10 @@ def as_sentence(text: str) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A test's p to three significant digits; a dash for None and NaN."""
-    return "\N{EN DASH}" if value is None or math.isnan(value) else f"{value:.3g}"
+    """A test's p to two decimals; a dash for None and NaN."""
+    if value is None or math.isnan(value):
+        return "\N{EN DASH}"
+    return "< 0.01" if value < 0.005 else f"{value:.2f}"
 
 
 def as_day(value: object) -> date:
@@ -118,19 +120,19 @@ def as_day(value: object) -> date:
     return pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read
 
 
-def long_day(session: date) -> str:
-    """Like Monday 11 March 2024."""
-    return f"{session:%A} {session.day} {session:%B %Y}"
+def full_day(session: date) -> str:
+    """Like Mon 11 Mar 2024."""
+    return f"{short_day(session)} {session.year}"
 
 
-def short_day(session: date, *, with_year: bool = False) -> str:
-    """Like Mon 11 Mar, or Mon 11 Mar 2024."""
-    return f"{session:%a} {session.day} {session:%b}{f' {session.year}' if with_year else ''}"
+def short_day(session: date) -> str:
+    """Like Mon 11 Mar."""
+    return f"{session:%a} {session.day} {session:%b}"
 
 
 def instant(value: datetime | None) -> str:
-    """Like 2024-03-09 10:31 UTC; a dash when unknown."""
-    return "\N{EN DASH}" if value is None else f"{value:%Y-%m-%d %H:%M} UTC"
+    """Like Sat 9 Mar 2024 10:31 UTC; a dash when unknown."""
+    return "\N{EN DASH}" if value is None else f"{full_day(value)} {value:%H:%M} UTC"
 
 
 def age(since: datetime, now: datetime) -> str:
@@ -155,5 +157,7 @@ def seconds(value: float | None) -> str:
 
 
 def span_of_days(first: object, last: object) -> str:
-    """Like 2014-03-31 to 2024-03-08; a dash when either is unknown."""
-    return "\N{EN DASH}" if first is None or last is None else f"{as_day(first)} to {as_day(last)}"
+    """Like Mon 31 Mar 2014 to Fri 8 Mar 2024; a dash when either is unknown."""
+    if first is None or last is None:
+        return "\N{EN DASH}"
+    return f"{full_day(as_day(first))} to {full_day(as_day(last))}"

@@ -12,14 +12,14 @@ import pandas as pd
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.plain_text import quantity
 from forecasting.report.night_view import ReportData, SymbolLine, Why, reason_of
-from forecasting.report.record import best_ahead
+from forecasting.report.record import ENOUGH_LIVE, best_ahead
 from forecasting.report.units import (
     Unit,
     as_day,
     as_sentence,
     change,
+    full_day,
     instant,
-    long_day,
     percent,
     relative,
     short_day,
@@ -38,7 +38,7 @@ USUAL = (
 )
 ADDED = "Network, trees, combination and other are what models add, not causes."
 PARTS = f"Usual times the factors is the median, for close the width. {ADDED}"
-MADE = {"live": "", "late": " (issued late)", "replay": " (replay: made afterwards)"}
+MADE = {"live": "live", "late": "issued late", "replay": "made afterwards"}
 _PART_WORDS = {  # in a sentence, and briefly
     "month_end": ("a month's end nearby", "month end nearby"),
     "index": ("an index review nearby", "index review nearby"),
@@ -68,7 +68,7 @@ def headline(data: ReportData) -> dict[str, str]:
     return {
         "subject": f"{data.symbol} {rules.verb}",
         "median": unit.text(row["q50"]),
-        "day": f"on {long_day(row['target_session'])}",
+        "day": f"on {full_day(row['target_session'])}",
         "interval": unit.brief(row["q10"], row["q90"]),
         "comparison": f"{against} {rules.usual_name} {unit.brief(data.usual)}",
     }
@@ -98,9 +98,7 @@ def sentence(data: ReportData) -> str:
 def usual_sentence(data: ReportData) -> str:
     """What the medians are compared with."""
     what = TARGETS[data.target].usual_of
-    first_print = ", a first print" if data.is_provisional else ""
-    day = f"{data.known.index[-1]}{first_print}"
-    return f"Usual is {data.unit.text(data.usual)}, the {what} {day}."
+    return f"Usual is {data.unit.text(data.usual)}, the {what} {full_day(data.known.index[-1])}."
 
 
 def _is_small(factor: float) -> bool:
@@ -262,6 +260,36 @@ def record_sentence(data: ReportData) -> str:
     return f"{text}: {percent(abs(skill))} {side} than the best baseline there, {name}."
 
 
+def skill_sentence(data: ReportData) -> str:
+    """How much better or worse than a baseline the forecasts one session ahead were."""
+    return record_sentence(data)
+
+
+def baselines_sentence(skills: Sequence[Mapping[str, Any]]) -> str:
+    """Like `Ahead of 4 of 5 baselines one session ahead.`, in pinball loss."""
+    others = [row["skill_pinball"] for row in skills if row["forecaster"] != LSTM]
+    ahead = sum(skill > 0 for skill in others)
+    return f"Ahead of {ahead} of {quantity(len(others), 'baseline')} one session ahead."
+
+
+def calibration_sentence(coverages: pd.DataFrame) -> str:
+    """How many actuals one session ahead fell inside the 80% interval, and the verdict."""
+    row = coverages.iloc[0]
+    return (
+        f"{percent(row['share'])} of {quantity(int(row['n']), 'actual')} fell inside the 80% "
+        f"interval: {calibration_verdict(row)}."
+    )
+
+
+def calibration_verdict(row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """What the share of actuals inside an interval says of it."""
+    if row["n"] < ENOUGH_LIVE:
+        return "too few to say"
+    if row["share"] < row["low"]:
+        return "too narrow"
+    return "too wide" if row["share"] > row["high"] else "as it should be"
+
+
 def last_result(data: ReportData) -> str:
     """How the newest scored forecast one session ahead did; empty before the first score."""
     ahead = data.record.ahead(1)
@@ -300,8 +328,8 @@ def notices(data: ReportData) -> list[Notice]:
 def _newer_notice(run: Mapping[str, Any], origin: date) -> Notice:
     """About a newer night that waits, or failed."""
     title = "Data late" if run["status"] == "late" else "Newest night failed"
-    missing = long_day(as_day(run["as_of"]))
-    shown = f"These forecasts are from {long_day(origin)}; there are none from {missing} yet."
+    missing = full_day(as_day(run["as_of"]))
+    shown = f"These forecasts are from {full_day(origin)}; there are none from {missing} yet."
     return Notice("warn", title, f"{reason_of(run)} {shown}")
 
 

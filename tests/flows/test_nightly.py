@@ -115,7 +115,7 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     assert sorted(run.tags) == ["TEST", "replay", "volume"]
     assert "### Forecasts of Tue 5 Mar" in artifacts["outcomes-volume"]
     of_night = artifacts["night-test-volume"]
-    assert re.match(r".*Tuesday 5 March 2024(.|\n)*Bars up to 2024-03-04", of_night)
+    assert re.match(r".*Tue 5 Mar 2024(.|\n)*Bars up to 2024-03-04", of_night)
     assert message["title"].startswith("forecasting: Alert TEST median ")
     assert message["title"].endswith(", 1 volume forecast of Tue 5 Mar")
     assert (state.is_completed(), "Stale" in message["message"]) == (True, False)

@@ -182,21 +182,10 @@ def report_data(target: str = "volume", **changed) -> ReportData:
 
 def report_page(target: str = "volume", **changed) -> PageData:
     """The page of such a night, which has no other."""
-    names = ("issued", "first_prints", "champions", "lineage")
+    names = ("first_prints", "champions", "lineage")
     shown = {name: changed.pop(name) for name in names if name in changed}
     night = report_data(target, **changed)
-    parts = night.forecasts["horizon"].map(lambda horizon: night.parts.get(horizon, ()))
-    own = night.forecasts.assign(
-        name=night.model["name"],
-        role="champion",
-        split_factor=1.0,
-        parts=parts,
-    )
-    nothing = {
-        "issued": own,
-        "first_prints": pd.Series(dtype=float),
-        "champions": pd.DataFrame(),
-    }
+    nothing = {"first_prints": pd.Series(dtype=float), "champions": pd.DataFrame()}
     return PageData(night, **(nothing | shown))
 
 

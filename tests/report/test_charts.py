@@ -1,5 +1,4 @@
 import re
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -21,9 +20,6 @@ def test_ticks_are_round_and_few_and_their_labels_have_as_many_decimals_as_they_
     assert [charts.tick_label(tick, SHARES, ticks) for tick in ticks] == ["0.0", "0.5", "1.0"]
 
 
-SVG = "{http://www.w3.org/2000/svg}"
-
-
 def test_hits_and_misses_differ_in_shape():
     inside = score(ago=3, actual=10.0)
     between = score(ago=2, actual=16.0)
@@ -40,17 +36,23 @@ def test_dates_on_a_phone_do_not_overlap_whether_nights_are_few_or_many():
         assert np.diff(places).min(initial=99.0) > 40.0
 
 
-def test_a_share_outside_its_band_has_another_shape():
-    for share, shape in ((0.8, "dot"), (0.6, "diamond")):
-        assert f'class="{shape}"' in charts.coverage_strip(share, 0.7, 0.9, level=0.8)
-
-
-def test_a_loss_is_drawn_as_long_as_the_same_gain():
-    drawn = ElementTree.fromstring(charts.skill_bars({1: 0.1, 2: -0.1}, limit=0.2))
-    heights = {part.get("class"): part.get("height") for part in drawn.iter(f"{SVG}rect")}
-    assert heights == {"gain": "12.0", "loss": "12.0"}
-    assert [part.text for part in drawn.iter(f"{SVG}text")] == ["+10%", "\N{MINUS SIGN}10%"]
-    assert drawn.get("aria-label") == "1 ahead +10%, 2 ahead \N{MINUS SIGN}10%"
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_a_nights_chart_has_each_session_with_its_day_and_values(target):
+    drawn = charts.night_chart(report_data(target), "narrow")
+    tips = re.findall("<title>(.*?)</title>", drawn, re.S)
+    assert len(tips) == 20 + 5
+    assert tips[19].splitlines()[0] == "Fri 8 Mar 2024"
+    assert [line.split()[0] for line in tips[22].splitlines()] == [
+        "Wed",
+        "median",
+        "50%",
+        "80%",
+        "90%",
+        "earnings",
+    ]
+    assert drawn.count('class="band80"') == 5
+    assert drawn.count('class="history"') == (target == "close")
+    assert drawn.count(">E</text>") == 1
 
 
 def paths(drawing, css):

@@ -232,7 +232,7 @@ def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits():
     for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
         assert re.findall(r"inside.* \((.* .*)\)", text) == [
             "issued late",
-            "replay: made afterwards",
+            "made afterwards",
         ]
 
 

@@ -75,7 +75,7 @@ def test_few_symbols_and_what_is_unusual_become_tags_once():
 
 DUE = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 TIMES = RunTimes(DUE, DUE + timedelta(seconds=3), DUE + timedelta(seconds=75))
-DUE_LINE = "- Due 2024-03-09 10:30 UTC, started 3.0 s later, took 72 s up to this page."
+DUE_LINE = "- Due Sat 9 Mar 2024 10:30 UTC, started 3.0 s later, took 72 s up to this page."
 STEPS = ("ingest", "preprocess", "train", "predict", "evaluate", "total")
 
 
@@ -224,14 +224,13 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
         "SBUX Mon 11 Mar: 8.45 M shares, 80% 6.00-12.00",
     )
     parts = (
-        "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80% interval "
-        "6.00-12.00 M)",
+        "**SBUX is expected to trade 8.45 M shares on Mon 11 Mar 2024 (80% interval 6.00-12.00 M)",
         "\n\n![SBUX volume: ",
         "\n| session | median, M shares | 80% interval | vs usual | note, why |\n",
         "\n| Wed 13 Mar | 8.45 | 6.00-12.00 | ",
         " | earnings; recent x1.10; Wednesday x0.96 |\n",
         "### How it did\n\nFri 8 Mar: forecast ",
-        "Bars up to 2024-03-08, fetched 2024-03-09 10:31 UTC. Every bar passed every check.",
+        "Bars up to 2024-03-08, fetched Sat 9 Mar 2024 10:31 UTC. Every bar passed every check.",
         "Published: lstm 3f9c2ab1a77d0e11, warm. No promotion was decided on this night.",
         "Report page: `reports/SBUX-volume.html`",
     )
@@ -310,7 +309,7 @@ def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_dig
         "| horizon | mean error, M shares | ridge | against HAR | p | pinball skill | in 80% | in "
         "90% |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-        "| 1 | 2.00 | 1.50 | +12.3% | 0.0123 | +4.6% | 81.2% | 90.0% |",
-        "| all | 1.23 | 1.50 | +12.3% | 0.0123 | +4.6% | 81.2% | 90.0% |",
+        "| 1 | 2.00 | 1.50 | +12.3% | 0.01 | +4.6% | 81.2% | 90.0% |",
+        "| all | 1.23 | 1.50 | +12.3% | 0.01 | +4.6% | 81.2% | 90.0% |",
     ]
     assert "10 nights the network" in plain(artifact.body)

@@ -6,15 +6,11 @@ import pytest
 
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.record import (
-    SKILL_WINDOW,
     best_ahead,
     binomial_band,
     coverages,
-    errors_by_day,
-    pit_histogram,
     realised_costs,
     restated,
-    skill_over_time,
     track_record,
 )
 from tests.report.nights import ISSUED, ORIGIN, forecasts, long_record, report_data, score, scored
@@ -104,72 +100,6 @@ def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
         5: True,
     }
     assert 0 < found["last_value", 0] < 1
-
-
-def test_skill_over_time_is_that_of_the_newest_window_against_the_best_baseline():
-    record = track_record(long_record(origins=40))
-    name, skill = skill_over_time(record)
-    ours = record.ahead(1).iloc[-SKILL_WINDOW:]["pinball"].sum()
-    theirs = record.baselines.query("name == 'ridge' and horizon == 1").sort_values(
-        "origin_session"
-    )
-    assert name == "ridge"
-    assert len(skill) == 40 - SKILL_WINDOW + 1
-    assert skill["skill"].iloc[-1] == pytest.approx(
-        1 - ours / theirs["pinball"].iloc[-SKILL_WINDOW:].sum()
-    )
-    assert skill["session"].iloc[-1] == record.ahead(1)["target_session"].iloc[-1]
-
-
-def test_every_actual_falls_into_one_gap_and_shares_are_of_all():
-    # Twenty below every quantile, ten between the median and the next one above, ten above all.
-    actuals = [1.0] * 20 + [11.0] * 10 + [99.0] * 10
-    found = pit_histogram(
-        track_record(scored(*(score(ago=ago, actual=a) for ago, a in enumerate(actuals, 1))))
-    )
-    places = [
-        "below 5%",
-        "5 to 10%",
-        "10 to 25%",
-        "25 to 50%",
-        "50 to 75%",
-        "75 to 90%",
-        "90 to 95%",
-        "above 95%",
-    ]
-    assert (found["place"].tolist(), found["share"].tolist()) == (
-        places,
-        [0.5, 0, 0, 0, 0.25, 0, 0, 0.25],
-    )
-    assert found["expected"].sum() == pytest.approx(1.0)
-    assert (found["low"] <= found["expected"]).all()
-    assert (found["high"] >= found["expected"]).all()
-
-
-def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note():
-    record = track_record(long_record(origins=40))
-    ahead = record.ahead(1)
-    special = ahead["target_session"].iloc[0]
-    found = errors_by_day(
-        record, lambda session: ["earnings", "half day"] if session == special else []
-    )
-    rows = found.set_index("day")
-    assert rows.index.tolist() == [
-        "Monday",
-        "Tuesday",
-        "Wednesday",
-        "Thursday",
-        "Friday",
-        "earnings",
-        "half day",
-    ]
-    assert rows.loc[:"Friday", "n"].sum() == 40
-    error = ahead["error"].iloc[0]
-    assert rows.loc["earnings", ["n", "mae", "bias"]].tolist() == pytest.approx(
-        [1, abs(error), error]
-    )
-    mondays = ahead[[session.weekday() == 0 for session in ahead["target_session"]]]
-    assert rows.loc["Monday", "inside_80"] == pytest.approx(mondays["inside_80"].mean())
 
 
 @pytest.mark.parametrize(

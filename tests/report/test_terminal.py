@@ -60,7 +60,7 @@ Fri 2024-03-15          6.32       −15%
 
 NIGHT = """\
 SBUX volume: Starbucks Corporation
-SBUX is expected to trade 7.16 M shares on Monday 11 March 2024 (80% interval
+SBUX is expected to trade 7.16 M shares on Mon 11 Mar 2024 (80% interval
 5.01–10.74 M), 2% above the usual 7.03 M.
 
 session         median  80% interval  vs usual  note, why
@@ -72,11 +72,11 @@ Thu 2024-03-14    7.37    5.16–11.05       +5%
 Fri 2024-03-15    7.44    5.21–11.16       +6%  triple witching x2.21
 
 In M shares. Usual is 7.03 M shares, the median of the last 20 sessions up to
-2024-03-08. Network, trees, combination and other are what models add, not
+Fri 8 Mar 2024. Network, trees, combination and other are what models add, not
 causes.
 
 Published:   lstm 3f9c2ab1a77d0e11, warm, trained up to 2024-03-06
-Data:        bars up to 2024-03-08, 15 h old, fetched 2024-03-09 10:31 UTC
+Data:        bars up to 2024-03-08, 15 h old, fetched Sat 9 Mar 2024 10:31 UTC
 Last result: Fri 8 Mar: forecast 7.44 M, actual 7.09 M (−5%), inside the 80%
              interval 5.21–11.16
 
@@ -194,7 +194,7 @@ def test_a_fact_of_a_model_is_text_for_people():
     assert rows == [
         ["parents", "a, b"],
         ["gate", "origins 40, champion 133034000.0"],
-        ["fetched_at", "2024-03-09 10:31 UTC"],
+        ["fetched_at", "Sat 9 Mar 2024 10:31 UTC"],
         ["seed", 0],
         ["refused", None],
     ]

@@ -50,7 +50,7 @@ def test_the_sentence_names_session_median_interval_and_usual_level(
             report_data(target, forecasts=rows, history=flat(target, last=last, usual=usual))
         )
     )
-    assert text.format("on Monday 11 March 2024") in found
+    assert text.format("on Mon 11 Mar 2024") in found
 
 
 PARTS = [("usual", 7.03e6), ("weekday", 0.96), ("report", 1.9), ("quarter", 1.12)]
@@ -120,7 +120,7 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
             {"unfinished": UNFINISHED | {"status": "failed"}},
             "warn",
             "Newest night failed",
-            "none from Monday 11 March",
+            "none from Mon 11 Mar 2024",
         ),
         (
             {"forecasts": forecasts(status="fallback", reason="too old")},
@@ -132,7 +132,7 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
             {"forecasts": forecasts(kind="late")},
             "warn",
             "Issued late",
-            "2024-03-09 10:31 UTC, after Mon 11 Mar had",
+            "Sat 9 Mar 2024 10:31 UTC, after Mon 11 Mar had",
         ),
         ({"forecasts": forecasts(kind="replay")}, "info", "Replay", "never counted as live."),
         ({"forecasts": forecasts(reason="bars jump")}, "warn", "Break in the bars", "Bars jump."),

@@ -56,7 +56,7 @@
     button.className = "csv";
     button.textContent = "CSV";
     button.setAttribute("aria-label", `Download as CSV: ${table.dataset.name}`);
-    button.addEventListener("click", () => download([name, table.dataset.night ?? night, `${table.dataset.name}.csv`].join("-"), table.dataset.csv));
+    button.addEventListener("click", () => download([name, night, `${table.dataset.name}.csv`].join("-"), table.dataset.csv));
     (table.closest(".scroll") ?? table).after(button);
   }
   addEventListener("beforeprint", () => {

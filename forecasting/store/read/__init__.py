@@ -3,7 +3,6 @@
 from forecasting.store.frames import newest, row, table_rows, values, view
 from forecasting.store.read.forecasts import (
     answer,
-    issued,
     issued_before,
     network_silenced,
     parts,

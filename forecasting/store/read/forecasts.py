@@ -18,7 +18,7 @@ from forecasting.store.frames import (
     same_forecast,
     view_result,
 )
-from forecasting.store.read.inputs import next_history, of_present_history, split_factors
+from forecasting.store.read.inputs import next_history, split_factors
 from forecasting.store.schema import (
     FORECAST_KEY,
     fetch,
@@ -143,57 +143,6 @@ def published(
             f"--symbol {symbol} --target {target}"
         )
     return every.drop_duplicates("horizon", ignore_index=True)
-
-
-def issued(
-    connection: Connection,
-    symbol: str,
-    target: str,
-    *,
-    last: date,
-    origins: int,
-    basis_at: datetime | None = None,
-) -> pd.DataFrame:
-    """The forecasts of the newest `origins` origins up to `last`, without challengers.
-
-    Of one forecaster the live one, then the last issued; none of before another history that the
-    user accepted. With split_factor, shares at `basis_at` (None: now) per share when issued.
-    """
-    wanted = (*of_series(forecast, symbol, target), forecast.origin_session <= last)
-    oldest = oldest_of_newest(wanted, origins=origins)
-    names = (
-        *FORECAST_KEY[2:],
-        "target_session",
-        *QUANTILE_COLUMNS,
-        "role",
-        "status",
-        "reason",
-        "last_value",
-        "issued_at",
-        "data_as_of",
-    )
-    statement = (
-        select(*forecast[names], model.name, fetch.first_received)
-        .join(models)
-        .join(fetches)
-        .where(*wanted, forecast.origin_session >= oldest, forecast.role != CHALLENGER)
-        .order_by(forecast.origin_session, forecast.horizon, *best_first(forecast))
-    )
-    of_forecaster = ["origin_session", "horizon", "name"]
-    every = frame(connection, statement).drop_duplicates(of_forecaster, ignore_index=True)
-    present = of_present_history(
-        connection,
-        symbol,
-        every,
-        at=basis_at,
-    )
-    factor = split_factors(
-        connection,
-        symbol,
-        present,
-        until=basis_at,
-    )
-    return present.assign(split_factor=factor).drop(columns="first_received")
 
 
 def oldest_of_newest(

@@ -68,29 +68,6 @@ def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connec
     assert found["split_factor"].tolist() == [1.0] * 3
 
 
-def test_issued_forecasts_are_of_the_newest_origins_without_challengers_and_live_ones_count_first(
-    connection,
-):
-    newest = forecast_row("lstm", "2024-03-08")
-    rows = [forecast_row("lstm", "2024-03-06"), forecast_row("lstm", "2024-03-07"), newest]
-    rows += [newest | {"kind": "replay", "issued_at": at("2025-01-01T00:00"), "q50": 101.0}]
-    rows += [forecast_row("lstm:2", "2024-03-08", role="challenger")]
-    rows += [forecast_row("ridge", "2024-03-08", role="baseline")]
-    store_scored(connection, *((row, []) for row in rows))
-    found = read.issued(connection, SYMBOL, TARGET, last=date.max, origins=2)
-    until = read.issued(connection, SYMBOL, TARGET, last=date(2024, 3, 7), origins=2)
-    assert sorted(
-        zip(found["origin_session"].dt.day, found["name"], found["kind"], strict=True)
-    ) == [
-        (7, "lstm", "live"),
-        (8, "lstm", "live"),
-        (8, "ridge", "live"),
-    ]
-    assert set(found["q50"]) == {100.0}
-    assert found["split_factor"].tolist() == [1.0, 1.0, 1.0]
-    assert until["origin_session"].dt.day.tolist() == [6, 7]
-
-
 EVENT_COLUMNS = ["session", "kind", "known_from", "withdrawn_from"]
 
 

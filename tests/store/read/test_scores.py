@@ -234,16 +234,13 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     asked = partial(read.past_forecasts, connection, SYMBOL, TARGET, limit=9)
     past = asked(origin=date(2024, 3, 11), known_at=at("2024-03-11T21:00"))
     write.add_scores(connection, [score_row(row) for row in rows])
+    scored = partial(read.scored, connection, SYMBOL, TARGET, last=None, origins=9)
     averaged = [
-        frame["origin_session"].dt.day.tolist()
+        scored(known_at=instant)["origin_session"].dt.day.tolist()
         for instant in (at("2024-03-08T20:00"), at("2024-03-11T21:00"))
-        for frame in (  # the nights of a page, and those that it averages
-            read.issued(connection, SYMBOL, TARGET, last=date.max, origins=9, basis_at=instant),
-            read.scored(connection, SYMBOL, TARGET, last=None, origins=9, known_at=instant),
-        )
     ]
     losses = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 11), origins=9)
-    assert averaged == [[6, 7, 8], [6, 7, 8], [8], [8]]
+    assert averaged == [[6, 7, 8], [8]]
     assert losses["origin_session"].dt.day.tolist() == [8]
     scores = [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
     assert scores == [("first_print", 1, 100.0), ("first_print", 1, 9.0)]
