@@ -17,6 +17,7 @@ from pandas.api.types import is_list_like
 from pydantic import SecretStr
 
 from forecasting.errors import BadDataError, DataLateError, SymbolsFailedError, UsageError
+from forecasting.evaluate.significance import p_value_of
 from forecasting.ingest.sources.files import NEEDED, Table, frame_table, holding
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
@@ -324,11 +325,15 @@ class Ledger:
         return export.frame("history", self._asked(*symbols, target=target))
 
     def skill(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
-        """Published forecasts against the best baseline over 20, 60, 250 nights: view live_skill.
+        """Published forecasts against baselines over 20, 60 and 250 nights: view live_skill.
 
-        Positive skill is better than the baseline. Raises as `latest`.
+        `reference_skill` is what pages say, in pinball loss against the target's reference
+        baseline over `reference_n` nights: 0.08 is 8% ahead. `reference_p` is Diebold and
+        Mariano's p of equal loss, of horizon 1 alone. Raises as `latest`.
         """
-        return export.frame("skill", self._asked(*symbols, target=target))
+        skill = export.frame("skill", self._asked(*symbols, target=target))
+        pairs = zip(skill["reference_statistic"], skill["reference_n"], strict=True)
+        return skill.assign(reference_p=[p_value_of(square**0.5, n) for square, n in pairs])
 
     def why(
         self,

@@ -31,6 +31,7 @@ class TargetRules:
     tolerance: tuple[float, float]  # relative and absolute: values no further apart are the same
     # Models
     baselines: tuple[str, ...]  # the naive one first
+    reference: str  # the one that skill is measured against: best one session ahead
     network_weight: float  # the usual one; the linear model has the rest
     first_factor: float  # of widths before anything has closed: in-sample they are too narrow
     row_half_life: float  # sessions after which a row's weight in the linear model is half
@@ -73,6 +74,7 @@ TARGETS: dict[str, TargetRules] = {
         grain=2.0**-10,
         tolerance=(0.0, 0.0),
         baselines=("last_value", "seasonal", "rolling_median", "har", "ridge"),
+        reference="ridge",
         network_weight=1.0,
         first_factor=1.0,
         row_half_life=1000.0,
@@ -91,6 +93,7 @@ TARGETS: dict[str, TargetRules] = {
         grain=2.0**-30,
         tolerance=(PRICE_TOLERANCE, 0.0),
         baselines=("random_walk", "har_volatility"),
+        reference="har_volatility",
         network_weight=0.3,  # the linear model has the gaps, on which the width depends
         first_factor=1.02,
         row_half_life=2000.0,  # a single return is a noisy measure of width
@@ -110,6 +113,7 @@ TARGETS: dict[str, TargetRules] = {
         grain=2.0**-40,
         tolerance=(0.0, 2 * PRICE_TOLERANCE),  # a logarithm of two prices
         baselines=("last_value", "rolling_median", "har", "ridge"),
+        reference="ridge",
         network_weight=0.9,
         first_factor=1.05,  # it varies less in-sample than later
         row_half_life=1000.0,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,24 @@ PAIRS_A_SESSION = 10
 At the 5% level it calls two equal forecasters different in 4 to 11% of tries then, in up to 24%
 with fewer.
 """
+
+ENOUGH_NIGHTS = 60
+"""Nights from which on a skill says something."""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Published forecasts one session ahead against the reference baseline of their target."""
+
+    reference: str
+    n: int  # of the newest 250 scored nights, those with a score of both
+    share: float  # 1 - pinball loss / the reference's; NaN without one
+    p_value: float | None  # of equal loss: Diebold and Mariano's; None where it is undefined
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are ENOUGH_NIGHTS."""
+        return self.n >= ENOUGH_NIGHTS
 
 
 def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> tuple[float, float]:
@@ -44,15 +63,20 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> tu
             f"Expected at least {max(horizon, 1) + 1} pairs for a Diebold-Mariano test with lag "
             f"{horizon - 1}, found {n}; compare more origins."
         )
-    from scipy.special import stdtr  # scipy.stats takes most of a second to import
-
     mean = float(difference.mean())
     variance = _variance_of_mean(difference, horizon - 1)
     if variance == 0.0:
         return (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
     correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
     statistic = mean / math.sqrt(variance / n) * math.sqrt(correction)
-    return statistic, float(2 * stdtr(n - 1, -abs(statistic)))
+    return statistic, p_value_of(statistic, n)
+
+
+def p_value_of(statistic: float, n: int) -> float:
+    """Two-sided p-value of the statistic of `diebold_mariano` over `n` pairs."""
+    from scipy.special import stdtr  # scipy.stats takes most of a second to import
+
+    return float(2 * stdtr(n - 1, -abs(statistic)))
 
 
 def _variance_of_mean(difference: Floats, lag: int) -> float:

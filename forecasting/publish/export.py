@@ -61,6 +61,7 @@ _TEXTS = [
     "model_id",
     "run_id",
     "best_baseline",
+    "reference",
     "special_day",
     "why",
     "calendar",
@@ -71,7 +72,7 @@ _DTYPES = {
     **dict.fromkeys(("issued_at", "data_as_of"), "datetime64[us, UTC]"),
     **dict.fromkeys(_TEXTS, "string"),
     **dict.fromkeys(("horizon", "window_sessions", "n", "version", "place"), "int64"),
-    **dict.fromkeys(("volume", "network_n"), "Int64"),  # with NA where unknown
+    **dict.fromkeys(("volume", "network_n", "reference_n"), "Int64"),  # with NA where unknown
     **dict.fromkeys(("inside_80", "inside_90"), "boolean"),
     "settled": "bool",
 }
@@ -220,8 +221,8 @@ QUESTIONS = {
     "latest_forecasts.",
     "history": "Scored published forecasts with actual and error, the newest first; of view "
     "forecast_vs_actual.",
-    "skill": "Published forecasts against the best baseline over 20, 60 and 250 nights; of view "
-    "live_skill.",
+    "skill": "Published forecasts against the target's reference baseline, and against the best, "
+    "over 20, 60 and 250 nights; of view live_skill.",
     "why": "Parts of the newest medians, factors of which the product is q50 (of close the width); "
     "of forecast_parts.",
 }

@@ -50,7 +50,7 @@ Parts = Mapping[tuple[Any, ...], list[tuple[str, float]]]
 logger = logging.getLogger("forecasting.night")
 
 SHOWN_SESSIONS = 250  # Nights and scores that the page is given
-# Scored origins that a line of a listing, which shows the newest 20, needs where 20 are live
+# Scored origins that a line of a listing, which shows the newest result, needs where 20 are live
 LINE_ORIGINS = 40
 BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
 RESTATED_SESSIONS = 60  # Newest sessions whose first print is compared with the value of now
@@ -229,6 +229,7 @@ def report_data(
         first=session,
         last=session,
     )
+    skills = {} if origin else read.skills(connection, {"symbol": symbol, "target": target})
     return ReportData(
         run=run,
         fetch=fetch,
@@ -243,6 +244,7 @@ def report_data(
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
         parts={one["horizon"]: _parts_of(one, parts) for one in published.to_dict("records")},
+        skill=skills.get((symbol, target)),
         alike=() if brief else _alike(connection, row, scored),
         exchange=settings.exchange,
         currency=fetch["currency"],
@@ -446,7 +448,7 @@ def symbol_lines(
         by_origin[night["origin_session"]].append(night)
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
     lines = [line for some in by_origin.values() for line in _lines(connection, some, last=last)]
-    skills = read.newest_skills(connection)
+    skills = read.skills(connection)
     reports = read.events_near(connection, {line.session for line in lines}, REPORT_NEAR)
     lines = [
         replace(

@@ -10,6 +10,7 @@ as in view live_skill.
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -19,7 +20,7 @@ from forecasting.errors import UsageError
 from forecasting.evaluate.scores import by_line, nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.record import cost_quantiles, newest_records, realised_costs
+from forecasting.report.record import cost_quantiles, realised_costs
 from forecasting.report.wording import factors, notices
 from forecasting.vocabulary import (
     CHALLENGER,
@@ -107,7 +108,7 @@ def night_document(data: ReportData) -> dict[str, Any]:
         "notices": {notice.title: notice.text for notice in notices(data)},
         "forecasts": forecasts,
         "last_result": _last_result(data),
-        "record": newest_records(record),
+        "skill": None if data.skill is None else asdict(data.skill),
         "track_record": {
             "origins": record.origins,
             "kinds": record.kinds,
@@ -166,7 +167,7 @@ def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
             **line.forecast,
             "usual": line.usual,
             "vs_usual": line.vs_usual,
-            "skill": line.skill,
+            "skill": line.skill.share if line.skill and line.skill.is_known else None,
             "special_day": ", ".join(line.special_days),
             "why": factors(line.why),
         }

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from forecasting.evaluate.significance import Skill
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.record import TrackRecord, track_record
 from forecasting.report.units import (
@@ -121,6 +122,7 @@ class ReportData:
     changed: Sequence[tuple[str, object, object]] = ()
     # By horizon, as in forecast_parts
     parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    skill: Skill | None = None  # None before the first score, and of a past night
     # session, median and actual of nights whose parts were most alike
     alike: Sequence[tuple[date, float, float]] = ()
     exchange: str = "XNYS"
@@ -268,8 +270,7 @@ class SymbolLine:
     reports: Sequence[tuple[date, str]] = ()
     # The newest score one session ahead, of a replay where all are, and `q50`; empty without one
     result: Mapping[str, Any] = field(default_factory=dict)
-    # In error against the best baseline, last 20 sessions, 0.1 for a tenth less
-    skill: float | None = None
+    skill: Skill | None = None  # None before the first score
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
     opens: datetime | None = None  # when the session that is forecast opens
     page: str = ""  # file name or address of its page; empty where there is none

@@ -58,7 +58,7 @@ def render_index(lines: Sequence[SymbolLine]) -> str:
 def render_page(page: PageData, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
     track = page.night.record
-    comparisons = track.comparisons(track.skills)
+    comparisons = track.comparisons
     ahead = comparisons[comparisons["horizon"] == 1].to_dict("records")
     best_first = sorted(ahead, key=lambda row: (row["forecaster"] == LSTM, row["their_pinball"]))
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from forecasting.vocabulary import (
 )
 
 ENOUGH_LIVE = 20  # live origins from which on late and replayed forecasts no longer count
-WINDOWS = (20, 60)  # newest origins whose record is shown
 
 _NIGHT = ["origin_session", "horizon"]
 _PAIR = [*_NIGHT, "kind"]
@@ -63,8 +62,14 @@ class TrackRecord:
         return self.published[self.published["horizon"] == horizon].reset_index(drop=True)
 
     @cached_property
-    def losses(self) -> pd.DataFrame:
-        """The rows of `skills` without p_value, whose tests take long for hundreds of symbols."""
+    def skills(self) -> pd.DataFrame:
+        """Losses of the published forecasts and of each forecaster on the same sessions.
+
+        A row a forecaster, the best baseline first and the network last, and horizon, 0 for all
+        pooled: n, our and their losses, skill (1 - ours / theirs: positive when ours is better, NaN
+        when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss, two-sided;
+        NaN below ten origins for each session of the horizon, where its size is off.
+        """
         means = {"absolute": "mae", "pinball": "pinball"}
         means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
         groups = self._pairs.groupby(["name", "horizon"])
@@ -75,24 +80,13 @@ class TrackRecord:
             losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
         pooled = losses[losses["horizon"] == 0].assign(is_network=losses["forecaster"] == LSTM)
         best_first = pooled.sort_values(["is_network", "their_pinball", "forecaster"])
-        return losses.set_index("forecaster").loc[best_first["forecaster"]].reset_index()
-
-    @cached_property
-    def skills(self) -> pd.DataFrame:
-        """Losses of the published forecasts and of each forecaster on the same sessions.
-
-        A row a forecaster, the best baseline first and the network last, and horizon, 0 for all
-        pooled: n, our and their losses, skill (1 - ours / theirs: positive when ours is better, NaN
-        when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss, two-sided;
-        NaN below ten origins for each session of the horizon, where its size is off.
-        """
-        losses = self.losses
+        losses = losses.set_index("forecaster").loc[best_first["forecaster"]].reset_index()
         by_origin = self._pairs.groupby(["name", "horizon", "origin_session"])
         # Over the horizons, where all are pooled
-        means = by_origin[["pinball", "pinball_theirs"]].mean()
+        means_of = by_origin[["pinball", "pinball_theirs"]].mean()
         keys = losses[["forecaster", "horizon"]].itertuples(index=False, name=None)
         p_values = [
-            p_value_of_enough(*means.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS))
+            p_value_of_enough(*means_of.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS))
             for key in keys
         ]
         return losses.assign(p_value=np.array(p_values, dtype=float))
@@ -108,12 +102,13 @@ class TrackRecord:
             absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs()
         )
 
-    def comparisons(self, skills: pd.DataFrame) -> pd.DataFrame:
-        """The rows of `skills` or `losses` that are shown.
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """The rows of `skills` that are shown.
 
         Those of the network alone count only where a baseline was published in its place.
         """
-        return skills if self.fallbacks else skills[skills["forecaster"] != LSTM]
+        return self.skills if self.fallbacks else self.skills[self.skills["forecaster"] != LSTM]
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
@@ -139,48 +134,6 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     return TrackRecord(
         rows[is_published].reset_index(drop=True), rows[~is_published].reset_index(drop=True)
     )
-
-
-def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
-    """The record of the newest `origins` whose forecast one session ahead has a score."""
-    newest = record.ahead(1)["origin_session"].iloc[-origins:]
-
-    def kept(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[rows["origin_session"].isin(newest)].reset_index(drop=True)
-
-    return TrackRecord(kept(record.published), kept(record.others))
-
-
-def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any, Any] | None:
-    """The row of `losses` of the best baseline one session ahead; None without any.
-
-    As in view live_skill: skill against it is lowest, of those with a score on at least 9 in 10 of
-    the nights; one without a loss is best.
-    """
-    ahead = record.losses.query("horizon == 1 and forecaster != @LSTM")
-    usable = ahead[10 * ahead["n"] >= 9 * len(record.ahead(1))]
-    best_first = usable.sort_values([f"skill_{loss}", "forecaster"], na_position="first")
-    return next(iter(best_first.to_dict("records")), None)
-
-
-def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
-    """Errors and skill one session ahead, over each of WINDOWS that has more origins."""
-    rows: dict[int, dict[str, Any]] = {}
-    for origins in WINDOWS:
-        newest = newest_origins(record, origins)
-        ahead = newest.ahead(1)
-        best = best_ahead(newest, "mae") or {}
-        in_pinball = best_ahead(newest, "pinball") or {}
-        rows[len(ahead)] = {
-            "n": len(ahead),
-            "mae": float(ahead["error"].abs().mean()),
-            "coverage_80": float(ahead["inside_80"].astype(float).mean()),
-            "best_baseline": best.get("forecaster"),
-            "their_mae": best.get("their_mae"),
-            "skill_mae": best.get("skill_mae"),
-            "skill_pinball": in_pinball.get("skill_pinball"),
-        }
-    return [row for n, row in rows.items() if n]
 
 
 def _skill_of(ours: pd.Series[float], theirs: pd.Series[float]) -> pd.Series[float]:

@@ -11,18 +11,11 @@ from typing import Any
 
 from tabulate import SEPARATING_LINE, tabulate
 
-from forecasting.evaluate.significance import PAIRS_A_SESSION
 from forecasting.plain_text import named, ordinary_spaces, plain_text, quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
 from forecasting.report.night_view import ReportData
-from forecasting.report.record import (
-    best_ahead,
-    cost_quantiles,
-    newest_origins,
-    newest_records,
-    realised_costs,
-)
+from forecasting.report.record import cost_quantiles, realised_costs
 from forecasting.report.units import age, change, instant, p_value, percent
 from forecasting.sessions import closes_at, newest_up_to
 from forecasting.settings import Settings
@@ -151,7 +144,7 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     head = "\n".join(paragraph(line, width=width) for line in lines if line)
     facts = "\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in _facts(data, now))
     week = printed(_week_parts(data), width=width)
-    tables = printed([*_record_parts(data), *_cost_parts(data)], width=width)
+    tables = printed([wording.record_sentence(data), *_cost_parts(data)], width=width)
     return "\n\n".join(filter(None, [head, week, facts, tables]))
 
 
@@ -186,6 +179,7 @@ def _facts(data: ReportData, now: datetime) -> list[str]:
         "Data": f"{bars}, fetched {instant(data.fetch['fetched_at'])}",
         "Findings": wording.without_bar(data.findings),
         "Last result": wording.last_result(data),
+        "Skill": "" if data.skill is None else wording.skill_sentence(data.skill),
     }
     return [f"{name + ':':<13}{text}" for name, text in facts.items() if text]
 
@@ -194,57 +188,6 @@ def _bar_age(data: ReportData, now: datetime) -> str:
     # A calendar that was corrected since, or another one that was set, may not have the origin
     # among its sessions.
     return age(closes_at(newest_up_to(data.origin, data.exchange), data.exchange), now)
-
-
-def _record_parts(data: ReportData) -> Parts:
-    """A row for the newest 20 and 60 origins, then one a forecaster over all horizons."""
-    if data.record.published.empty:
-        return []
-    about = (
-        "record: one session ahead. against: one to five sessions ahead, on the forecasts that "
-        f"both have. error: mean absolute error of the median in {data.unit.name}. skill: 1 - "
-        "error / its error, + is better; pinball skill: the same of the loss over all seven "
-        "quantiles."
-    )
-    return [wording.record_sentence(data), _newest_listing(data), _against_listing(data), about]
-
-
-def _newest_listing(data: ReportData) -> Listing:
-    number = data.unit.number
-    names = ["n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"]
-    return ["record", *names], [
-        [
-            quantity(row["n"], "session"),
-            row["n"],
-            number(row["mae"]),
-            wording.forecaster_label(row["best_baseline"]),
-            number(row["their_mae"]),
-            *_skills(row, decimals=0),
-            percent(row["coverage_80"]),
-        ]
-        for row in newest_records(data.record)
-        if row["best_baseline"]
-    ]
-
-
-def _against_listing(data: ReportData) -> Listing:
-    losses = data.record.comparisons(data.record.losses).query("horizon == 0")
-    number = data.unit.number
-    return ["against", "n", "our error", "its error", "skill", "pinball skill"], [
-        [
-            wording.forecaster_label(row["forecaster"]),
-            row["n"],
-            number(row["mae"]),
-            number(row["their_mae"]),
-            *_skills(row, decimals=1),
-        ]
-        for row in losses.to_dict("records")
-    ]
-
-
-def _skills(row: Mapping[Any, Any], *, decimals: int) -> list[str]:
-    names = ("skill_mae", "skill_pinball")
-    return [percent(row[name], signed=True, decimals=decimals) for name in names]
 
 
 def _cost_parts(data: ReportData) -> Parts:
@@ -293,9 +236,9 @@ def _cost_parts(data: ReportData) -> Parts:
 LEGEND = (
     "vs usual: change against the median of the last 20 sessions; for close, of the interval's "
     "width. last: whether the newest scored forecast one session ahead (once there are 20 live "
-    "ones, the newest of these) came inside its 80% interval. skill: error against the best "
-    "baseline's, last 20 sessions, + is better; a dash below ten. data: age of the newest bar. "
-    "why: the two largest factors of the median; for close, of the width of its interval."
+    f"ones, the newest of these) came inside its 80% interval. {wording.SKILL} data: age of the "
+    "newest bar. why: the two largest factors of the median; for close, of the width of its "
+    "interval."
 )
 """What the columns of `line_listing` mean."""
 
@@ -321,7 +264,8 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
             row.append(brief(cost_quantiles(data.rows, ratio).iloc[0]))
         row += [
             line.change,
-            *_newest_record(data),
+            _last(data),
+            wording.skill_brief(data.skill),
             _bar_age(data, now),
             wording.brief_why(line.why, [*_flags(data), *line.special_days]),
         ]
@@ -329,16 +273,12 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
     return columns, rows
 
 
-def _newest_record(data: ReportData) -> tuple[str, str]:
-    """Whether the last result was a hit, and the newest skill."""
+def _last(data: ReportData) -> str:
+    """Whether the last result was a hit; empty without any."""
     hits = data.record.ahead(1)["inside_80"]
-    last = ""
-    if len(hits):
-        last = "hit" if hits.iloc[-1] else "miss"
-    best = None
-    if len(hits) >= PAIRS_A_SESSION:
-        best = best_ahead(newest_origins(data.record, 20), "mae")
-    return last, percent(best["skill_mae"] if best else math.nan, signed=True)
+    if hits.empty:
+        return ""
+    return "hit" if hits.iloc[-1] else "miss"
 
 
 def _flags(data: ReportData) -> list[str]:

@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
+from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
 from forecasting.plain_text import quantity
 from forecasting.report.night_view import ReportData, SymbolLine, Why, reason_of
-from forecasting.report.record import ENOUGH_LIVE, best_ahead
+from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.units import (
     Unit,
     as_day,
@@ -20,6 +21,7 @@ from forecasting.report.units import (
     change,
     full_day,
     instant,
+    p_value,
     percent,
     relative,
     short_day,
@@ -35,6 +37,10 @@ _PART_OF_DAY["index review"] = "index"
 USUAL = (
     "Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% "
     "interval."
+)
+SKILL = (
+    "Skill: how much lower the pinball loss was than the reference baseline's, one session ahead, "
+    "over the newest 250 nights; + is better."
 )
 ADDED = "Network, trees, combination and other are what models add, not causes."
 PARTS = f"Usual times the factors is the median, for close the width. {ADDED}"
@@ -244,25 +250,31 @@ def record_sentence(data: ReportData) -> str:
     n = len(ahead)
     hits = int(ahead["inside_80"].astype(bool).sum())
     times = f"its last {n} forecasts" if n > 1 else "its only forecast so far"
-    text = (
+    return (
         f"Of {times} one session ahead, {hits} landed inside the 80% interval and the median "
-        f"missed by {data.unit.brief(ahead['error'].abs().mean())} on average"
+        f"missed by {data.unit.brief(ahead['error'].abs().mean())} on average."
     )
-    best = best_ahead(data.record, "mae")
-    # none, or one that was exact
-    if best is None or math.isnan(best["skill_mae"]):
-        return f"{text}."
-    skill = float(best["skill_mae"])
-    name = forecaster_label(best["forecaster"])
-    if abs(skill) < 0.005:
-        return f"{text}: about as much as the best baseline there, {name}."
-    side = "less" if skill > 0 else "more"
-    return f"{text}: {percent(abs(skill))} {side} than the best baseline there, {name}."
 
 
-def skill_sentence(data: ReportData) -> str:
-    """How much better or worse than a baseline the forecasts one session ahead were."""
-    return record_sentence(data)
+def skill_sentence(skill: Skill) -> str:
+    """Like `8% ahead of ridge over 250 nights (p 0.01)`; below ENOUGH_NIGHTS only how many."""
+    if not skill.is_known:
+        return f"{skill.n} of {ENOUGH_NIGHTS} nights: too few to say"
+    size = percent(abs(skill.share))
+    standing = f"{size} {'ahead of' if skill.share > 0 else 'behind'}"
+    if size == percent(0.0):
+        standing = "level with"
+    reference = forecaster_label(skill.reference)
+    return f"{standing} {reference} over {skill.n} nights (p {p_value(skill.p_value)})"
+
+
+def skill_brief(skill: Skill | None) -> str:
+    """The same for a cell, like `+8%` or `12 of 60`; empty for None."""
+    if skill is None:
+        return ""
+    if not skill.is_known:
+        return f"{skill.n} of {ENOUGH_NIGHTS}"
+    return percent(skill.share, signed=True)
 
 
 def baselines_sentence(skills: Sequence[Mapping[str, Any]]) -> str:

@@ -21,8 +21,9 @@ from forecasting.store.connect import (
     transaction,
 )
 from forecasting.store.lock import LOCKED, no_run
-from forecasting.store.schema import metadata
+from forecasting.store.schema import metadata, standing
 from forecasting.store.views import VIEWS, text_of
+from forecasting.store.write import write_standings
 from forecasting.vocabulary import short_id
 
 
@@ -98,7 +99,15 @@ def _migrate(url: str, revision: str, action: _Action) -> None:
         grants = _drop_views(connection)
         _run_alembic(connection, revision, action)
         if _revision(connection) == head():
+            _complete_standings(connection)
             create_views(connection, grants)
+
+
+def _complete_standings(connection: Connection) -> None:
+    """Sum those of older revisions, which lack a column, anew."""
+    scope = sa.select(standing.symbol, standing.target, standing.kind).distinct()
+    for each in connection.execute(scope.where(standing.squared_gap.is_(None))).all():
+        write_standings(connection, *each)
 
 
 def _run_alembic(connection: Connection, revision: str, action: _Action) -> None:

@@ -738,6 +738,11 @@ standings = Table(
         Double,
         "Sum of the published forecasts' pinball losses on the same nights.",
     ),
+    _optional(
+        "squared_gap",
+        Double,
+        "Sum of the squared differences between the two pinball losses of a night.",
+    ),
     comment="Sums over a window of nights, one row a forecaster and horizon, written with the "
     "scores; live_skill divides them. Losses are rounded to a power of two, so that sums stay "
     "exact.",

@@ -269,7 +269,10 @@ def add_scores(connection: Connection, rows: Sequence[Row]) -> int:
     return added
 
 
-_SUMS = ("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball")
+_SUMS = (
+    *("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball"),
+    "squared_gap",
+)
 _SUMMED = ("first_origin", "last_origin", "n", *_SUMS)
 _OF_WINDOW = "OVER (PARTITION BY e.horizon, w.window_sessions)"
 # The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite
@@ -291,7 +294,8 @@ SELECT :symbol, :target, :kind, e.horizon, w.window_sessions, e.line,
     min(min(e.origin_session)) {_OF_WINDOW}, max(max(e.origin_session)) {_OF_WINDOW}, count(*),
     {", ".join(f"sum(e.{name})" for name in _SUMS)}
 FROM (
-    SELECT d.*, dense_rank() OVER (PARTITION BY d.horizon ORDER BY d.origin_session DESC) AS night
+    SELECT d.*, dense_rank() OVER (PARTITION BY d.horizon ORDER BY d.origin_session DESC) AS night,
+        (d.champion_pinball - d.pinball) * (d.champion_pinball - d.pinball) AS squared_gap
     FROM (
         SELECT c.*,
             max(CASE c.forecaster WHEN 'published' THEN c.error END) OVER slot AS champion_error,

@@ -4,6 +4,7 @@ their index."""
 import json
 import re
 import shutil
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 
 import pandas as pd
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 
 from flows import clock
 from flows.cli import app
+from forecasting.api import connect as connect_ledger
+from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import reacting
 from forecasting.publish import pages
 from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
@@ -105,7 +108,7 @@ def naive_live_skill(lines):
             held = published.iloc[-window:]
             of_held = some[some["origin_session"].isin(held.index)]
             about = {name: held[name].mean() for name in ("inside_80", "inside_90")}
-            found[kind, horizon, window] = figures(of_held) | {
+            found[kind, horizon, window] = figures(of_held, horizon) | {
                 "n": len(held),
                 "coverage_80": about["inside_80"],
                 "coverage_90": about["inside_90"],
@@ -113,7 +116,7 @@ def naive_live_skill(lines):
     return found
 
 
-def figures(lines):
+def figures(lines, horizon):
     """Losses of all lines on the same origins; a row an origin, a column a line, NaN without a
     score."""
     by_line = lines.pivot(index="origin_session", columns="line", values=["error", "pinball"]).abs()
@@ -135,7 +138,15 @@ def figures(lines):
         "network_pinball": pinballs["lstm"].mean(),
         "skill_vs_network": skill(errors, "lstm"),
         "pinball_skill_vs_network": skill(pinballs, "lstm"),
+        "reference": "ridge",
+        "reference_n": pinballs["ridge"].notna().sum(),
+        "reference_skill": skill(pinballs, "ridge"),
+        "reference_statistic": statistic(pinballs) ** 2 if horizon == 1 else None,
     }
+
+
+def statistic(pinballs):
+    return diebold_mariano(pinballs[""], pinballs["ridge"], horizon=1)[0]
 
 
 def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
@@ -153,15 +164,26 @@ def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
                 ), name
 
 
-def test_the_index_has_a_skill_from_enough_nights_on(url, monkeypatch):
+def test_the_skill_that_people_are_told_is_of_live_nights_with_the_p_of_the_paired_test(url, lines):
+    ahead = lines.query("kind == 'live' and horizon == 1")
+    pinball = ahead.pivot(index="origin_session", columns="line", values="pinball")
+    pinball = pinball[pinball[""].notna()].iloc[-max(WINDOWS) :]
+    both = pinball.dropna(subset="ridge")
     with reading(url) as connection:
-        rows = read.view(connection, "live_skill", {"symbol": SYMBOL}).query(
-            "horizon == 1 and window_sessions == 20"
-        )
-        row = min(rows.to_dict("records"), key=lambda row: KINDS.index(row["kind"]))
-        for enough, skill in ((row["n"], row["skill"]), (row["n"] + 1, None)):
-            monkeypatch.setattr(read.runs, "PAIRS_A_SESSION", enough)
-            assert read.newest_skills(connection)[SYMBOL, TARGET] == skill
+        found = read.skills(connection)
+        assert read.skills(connection, {"symbol": SYMBOL, "target": TARGET}) == found
+        assert read.skills(connection, {"symbol": "OTHER"}) == {}
+    assert asdict(found[SYMBOL, TARGET]) == {
+        "reference": "ridge",
+        "n": len(both),
+        "share": pytest.approx(1 - both[""].sum() / both["ridge"].sum()),
+        "p_value": pytest.approx(diebold_mariano(both[""], both["ridge"], horizon=1)[1]),
+    }
+    frame = connect_ledger(url).skill(SYMBOL)
+    (told,) = frame.query("kind == 'live' and horizon == 1 and window_sessions == 250")[
+        "reference_p"
+    ]
+    assert told == found[SYMBOL, TARGET].p_value
 
 
 def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger, postgres_ledger):

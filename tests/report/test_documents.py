@@ -10,6 +10,7 @@ import pytest
 
 from flows import clock
 from forecasting.errors import UsageError
+from forecasting.evaluate.significance import Skill
 from forecasting.publish import export
 from forecasting.report import documents
 from forecasting.settings import Settings
@@ -31,11 +32,11 @@ def test_every_key_of_the_document_of_a_night_is_documented():
     )
 
 
-def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newest_nights():
+def test_the_document_of_a_night_has_the_last_result_and_the_skill():
     nights = [score(ago=ago, median=11.0 if ago > 1 else 20.0) for ago in range(1, 31)]
-    theirs = [score(ago=ago, median=12.0, name="ridge", role="baseline") for ago in range(1, 31)]
+    skill = Skill("ridge", 9, 0.5, None)
     document = documents.night_document(
-        report_data(forecasts=forecasts(outside=""), scored=scored(*nights, *theirs))
+        report_data(forecasts=forecasts(outside=""), scored=scored(*nights), skill=skill)
     )
     quantiles = {"q10": 14.0, "q50": 20.0, "q90": 30.0}
     assert document["last_result"] == quantiles | {
@@ -43,19 +44,9 @@ def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newes
         "actual": 10.0,
         "inside_80": False,
     }
-    short, long = documents.rounded(document["record"])
-    figures = {
-        "n": 20,
-        "mae": 1.45,
-        "coverage_80": 0.95,
-        "their_mae": 2.0,
-        "skill_mae": 0.275,
-        "skill_pinball": 0.275,
-    }
-    assert short == figures | {"best_baseline": "ridge"}
-    assert (long["n"], long["mae"]) == (30, 1.3)
+    assert document["skill"] == {"reference": "ridge", "n": 9, "share": 0.5, "p_value": None}
     first = documents.night_document(report_data(forecasts=forecasts(outside=""), scored=scored()))
-    assert (first["last_result"], first["record"]) == (None, [])
+    assert (first["last_result"], first["skill"]) == (None, None)
     assert (
         json.loads(documents.json_text(document))["last_result"]["target_session"] == "2024-03-08"
     )

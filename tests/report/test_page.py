@@ -6,6 +6,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
+from forecasting.evaluate.significance import Skill
 from forecasting.report.page import environment, render_page
 from tests.report.nights import (
     forecasts,
@@ -96,6 +97,15 @@ def test_of_few_nights_the_calibration_has_no_verdict_and_without_baselines_ther
     found = answers(render_page(report_page(scored=young)))
     assert found["calibration"].endswith(": too few to say.")
     assert "skill" not in found
+
+
+def test_the_skill_is_a_sentence_grey_where_nights_are_few_and_absent_before_the_first():
+    for n, words in ((250, "Skill: 3% behind ridge over 250 nights (p 0.20)."), (59, "too few")):
+        skill = Skill("ridge", n, -0.03, 0.2)
+        page = render_page(report_page(skill=skill))
+        (found,) = re.findall(r'<p([^>]*) id="skill-now">(.*?)</p>', page)
+        assert (found[0], words in found[1]) == ("" if n == 250 else ' class="quiet"', True)
+    assert 'id="skill-now"' not in render_page(report_page())
 
 
 def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_the_network_alone():

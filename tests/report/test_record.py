@@ -6,7 +6,6 @@ import pytest
 
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.record import (
-    best_ahead,
     binomial_band,
     coverages,
     realised_costs,
@@ -21,42 +20,6 @@ def test_the_newest_forecast_counts_and_of_one_instant_the_smallest_id():
     first, other = (score(median=2.0 + place, model_id=id) for place, id in enumerate("mn"))
     for rows in ([early, first, other], [other, first, early]):
         assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
-
-
-@pytest.mark.parametrize(
-    ("baselines", "best"),
-    [
-        ({}, {"mae": None, "pinball": None}),
-        (
-            {"far": [(9.0, 9.0), (1.0, 1.0)], "near": [(4.0, 3.0), (9.0, 9.0)]},
-            {"mae": "near", "pinball": "near"},
-        ),
-        (
-            {"sharp": [(4.0, 1.0)], "straight": [(3.0, 2.0)]},
-            {"mae": "straight", "pinball": "sharp"},
-        ),
-        ({"one": [(4.0, 1.0)], "other": [(4.0, 1.0)]}, {"mae": "one", "pinball": "one"}),
-        ({"exact": [(0.0, 0.0)], "near": [(1.0, 1.0)]}, {"mae": "exact", "pinball": "exact"}),
-    ],
-)
-def test_the_best_baseline_is_that_of_the_loss_that_is_shown_one_session_ahead(baselines, best):
-    """Each baseline's error and pinball loss, one and two sessions ahead."""
-    rows = [score(horizon=1, pinball=1.0, error=2.0), score(horizon=2, pinball=1.0, error=2.0)]
-    for name, losses in baselines.items():
-        for horizon, (error, pinball) in enumerate(losses, start=1):
-            rows.append(
-                score(
-                    horizon=horizon,
-                    name=name,
-                    model_id=name,
-                    role="baseline",
-                    error=error,
-                    pinball=pinball,
-                )
-            )
-    record = track_record(scored(*rows))
-    for loss, name in best.items():
-        assert (best_ahead(record, loss) or {"forecaster": None})["forecaster"] == name
 
 
 def test_coverage_counts_hits_by_horizon():

@@ -4,9 +4,10 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from forecasting.evaluate.significance import Skill
 from forecasting.report import wording
 from forecasting.report.night_view import Why
-from tests.report.nights import forecasts, plain, report_data, score, scored, values_of
+from tests.report.nights import forecasts, plain, report_data, values_of
 
 
 def flat(target, last, usual):
@@ -95,13 +96,20 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
     assert why_of() == ""
 
 
-# exp(log(value)) is not always the value
-@pytest.mark.parametrize("last", [7e6, 7e6 * (1 + 2**-52)])
-def test_a_baseline_that_was_exact_has_no_skill_against_it(last):
-    ours = score(ago=1, median=8e6, actual=7e6)
-    theirs = score(ago=1, median=last, actual=7e6, name="last_value", role="baseline")
-    words = plain(wording.record_sentence(report_data(scored=scored(ours, theirs))))
-    assert words.endswith("missed by 1.00 M on average.")
+@pytest.mark.parametrize(
+    ("n", "share", "p_value", "sentence", "brief"),
+    [
+        (250, 0.084, 0.012, "8% ahead of ridge over 250 nights (p 0.01)", "+8%"),
+        (60, -0.03, 0.2, "3% behind ridge over 60 nights (p 0.20)", "\N{MINUS SIGN}3%"),
+        (250, 0.2, 1e-9, "20% ahead of ridge over 250 nights (p < 0.01)", "+20%"),
+        (90, -0.004, None, "level with ridge over 90 nights (p \N{EN DASH})", "0%"),
+        (59, 0.5, 0.001, "59 of 60 nights: too few to say", "59 of 60"),
+        (0, math.nan, None, "0 of 60 nights: too few to say", "0 of 60"),
+    ],
+)
+def test_a_skill_is_a_sentence_or_of_too_few_nights(n, share, p_value, sentence, brief):
+    skill = Skill("ridge", n, share, p_value)
+    assert (wording.skill_sentence(skill), wording.skill_brief(skill)) == (sentence, brief)
 
 
 UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": None}

@@ -14,13 +14,14 @@ from alembic.script import ScriptDirectory
 
 import migrations
 from forecasting.errors import LockedError, StoreError, UsageError
-from forecasting.store import migrate, views
+from forecasting.store import migrate, views, write
 from forecasting.store.connect import engine, kept_open, reading, transaction
 from forecasting.store.lock import LOCKED, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 from forecasting.store.schema import metadata
 from tests.postgres import a_role
 from tests.store.conftest import another_process
+from tests.store.mixed_nights import mixed_scores
 
 ROOT = Path(__file__).parents[2]
 NEWEST = head()
@@ -317,6 +318,23 @@ def test_older_nights_get_the_kind_of_their_mode_by_how_its_reason_began(databas
     with reading(database_url) as connection:
         kinds = dict(connection.execute(sa.text("SELECT mode_reason, mode_kind FROM runs")).all())
     assert kinds == reasons
+
+
+def test_an_older_ledger_has_all_sums_of_its_standings_after_the_upgrade(database_url):
+    with transaction(database_url) as connection:
+        write.add_scores(connection, mixed_scores(connection, seed=3, days=24))
+    before = standings_of(database_url)
+    assert any(row["squared_gap"] > 0 for row in before)
+    downgrade(database_url, "0014")
+    upgrade(database_url)
+    assert standings_of(database_url) == before
+
+
+def standings_of(url):
+    table = metadata.tables["standings"]
+    with reading(url) as connection:
+        ordered = sa.select(table).order_by(*table.primary_key)
+        return [dict(row) for row in connection.execute(ordered).mappings()]
 
 
 def test_a_ledger_older_than_0009_is_left_alone_and_named(database_url):

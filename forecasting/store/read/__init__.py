@@ -43,7 +43,7 @@ from forecasting.store.read.runs import (
     newest_run,
     newest_runs,
     newest_scratch,
-    newest_skills,
+    skills,
     unfinished_run,
 )
 from forecasting.store.read.scores import losses, scored, unscored_forecasts

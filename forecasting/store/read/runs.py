@@ -1,14 +1,16 @@
 """Runs, one a night, the models that they fitted, and each symbol's and target's newest night."""
 
+import math
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any, get_args
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
-from forecasting.evaluate.significance import PAIRS_A_SESSION
+from forecasting.evaluate.significance import Skill, p_value_of
 from forecasting.store import schema
 from forecasting.store.frames import (
     Row,
@@ -20,7 +22,7 @@ from forecasting.store.frames import (
     row,
     rows,
     same_forecast,
-    view_result,
+    view,
 )
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
@@ -39,6 +41,7 @@ from forecasting.store.schema import (
     runs,
     score,
 )
+from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import CHAMPION, KINDS, Target
 
 
@@ -323,22 +326,26 @@ def newest_runs(
     return _first_of_each(connection, select(*columns).where(*wanted).order_by(*_NEWEST_FIRST))
 
 
-def newest_skills(connection: Connection) -> dict[tuple[str, str], float | None]:
-    """Skill one session ahead over the newest 20 nights, by symbol and target, of live ones if any.
+def skills(
+    connection: Connection, of: Mapping[str, str] = MappingProxyType({})
+) -> dict[tuple[str, str], Skill]:
+    """Skill by symbol and target, of live nights if any: the figure that people are told.
 
-    None below PAIRS_A_SESSION nights, of which it says nothing.
+    `of` names symbol and target; without it all are read.
     """
-    windows = view_result(
-        connection,
-        "live_skill",
-        "horizon = 1 AND window_sessions = 20",
-        {},
-    )
-    best_last = sorted(windows, key=lambda line: KINDS.index(line.kind), reverse=True)
-    return {
-        (line.symbol, line.target): line.skill if line.n >= PAIRS_A_SESSION else None
-        for line in best_last
-    }
+    newest = {"horizon": 1, "window_sessions": max(WINDOWS)}
+    found = view(connection, "live_skill", {**newest, **of})
+    # Without any number a column has no type; live last, so that it stays
+    found = found.astype({"reference_skill": float, "reference_statistic": float})
+    found = found.sort_values("kind", key=lambda kinds: kinds.map(KINDS.index), ascending=False)
+    return {(row["symbol"], row["target"]): _skill(row) for row in found.to_dict("records")}
+
+
+def _skill(row: Mapping[Any, Any]) -> Skill:
+    statistic = math.sqrt(row["reference_statistic"])
+    n = int(row["reference_n"])
+    p_value = None if math.isnan(statistic) else p_value_of(statistic, n)
+    return Skill(row["reference"], n, row["reference_skill"], p_value)
 
 
 def _first_of_each(connection: Connection, statement: sa.Select[Any]) -> dict[tuple[str, str], Row]:
