@@ -52,6 +52,11 @@ def listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def is_file(source: str) -> bool:
+    """Whether FORECASTING_SOURCE names a file, which nobody but its user brings up to date."""
+    return _FILE.fullmatch(source) is not None
+
+
 def source_name(source: str) -> str:
     """FORECASTING_SOURCE as the ledger names it: a file, the same by any path, csv:FILE."""
     file = _FILE.fullmatch(source)

@@ -112,7 +112,7 @@ def quoted(found: Mapping[str, str], *, most: int) -> list[str]:
     causes: dict[str, list[str]] = {}
     for symbol, text in found.items():
         causes.setdefault(of_each(text, symbol), []).append(symbol)
-    limit = QUOTED // min(len(causes), QUOTED_SYMBOLS)
+    limit = QUOTED // max(1, min(len(causes), QUOTED_SYMBOLS))
     lines = [
         plain_text(_of_symbols(cause, symbols, found), limit=limit)
         for cause, symbols in list(causes.items())[:most]

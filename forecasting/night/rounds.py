@@ -18,6 +18,7 @@ from forecasting.errors import (
     RateLimitedError,
     UnavailableError,
 )
+from forecasting.night.failures import quoted
 from forecasting.night.night import Night, by_symbol
 from forecasting.night.plan import not_done
 from forecasting.night.run_log import (
@@ -29,9 +30,10 @@ from forecasting.night.run_log import (
     stopped_status,
 )
 from forecasting.night.steps.ingest import Refusals
-from forecasting.sessions import opens_at, shift
+from forecasting.sessions import after, opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read
+from forecasting.values import is_file, source_name
 from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
@@ -49,6 +51,7 @@ INTERACTIVE = timedelta(seconds=2)
 # Symbols whose bars are requested one after the other before the first of their nights goes on.
 BATCH = 25
 REASONS = 3  # of a run that waits: more would fill its message
+BEHIND = 5  # sessions that a file may end before a night's and still be waited for
 Wait = Callable[[datetime, str], object]
 """Waits until an instant, in a state that says why."""
 
@@ -102,13 +105,15 @@ class Rounds:
         self._symbols = {some[0].symbol: _Symbol(some, self._began) for some in begun}
         self._round = 0
         self._pause = timedelta(0)
+        self._reasons = ""  # of the newest wait
+        self._notes: dict[str, str] = {}  # by symbol, of nights whose bar did not come
 
     def __iter__(self) -> Iterator[list[Night]]:
         """The nights of BATCH symbols at a time; waits between rounds."""
         while self._symbols:
             next_at = min(symbol.request_at for symbol in self._symbols.values())
             if next_at > self._now():
-                self._wait(next_at, self._why_waiting(next_at))
+                self._wait_until(next_at)
                 self._leave_out_done()
             self._round += 1
             self._pause = timedelta(0)
@@ -118,6 +123,8 @@ class Rounds:
             for start in range(0, len(asked), BATCH):
                 yield _requested(asked[start : start + BATCH])
             self._schedule_again(asked)
+        for line in quoted(self._notes, most=REASONS):
+            logger.warning(line)
 
     def _schedule_again(self, asked: Sequence[_Symbol]) -> None:
         """Set when the symbols that are still without their bar are requested again."""
@@ -126,21 +133,14 @@ class Rounds:
                 continue
             symbol.request_at = min(self._now() + self._pause, self._deadline(symbol.newest))
             if self._patient:
-                self._note_waiting(symbol.newest, symbol.request_at)
+                self._note_waiting(symbol.newest)
 
-    def _note_waiting(self, night: Night, request_at: datetime) -> None:
+    def _note_waiting(self, night: Night) -> None:
         """Say in the row of a night why it waits, and until when it is retried."""
         deadline = self._deadline(night)
         until = clock_time(deadline, self._settings)
         waiting = {"waiting": str(night.error), "until": f"Retrying until {until}."}
         mark(night, {"status": stopped_status(night.error), "waits_until": deadline}, waiting)
-        hour = clock_time(request_at, self._settings)
-        logger.warning(
-            "%s: next request at %s: %s",
-            night.symbol,
-            hour,
-            night.error,
-        )
 
     def _leave_out_done(self) -> None:
         """End the nights that another run has done while this one waited without the lock."""
@@ -245,6 +245,9 @@ class Rounds:
         if isinstance(error, DataLateError):
             what = f"{error.why} It" if error.why else f"The bar of {missing.session}"
             note = f"{what} was not available by {hour}; {goes_on}"
+            if behind := _sessions_behind(missing, error):
+                ends = f"{source_name(missing.source)} ends {behind} sessions before"
+                note = f"{ends} {missing.session}: bring it up to date; {goes_on}"
             mark(missing, {"status": "late"}, {"no_bar": note})
             self.ended.append(replace(missing, error=NoBarError(note)))
         else:
@@ -252,7 +255,7 @@ class Rounds:
             mark(missing, {"status": "failed", "error": note}, {"no_bar": note})
             if newest_bar < missing.session:
                 self._end(replace(missing, error=error))
-        logger.warning("%s: %s", missing.symbol, note)
+        self._notes[missing.symbol] = note
 
     def _end(self, night: Night) -> None:
         logger.error(
@@ -272,7 +275,9 @@ class Rounds:
             return UNANSWERED[min(symbol.silent, len(UNANSWERED)) - 1]
         if isinstance(error, RateLimitedError):
             return _stated_pause(error)
-        return NO_BAR if isinstance(error, DataLateError) else None
+        if isinstance(error, DataLateError) and not _sessions_behind(symbol.newest, error):
+            return NO_BAR
+        return None
 
     def _deadline(self, night: Night) -> datetime:
         """When retrying ends: at FORECASTING_LATE_UNTIL, or when the next session opens.
@@ -293,13 +298,20 @@ class Rounds:
         exchange = night.settings.exchange
         return min(stated, opens_at(shift(night.session, 1, exchange), exchange))
 
-    def _why_waiting(self, next_at: datetime) -> str:
-        """Why the run waits, when it requests again, and until when it does."""
+    def _wait_until(self, next_at: datetime) -> None:
+        """Wait for the next request, saying why, when it is, and until when there will be more.
+
+        A reason is logged once, however long it lasts and of how many symbols it is.
+        """
         waiting = [symbol.newest for symbol in self._symbols.values()]
-        reasons = list(dict.fromkeys(str(night.error) for night in waiting if night.error))
+        errors = {night.symbol: str(night.error) for night in waiting}
+        reasons = " ".join(quoted(errors, most=REASONS))
         until = clock_time(max(map(self._deadline, waiting)), self._settings)
+        if self._patient and reasons != self._reasons:
+            logger.warning("%s Retrying until %s.", reasons, until)
+        self._reasons = reasons
         hour = f"{next_at.astimezone(self._settings.timezone):%H:%M}"
-        return f"{' '.join(reasons[:REASONS])} Next request at {hour}, retrying until {until}."
+        self._wait(next_at, f"{reasons} Next request at {hour}, retrying until {until}.")
 
 
 def _requested(symbols: Sequence[_Symbol]) -> list[Night]:
@@ -311,6 +323,14 @@ def _stated_pause(refusal: RateLimitedError) -> timedelta:
     if stated_s is None or not math.isfinite(stated_s):
         return REFUSED
     return timedelta(seconds=min(max(stated_s, 60.0), 86_400.0))
+
+
+def _sessions_behind(night: Night, error: DataLateError) -> int:
+    """How many sessions a file ends before a night's; 0 for one whose bar may still come."""
+    if error.why or error.newest is None or not is_file(night.source):
+        return 0
+    behind = len(after(error.newest, night.session, night.settings.exchange))
+    return behind if behind > BEHIND else 0
 
 
 def _newest_bar(night: Night, error: ForecastingError) -> date | None:

@@ -4,7 +4,7 @@ Whole ones are in tests/flows.
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -182,6 +182,46 @@ def test_one_symbols_wait_does_not_hold_up_another(settings):
     assert (
         str(row["note"]) == "Waited for its bar from 05:30 to 05:50 America/New_York; 2 requests."
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "day", "rounds", "words"),
+    [
+        ("csv:feed.csv", "2024-03-01", 13, "was not available by 09:00"),
+        ("csv:feed.csv", "2024-02-29", 2, "csv:feed.csv ends 6 sessions before 2024-03-08"),
+        ("yahoo", "2024-02-29", 13, "was not available by 09:00"),
+    ],
+)
+def test_a_file_that_ended_more_than_a_week_ago_is_named_at_once_and_any_other_source_awaited(
+    settings, source, day, rounds, words
+):
+    late = DataLateError("no bar yet", date.fromisoformat(day))
+    run = Run(settings.model_copy(update={"source": source}))
+    run.responses(*[late] * (rounds - 1), None)
+    assert len(run.asked) == rounds
+    (missing,) = run.rounds.ended
+    assert words in str(missing.error)
+    assert [(str(night.session), night.error) for night in run.ran] == [(day, None)]
+
+
+def test_a_cause_is_logged_once_for_all_symbols_and_waits_and_once_at_the_end(settings, caplog):
+    run = Run(settings, "AAA", "BBB")
+    for due in run.rounds:
+        late = [DataLateError(f"{night.symbol} has no bar yet.", EVE) for night in due]
+        fetched = [
+            replace(night, error=error if night.session == LAST else None, fetch_id="fetch")
+            for night, error in zip(due, late, strict=True)
+        ]
+        run.rounds.take(fetched)
+    assert (len(run.why), {why.partition(" Next")[0] for why in run.why}) == (
+        11,
+        {"AAA, BBB: each has no bar yet."},
+    )
+    assert [record.getMessage() for record in caplog.records] == [
+        "AAA, BBB: each has no bar yet. Retrying until 09:00 America/New_York.",
+        "AAA, BBB: The bar of 2024-03-08 was not available by 09:00 America/New_York; the night "
+        "continued with the bars up to 2024-03-07.",
+    ]
 
 
 @pytest.mark.parametrize(
