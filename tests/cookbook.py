@@ -87,7 +87,7 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
 def answer(url: str, query: str) -> str:
     """The rows of the query, laid out as `show` prints tables.
 
-    Instants to the minute, other numbers with four digits.
+    Instants to the minute; numbers that are no whole ones with four digits.
     """
     with begun(url, engine(url)) as connection:
         result = connection.exec_driver_sql(query.strip().removesuffix(";").replace("%", "%%"))

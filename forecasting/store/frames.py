@@ -35,6 +35,7 @@ _OF_VIEWS: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
     **dict.fromkeys(("settled", "ahead"), sa.Boolean()),
     **dict.fromkeys(_DATES, sa.Date()),
+    **dict.fromkeys(("usual", "change_percent"), sa.Double()),
 }
 _CONVERTED = {
     name: kind

@@ -12,6 +12,7 @@ or a UNION ALL; neither database passes it into a common table expression that i
 from forecasting.ingest.earnings import WITHDRAWN
 from forecasting.store.schema import FORECAST_KEY, metadata
 from forecasting.store.score_views import SCORE_VIEWS, View, same
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, QUANTILES
 
 VIEWS: dict[str, View] = {}
@@ -140,6 +141,41 @@ FROM (
         "special_days.",
         "why": "Parts of q50 / usual, of close of the interval's width: `report x1.90`; NULL "
         "before 0.3.",
+    },
+)
+
+_DECIMALS = {
+    "shares": "0",
+    "money": "CASE WHEN f.last_value < 10 THEN 4 ELSE 2 END",
+    "percent": "4",
+}
+_DIGITS = " ".join(f"WHEN '{name}' THEN {_DECIMALS[rules.unit]}" for name, rules in TARGETS.items())
+
+
+def _rounded(column: str) -> str:
+    """A value with the digits that a reader needs; shares as whole numbers, on SQLite too."""
+    number = f"ROUND(CAST(f.{column} AS NUMERIC), CASE f.target {_DIGITS} END)"
+    return (
+        f"CASE f.target WHEN 'volume' THEN CAST({number} AS BIGINT) ELSE {number} END AS {column}"
+    )
+
+
+VIEWS["latest_forecasts_rounded"] = View(
+    f"""
+SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session,
+    {", ".join(map(_rounded, (*QUANTILE_COLUMNS, "last_value", "usual")))},
+    CAST(ROUND(CAST(100 * f.vs_usual AS NUMERIC), 2) AS DOUBLE PRECISION) AS change_percent, f.special_day, f.why,
+    f.kind, f.status, f.reason, f.model
+FROM latest_forecasts f
+""",
+    "As latest_forecasts, rounded to read: shares to whole ones, prices to cents (below 10 to four "
+    "decimals), ranges to four decimals.",
+    "forecasts",
+    {
+        "usual": "Median of the 20 sessions up to the origin, of close the last value.",
+        "change_percent": "100 * (q50 / usual - 1), to two decimals.",
+        "special_day": VIEWS["latest_forecasts"].columns["special_day"],
+        "why": VIEWS["latest_forecasts"].columns["why"],
     },
 )
 

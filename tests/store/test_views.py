@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -5,6 +7,7 @@ import sqlalchemy as sa
 from forecasting.store import read, views, write
 from forecasting.store.connect import engine, reading, transaction
 from forecasting.store.migrate import upgrade
+from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.store.rows import (
     SYMBOL,
     at,
@@ -90,6 +93,34 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
         ),
         ("volume", 2, None, None, "", None),
     ]
+
+
+def test_the_rounded_forecasts_have_the_digits_that_a_reader_of_their_target_needs(connection):
+    origin = "2024-03-14"
+    start(connection, origins=(origin,))
+    for target in ("close", "range"):
+        write.add(connection, "runs", run_row(target, origin, target=target))
+    volume, *others = [
+        forecast_row("lstm", origin, horizon, **about, **dict.fromkeys(QUANTILE_COLUMNS, median))
+        for horizon, median, about in (
+            (1, 4310293408.5, {}),
+            (1, 91.0571, {"target": "close", "last_value": 80.0}),
+            (2, 1.084371, {"target": "close", "last_value": 1.1}),
+            (1, 0.0153449, {"target": "range"}),
+        )
+    ]
+    write.add(connection, "forecasts", volume, *others)
+    write.add(connection, "forecast_parts", *part_rows(volume, usual=4.1e9))
+    found = connection.exec_driver_sql(
+        "SELECT q50, usual, change_percent FROM latest_forecasts_rounded ORDER BY target, horizon"
+    ).all()
+    assert [[None if value is None else Decimal(str(value)) for value in row] for row in found] == [
+        [Decimal("91.06"), 80, Decimal("13.82")],
+        [Decimal("1.0844"), Decimal("1.1"), Decimal("-1.42")],
+        [Decimal("0.0153"), None, None],
+        [4310293409, 4100000000, Decimal("5.13")],
+    ]
+    assert str(found[-1][0]) == "4310293409"
 
 
 def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(connection):
