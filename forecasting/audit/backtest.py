@@ -351,6 +351,7 @@ def _result(
         models = pd.DataFrame(read.table_rows(connection, "models", series)).set_index("id")
         forecasts = pd.DataFrame(read.table_rows(connection, "forecasts", series))
         runs = pd.DataFrame(read.table_rows(connection, "runs", series))
+        totals = pd.DataFrame(read.table_rows(connection, "total_forecasts", series))
     published = forecasts[forecasts["role"] == CHAMPION]
     names = forecasts["model_id"].map(models["name"])
     days = np.array(origins, dtype="datetime64[D]")
@@ -358,8 +359,15 @@ def _result(
     target_sessions = np.array(ahead, dtype="datetime64[D]")
     known = actual_of(target, bars).reindex(pd.DatetimeIndex(target_sessions.ravel()))
     dollars = None
+    of_totals = None
     if TARGETS[target].unit == "shares":
         dollars = dollar_volumes(bars, days, target_sessions)
+        is_published = totals["role"] == CHAMPION
+        is_reference = totals["model_id"].map(models["name"]) == TARGETS[target].reference
+        of_totals = (
+            _quantiles(totals[is_published], origins),
+            _quantiles(totals[is_reference], origins),
+        )
     return BacktestResult(
         symbol=symbol,
         target=target,
@@ -374,6 +382,7 @@ def _result(
         nights=_counts(published, models, runs),
         seconds=time.perf_counter() - started,
         dollars=dollars,
+        totals=of_totals,
         earnings_dates=_dates_by_list(events, bars),
     )
 

@@ -71,6 +71,8 @@ NOUNS = {
     "forecasts": "forecast",
     "forecast_parts": "forecast part",
     "scores": "score",
+    "total_forecasts": "total",
+    "total_scores": "total score",
     "promotions": "decision",
     "models": "model",
 }
@@ -411,6 +413,10 @@ def compare(
         scratch,
     )
 
+    # Of more than one bar: those of the re-run by later bars are not told from the others
+    is_stored = rerun["total_scores"].index.isin(stored.tables["total_scores"].index)
+    rerun["total_scores"] = rerun["total_scores"][is_stored]
+
     frames = [_differences(name, stored.tables[name], rerun[name]) for name in NOUNS]
     frames.append(_not_live(stored.tables["forecasts"], settings.exchange))
     differences = pd.concat([frame.astype(object) for frame in frames])
@@ -456,6 +462,8 @@ def _evidence(url: str, nights: list[Row], settings: Settings) -> Evidence:
         issued = _rows(connection, "forecasts", series | {"run_id": ids})
         parts = _rows(connection, "forecast_parts", series | {"origin_session": days})
         scores = _rows(connection, "scores", series | {"origin_session": days})
+        totals = _rows(connection, "total_forecasts", series | {"origin_session": days})
+        total_scores = _rows(connection, "total_scores", series | {"origin_session": days})
         decisions = _rows(connection, "promotions", series | {"session": days})
         models = _rows(connection, "models", series)
 
@@ -470,6 +478,8 @@ def _evidence(url: str, nights: list[Row], settings: Settings) -> Evidence:
         "forecasts": forecasts.set_index([*_SLOT, "second_kind"]),
         "forecast_parts": parts.merge(compared).set_index([*_SLOT, "part"]),
         "scores": scores.merge(compared).set_index([*_SLOT, "stage", "bar_version"]),
+        "total_forecasts": totals.merge(compared).set_index(_SLOT),
+        "total_scores": total_scores.merge(compared).set_index([*_SLOT, "stage", "bar_version"]),
         "promotions": decisions.set_index(["session", "id"]),
         "models": models[is_used].set_index("id"),
     }

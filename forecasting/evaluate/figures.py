@@ -70,6 +70,9 @@ class BacktestResult:
     seconds: float
     # Closes and dollar volumes, for R² of target volume; None for other targets
     dollars: DollarVolumes | None = None
+    # (n, H, Q) of the next 1 to 5 sessions together, published and of the reference baseline, NaN
+    # for 1; None but for volume
+    totals: tuple[Floats, Floats] | None = None
     # Up to the newest bar, by their list
     earnings_dates: dict[str, int] = field(default_factory=dict)
 
@@ -99,6 +102,7 @@ class BacktestResult:
             "seconds": round(self.seconds, 3),
             "overall": asdict(self.figures()),
             "horizons": {str(horizon): asdict(self.figures(horizon)) for horizon in HORIZONS},
+            "totals": self._totals(),
             "confidence_set": {
                 "loss": "pinball" if TARGETS[self.target].moves_width else "mae",
                 "level": 1.0 - SIZE,
@@ -153,6 +157,24 @@ class BacktestResult:
             r2_dollar_volume=self._r2(issued, at),
             r2_baselines={name: value for name, value in r2.items() if value is not None},
         )
+
+    def _totals(self) -> dict[str, dict[str, float]]:
+        """By number of sessions, the figures of their totals; empty but for volume."""
+        if self.totals is None:
+            return {}
+        by_length = {}
+        for sessions in HORIZONS[1:]:
+            at = slice(sessions - 1, sessions)
+            actual = np.cumsum(self.actual, axis=1)[:, at]
+            issued, reference = (quantiles[:, at] for quantiles in self.totals)
+            loss = mean_of(pinball(actual, issued))
+            by_length[str(sessions)] = {
+                "pinball": loss,
+                "skill_vs_reference": skill(loss, mean_of(pinball(actual, reference))),
+                "coverage_80": _coverage(actual, issued, 80),
+                "coverage_90": _coverage(actual, issued, 90),
+            }
+        return by_length
 
     def _r2(self, quantiles: Floats, at: slice) -> float | None:
         """R² of log dollar volume of the medians of some horizons; None without dollars."""

@@ -88,17 +88,22 @@ def score_rows(
         return []
     actual = values_of(target, unscored[list(_BAR)].astype(float))  # NULL volumes arrive as None
     known = np.isfinite(actual)
-    unscored = unscored.loc[known].reset_index(drop=True)
-    actual = actual[known]
-    quantiles = unscored[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
-    instants = [pd.Timestamp(value).to_pydatetime() for value in unscored["issued_at"]]
-    rows = unscored[list(_KEY)].astype(object)
+    closed = unscored.loc[known].assign(actual=actual[known]).reset_index(drop=True)
+    return scored_rows(closed, scored_at=scored_at)
+
+
+def scored_rows(closed: pd.DataFrame, *, scored_at: datetime) -> list[dict[Any, Any]]:
+    """The same of forecasts, or totals, with their value in column `actual`."""
+    actual = closed["actual"].to_numpy(dtype=float)
+    quantiles = closed[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
+    instants = [pd.Timestamp(value).to_pydatetime() for value in closed["issued_at"]]
+    rows = closed[list(_KEY)].astype(object)
     rows = rows.assign(
-        origin_session=[pd.Timestamp(value).date() for value in unscored["origin_session"]],
-        target_session=[pd.Timestamp(value).date() for value in unscored["target_session"]],
-        issued_at=pd.Series(instants, dtype=object),
-        horizon=unscored["horizon"].astype(int),
-        bar_version=unscored["bar_version"].astype(int),
+        origin_session=[pd.Timestamp(value).date() for value in closed["origin_session"]],
+        target_session=[pd.Timestamp(value).date() for value in closed["target_session"]],
+        issued_at=pd.Series(instants, index=rows.index, dtype=object),
+        horizon=closed["horizon"].astype(int),
+        bar_version=closed["bar_version"].astype(int),
         actual=actual,
         error=quantiles[:, MEDIAN] - actual,
         pinball=pinball(actual, quantiles),

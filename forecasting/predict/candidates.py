@@ -11,6 +11,7 @@ from forecasting.errors import HistoryError
 from forecasting.losses import Floats
 from forecasting.predict.combine import Issued, Past, issue
 from forecasting.predict.fallback import Published
+from forecasting.predict.totals import total_quantiles
 from forecasting.preprocess.windows import (
     GAP,
     LEVEL_SESSIONS,
@@ -204,6 +205,34 @@ def factor_rows(candidates: Sequence[Candidate], about: Mapping[str, Any]) -> li
             of_part = {"horizon": horizon, "part": part, "place": place}
             rows.append({**shared, **of_part, "factor": float(factors[h])})
     return rows
+
+
+def total_rows(
+    candidates: Sequence[Candidate],
+    about: Mapping[str, Any],
+    *,
+    sessions: Sequence[date],
+    factor: float,
+) -> list[dict[str, Any]]:
+    """The rows of table total_forecasts: of what is published and of the reference baseline.
+
+    `about` and `sessions` as in `forecast_rows`; `factor` of the published totals.
+    """
+    names = ("symbol", "target", "origin_session", "kind", "issued_at")
+    shared = {name: about[name] for name in names}
+    reference = TARGETS[about["target"]].reference
+    rows = []
+    for candidate in candidates:
+        if candidate.role != CHAMPION and candidate.forecaster != reference:
+            continue
+        applied = factor if candidate.role == CHAMPION else 1.0
+        totals = total_quantiles(candidate.quantiles, applied)
+        of_model = {"model_id": candidate.model_id, "role": candidate.role, "factor": applied}
+        for horizon, session, total in zip(HORIZONS, sessions, totals.tolist(), strict=True):
+            of_total = {"horizon": horizon, "target_session": session}
+            quantiles = zip(QUANTILE_COLUMNS, total, strict=True)
+            rows.append(shared | of_model | of_total | dict(quantiles))
+    return [row for row in rows if row["horizon"] > 1]
 
 
 def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[Candidate]:

@@ -643,61 +643,108 @@ fallback_margins = Table(
     "exceeded. Insert-only.",
 )
 
+
+def _scored() -> list[Column[Any]]:
+    """The columns of a table of scores."""
+    return [
+        # In the order of the standings: the newest scores of one forecaster lie together.
+        *_keys(
+            "symbol",
+            "target",
+            "kind",
+            "horizon",
+            "origin_session",
+            "model_id",
+        ),
+        _key(
+            "stage",
+            String(11),
+            "`first_print` or `settled`: by the first stored bar or the confirmed one.",
+        ),
+        _key(
+            "bar_version", Integer, "Version of the bar scored against; a restated bar adds a row."
+        ),
+        *_same("target_session"),
+        _column(
+            "actual",
+            Double,
+            "Actual value in the target's unit, on the share basis of the day of the forecast.",
+        ),
+        _column(
+            "error",
+            Double,
+            "q50 - actual, in the target's unit: positive when the forecast was too high.",
+        ),
+        _column(
+            "pinball",
+            Double,
+            "Pinball loss, mean over the seven quantile levels, in the target's unit; lower is "
+            "better.",
+        ),
+        _column(
+            "interval_score",
+            Double,
+            "Weighted interval score of median, 80 and 90% interval; lower is better.",
+        ),
+        _column(
+            "inside_80",
+            Boolean,
+            "Whether the actual value is inside the 80% interval, q10 to q90, ends included.",
+        ),
+        _column(
+            "inside_90",
+            Boolean,
+            "Whether it is inside the 90% interval, q05 to q95, ends included.",
+        ),
+        _column("scored_at", UtcDateTime, "When it was scored, UTC."),
+        # Copied from forecast and model: standings need them without two look-ups a score.
+        _empty("role", _WORD, "Role of the forecast, as in `forecasts`."),
+        _empty("model", String(30), "Name of the model: `lstm` or a baseline's name."),
+        _optional("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL."),
+    ]
+
+
 scores = Table(
     "scores",
     metadata,
-    # The key's order is that of the standings: the newest scores of one forecaster lie together.
-    *_keys(
-        "symbol",
-        "target",
-        "kind",
-        "horizon",
-        "origin_session",
-        "model_id",
-    ),
-    _key(
-        "stage",
-        String(11),
-        "`first_print` or `settled`: by the first stored bar or the confirmed one.",
-    ),
-    _key("bar_version", Integer, "Version of the bar scored against; a restated bar adds a row."),
-    *_same("target_session"),
-    _column(
-        "actual",
-        Double,
-        "Actual value in the target's unit, on the share basis of the day of the forecast.",
-    ),
-    _column(
-        "error",
-        Double,
-        "q50 - actual, in the target's unit: positive when the forecast was too high.",
-    ),
-    _column(
-        "pinball",
-        Double,
-        "Pinball loss, mean over the seven quantile levels, in the target's unit; lower is better.",
-    ),
-    _column(
-        "interval_score",
-        Double,
-        "Weighted interval score of median, 80 and 90% interval; lower is better.",
-    ),
-    _column(
-        "inside_80",
-        Boolean,
-        "Whether the actual value is inside the 80% interval, q10 to q90, ends included.",
-    ),
-    _column(
-        "inside_90", Boolean, "Whether it is inside the 90% interval, q05 to q95, ends included."
-    ),
-    _column("scored_at", UtcDateTime, "When it was scored, UTC."),
-    # Copied from forecast and model: standings need them of every score, without two look-ups each.
-    _empty("role", _WORD, "Role of the forecast, as in `forecasts`."),
-    _empty("model", String(30), "Name of the model: `lstm` or a baseline's name."),
-    _optional("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL."),
+    *_scored(),
     ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_scores_forecasts"),
     sqlite_with_rowid=False,
     comment="One forecast scored against one version of its target session's bar. Insert-only.",
+)
+
+total_forecasts = Table(
+    "total_forecasts",
+    metadata,
+    *_keys(*FORECAST_KEY),
+    *_same("target_session"),
+    *(_column(name, Double, _QUANTILE) for name in QUANTILE_COLUMNS),
+    _column("role", _WORD, "`champion` (published) or `baseline` (the reference)."),
+    _column(
+        "factor",
+        Double,
+        "Factor of the logs' distance from the median's, tracked on closed totals; 1 of a baseline "
+        "that is not published.",
+    ),
+    _column("issued_at", UtcDateTime, "When the forecast was written, UTC."),
+    ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_total_forecasts_forecasts"),
+    sqlite_with_rowid=False,
+    comment="One forecast of the total volume of the sessions after the origin up to the target "
+    "session, 2 to 5: published or of the reference baseline. Insert-only.",
+)
+
+total_scores = Table(
+    "total_scores",
+    metadata,
+    *_scored(),
+    ForeignKeyConstraint(
+        FORECAST_KEY,
+        [f"total_forecasts.{name}" for name in FORECAST_KEY],
+        name="fk_total_scores_total_forecasts",
+    ),
+    sqlite_with_rowid=False,
+    comment="One total scored once all its sessions are, at a stage; bar_version is the sum of "
+    "their bars' versions. Insert-only.",
 )
 
 standings = Table(
@@ -803,3 +850,4 @@ forecast = forecasts.c
 part = forecast_parts.c
 score = scores.c
 standing = standings.c
+total = total_forecasts.c

@@ -41,6 +41,9 @@ from forecasting.store.schema import (
     scores,
     standing,
     standings,
+    total,
+    total_forecasts,
+    total_scores,
 )
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
@@ -352,7 +355,9 @@ def copy_nights(
         models: run_id.is_(None) | run_id.in_(of_runs),
         promotions: promotion.session < before,
         forecasts: forecast.run_id.in_(of_runs),
+        total_forecasts: total.origin_session < before,
         scores: (score.origin_session < before) & (score.target_session < before),
+        total_scores: total_scores.c.target_session < before,
     }
     for table, condition in chosen.items():
         wanted = (*of_series(table.c, symbol, of_target), condition)

@@ -81,6 +81,15 @@ def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(night_folder, m
         np.testing.assert_array_equal(
             result.issued[at], [[row[name] for name in QUANTILE_COLUMNS] for row in own]
         )
+    totals = {
+        (str(row["origin_session"])[:10], row["horizon"]): row
+        for row in rows("total_forecasts", role="champion")
+    }
+    for at, session in enumerate(sessions):
+        of_night = [totals[str(session), horizon] for horizon in range(2, 6)]
+        np.testing.assert_array_equal(
+            result.totals[0][at, 1:], [[row[name] for name in QUANTILE_COLUMNS] for row in of_night]
+        )
     modes = [row["mode"] for row in rows("runs")]
     counts = {
         "network": 12,

@@ -258,7 +258,8 @@ def test_a_backtest_writes_the_documented_keys(here):
         "seconds",
         "confidence_set",
     }
-    assert {*document} == about | {"overall", "horizons", "earnings_dates"}
+    assert {*document} == about | {"overall", "horizons", "totals", "earnings_dates"}
+    assert set(document["totals"]) == set("2345")
     assert set(document["overall"]) == keys
     assert {
         horizon: set(figures) for horizon, figures in document["horizons"].items()

@@ -12,6 +12,7 @@ from forecasting.report.terminal import night_text
 from forecasting.report.wording import notices
 from forecasting.sessions import closes_at, shift
 from forecasting.settings import read_settings
+from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.nights import after, newest_reports, select
 
@@ -63,6 +64,45 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
     outside = np.array([0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.1])
     by_hand = np.where(outside > 0.0, usual * np.exp(-0.015 / 5.0 * outside), 1.0)
     np.testing.assert_allclose(factors, by_hand, rtol=1e-12)
+
+
+def test_totals_widen_by_those_that_closed_and_are_scored_on_the_share_basis_of_their_day(tmp_path):
+    """Four nights; the bars of the last are after a split 2:1."""
+    settings = read_settings()
+    bars = random_bars(days=560, seed=4, last=LAST).assign(
+        **{"Dividends": 0.0, "Stock Splits": 0.0}
+    )
+    nights = [shift(LAST, place) for place in (-3, -2, -1, 0)]
+    traded = [int(bars.loc[str(night), "volume"]) for night in nights]
+    for night in nights:
+        if night == LAST:
+            bars = scaled(bars, [0.5] * 5 + [2.0], columns=[*PRICES, "volume"])
+            bars.loc[str(LAST), "Stock Splits"] = 2.0
+        write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
+        run_missed(settings, as_of=night, mode="auto", now=after(night))
+    totals = {
+        (str(origin), length): (factor, quantiles)
+        for origin, length, factor, *quantiles in select(
+            f"origin_session, horizon, factor, {', '.join(QUANTILE_COLUMNS)}",
+            "total_forecasts WHERE role = 'champion'",
+        )
+    }
+    factor = 1.0
+    sums = {}
+    for at, night in enumerate(nights):
+        moved = 0.0
+        for length in range(2, at + 1):
+            key = (str(nights[at - length]), length)
+            sums[key] = sum(traded[at - length + 1 : at + 1])
+            for level, quantile in zip(QUANTILES, totals[key][1], strict=True):
+                if level != 0.5:
+                    beyond = (sums[key] - quantile) * (level - 0.5) > 0.0
+                    moved += beyond - min(level, 1.0 - level)
+        factor *= np.exp(0.015 / 5.0 * moved / 3.0)
+        assert totals[str(night), 5][0] == pytest.approx(factor, rel=1e-12)
+    assert len(sums) == 3
+    scored = select("origin_session, horizon, actual", "total_scores WHERE role = 'champion'")
+    assert {(str(origin), length): actual for origin, length, actual in scored} == sums
 
 
 @pytest.mark.slow

@@ -197,6 +197,13 @@ def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed
     return row | {"scored_at": at("2024-04-01T22:00")} | changed
 
 
+def total_row(forecast: dict[str, Any], **changed) -> dict[str, Any]:
+    """The total up to a forecast's session, with the same quantiles."""
+    names = schema.total_forecasts.columns.keys()
+    row = {name: forecast[name] for name in names if name in forecast}
+    return row | {"factor": 1.0} | changed
+
+
 def start(
     connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[str, ...] = ("lstm",)
 ):

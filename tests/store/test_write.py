@@ -30,6 +30,7 @@ from tests.store.rows import (
     run_row,
     score_row,
     start,
+    total_row,
 )
 
 METRIC = {
@@ -100,11 +101,13 @@ def a_night(connection):
         write.add(connection, "metrics", *metrics(0)),
         write.add(connection, "forecast_parts", *part_rows(forecast, usual=50.0, report=2.0)),
         write.add(connection, "fallback_margins", margin),
+        write.add(connection, "total_forecasts", total_row(forecast)),
+        write.add(connection, "total_scores", score_row(forecast)),
     ]
 
 
 def test_a_night_written_twice_is_stored_once(connection):
-    assert a_night(connection) == [1] * 8 + [2, 1]
+    assert a_night(connection) == [1] * 8 + [2, 1, 1, 1]
     once = all_rows(connection)
     assert {name: len(rows) for name, rows in once.items()} == {
         **dict.fromkeys(once, 1),
@@ -112,7 +115,7 @@ def test_a_night_written_twice_is_stored_once(connection):
         "forecast_parts": 2,
         "standings": 6,  # three windows, of the published forecasts and of the network
     }
-    assert a_night(connection) == [0] * 10
+    assert a_night(connection) == [0] * 12
     assert all_rows(connection) == once
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from forecasting.errors import StoreError
 from forecasting.evaluate.decisions import decide
-from forecasting.evaluate.scores import score_rows
+from forecasting.evaluate.scores import score_rows, scored_rows
 from forecasting.night.models import why_not_runnable
 from forecasting.night.night import Night
 from forecasting.night.run_log import close, delete_files_of, mark_stopped
@@ -74,6 +74,7 @@ def score_and_decide(night: Night) -> Night:
         decision = _promotion(night, champion, challenger)
     with connect.transaction(night.settings.url) as connection:
         added = write.add_scores(connection, scores)
+        write.add(connection, "total_scores", *_total_scores(connection, night, scores))
         last = max((row["target_session"] for row in scores), default=night.session)
         logger.info(
             "scored %d forecasts of %s up to %s",
@@ -116,6 +117,19 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
         later = later[later["target_session"] > pd.Timestamp(session)]
         scores += score_rows(later, target=night.target, scored_at=at)
     return scores
+
+
+def _total_scores(connection: connect.Connection, night: Night, scores: Sequence[Row]) -> list[Row]:
+    """The scores of totals that these scores complete, by bars as of `_scores`."""
+    series = (night.symbol, night.target, {row["origin_session"] for row in scores})
+    session = pd.Timestamp(night.session)
+    known_at = night.data_as_of or _newest_instant(connection, night)
+    closed = read.closed_totals(connection, *series, known_at=known_at)
+    closed = closed[closed["target_session"] <= session]
+    if any(row["target_session"] > night.session for row in scores):
+        later = read.closed_totals(connection, *series)
+        closed = pd.concat([closed, later[later["target_session"] > session]])
+    return scored_rows(closed, scored_at=night.now())
 
 
 def _newest_instant(connection: connect.Connection, night: Night) -> datetime | None:

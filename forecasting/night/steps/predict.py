@@ -25,6 +25,7 @@ from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, Past, kind_of, read_past
 from forecasting.predict.fallback import ChampionFacts, Published
+from forecasting.predict.totals import next_factor
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import Windows, actual_of, load_windows
 from forecasting.sessions import after, next_sessions, shift
@@ -33,7 +34,7 @@ from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION
 from forecasting.train.linear import LinearForecast, linear_forecast
-from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
+from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, QUANTILE_COLUMNS, Role
 
 logger = logging.getLogger("forecasting.predict")
 
@@ -56,6 +57,7 @@ class PredictionInputs:
     losses: pd.DataFrame  # as `past_losses` returns them, of SCORED_ORIGINS
     # Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
     past: pd.DataFrame
+    total_factor: float  # of the published totals
     in_fallback: bool  # whether the network's forecast of the origin before was not published
     no_fit: str  # why tonight has no fit, where that leaves it without a champion; empty otherwise
     fitted_with: str  # the market series that the champion was fitted with; empty without one
@@ -84,6 +86,7 @@ def write_forecasts(night: Night) -> Night:
             issued,
             published,
             last_value=float(actual_of(night.target, stored.bars).iloc[-1]),
+            total_factor=stored.total_factor,
         )
         if facts.deficit is not None:
             margin = fallback.margin_of(facts.deficit, in_fallback=stored.in_fallback)
@@ -114,6 +117,7 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
         last=session,
         known_at=known_at,
     )
+    past = _closed_forecasts(connection, night, bars)
     break_from = shift(session, -fallback.BREAK_SESSIONS, night.settings.exchange)
     return PredictionInputs(
         bars=bars,
@@ -122,7 +126,8 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
         if champion and challenger and challenger["id"] != champion["id"]
         else None,
         losses=past_losses(connection, night, origins=fallback.SCORED_ORIGINS),
-        past=_closed_forecasts(connection, night, bars),
+        past=past,
+        total_factor=_total_factor(connection, night, past),
         in_fallback=read.network_silenced(
             connection,
             symbol,
@@ -192,6 +197,23 @@ def _closed_forecasts(
     # A split changes how many shares trade and what one costs; a forecast made before it stays on
     # its own basis.
     return past.assign(actual=TARGETS[target].to_issued(actual, past["split_factor"].to_numpy()))
+
+
+def _total_factor(connection: connect.Connection, night: Night, past: pd.DataFrame) -> float:
+    """The factor of tonight's totals, from those of the night before and what has closed since."""
+    factor, closed = read.closed_since_newest(
+        connection,
+        night.symbol,
+        night.target,
+        session=night.session,
+    )
+    if closed.empty:
+        return factor
+    recent = past[past["origin_session"] >= closed["origin_session"].min()]
+    actual = recent.pivot(index="origin_session", columns="horizon", values="actual")
+    of_total = pd.MultiIndex.from_frame(closed[["origin_session", "horizon"]])
+    sums = actual.cumsum(axis=1, skipna=False).stack(future_stack=True).reindex(of_total)
+    return next_factor(factor, sums.to_numpy(), closed[list(QUANTILE_COLUMNS)].to_numpy())
 
 
 def _forecast(
@@ -278,6 +300,7 @@ def _write(
     published: Published,
     *,
     last_value: float,
+    total_factor: float,
 ) -> None:
     exchange = night.settings.exchange
     of_symbol = {"symbol": night.symbol}
@@ -324,6 +347,14 @@ def _write(
     what = published.reason or "the champion's is published"
     if added == len(rows) or read.row(connection, "forecasts", _of_run(night) | {"role": CHAMPION}):
         write.add(connection, "forecast_parts", *candidates.factor_rows(issued, about))
+        if TARGETS[night.target].unit == "shares":
+            totals = candidates.total_rows(
+                issued,
+                about,
+                sessions=sessions,
+                factor=total_factor,
+            )
+            write.add(connection, "total_forecasts", *totals)
     else:
         what = ISSUED_BEFORE
         add_notes(connection, night.id, {"issued_before": what})

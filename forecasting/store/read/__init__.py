@@ -3,6 +3,7 @@
 from forecasting.store.frames import newest, row, table_rows, values, view
 from forecasting.store.read.forecasts import (
     answer,
+    closed_since_newest,
     issued_before,
     network_silenced,
     parts,
@@ -46,4 +47,4 @@ from forecasting.store.read.runs import (
     skills,
     unfinished_run,
 )
-from forecasting.store.read.scores import losses, scored, unscored_forecasts
+from forecasting.store.read.scores import closed_totals, losses, scored, unscored_forecasts

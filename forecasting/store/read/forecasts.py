@@ -28,6 +28,7 @@ from forecasting.store.schema import (
     model,
     models,
     part,
+    total,
 )
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
@@ -113,6 +114,32 @@ def past_forecasts(
         until=issued["bars_at"],
     )
     return issued[[*names, "bars_at", "split_factor"]]
+
+
+def closed_since_newest(
+    connection: Connection, symbol: str, target: str, *, session: date
+) -> tuple[float, pd.DataFrame]:
+    """The factor of the newest published totals before a session, and the totals closed since.
+
+    Returns:
+        1.0 before the first totals; columns origin_session, horizon and the quantiles.
+    """
+    wanted = (
+        *of_series(total, symbol, target),
+        total.role == CHAMPION,
+        total.origin_session < session,
+    )
+    newest_first = (total.origin_session.desc(), *best_first(total))
+    of_newest = select(*total["origin_session", "factor"]).where(*wanted).order_by(*newest_first)
+    newest = first_row(connection, of_newest) or {"origin_session": session, "factor": 1.0}
+    of_total = ["origin_session", "horizon"]
+    since = (total.target_session > newest["origin_session"], total.target_session <= session)
+    statement = (
+        select(*total[*of_total, *QUANTILE_COLUMNS])
+        .where(*wanted, *since)
+        .order_by(*total[*of_total], *best_first(total))
+    )
+    return newest["factor"], frame(connection, statement).drop_duplicates(of_total)
 
 
 def published(

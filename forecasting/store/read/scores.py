@@ -1,6 +1,6 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
 import pandas as pd
@@ -28,6 +28,7 @@ from forecasting.store.schema import (
     models,
     score,
     scores,
+    total,
 )
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
@@ -298,6 +299,50 @@ def unscored_forecasts(
     return unscored.drop(columns=["session", "first_seen_at", "first_received"])
 
 
+def closed_totals(
+    connection: Connection,
+    symbol: str,
+    target: str,
+    origins: Collection[date],
+    *,
+    known_at: datetime | None = None,
+) -> pd.DataFrame:
+    """Totals of these origins, once for each stage at which each of their sessions has a score.
+
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        target: Of what.
+        origins: Origin sessions.
+        known_at: Instant up to which bars count; None for now.
+
+    Returns:
+        Columns of table total_forecasts, model, stage, and the sums over the sessions of
+        bar_version and actual, on the share basis of the day the forecast was issued.
+    """
+    stored, current, confirmed = _known(known_at)
+    of_stage = sa.case((score.stage == "first_print", sa.true()), else_=current & confirmed)
+    same = (score[name] == total[name] for name in FORECAST_KEY if name != "horizon")
+    same_bar = (bar[name] == score[other] for name, other in _BAR.items())
+    statement = (
+        select(*total, model.name.label("model"), score.horizon.label("place"))
+        .add_columns(*score["stage", "bar_version", "actual"])
+        .join(scores, sa.and_(*same, score.horizon <= total.horizon))
+        .join(bar_versions, sa.and_(*same_bar))
+        .join(models, model.id == total.model_id)
+        .where(*of_series(total, symbol, target), total.origin_session.in_(origins))
+        .where(*of_series(score, symbol, target), score.kind.in_(KINDS))
+        .where(stored, of_stage)
+        .order_by(score.horizon)
+    )
+    each = frame(connection, statement)
+    of_total = each.groupby([*FORECAST_KEY, "stage"])
+    count = of_total["place"].transform("size")
+    is_whole = (each["place"] == each["horizon"]) & (count == each["horizon"])
+    each[["bar_version", "actual"]] = of_total[["bar_version", "actual"]].transform("sum")
+    return each[is_whole].drop(columns="place").reset_index(drop=True)
+
+
 def _counted(table: Columns, wanted: Sequence[sa.ColumnElement[bool]], *names: str) -> sa.Subquery:
     columns = table[names]
     counted = select(*columns, func.count().label("n")).where(*wanted)
@@ -310,13 +355,8 @@ def _actuals(
     """The bars that forecasts of the sessions in a span are scored against, each with its stage."""
     earlier = bar_versions.alias("earlier")
     needed = TARGETS[target].columns
-    usable = [bar.symbol == symbol, span, *(bar[name].is_not(None) for name in needed)]
-    current: sa.ColumnElement[bool] = bar.superseded_at.is_(None)
-    confirmed: sa.ColumnElement[bool] = bar.settled_at.is_not(None)
-    if known_at is not None:
-        usable.append(bar.first_seen_at <= known_at)
-        current = current | (bar.superseded_at > known_at)
-        confirmed = bar.settled_at <= known_at
+    stored, current, confirmed = _known(known_at)
+    usable = [bar.symbol == symbol, span, stored, *(bar[name].is_not(None) for name in needed)]
     filled = (earlier.c[name].is_not(None) for name in needed)
     same_session = (earlier.c.symbol == bar.symbol, earlier.c.session == bar.session)
     before = sa.exists().where(*same_session, earlier.c.version < bar.version, *filled)
@@ -330,3 +370,11 @@ def _actuals(
     return sa.union_all(
         first_print.where(*usable, ~before), settled.where(*usable, current, confirmed)
     ).subquery("actual")
+
+
+def _known(known_at: datetime | None) -> tuple[sa.ColumnElement[bool], ...]:
+    """Whether a bar was stored, the current version and confirmed at an instant; None for now."""
+    if known_at is None:
+        return sa.true(), bar.superseded_at.is_(None), bar.settled_at.is_not(None)
+    current = bar.superseded_at.is_(None) | (bar.superseded_at > known_at)
+    return bar.first_seen_at <= known_at, current, bar.settled_at <= known_at

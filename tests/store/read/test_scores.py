@@ -20,6 +20,7 @@ from tests.store.rows import (
     score_row,
     store_bars,
     store_scored,
+    total_row,
 )
 
 
@@ -247,3 +248,52 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     before = pd.Timestamp("2024-03-08T20:59:59.999999Z")
     newest = pd.Timestamp("2024-03-11T21:00Z")
     assert past["bars_at"].tolist() == [before, before, newest]
+
+
+def test_a_total_is_scored_once_its_sessions_are_by_the_bars_of_the_instant(connection):
+    """Two sessions, the second after a split 2:1; the first is restated on the 12th."""
+    forecasts = [forecast_row("lstm", "2024-03-06", horizon) for horizon in (1, 2)]
+    first = [("first_print", 1, 100.0), ("settled", 1, 100.0), ("settled", 3, 90.0)]
+    second = [("first_print", 1, 60.0), ("settled", 1, 60.0)]
+    each = [
+        [{"stage": stage, "bar_version": bar, "actual": actual} for stage, bar, actual in rows]
+        for rows in (first, second)
+    ]
+    store_scored(connection, *zip(forecasts, each, strict=True))
+    write.add(connection, "total_forecasts", total_row(forecasts[1]))
+    store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
+    again = {"settled": ("2024-03-07",)}
+    store_bars(connection, {"2024-03-08": 120.0}, seen="2024-03-08T21:00", **again)
+    store_bars(connection, {"2024-03-11": 1.0}, seen="2024-03-11T21:00", settled=("2024-03-08",))
+    restated = {"version": 3, "settled": ("2024-03-07",)}
+    store_bars(connection, {"2024-03-07": 90.0}, seen="2024-03-12T21:00", **restated)
+
+    def closed(known_at):
+        origins = [date(2024, 3, 6)]
+        found = read.closed_totals(connection, SYMBOL, TARGET, origins, known_at=known_at)
+        names = ["horizon", "stage", "bar_version", "actual"]
+        return sorted(found[names].itertuples(index=False, name=None))
+
+    print_only = [(2, "first_print", 2, 160.0)]
+    assert closed(at("2024-03-07T22:00")) == []
+    assert closed(at("2024-03-08T22:00")) == print_only
+    assert closed(at("2024-03-11T22:00")) == [*print_only, (2, "settled", 2, 160.0)]
+    assert closed(None) == [*print_only, (2, "settled", 4, 150.0)]
+
+
+def test_the_totals_closed_since_the_newest_are_the_best_of_each_origin_and_length(connection):
+    origins = ("2024-03-05", "2024-03-06", "2024-03-07")
+    forecasts = [forecast_row("lstm", day, horizon) for day in origins for horizon in (2, 3)]
+    replay = forecasts[0] | {"kind": "replay"}
+    store_scored(connection, *((row, []) for row in [*forecasts, replay]))
+    rows = [total_row(row, factor=1.0 + row["horizon"] / 10.0) for row in forecasts]
+    write.add(connection, "total_forecasts", *rows, total_row(replay, q50=1.0))
+    asked = partial(read.closed_since_newest, connection, SYMBOL, TARGET)
+    factor, closed = asked(session=date(2024, 3, 8))
+    assert factor == pytest.approx(1.2, abs=0.11)
+    assert [(row.origin_session.day, row.horizon, row.q50) for row in closed.itertuples()] == [
+        (5, 3, 100.0),
+        (6, 2, 100.0),
+    ]
+    assert asked(session=date(2024, 3, 5))[0] == 1.0
+    assert asked(session=date(2024, 3, 5))[1].empty

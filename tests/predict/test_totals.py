@@ -1,0 +1,79 @@
+"""Totals: their quantiles against draws and integrals by hand, and the factor against a loop."""
+
+import numpy as np
+import pytest
+from scipy.special import ndtr, ndtri
+
+from forecasting.predict import totals
+from forecasting.predict.totals import (
+    CORRELATION,
+    amount_at,
+    next_factor,
+    score_of,
+    total_quantiles,
+)
+from forecasting.vocabulary import MEDIAN, QUANTILES
+
+LOGS = np.array([-0.5, -0.38, -0.18, 0.0, 0.2, 0.45, 0.65])
+WIDTHS = np.array([0.9, 1.0, 1.4, 0.5, 1.2])
+SESSIONS = 8e6 * np.array([1.0, 1.1, 2.5, 0.9, 1.0])[:, None] * np.exp(LOGS * WIDTHS[:, None])
+
+
+def log_volume(score, quantiles):
+    """The log volume of one normal score, by the definition: linear between neighbouring levels."""
+    scores = ndtri(QUANTILES)
+    logs = np.log(quantiles)
+    right = np.clip(np.searchsorted(scores, score), 1, len(scores) - 1)
+    slope = (logs[right] - logs[right - 1]) / (scores[right] - scores[right - 1])
+    return logs[right - 1] + slope * (score - scores[right - 1])
+
+
+def test_quantiles_and_chances_equal_those_of_a_million_draws():
+    generator = np.random.default_rng(3)
+    scores = generator.multivariate_normal(np.zeros(5), CORRELATION, 1_000_000).T
+    volumes = [np.exp(log_volume(*pair)) for pair in zip(scores, SESSIONS, strict=True)]
+    drawn = np.sort(np.cumsum(volumes, axis=0), axis=1)
+    found = total_quantiles(SESSIONS)
+    levels = [
+        np.searchsorted(row, row_found) / len(row)
+        for row, row_found in zip(drawn, found, strict=True)
+    ]
+    np.testing.assert_allclose(levels, np.tile(QUANTILES, (5, 1)), atol=0.004)
+    for amount in (0.8, 1.0, 1.3):
+        stated = 1.0 - ndtr(score_of(found[4], amount * found[4][MEDIAN]))
+        came = np.mean(drawn[4] >= amount * found[4][MEDIAN])
+        assert stated == pytest.approx(came, abs=0.01)  # between the levels
+
+
+def test_the_draws_are_the_same_when_made_again():
+    first = total_quantiles(SESSIONS)
+    totals._scores_drawn.cache_clear()
+    np.testing.assert_array_equal(total_quantiles(SESSIONS), first)
+
+
+def test_a_factor_widens_the_logs_about_the_median():
+    once, twice = (np.log(total_quantiles(SESSIONS, factor)) for factor in (1.0, 2.0))
+    median = once[:, [MEDIAN]]
+    np.testing.assert_allclose(twice - median, 2.0 * (once - median), atol=1e-12)
+
+
+@pytest.mark.parametrize("score", [-3.0, -1.4, -0.3, 0.0, 1.0, 1.5, 4.0])
+def test_an_amount_and_its_level_are_linear_in_score_and_log_and_each_others_inverse(score):
+    amount = amount_at(SESSIONS[2], float(ndtr(score)))
+    assert np.log(amount) == pytest.approx(log_volume(score, SESSIONS[2]), abs=1e-9)
+    assert score_of(SESSIONS[2], amount) == pytest.approx(score, abs=1e-9)
+
+
+def test_the_factor_moves_by_each_level_that_a_total_closed_beyond():
+    quantiles = np.exp(LOGS) * np.array([[1.0], [2.0], [3.0]])
+    actual = np.array([0.5, 3.0, np.nan])
+    moved = 0.0
+    for row, value in zip(quantiles, actual, strict=True):
+        for level, quantile in zip(QUANTILES, row, strict=True):
+            if level == 0.5 or np.isnan(value):
+                continue
+            beyond = value < quantile if level < 0.5 else value > quantile
+            moved += beyond - min(level, 1.0 - level)
+    expected = 1.1 * np.exp(0.015 / 5.0 * moved / 3.0)
+    assert next_factor(1.1, actual, quantiles) == pytest.approx(expected, rel=1e-12)
+    assert next_factor(1.1, np.array([]), np.empty((0, 7))) == 1.1
