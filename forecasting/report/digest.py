@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import named, of_each, quantity
-from forecasting.report.night_view import SymbolLine
+from forecasting.report.night_view import SymbolLine, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, short_day
 from forecasting.report.wording import alert_value, forecast_words
@@ -152,7 +152,7 @@ def make_digest(
         findings: Further sentences for a person.
         alerts: Rows of `alert_counts`.
     """
-    stored = sorted((line for line in lines if line.forecast), key=lambda line: -line.unusualness)
+    stored = most_unusual_first(line for line in lines if line.forecast)
     current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
     digest = Digest(
         lines,

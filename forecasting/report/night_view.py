@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import pandas as pd
@@ -28,6 +28,9 @@ from forecasting.report.units import (
 from forecasting.sessions import after
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import Target
+
+MADE = {"live": "live", "late": "issued late", "replay": "made afterwards"}
+"""When a forecast of each kind was issued, in words."""
 
 
 def usual_value(target: Target, known: Sequence[float]) -> float:
@@ -335,8 +338,20 @@ class SymbolLine:
 
     @property
     def unusualness(self) -> float:
-        """How far `factor` is from 1: twice is as far as half; 0 where it is unknown."""
-        return abs(math.log(self.factor)) if self.factor > 0.0 else 0.0
+        """The distance from usual in widths of the usual 80% interval; 0 where it is unknown.
+
+        Of volume and range it is the median's, and that interval holds the middle 80% of the last
+        20 values. Of a close, whose median is about the last one, it is that of its width.
+        """
+        rules = TARGETS[self.target]
+        if rules.moves_width:
+            return abs(self.factor - 1.0) if self.parts else 0.0
+        newest = self.known[-rules.usual_sessions :]
+        if len(newest) < 2:
+            return 0.0
+        tenths = quantiles(newest, n=10, method="inclusive")
+        width = tenths[-1] - tenths[0]
+        return abs(self.forecast["q50"] - self.usual) / width if width else 0.0
 
     @property
     def special_days(self) -> list[str]:
@@ -387,22 +402,20 @@ class SymbolLine:
 
     @property
     def unusual(self) -> list[str]:
-        """How its forecast differs from a live one of the network: late or replay, fallback."""
-        if not self.forecast:
-            return []
-        kind = self.forecast["kind"]
-        status = self.forecast["status"]
-        return [word for word in (kind, status) if word not in ("live", "ok")]
+        """How its forecast differs from a live one of the network."""
+        words = []
+        if self.forecast and self.forecast["kind"] != "live":
+            words.append(MADE[self.forecast["kind"]])
+        if self.forecast and self.forecast["status"] == "fallback":
+            words.append("baseline")
+        return words
 
     @property
     def state(self) -> str:
         """One or two words for all of that: what is wrong with the newest forecast, or `ok`."""
         if self.is_behind:
             return "data late" if self.status == "late" else "night failed"
-        if self.forecast["status"] == "fallback":
-            return "fallback"
-        states = {"live": "ok", "late": "issued late", "replay": "replay"}
-        return states[self.forecast["kind"]]
+        return self.unusual[-1] if self.unusual else "ok"
 
     @property
     def remedy(self) -> str:
@@ -418,7 +431,7 @@ class SymbolLine:
         if self.status != "done":
             unsaid = "It has not ended yet." if self.run else self.remedy
             return self.status, self.reason or unsaid
-        if self.unusual and self.unusual != ["replay"]:
+        if self.unusual and self.unusual != [MADE["replay"]]:
             reason = self.forecast["reason"] or "Issued after its session had opened."
             return self.unusual[-1], as_sentence(reason)
         return None
@@ -429,3 +442,9 @@ class SymbolLine:
         if self.run is None or self.status not in ("late", "failed"):
             return False
         return as_day(self.run["as_of"]) > self.origin
+
+
+def most_unusual_first(lines: Iterable[SymbolLine]) -> list[SymbolLine]:
+    """The lines by target, and within one by distance from usual."""
+    targets = list(TARGETS)
+    return sorted(lines, key=lambda line: (targets.index(line.target), -line.unusualness))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text, quantity
 from forecasting.report import charts, record, units, wording
 from forecasting.report.documents import forecast_csv, index_csv, table_csv
-from forecasting.report.night_view import PageData, SymbolLine
+from forecasting.report.night_view import MADE, PageData, SymbolLine, most_unusual_first
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, RANDOM
 
@@ -29,7 +29,13 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"charts": charts, "record": record, "wording": wording, "RANDOM": RANDOM}
+    made.globals |= {
+        "charts": charts,
+        "record": record,
+        "wording": wording,
+        "RANDOM": RANDOM,
+        "MADE": MADE,
+    }
     filters = (
         markdown_text,
         quantity,
@@ -50,8 +56,8 @@ def environment() -> Environment:
 
 
 def render_index(lines: Sequence[SymbolLine]) -> str:
-    """The index: a row a symbol and target, the most unusual first."""
-    lines = sorted(lines, key=lambda line: -line.unusualness)
+    """The index: a row a symbol, by target, the most unusual first."""
+    lines = most_unusual_first(lines)
     return environment().get_template("index.html").render(lines=lines, csv=index_csv(lines))
 
 

@@ -108,7 +108,7 @@ def subject_tags(symbols: Sequence[str], target: str) -> list[str]:
 
 
 def outcome_tags(nights: Sequence[SymbolLine]) -> list[str]:
-    """What is unusual about the nights: failed, late, fallback, replay; sorted."""
+    """What is unusual about the nights, as failed or baseline; sorted."""
     statuses = {night.status for night in nights if night.status in ("failed", "late")}
     return sorted(statuses.union(*(night.unusual for night in nights)))
 
@@ -161,10 +161,9 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
             "The next night makes up for what failed or is late. At once: `prefect deployment run "
             "nightly/nightly`"
         )
-    if "fallback" in kinds:
+    if "baseline" in kinds:
         lines.append(
-            "After a fallback nothing: the best baseline is published until the network passes "
-            "again."
+            "For a baseline nothing: the best one is published until the network passes again."
         )
     return lines or ["Nothing."]
 
@@ -174,8 +173,8 @@ def _reasons(night: SymbolLine) -> list[tuple[str, str]]:
     if night.status != "done" and night.problem:
         return [night.problem]
     reasons = []
-    if "fallback" in night.unusual:
-        reasons.append(("fallback", str(night.forecast["reason"])))
+    if "baseline" in night.unusual:
+        reasons.append(("baseline", str(night.forecast["reason"])))
     if night.reason:
         reasons.append(("note", night.reason))
     return reasons
@@ -195,9 +194,9 @@ def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
         opened = f"{_span(margin)} before {short_day(closest.session)} opened"
         lines.append(f"{in_time}, {closest.symbol}, {opened}.")
     if late:
-        lines.append(f"Issued after its session had opened (late): {_names(late)}.")
+        lines.append(f"Issued late, after its session had opened: {_names(late)}.")
     if replay:
-        lines.append(f"Made for a past session (replay): {_names(replay)}.")
+        lines.append(f"Made afterwards, for a past session: {_names(replay)}.")
     return lines
 
 

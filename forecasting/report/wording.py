@@ -36,7 +36,7 @@ _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
 _PART_OF_DAY["index review"] = "index"
 USUAL = (
     "Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% "
-    "interval."
+    "interval. The most unusual is furthest from usual, in widths of the usual 80% interval."
 )
 SKILL = (
     "Skill: how much lower the pinball loss was than the reference baseline's, one session ahead, "
@@ -44,7 +44,6 @@ SKILL = (
 )
 ADDED = "Network, trees, combination and other are what models add, not causes."
 PARTS = f"Usual times the factors is the median, for close the width. {ADDED}"
-MADE = {"live": "live", "late": "issued late", "replay": "made afterwards"}
 _PART_WORDS = {  # in a sentence, and briefly
     "month_end": ("a month's end nearby", "month end nearby"),
     "index": ("an index review nearby", "index review nearby"),

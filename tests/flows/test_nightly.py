@@ -112,7 +112,7 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     run, artifacts = shown_by(state.state_details.flow_run_id)
     (message,) = map(json.loads, posted)
     assert str(state.message).startswith("TEST done. TEST Tue 5 Mar ")
-    assert sorted(run.tags) == ["TEST", "replay", "volume"]
+    assert sorted(run.tags) == ["TEST", "made afterwards", "volume"]
     assert "### Forecasts of Tue 5 Mar" in artifacts["outcomes-volume"]
     of_night = artifacts["night-test-volume"]
     assert re.match(r".*Tue 5 Mar 2024(.|\n)*Bars up to 2024-03-04", of_night)

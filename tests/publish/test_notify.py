@@ -130,7 +130,7 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, post
     later = "XNYS opened at .* before the next night"
     for hours, words in (
         (65, later),
-        (13, rf"{before} 2024-03-11 13:30 .* See .* --symbol SBUX --target volume"),
+        (13, rf"{before} Mon 11 Mar 2024 13:30 .* See .* --symbol SBUX --target volume"),
     ):
         monkeypatch.setattr(clock, "now", after(LAST, hours))
         code, _, err = run("check", *["--notify"] * (hours == 13))
@@ -217,7 +217,7 @@ def test_a_check_names_what_is_missing_and_why(posted):
         rf"4 of 5 .* {LAST}: 1 without a bar, 1 failed, 1 cut off, 1 without a night\.",
         rf"- LATE: The night of {LAST} has status late: No bar.*",
         r"- DOWN: The newest request, on 2024-03-09, was unavailable: No response\.",
-        rf"- CUT: The night of {LAST} began at {LAST} 22:00 UTC and was cut off: .*",
+        rf"- CUT: The night of {LAST} began at Fri 8 Mar 2024 22:00 UTC and was cut off: .*",
         r"- NEW: No night of that session has begun .* The night of .*5 has status failed: Gone\.",
         r"XNYS opens at [^.]*:30 UTC\. .* 'forecasting run --symbol LATE,DOWN,CUT,NEW --target "
         r"volume' .*",
@@ -326,7 +326,7 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(
     title, text = sent(posted)
     assert (title[:7], title[-16:]) == ("Stale, ", "3 things to know")
     assert f"- data.missing, TEST volume, session {LAST}: volume impossible 2024-03-04." in text
-    assert "- TEST volume: fallback. " in text
+    assert "- TEST volume: baseline. " in text
     assert "cannot be used" in text
     assert f"- data.revised, TEST volume, session {LAST}: revised: " in text
     digest = newest_digest(read_settings(), now=clock.now)

@@ -215,13 +215,13 @@ def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[st
 
 
 def index_line(symbol: str = "SBUX", target: str = "volume", **changed) -> SymbolLine:
-    """Twenty-five sessions of 10 M shares, the last result a hit.
+    """Twenty-five sessions around 10 M shares, the last result a hit.
 
     `changed` replaces fields or columns.
     """
     fields = {
         "run": {"as_of": ORIGIN, "status": "done", "error": None, "note": ""},
-        "values": [10e6] * 25,
+        "values": [8e6, 10e6, 12e6, 10e6, 10e6] * 5,
         "result": {
             "target_session": ORIGIN,
             "actual": 11e6,

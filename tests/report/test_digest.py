@@ -28,7 +28,7 @@ def morning():
 TEXT = """\
 1 failed, 2 things to know.
 - BAD volume: failed. no rows of BAD
-- MSFT volume: fallback. 6% behind ridge over 250 origins.
+- MSFT volume: baseline. 6% behind ridge over 250 origins.
 - SBUX: 2 new findings.
 
 Mon 11 Mar, the most unusual first:
@@ -40,7 +40,7 @@ Results of Fri 8 Mar, 1 of 2 hit:
 - ADBE volume: 4.0 M, forecast 10.0 M, −60%: outside the 80% interval
 - SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
 
-Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval.
+Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval. The most unusual is furthest from usual, in widths of the usual 80% interval.
 Network, trees, combination and other are what models add, not causes."""
 
 
@@ -84,7 +84,7 @@ def test_alerts_that_hold_stand_first_in_every_form():
         "**Alerts**\n\n- ADBE volume: median \\> 1.5 usual"
     )
     page = digest_in("html", digest)
-    assert page.index("median &gt; 1.5 usual") < page.index("fallback")
+    assert page.index("median &gt; 1.5 usual") < page.index("baseline")
 
 
 def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_form():
@@ -96,7 +96,7 @@ def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_
     reports = [(date(2024, 3, 7), "amc"), (date(2024, 3, 12), "")]
     well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
     title = (
-        "Alerts KO median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 "
+        "Alerts SBUX median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 "
         "Mar"
     )
     assert well.title == title

@@ -10,8 +10,8 @@ SKILL = Skill("ridge", 250, 0.12, 0.01)
 
 
 def cells(page):
-    """The text of every cell of the body, row by row."""
-    body = page.split("<tbody", 1)[1].split("</tbody>", 1)[0]
+    """The text of every cell of the bodies, row by row, a target's name first."""
+    body = page.split("</thead>", 1)[1]
     return [
         [
             " ".join(re.sub(r"<[^>]+>", "", cell).split())
@@ -24,19 +24,19 @@ def cells(page):
 def test_a_row_has_median_interval_change_why_last_result_and_status():
     parts = [("usual", 10e6), ("expiry", 2.0), ("report", 1.01), ("recent", 1.1)]
     line = index_line(events=["earnings"], calendar="triple witching", skill=SKILL, parts=parts)
-    (row,) = cells(render_index([line]))
-    forecast = ["volume", "Mon 11 Mar", "12.0 M", "8.0\N{EN DASH}16.0 M", "+20%", ""]
+    _, row = cells(render_index([line]))
+    forecast = ["Mon 11 Mar", "12.0 M", "8.0\N{EN DASH}16.0 M", "+20%", ""]
     why = "earnings; triple witching x2.00; recent x1.10"
     result = "hit Fri 8 Mar: 10% above"
-    assert row == ["SBUX Starbucks Corporation", *forecast, why, result, "+12%", "2024-03-08", "ok"]
+    assert row == ["SBUX Starbucks Corporation", *forecast, why, result, "+12%", "Fri 8 Mar", "ok"]
 
 
 @pytest.mark.parametrize(
     ("changed", "state"),
     [
-        ({"status": "fallback", "reason": "too old"}, "fallback"),
+        ({"status": "fallback", "reason": "too old"}, "baseline"),
         ({"kind": "late"}, "issued late"),
-        ({"kind": "replay"}, "replay"),
+        ({"kind": "replay"}, "made afterwards"),
         (
             {"run": {"as_of": "2024-03-11", "status": "late", "error": None, "note": "no bar"}},
             "data late",
@@ -48,12 +48,12 @@ def test_a_row_has_median_interval_change_why_last_result_and_status():
     ],
 )
 def test_the_status_says_what_is_wrong(changed, state):
-    assert cells(render_index([index_line(**changed)]))[0][-1] == state
+    assert cells(render_index([index_line(**changed)]))[1][-1] == state
 
 
 def test_an_actual_that_rounds_to_its_median_is_as_forecast():
     result = {"target_session": ORIGIN, "actual": 9.96e6, "q50": 10e6, "inside_80": True}
-    assert cells(render_index([index_line(result=result)]))[0][8] == "hit Fri 8 Mar: as forecast"
+    assert cells(render_index([index_line(result=result)]))[1][7] == "hit Fri 8 Mar: as forecast"
 
 
 def test_values_of_each_target_and_currency_have_their_own_unit():
@@ -62,27 +62,50 @@ def test_values_of_each_target_and_currency_have_their_own_unit():
         index_line("VOD.L", "close", currency="GBp", **price),
         index_line("^FTSE", "close", **price),
     ]
-    assert [row[3] for row in cells(render_index(lines))] == ["91.00 GBp", "91.00"]
+    assert [row[2] for row in cells(render_index(lines))[1:]] == ["91.00 GBp", "91.00"]
 
 
-def test_of_a_close_the_width_is_compared_and_the_most_unusual_comes_first():
-    parts = [("usual", 0.05), ("recent", 0.5), ("trees", 1.6)]
-    changed = {"q50": 92.0, "values": [80.0] * 24 + [100.0], "parts": parts}
-    page = render_index([index_line("SBUX", target, **changed) for target in ("close", "volume")])
-    assert [(row[1], row[5]) for row in cells(page)] == [
-        ("close", "width \N{MINUS SIGN}20%"),
-        ("volume", "+15%"),
+def test_the_most_unusual_of_each_target_comes_first_by_distance_in_usual_intervals_volume_first():
+    calm = {"values": [10e6] * 10 + [9e6] * 5 + [11e6] * 5}
+    wild = {"values": [10e6] * 10 + [2e6] * 5 + [30e6] * 5}
+    lines = [
+        index_line("WILD", q50=15e6, **wild),
+        index_line("CALM", q50=12e6, **calm),
+        *(
+            index_line(
+                symbol, "close", q50=92.0, values=[100.0] * 20, parts=[("usual", 0.05), part]
+            )
+            for symbol, part in (("TWICE", ("recent", 2.0)), ("HALF", ("recent", 0.5)))
+        ),
+        index_line("SBUX", "close", values=[100.0] * 20),
     ]
-    halved = render_index([index_line("UP", q50=15e6), index_line("DOWN", q50=5e6)])
-    assert [row[0].split()[0] for row in cells(halved)] == ["DOWN", "UP"]
+    page = render_index(lines)
+    assert [row[0].split()[0] for row in cells(page)] == [
+        "Volume",
+        "CALM",
+        "WILD",
+        "Close",
+        "TWICE",
+        "HALF",
+        "SBUX",
+    ]
+    assert cells(page)[5][4] == "width \N{MINUS SIGN}50%"
+    # The middle 80% of ten, five and five values is 2 to 30 M
+    assert lines[0].unusualness == pytest.approx((15e6 - 10e6) / 28e6)
+
+
+def test_forecasts_made_afterwards_are_counted_at_the_top():
+    lines = [index_line(), index_line("KO", kind="replay")]
+    assert "<strong>Made afterwards:</strong> 1 of 2 forecasts" in render_index(lines)
+    assert "Made afterwards:" not in render_index(lines[:1])
 
 
 def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_link_and_name():
     page = render_index(
         [index_line(values=[float("nan")], page="", title="SBUX, daily, from Yahoo Finance")]
     )
-    assert cells(page)[0][0] == "SBUX"
-    assert cells(page)[0][5] == "\N{EN DASH}"
+    assert cells(page)[1][0] == "SBUX"
+    assert cells(page)[1][4] == "\N{EN DASH}"
     assert "href=" not in page.split("<tbody", 1)[1]
 
 

@@ -40,7 +40,9 @@ def night_of(symbol="SBUX", *, status="done", note="", **changed):
         "note": note,
     } | seconds
     shown = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6} | changed
-    return index_line(symbol, run=run, opens=OPENS, **({"values": [8e6] * 20} | shown))
+    return index_line(
+        symbol, run=run, opens=OPENS, **({"values": [6e6, 8e6, 10e6, 8e6, 8e6] * 4} | shown)
+    )
 
 
 def failed(symbol, error="no rows"):
@@ -67,9 +69,9 @@ def test_few_symbols_and_what_is_unusual_become_tags_once():
     assert subject_tags(list("ABCDEF"), "close") == ["close"]
     assert outcome_tags([night_of()]) == []
     assert outcome_tags([failed("A"), failed("B"), fallback("C", kind="replay")]) == [
+        "baseline",
         "failed",
-        "fallback",
-        "replay",
+        "made afterwards",
     ]
 
 
@@ -119,11 +121,10 @@ HEAD = [
             [
                 "- **B, C: failed.** no rows",
                 "- **D: failed.** another \\[reason\\]",
-                "- **A: fallback.** the champion is too old",
+                "- **A: baseline.** the champion is too old",
                 "- **E: note.** Late VIX.",
                 f"- The next night makes up for what failed or is late. At once: `{AT_ONCE}`",
-                "- After a fallback nothing: the best baseline is published until the network "
-                "passes again.",
+                "- For a baseline nothing: the best one is published until the network passes again.",
             ],
         ),
         (
@@ -178,8 +179,8 @@ HEAD = [
             "How late",
             [
                 DUE_LINE,
-                "- Issued after its session had opened (late): late.",
-                "- Made for a past session (replay): replay.",
+                "- Issued late, after its session had opened: late.",
+                "- Made afterwards, for a past session: replay.",
             ],
         ),
         ([failed("A"), failed("B")], "How long", []),

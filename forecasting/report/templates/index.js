@@ -5,12 +5,13 @@
   const inputs = { find: byId("find"), target: byId("target"), state: byId("state") };
   const order = byId("order");
   const heads = [...table.tHead.rows[0].cells];
-  const rows = [...table.tBodies[0].rows];
+  const bodies = [...table.tBodies];
+  const rows = [...table.querySelectorAll("tr[data-session]")];
   let stale = 0;
   for (const row of rows) {
     const cell = row.lastElementChild;
     // A replay and an old sample are old on purpose.
-    if (cell.dataset.state === "replay" || !isStale(row.dataset.session)) continue;
+    if (cell.dataset.state === "made afterwards" || !isStale(row.dataset.session)) continue;
     stale += 1;
     cell.dataset.state += " stale";
     const mark = document.createElement("span");
@@ -20,8 +21,7 @@
     cell.append(mark);
   }
   if (stale) {
-    const which = rows.length === 1 ? "The forecast is stale: the session that it forecasts" : `${stale} of ${rows.length} forecasts are stale: the session that they forecast`;
-    byId("stale").textContent = `${which} is over. Run the night, or open a newer copy of this page.`;
+    byId("stale").textContent = `Stale: ${stale} of ${rows.length} forecasts are of a session that is over. Run the night, or open a newer copy of this page.`;
     byId("stale").hidden = false;
   }
   const state = { sort: "unusual", down: false }; // the order in which the rows are written
@@ -34,7 +34,7 @@
     const at = heads.findIndex((head) => head.dataset.key === state.sort);
     const sign = state.down ? -1 : 1;
     const sorted = at < 0 ? rows : [...rows].sort((a, b) => sign * compare(value(a, at), value(b, at)));
-    table.tBodies[0].append(...sorted);
+    for (const body of bodies) body.append(...sorted.filter((row) => row.parentNode === body));
     for (const head of heads) {
       if (head.dataset.key === state.sort) head.setAttribute("aria-sort", state.down ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
@@ -43,12 +43,13 @@
     let count = 0;
     for (const row of rows) {
       const fits = (!wanted || row.cells[0].textContent.toLowerCase().includes(wanted))
-        && (!inputs.target.value || row.cells[1].textContent === inputs.target.value)
+        && (!inputs.target.value || row.dataset.target === inputs.target.value)
         && (!inputs.state.value || row.lastElementChild.dataset.state.includes(inputs.state.value));
       row.hidden = !fits;
       row.style.display = fits ? "" : "none";
       count += fits;
     }
+    for (const body of bodies) body.hidden = [...body.rows].slice(1).every((row) => row.hidden);
     byId("none").hidden = count > 0;
     byId("shown").textContent = `${count} of ${rows.length} shown`;
     order.value = `${state.sort}${state.down ? " down" : ""}`;
@@ -87,7 +88,7 @@
   for (const input of Object.values(inputs)) input.addEventListener("input", remember);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("csv").addEventListener("click", () => {
-    const lines = [table, ...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.dataset.csv);
+    const lines = [table, ...table.querySelectorAll("tr[data-session]")].filter((row) => !row.hidden).map((row) => row.dataset.csv);
     download("forecasts.csv", `${lines.join("\r\n")}\r\n`);
   });
   addEventListener("hashchange", recall);
