@@ -82,8 +82,7 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     if champion is None:
         return ModeChoice("scratch", "first", "no champion yet")
     if champion.damage:
-        why = champion.damage.partition(". ")[0]
-        reason = f"no warm fit can go on from the champion: {why}"
+        reason = f"no warm fit can go on from the champion: {champion.damage.rstrip('.')}"
         return ModeChoice("scratch", "unreadable", reason)
     if requested != "auto":
         return ModeChoice(requested, "asked", f"asked for: {requested}")

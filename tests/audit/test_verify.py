@@ -9,6 +9,7 @@ from unittest import mock
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from flows import clock, nightly
 from forecasting.audit.verify import verify
@@ -17,12 +18,14 @@ from forecasting.night import models
 from forecasting.night.run import ingest_only
 from forecasting.predict import combine
 from forecasting.publish import export
+from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
 from tests.nights import after, damage_weights, select
+from tests.rewording import in_other_words
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
 pytestmark = pytest.mark.slow
@@ -99,8 +102,20 @@ def verified(first=None):
     return found.values["MSFT"]
 
 
-def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch, tmp_path):
-    live(yahoo, monkeypatch)
+def digest_counts(url):
+    """What a morning's message is about: its lines, forecasts, results and kinds of problems."""
+    settings = read_settings().model_copy(update={"database_url": SecretStr(url)})
+    digest = newest_digest(settings, now=after(LAST))
+    kinds = sorted(reason.kind for reason in digest.reasons)
+    return len(digest.lines), len(digest.forecasts), len(digest.results), kinds
+
+
+def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
+    yahoo, monkeypatch, tmp_path
+):
+    with in_other_words():  # decisions read kinds and values
+        live(yahoo, monkeypatch)
+        told = digest_counts(read_settings().url)
     asked = len(yahoo.requests)
     issued = select("kind, status, past_forecasts", "forecasts")
     kinds, statuses, counts = map(set, zip(*issued, strict=True))
@@ -108,20 +123,17 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     assert {method for (method,) in select("method", "models")} == {"scratch", "warm", "baseline"}
     assert len(select("DISTINCT winner", "promotions")) >= 2
     assert len(select("DISTINCT verdict", "fetches WHERE symbol = '^VIX'")) >= 2
-    with connect.transaction(read_settings().url) as connection:  # decisions read kinds, not words
-        connection.execute(sa.text("UPDATE runs SET mode_reason = 'other words', note = ''"))
-        connection.execute(
-            sa.text("UPDATE forecasts SET reason = 'other words' WHERE reason != ''")
-        )
+    reasons = {reason for (reason,) in select("mode_reason", "runs")}
+    assert len(reasons) >= 5 and all(reason.startswith("«") for reason in reasons)
     monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
     assert verified().startswith(
         f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts"
     )
     # The source was not asked, and this process is where it was
     assert (len(yahoo.requests), read_settings().data_dir) == (asked, tmp_path / "data")
-    assert _scores(read_settings().url) == _scores(
-        f"sqlite:///{tmp_path / 'data' / 'verify' / 'forecasting.db'}"
-    )
+    again = f"sqlite:///{tmp_path / 'data' / 'verify' / 'forecasting.db'}"
+    assert _scores(read_settings().url) == _scores(again)
+    assert digest_counts(again) == told
     _check_bars_before_the_open(SESSIONS[1])
     _verify_from_the_middle(SESSIONS[10], len(issued))
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
