@@ -251,8 +251,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     Raises:
         UsageError, BadDataError: A column is missing, a value is not valid, or the newest bar is
             refused.
-        ForecastingError: Under 436 sessions (HistoryError) or a failed night; a UserWarning where
-            other series succeed.
+        ForecastingError: Under 66 sessions (HistoryError) or a failed night; a UserWarning where
+            other series succeed. With 66 to 435 a baseline forecasts, and a UserWarning says so.
     """
     from forecasting.publish.pages import each_report
     from forecasting.publish.runs import run_missed
@@ -422,7 +422,7 @@ class Ledger:
 
         `source`, `market` and `events` are those of the command, or frames in the forms that
         `forecast` takes; `refit_every` is the number of sessions between fits. Raises a
-        ForecastingError where a series has no bars that can be had, or too few: 436 sessions up to
+        ForecastingError where a series has no bars that can be had, or too few: 66 sessions up to
         `first`, and 6 origins with 5 sessions after, are needed.
         """
         from forecasting.audit.run_backtest import backtest_spec, loaded

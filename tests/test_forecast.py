@@ -95,6 +95,16 @@ def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forec
     assert "the newest is of 2024-02-08, too old to be used" in market
 
 
+@pytest.mark.parametrize(
+    ("sessions", "model"), [(66, "rolling_median"), (199, "rolling_median"), (435, "har")]
+)
+def test_a_young_series_is_forecast_by_a_baseline_with_a_warning(sessions, model):
+    with pytest.warns(UserWarning, match=rf"TEST: .*{sessions} of 436 sessions .*{model}"):
+        found = fc.forecast(BARS.tail(sessions), symbol="TEST")
+    assert found.quantiles["model"].tolist() == [model] * 5
+    assert found.quantiles["reason"].str.contains(f"^{sessions} of 436").all()
+
+
 def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_threads_too():
     listed = pd.DataFrame(
         {"EPS Estimate": [0.9]}, pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York")
@@ -218,7 +228,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
             r"Expected as market a frame .* found \[13\.1, 14\.2\]",
         ),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
-        ({"frame": BARS.tail(435)}, HistoryError, "at least 436 sessions .*; found 435"),
+        ({"frame": BARS.tail(65)}, HistoryError, "at least 66 sessions .*; found 65"),
         (
             {"frame": BARS.assign(volume=BARS["volume"].shift(-1))},
             BadDataError,
@@ -324,7 +334,7 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
     assert both.plot(5, symbol="TEST") == of_frame.plot(5)
     with pytest.raises(UsageError, match="TEST, KO, found None"):
         both.plot(5)
-    with pytest.raises(fc.HistoryError, match="436 sessions of KO"):
+    with pytest.raises(fc.HistoryError, match="Expected origins of KO from 2021-1"):
         fc.backtest(panel[: len(frame) + 100], "2024-02-01", "2024-02-20")
     with pytest.raises(UsageError, match="bars, found NoneType"):
         fc.backtest(None, "2024-02-01", "2024-02-20")

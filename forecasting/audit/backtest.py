@@ -33,7 +33,7 @@ from forecasting.losses import Floats
 from forecasting.night.night import Night, make_night
 from forecasting.night.run import Caller, ledger, run_shard
 from forecasting.night.steps.preprocess import first_session
-from forecasting.preprocess.windows import MIN_ROWS, WARM_UP, MarketSeries, actual_of
+from forecasting.preprocess.windows import BASELINE_SESSIONS, MarketSeries, actual_of
 from forecasting.sessions import closes_at, days_of, next_sessions, sessions_index
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
@@ -150,7 +150,7 @@ def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
         )
     known = np.isfinite(_values_ahead(bars, spec))
     sessions = sessions_index(bars.index[0].date(), bars.index[-1].date(), spec.settings.exchange)
-    least = WARM_UP + MIN_ROWS
+    least = BASELINE_SESSIONS
     if len(sessions) <= least:
         raise HistoryError(
             f"Expected {least} sessions of {spec.symbol} up to the first origin, and one after it; "
@@ -358,6 +358,9 @@ def _result(
     ahead = [next_sessions(origin, len(HORIZONS), settings.exchange) for origin in origins]
     target_sessions = np.array(ahead, dtype="datetime64[D]")
     known = actual_of(target, bars).reindex(pd.DatetimeIndex(target_sessions.ravel()))
+    baselines = {
+        name: _quantiles(forecasts[names == name], origins) for name in TARGETS[target].baselines
+    }
     dollars = None
     of_totals = None
     if TARGETS[target].unit == "shares":
@@ -375,10 +378,8 @@ def _result(
         target_sessions=target_sessions,
         actual=np.asarray(known, dtype=np.float64).reshape(target_sessions.shape),
         issued=_quantiles(published, origins),
-        baselines={
-            name: _quantiles(forecasts[names == name], origins)
-            for name in TARGETS[target].baselines
-        },
+        # Losses compare on the same origins: without those that a young symbol was too young for
+        baselines={name: each for name, each in baselines.items() if np.isfinite(each).all()},
         nights=_counts(published, models, runs),
         seconds=time.perf_counter() - started,
         dollars=dollars,

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 Method = Literal["scratch", "warm", "skip"]
 FITS: tuple[Method, ...] = ("scratch", "warm")  # the methods by which a night makes a network
-ModeKind = Literal["asked", "first", "unreadable", "changed", "drift", "age", "epochs", "routine"]
-"""Kind of a mode's reason: the user's choice, no champion yet, a champion that no warm fit can go
-on from, other inputs since its chain of fits began, an alarm of the control charts, a chain that
-is old or has many epochs, none of these."""
+ModeKind = Literal[
+    "young", "asked", "first", "unreadable", "changed", "drift", "age", "epochs", "routine"
+]
+"""Kind of a mode's reason: too short a history, the user's choice, no champion yet, a champion that
+no warm fit can go on from, other inputs since its chain of fits began, an alarm of the control
+charts, a chain that is old or has many epochs, none of these."""
 
 MAX_CHAIN_EPOCHS = 60
 """Epochs of a chain of warm fits. Longer ones overfit: coverage of 80% intervals fell to 68%."""

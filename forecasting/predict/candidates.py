@@ -24,7 +24,7 @@ from forecasting.preprocess.windows import (
     level_of,
 )
 from forecasting.targets import TARGETS
-from forecasting.train.baselines import VERSION, baseline_quantiles
+from forecasting.train.baselines import VERSION, baseline_quantiles, usable_baselines
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import LinearForecast
 from forecasting.train.trees import tree_medians
@@ -71,7 +71,7 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
     target = windows.target
     usual = usual_sizes(windows)
     finite = []
-    for name in windows.rules.baselines:
+    for name in usable_baselines(windows):
         quantiles = baseline_quantiles(name, windows)
         candidate = Candidate(
             model_id=short_id(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from forecasting.preprocess.windows import NETWORK_SESSIONS
 from forecasting.vocabulary import CHAMPION, HORIZONS
 
 # Newest scored origins over which the network is compared with the best baseline: about a year
@@ -55,6 +56,8 @@ class ChampionFacts:
     in_fallback: bool = False
     # Without a champion, why tonight's fit is none; empty where none was asked for
     no_fit: str = ""
+    # Of its history, where that is too short for a network
+    young_sessions: int | None = None
     # A jump in the last BREAK_SESSIONS that no split explains
     bars_break: tuple[date, str] | None = None
 
@@ -71,9 +74,9 @@ class Published:
 def choose_published(facts: ChampionFacts) -> Published:
     """The champion, or the best baseline with the first objection as the reason.
 
-    In order: no champion; `unusable`; a loss above the best baseline's by more than TOLERANCE with
-    a statistic above ENTER. Where a baseline was published the night before, one above LEAVE is
-    enough, whatever the excess.
+    In order: a young symbol; no champion; `unusable`; a loss above the best baseline's by more than
+    TOLERANCE with a statistic above ENTER. Where a baseline was published the night before, one
+    above LEAVE is enough, whatever the excess.
     """
     notes = []
     if facts.bars_break is not None:
@@ -88,7 +91,14 @@ def choose_published(facts: ChampionFacts) -> Published:
     return Published(facts.baseline, "fallback", "; ".join(reasons))
 
 
+def history_text(sessions: int) -> str:
+    """What a symbol has of the history that a network needs."""
+    return f"{sessions} of {NETWORK_SESSIONS} sessions of history"
+
+
 def _objection(facts: ChampionFacts) -> str:
+    if facts.young_sessions is not None:
+        return history_text(facts.young_sessions)
     if facts.champion is None:
         why = f": {facts.no_fit.rstrip('.')}" if facts.no_fit else ""
         return f"there is no champion yet{why}"

@@ -32,6 +32,7 @@ from forecasting.preprocess.future_covariates import (
     EVENT_NAMES,
     RUN_UP,
     calendar_flags,
+    calendar_part,
     event_flags,
 )
 from forecasting.sessions import calendar, next_sessions, sessions_index
@@ -62,6 +63,11 @@ up to 125."""
 
 WARM_UP = LONGEST_MEAN + LOOKBACK
 """Sessions before the first row: the oldest session of its look-back needs the longest mean."""
+
+NETWORK_SESSIONS = WARM_UP + MIN_ROWS
+"""Least history of a network; a symbol with less is young."""
+BASELINE_SESSIONS = LOOKBACK
+"""Least history of a baseline, and so of a forecast: 45 rows, of whose errors its quantiles are."""
 
 # A basis point, the floor of log ranges, so that a bar whose price did not move has a logarithm
 SMALLEST_RANGE = 1e-4
@@ -290,6 +296,11 @@ class Windows:
         return len(self.steps) - len(self)
 
     @property
+    def is_young(self) -> bool:
+        """Whether the history is too short for a network: each row has a level alone."""
+        return self.warm_up < WARM_UP
+
+    @property
     def origins(self) -> NDArray[np.datetime64]:
         """(N,) the rows' sessions."""
         return self.sessions[self.warm_up : self.warm_up + len(self)]
@@ -384,6 +395,8 @@ def make_windows(
 ) -> Windows:
     """The newest `train_sessions` rows up to that of `origin`, fewer of a shorter history.
 
+    Those of a young symbol begin with the first session that has a level.
+
     Of the settings, target and exchange are used too, as those of the symbol. What `bars`, `events`
     (as for `event_flags`) and `market` say of later sessions is ignored. A missing session or an
     unknown volume is filled forward in the features and never a target. A NoBarError where the
@@ -405,6 +418,7 @@ def make_windows(
     # A range's own series holds the ranges as they are, of standstills too.
     if settings.target != "range":
         steps = with_usual_ranges(steps)
+    warm_up = WARM_UP if len(sessions) >= NETWORK_SESSIONS else LEVEL_SESSIONS - 1
     ahead = next_sessions(origin, H, settings.exchange)
     flags, future_flags, names = _flags(
         events,
@@ -412,29 +426,31 @@ def make_windows(
         ahead,
         settings,
     )
+    if warm_up < WARM_UP:  # a month that came once or twice is no season: it follows the trend
+        future_flags[..., [calendar_part(name) == "month" for name in names]] = 0.0
     return Windows(
         target=settings.target,
         sessions=np.append(sessions, pd.DatetimeIndex(ahead)).astype("datetime64[D]"),
         steps=steps[-size:],
         flags=flags,
-        future_flags=future_flags[WARM_UP:],
+        future_flags=future_flags[warm_up:],
         values=values,
         market=log_closes(market, sessions, exchange=settings.exchange),
         flag_names=names,
-        **_scaled(settings.target, steps[-size:], values),
+        **_scaled(settings.target, steps[-size:], values, warm_up),
     )
 
 
-def _scaled(target: Target, steps: Floats, values: Floats) -> dict[str, Floats]:
+def _scaled(target: Target, steps: Floats, values: Floats, warm_up: int) -> dict[str, Floats]:
     """Level, spread and scaled targets of each row, as defined above."""
-    level = level_of(steps[:, past_column(target)])[WARM_UP:]
+    level = level_of(steps[:, past_column(target)])[warm_up:]
     spread = np.ones((len(level), H))
     if TARGETS[target].moves_width:  # variances of independent returns add up
         spread = np.exp(level)[:, None] * np.sqrt(np.array(HORIZONS, dtype=np.float64))
-        level = np.log(fill_forward(values)[WARM_UP:])
+        level = np.log(fill_forward(values)[warm_up:])
     padded = np.append(values[1:], np.full(H, np.nan))  # in the future
     following = sliding_window_view(padded, H).copy()  # (D, H) values of the sessions after each
-    scaled = Scale(level, spread).to_model(following[WARM_UP:])
+    scaled = Scale(level, spread).to_model(following[warm_up:])
     return {"level": level, "spread": spread, "scaled": scaled}
 
 
@@ -465,12 +481,11 @@ def _on_sessions(
             "session."
         )
     sessions = sessions_index(known.index[0].date(), origin, exchange)
-    if len(sessions) < WARM_UP + MIN_ROWS:
+    if len(sessions) < BASELINE_SESSIONS:
         raise HistoryError(
-            f"Expected at least {WARM_UP + MIN_ROWS} sessions of {symbol} with a {target} up to "
-            f"{origin} to train on ({WARM_UP} warm-up, {MIN_ROWS} training rows), found "
-            f"{len(sessions)}, from {sessions[0].date()}. Load older bars, or wait until the "
-            "symbol has traded longer."
+            f"Expected at least {BASELINE_SESSIONS} sessions of {symbol} with a {target} up to "
+            f"{origin}, found {len(sessions)}, from {sessions[0].date()}. Load older bars, or wait "
+            "until the symbol has traded longer."
         )
     return bars.reindex(sessions)
 

@@ -367,9 +367,9 @@ runs = Table(
     _empty(
         "mode_kind",
         _WORD,
-        "Kind of that reason: `asked`, `first` (no champion), `unreadable` (its weights), "
-        "`changed` (inputs), `drift`, `age`, `epochs` (of its chain), `routine`; empty until "
-        "decided.",
+        "Kind of that reason: `young` (a history too short for a network), `asked`, `first` (no "
+        "champion), `unreadable` (its weights), `changed` (inputs), `drift`, `age`, `epochs` (of "
+        "its chain), `routine`; empty until decided.",
     ),
     _column("started_at", UtcDateTime, "When the night first started, UTC."),
     _optional("finished_at", UtcDateTime, "When it was done, UTC; NULL before."),

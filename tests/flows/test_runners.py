@@ -27,7 +27,7 @@ from tests.plain_flows import without_prefect
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 # DDD has too few sessions to forecast from
-SYMBOLS = {"AAA": 560, "BBB": 560, "CCC": 560, "DDD": 200}
+SYMBOLS = {"AAA": 560, "BBB": 560, "CCC": 560, "DDD": 60}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.vocabulary import HORIZONS, QUANTILES
 from tests.builders import LAST, PRICES, no_events, random_bars, scaled
-from tests.train.windows import some_windows
+from tests.train.windows import some_windows, young_windows
 
 H = len(HORIZONS)
 Q = len(QUANTILES)
@@ -55,6 +55,22 @@ def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule()
     }
     for one in found:
         np.testing.assert_array_equal(one.quantiles, baseline_quantiles(one.forecaster, windows))
+
+
+@pytest.mark.parametrize(
+    ("target", "sessions", "names"),
+    [
+        ("volume", 199, ["last_value", "seasonal", "rolling_median"]),
+        ("volume", 435, ["last_value", "seasonal", "rolling_median", "har"]),
+        ("range", 200, ["last_value", "rolling_median", "har"]),
+        ("close", 66, ["random_walk"]),
+        ("close", 200, ["random_walk", "har_volatility"]),
+    ],
+)
+def test_of_a_young_symbol_are_the_baselines_whose_history_is_long_enough(target, sessions, names):
+    windows = young_windows(target, sessions=sessions)
+    found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
+    assert [one.forecaster for one in found] == names
 
 
 def test_baselines_that_are_not_finite_are_left_out_and_without_any_other_the_night_is_refused(

@@ -33,6 +33,7 @@ def test_a_break_in_the_newest_bars_is_in_the_reason_whoever_is_published():
             {"champion": None, "no_fit": "a weight is too far."},
             "there is no champion yet: a weight is too far",
         ),
+        ({"champion": None, "young_sessions": 180}, "180 of 436 sessions of history"),
         (
             {"damage": "expected ab12, found cd34."},
             "champion 3f9c cannot be used: expected ab12, found cd34",

@@ -173,13 +173,30 @@ def test_saved_windows_load_equal_bit_for_bit(tmp_path):
         assert (loaded.target, loaded.flag_names) == (windows.target, windows.flag_names)
 
 
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month(target):
+    def found(sessions):
+        return windows_of(BARS.tail(sessions), origin=BARS.index[-1].date(), target=target)
+
+    shortest, longest, whole = map(found, (66, 435, WARM_UP + MIN_ROWS))
+    assert [windows.is_young for windows in (shortest, longest, whole)] == [True, True, False]
+    assert [len(windows) for windows in (shortest, longest, whole)] == [45, 414, MIN_ROWS]
+    for field in ("level", "spread", "scaled"):
+        same = getattr(whole, field)
+        np.testing.assert_array_equal(getattr(longest, field)[-MIN_ROWS:], same, err_msg=field)
+    months = [name.removeprefix("month_").isdigit() for name in whole.flag_names]
+    assert sum(months) == 11
+    assert whole.future_flags[..., months].any()
+    assert not longest.future_flags[..., months].any()
+
+
 @pytest.mark.parametrize(
     ("bars", "origin", "fact"),
     [
         (
-            BARS.iloc[-300:],
+            BARS.iloc[-65:],
             BARS.index[-1].date(),
-            rf"at least {WARM_UP + MIN_ROWS} sessions .* found 300, from 2022-12",
+            r"at least 66 sessions .* found 65, from 2023-12",
         ),
         (BARS, date(2024, 3, 11), f"the newest is {BARS.index[-1].date()}.*may not have traded"),
         (

@@ -358,7 +358,7 @@ def test_a_refused_first_fit_is_sent_and_leaves_no_champion(night_folder, posted
 
 def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
     with pytest.raises(HistoryError) as failed:
-        run_missed(read_settings(), as_of=date(2022, 3, 8), mode="auto", now=clock.now)
+        run_missed(read_settings(), as_of=date(2021, 10, 1), mode="auto", now=clock.now)
     title, text = sent(posted)
     assert title == "1 failed, no volume forecast"
     assert f"- TEST volume: failed. {failed.value}" in text

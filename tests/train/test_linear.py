@@ -18,7 +18,13 @@ from forecasting.train.linear import fit_ridge
 from forecasting.train.loop import one_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import PRICES, no_events, random_bars
-from tests.train.windows import SETTINGS, close_windows, some_windows, windows_with_gaps
+from tests.train.windows import (
+    SETTINGS,
+    close_windows,
+    some_windows,
+    windows_with_gaps,
+    young_windows,
+)
 
 ROWS = 900
 
@@ -225,25 +231,30 @@ def test_the_median_of_a_rule_is_its_value(name, expected):
     )
 
 
+# How a quantile is interpolated: that of the few errors of a young symbol lies further out
+@pytest.mark.parametrize(("made", "method"), [(some_windows, "linear"), (young_windows, "weibull")])
 @pytest.mark.parametrize(
     ("target", "name", "h", "centred"),
     [("volume", "last_value", 1, 1), ("close", "random_walk", 2, 0)],
 )
-def test_quantiles_of_a_rule_are_those_of_its_past_errors(target, name, h, centred):
-    windows = some_windows(target)
+def test_quantiles_of_a_rule_are_those_of_its_past_errors(target, name, h, centred, made, method):
+    windows = made(target)
     past = np.log(windows.values[windows.warm_up :])
-    errors = np.quantile(past[h + 1 :] - past[: -h - 1], QUANTILES)
+    errors = np.quantile(past[h + 1 :] - past[: -h - 1], QUANTILES, method=method)
     expected = windows.values[-1] * np.exp(errors - centred * errors[MEDIAN])
     np.testing.assert_allclose(baseline_quantiles(name, windows)[h], expected)
 
 
-def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatility_times_tonights():
-    windows = some_windows("close")
+@pytest.mark.parametrize(("made", "method"), [(some_windows, "linear"), (young_windows, "weibull")])
+def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatility_times_tonights(
+    made, method
+):
+    windows = made("close")
     h = 2
     horizon = 3
     closes = windows.values[windows.warm_up :]
     newest = len(windows) - 1
-    known = np.arange(newest + 1 - horizon)
+    known = np.arange(max(0, 65 - windows.warm_up), newest + 1 - horizon)  # with 66 ranges
     features = np.array([har_features(windows, row, horizon) for row in range(newest + 1)])
     centre = features[known].mean(axis=0)
     deviation = features[known].std(axis=0)
@@ -251,7 +262,9 @@ def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatili
     design = np.column_stack([design, np.ones(newest + 1)])
     penalty = np.diag([100.0] * features.shape[1] + [0.0])
     moves = linear.squared_moves(windows.steps)[windows.warm_up :]
-    log_sums = np.array([0.5 * np.log(moves[row + 1 : row + 1 + horizon].sum()) for row in known])
+    log_sums = np.array(
+        [0.5 * np.log(moves[row + 1 : row + 1 + horizon].sum()) for row in range(known[-1] + 1)]
+    )
 
     def forecast(row, fitted_on):
         gram = design[fitted_on].T @ design[fitted_on] + penalty
@@ -263,7 +276,9 @@ def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatili
         np.log(closes[row + horizon] / closes[row]) / forecast(row, known[known != row])
         for row in known
     ]
-    expected = closes[-1] * np.exp(np.quantile(shape, QUANTILES) * forecast(newest, known))
+    expected = closes[-1] * np.exp(
+        np.quantile(shape, QUANTILES, method=method) * forecast(newest, known)
+    )
     np.testing.assert_allclose(baseline_quantiles("har_volatility", windows)[h], expected)
 
 

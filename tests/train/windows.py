@@ -33,6 +33,14 @@ def some_windows(
 
 
 @cache
+def young_windows(target: Target = "volume", *, sessions: int = 200) -> Windows:
+    """Of a history that is too short for a network."""
+    bars = random_bars(days=sessions, seed=5)
+    settings = SETTINGS.model_copy(update={"target": target})
+    return make_windows(bars, some_events(bars), origin=bars.index[-1].date(), settings=settings)
+
+
+@cache
 def scratch_fit(target: Target = "volume") -> Checkpoint:
     """From random weights, on `some_windows`."""
     return fit(some_windows(target), settings=SETTINGS)

@@ -35,7 +35,7 @@ from forecasting.night.steps.preprocess import (
     ledger_instant,
     market_night,
 )
-from forecasting.preprocess.windows import FILLED_SESSIONS, MIN_ROWS, WARM_UP
+from forecasting.preprocess.windows import BASELINE_SESSIONS, FILLED_SESSIONS
 from forecasting.sessions import ends_soon, is_session, opens_at, today
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
@@ -290,7 +290,7 @@ def _revision(asked: _Asked, fetched: Fetched) -> revisions.Revision:
         session=night.session,
         source=night.source,
         exchange=night.settings.exchange,
-        sessions_needed=WARM_UP + MIN_ROWS,
+        sessions_needed=BASELINE_SESSIONS,
         is_frame=is_frame(night.source),
         accept=asked.accept,
         columns=() if night.trigger == "ingest" else TARGETS[night.target].columns,

@@ -227,11 +227,12 @@ def _forecast(
     champion = stored.champion or {"id": None, "trained_to": None}
     deficit = deficit_of(stored.losses)
     trained_to = champion["trained_to"]
+    usable = [baseline.forecaster for baseline in baselines]
+    # A young symbol's nights are too few to choose by
+    losses = stored.losses[:0] if windows.is_young else stored.losses
     facts = ChampionFacts(
         champion=champion["id"],
-        baseline=fallback_baseline(
-            stored.losses, deficit, [baseline.forecaster for baseline in baselines]
-        ),
+        baseline=fallback_baseline(losses, deficit, usable),
         damage=damage,
         age_sessions=len(after(trained_to, night.session, night.settings.exchange))
         if trained_to
@@ -241,6 +242,7 @@ def _forecast(
         deficit=deficit,
         in_fallback=stored.in_fallback,
         no_fit=stored.no_fit,
+        young_sessions=len(windows.steps) if windows.is_young else None,
         bars_break=stored.bars_break,
     )
     if fallback.unusable(facts) and (fit := networks.get(CHALLENGER)) is not None:

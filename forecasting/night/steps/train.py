@@ -12,6 +12,7 @@ from forecasting.night.models import load_model
 from forecasting.night.night import Night
 from forecasting.night.run_log import add_notes, model_row
 from forecasting.night.steps.preprocess import check_same_market, past_losses
+from forecasting.predict import fallback
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
@@ -134,6 +135,8 @@ def _choose(
 
     And the champion that it continues, if that one can be continued.
     """
+    if windows.is_young:
+        return ModeChoice("skip", "young", fallback.history_text(len(windows.steps))), None
     parent = None
     if champion is not None and facts is not None:
         try:
