@@ -20,17 +20,18 @@ from flows.server import tolerate_outage
 from forecasting.errors import ForecastingError, LockedError
 from forecasting.night.failures import combined, explained
 from forecasting.night.folders import page_address, report_path
-from forecasting.night.night import Night
+from forecasting.night.night import Night, by_symbol
 from forecasting.night.plan import run_name, subject_of
 from forecasting.night.run import outcome_of
 from forecasting.night.symbols import joined
 from forecasting.plain_text import plain_text
 from forecasting.publish import messages
-from forecasting.publish.pages import newest_nights, outcome_page, update_index
+from forecasting.publish.pages import newest_nights, update_index
 from forecasting.report.prefect import (
     Artifact,
     RunTimes,
     night_artifact,
+    outcome_artifact,
     outcome_sentence,
     outcome_tags,
 )
@@ -189,12 +190,12 @@ def take_turn(settings: Settings, turn: ExitStack, *, patient: bool) -> None:
 def wait(
     settings: Settings, nights: Sequence[Night], turn: ExitStack | None, until: datetime, why: str
 ) -> None:
-    """Wait for the next round of requests, as Late; the digest is sent after DIGEST_AFTER.
+    """Wait for the next round of requests, as Waiting; the digest is sent after DIGEST_AFTER.
 
     Meanwhile other runs may have the lock that is in `turn`.
     """
     update_index(settings, now=clock.now)
-    name_state("Late", why)
+    name_state("Waiting", why)
     if turn:
         turn.close()
     run = flow_run()
@@ -207,7 +208,7 @@ def wait(
     clock.wait_until(until)
     if turn:
         take_turn(settings, turn, patient=True)
-    name_state("Running", "", only="Late")
+    name_state("Running", "", only="Waiting")
 
 
 def name_state(name: str, message: str, *, only: str = "") -> None:
@@ -227,7 +228,7 @@ def name_state(name: str, message: str, *, only: str = "") -> None:
 def last_state(
     nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]
 ) -> State[Any]:
-    """Failed, PartlyFailed, WithoutBar, Skipped (`nothing`) or Completed (`done`).
+    """Failed, PartlyFailed, Stale, Skipped (`nothing`) or Completed (`done`).
 
     Its data, which the caller of the flow gets, are the ids of the nights that are done, None
     without any, or the errors as one.
@@ -237,10 +238,11 @@ def last_state(
         error = combined(failed, of=len(settings.symbols))
         name = "PartlyFailed" if len(failed) < len(settings.symbols) else "Failed"
         return Failed(name=name, message=plain_text(error), data=error)
+    if without_bar:
+        message = " ".join([*dict.fromkeys(without_bar), done])
+        return Completed(name="Stale", data=ids or None, message=plain_text(message))
     if ids:
         return Completed(data=ids, message=plain_text(done))
-    if without_bar:
-        return Completed(name="WithoutBar", message=plain_text(" ".join(without_bar)))
     return Completed(name="Skipped", message=nothing())
 
 
@@ -260,14 +262,12 @@ def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 
 def publish_artifacts(nights: Sequence[Night]) -> None:
     """Add the artifacts of nights to the flow run, as `add_artifact`."""
-    for night in nights:
-        if night.report is not None:
+    for some in by_symbol([night for night in nights if night.report is not None]):
+        shown = []
+        for night in some:
             page = report_path(night.settings, night.symbol, night.target)
-            address = page_address(night.settings, page.name) or page
-            add_artifact(
-                night_artifact(night.report, address),
-                f"the artifact of {night.symbol} {night.target}, origin {night.report.origin}",
-            )
+            shown.append((night.report, page_address(night.settings, page.name) or page))
+        add_artifact(night_artifact(shown), f"the artifact of {some[0].symbol}")
 
 
 def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
@@ -300,7 +300,7 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
         now = clock.now()
         begun = run.state.timestamp if run.state else now
         times = RunTimes(run.expected_start_time or now, begun, now)
-        add_artifact(outcome_page(settings, newest, times), "the page of outcomes")
+        add_artifact(outcome_artifact(newest, times), "the page of outcomes")
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
     except Exception as error:  # as of the digest, no night has failed by it

@@ -33,7 +33,6 @@ from forecasting.night.symbols import Outcomes, check_forecast, each_symbol, onl
 from forecasting.preprocess.windows import actual_of
 from forecasting.report.night_view import PageData, ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
-from forecasting.report.prefect import Artifact, RunTimes, outcome_artifact
 from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.units import as_day
 from forecasting.sessions import calendar, opens_at
@@ -590,10 +589,3 @@ def _with_failure(run: Row | None, failed: Night | None) -> Row | None:
     if failed is None or (run is not None and run["status"] != "done"):
         return run
     return {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}
-
-
-def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
-    """The page of a run on these nights."""
-    with connect.reading(settings.url) as connection:
-        durations = read.view(connection, "night_durations", {"target": settings.target})
-    return outcome_artifact(nights, durations, times)

@@ -16,9 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
-from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
+from forecasting.plain_text import markdown_text, named, ordinary_spaces
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import environment
@@ -26,9 +24,8 @@ from forecasting.report.units import GAP, instant, seconds, short_day
 
 SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it
-SLOW_NIGHTS = 20  # nights from which on a step beyond their 95th percentile is called slow
 
-_SEVERITY = ["failed", "late", "running", "no night yet", "closed", "done"]  # of a night's status
+_SEVERITY = ["failed", "stale", "running", "no night yet", "closed", "done"]
 
 
 class Artifact(NamedTuple):
@@ -44,15 +41,16 @@ def guide(flow: str) -> str:
     return environment().get_template(f"{flow}_guide.md").render()
 
 
-def night_artifact(data: ReportData, page: Path | str) -> Artifact:
-    """The night on one page, tomorrow first, with the path or web address of its report page."""
-    line = data.lines[0]
-    about = (
-        f"{data.symbol} {short_day(line.session)}: {wording.headline(data)['median']}, 80% "
-        f"{line.span_80}"
-    )
-    body = environment().get_template("night.md").render(data=data, page=page).rstrip()
-    return Artifact(artifact_key("night", data.symbol, data.target), markdown_text(about), body)
+def night_artifact(nights: Sequence[tuple[ReportData, Path | str]]) -> Artifact:
+    """A symbol's night of each target, with the path or web address of its report page."""
+    first = nights[0][0]
+    medians = [
+        f"{wording.headline(data)['median']}, 80% {data.lines[0].span_80}" for data, _ in nights
+    ]
+    about = f"{first.symbol} {short_day(first.lines[0].session)}: {'; '.join(medians)}"
+    template = environment().get_template("night.md")
+    body = template.render(nights=nights, several=len(nights) > 1).rstrip()
+    return Artifact(artifact_key("night", first.symbol), markdown_text(about), body)
 
 
 def table_markdown(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
@@ -108,25 +106,32 @@ def subject_tags(symbols: Sequence[str], target: str) -> list[str]:
 
 
 def outcome_tags(nights: Sequence[SymbolLine]) -> list[str]:
-    """What is unusual about the nights, as failed or baseline; sorted."""
-    statuses = {night.status for night in nights if night.status in ("failed", "late")}
+    """What is unusual about the nights, as stale or baseline; sorted."""
+    statuses = {_status(night) for night in nights} & {"failed", "stale"}
     return sorted(statuses.union(*(night.unusual for night in nights)))
 
 
+def _status(night: SymbolLine) -> str:
+    """How a night ended, one of _SEVERITY: without its bar its forecasts are stale."""
+    return "stale" if night.status == "late" else night.status
+
+
 def counts_of(nights: Sequence[SymbolLine]) -> str:
-    """How many symbols ended how, the worst first; of one symbol its name and status."""
+    """How many forecasts ended how, the worst first; of one its symbol and status."""
     if len(nights) == 1:
-        return f"{nights[0].symbol} {nights[0].status}"
-    counts = Counter(night.status for night in nights)
+        return f"{nights[0].symbol} {_status(nights[0])}"
+    counts = Counter(map(_status, nights))
     worst_first = sorted(counts, key=_SEVERITY.index)
     shown = ", ".join(f"{counts[status]} {status}" for status in worst_first)
-    return f"{len(nights)} symbols: {shown}"
+    return f"{len(nights)} {_noun(nights)}: {shown}"
 
 
-def outcome_artifact(
-    nights: Sequence[SymbolLine], durations: pd.DataFrame, times: RunTimes
-) -> Artifact:
-    """The page of a run for a person on call: what to do, the forecasts, how late, how long."""
+def _noun(nights: Sequence[SymbolLine]) -> str:
+    return "symbols" if len({night.target for night in nights}) == 1 else "forecasts"
+
+
+def outcome_artifact(nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
+    """The page of a run for a person on call: what to do, the forecasts, how late."""
     counts = counts_of(nights)
     ordered = sorted(
         nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf
@@ -137,28 +142,27 @@ def outcome_artifact(
         counts=counts,
         actions=_actions(ordered),
         lateness=_lateness(nights, times),
-        durations=_durations(nights, durations),
         key_of=artifact_key,
+        status_of=_status,
     )
-    target = nights[0].target
-    about = markdown_text(f"{counts}, {target}")
-    return Artifact(artifact_key("outcomes", target), about, body.rstrip())
+    targets = " ".join(dict.fromkeys(night.target for night in nights))
+    return Artifact("outcomes", markdown_text(f"{counts}, {targets}"), body.rstrip())
 
 
 def _actions(nights: Sequence[SymbolLine]) -> list[str]:
     """A line a reason, with the symbols that it is of, then what to do about all of its kind."""
-    symbols_of = defaultdict[tuple[str, str], list[str]](list)
+    nights_of = defaultdict[tuple[str, str], list[SymbolLine]](list)
     for night in nights:
         for reason in _reasons(night):
-            symbols_of[reason].append(night.symbol)
+            nights_of[reason].append(night)
     lines = [
-        f"**{markdown_text(named(symbols, SHOWN))}: {kind}.** {markdown_text(text)}"
-        for (kind, text), symbols in symbols_of.items()
+        f"**{markdown_text(_names(some))}: {kind}.** {markdown_text(text)}"
+        for (kind, text), some in nights_of.items()
     ]
-    kinds = {kind for kind, _ in symbols_of}
-    if kinds & {"failed", "late"}:
+    kinds = {kind for kind, _ in nights_of}
+    if kinds & {"failed", "stale"}:
         lines.append(
-            "The next night makes up for what failed or is late. At once: `prefect deployment run "
+            "The next night makes up for what failed or is stale. At once: `prefect deployment run "
             "nightly/nightly`"
         )
     if "baseline" in kinds:
@@ -171,7 +175,7 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
 def _reasons(night: SymbolLine) -> list[tuple[str, str]]:
     """The kind and text of each thing that a person should know of a night."""
     if night.status != "done" and night.problem:
-        return [night.problem]
+        return [(_status(night), night.problem[1])]
     reasons = []
     if "baseline" in night.unusual:
         reasons.append(("baseline", str(night.forecast["reason"])))
@@ -190,7 +194,7 @@ def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
     margins = [(night.opens - night.forecast["issued_at"], night) for night in live if night.opens]
     if margins:
         margin, closest = min(margins, key=itemgetter(0))
-        in_time = f"{len(live)} of {len(nights)} symbols forecast in time, the last of them"
+        in_time = f"{len(live)} of {len(nights)} {_noun(nights)} in time, the last of them"
         opened = f"{_span(margin)} before {short_day(closest.session)} opened"
         lines.append(f"{in_time}, {closest.symbol}, {opened}.")
     if late:
@@ -207,46 +211,10 @@ def _issued(nights: Sequence[SymbolLine], kind: str) -> list[SymbolLine]:
 
 
 def _names(nights: Sequence[SymbolLine]) -> str:
-    return named([night.symbol for night in nights], SHOWN)
+    return named(list(dict.fromkeys(night.symbol for night in nights)), SHOWN)
 
 
 def _span(gap: timedelta) -> str:
     """12 s or 3 min 5 s; from two hours on 7 h."""
     whole = max(0.0, gap.total_seconds())
     return seconds(whole) if whole < 7200 else f"{whole / 3600:.0f}{GAP}h"
-
-
-def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> str:
-    """The table of the steps' seconds, beside the usual ones; empty without a done night."""
-    runs = [night.run for night in nights if night.run and night.status == "done"]
-    symbols = [run["symbol"] for run in runs]
-    of_step = durations[durations["symbol"].isin(symbols)].groupby("step")
-    usual = of_step.agg({"n": "min", "median_seconds": "sum", "p95_seconds": "sum"})
-    if usual.empty:
-        return ""
-    rows = []
-    spent = _seconds_spent(runs)
-    for step, n, median, high in usual.reindex(list(spent), fill_value=0).itertuples():
-        slow = "slow" if n >= SLOW_NIGHTS and spent[step] > high else ""
-        rows.append([step, seconds(spent[step]), seconds(median), seconds(high), slow])
-    table = table_markdown(["step", "this night", "median", "95th", "note"], rows)
-    return f"{_about_durations(symbols, usual['n'])}\n\n{table}"
-
-
-def _about_durations(symbols: Sequence[str], nights: pd.Series[int]) -> str:
-    which = symbols[0] if len(symbols) == 1 else f"{len(symbols)} symbols together"
-    # One request brings the bars of several missed nights: the others have no duration of it.
-    least = int(nights.min())
-    most = int(nights.max())
-    count = quantity(most, "night") if least == most else f"{least} to {most} nights"
-    return (
-        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of "
-        f"{count}."
-    )
-
-
-def _seconds_spent(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    spent = {
-        step: sum(float(run[f"seconds_{step}"] or 0.0) for run in runs) for step in wording.STAGES
-    }
-    return {**spent, "total": sum(spent.values())}

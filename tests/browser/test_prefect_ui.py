@@ -79,14 +79,14 @@ def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its
     page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
     page.get_by_text("wrote 30 forecasts of ^GSPC, origin 2018-12-31").wait_for()
     page.get_by_role("tab", name="Artifacts").click()
-    for key in ("night-gspc-volume", "outcomes-volume"):
+    for key in ("night-gspc", "outcomes"):
         page.get_by_text(key).first.wait_for()
     own = (nights.removesuffix("/api"), "blob:", "data:", PREFECT_USAGE)
     assert not [address for address in page.requests if not address.startswith(own)]
 
 
-def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(nights, open_page):
-    page = open_page(artifact(nights, NIGHT, "night-gspc-volume"), PHONE)
+def test_the_page_of_a_night_has_its_sentence_and_chart(nights, open_page):
+    page = open_page(artifact(nights, NIGHT, "night-gspc"), PHONE)
     page.get_by_text("^GSPC is expected to trade").first.wait_for()
     chart = page.get_by_role("img", name="80% and 90% interval")
     chart.wait_for()
@@ -94,21 +94,18 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(n
         chart.evaluate("image => [image.complete, image.naturalWidth > 100, image.width > 250]")
         == [True] * 3
     )
-    for part in ("How it did", "Nothing is scored yet.", "Bars and model", "There was no champion"):
-        assert part in article(page, "Report page")
+    assert "Nothing is scored yet." in article(page, "Report page")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_the_page_of_a_run_has_its_durations_and_leads_to_the_nights_of_a_symbol(nights, open_page):
-    page = open_page(artifact(nights, NIGHT, "outcomes-volume"), PHONE)
-    text = article(page, "How long")
+def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):
+    page = open_page(artifact(nights, NIGHT, "outcomes"), PHONE)
+    text = article(page, "How late")
     assert text.startswith("2 symbols: 1 failed, 1 done.")
-    assert re.search(r"Due \d{4}-\d\d-\d\d \d\d:\d\d UTC, started [\d.]+ s later, took ", text)
-    for step in ("ingest", "preprocess", "train", "predict", "evaluate", "total"):
-        page.get_by_role("row", name=re.compile(rf"^{step} [\d.]+.(s|min) ")).wait_for()
+    assert re.search(r"Due \w+ \d+ \w+ \d{4} \d\d:\d\d UTC, started [\d.]+ s later, took ", text)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("link", name="^GSPC", exact=True).click()
-    page.wait_for_url("**/v2/artifacts/key/night-gspc-volume")
+    page.wait_for_url("**/v2/artifacts/key/night-gspc")
     page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
 
 
@@ -117,13 +114,14 @@ def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deploy
     page = open_page(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
     for state in (
         "Completed",
-        "Late, never started",
-        "WithoutBar",
+        "Waiting",
+        "Late",
+        "Stale",
         "PartlyFailed, Failed",
         "Crashed",
     ):
         page.get_by_role("cell", name=state, exact=True).wait_for()
     page.get_by_role("cell", name="start one: forecasting worker").wait_for()
     page.get_by_text("Tuesday through Friday").first.wait_for()
-    page.get_by_role("link", name="volume", exact=True).click()
-    page.wait_for_url("**/v2/artifacts/key/outcomes-volume")
+    page.get_by_role("link", name="outcomes", exact=True).click()
+    page.wait_for_url("**/v2/artifacts/key/outcomes")

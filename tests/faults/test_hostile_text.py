@@ -65,7 +65,7 @@ def pages(folder):
     write_reports(read_settings(), out, now=lambda: AT)[0].raise_failed()
     (data,) = newest_reports(read_settings())
     found = {path.name: path.read_text(encoding="utf-8") for path in out.parent.glob("*.html")}
-    return found | {"artifact": night_artifact(data, out).body}
+    return found | {"artifact": night_artifact([(data, out)]).body}
 
 
 def check_pages(found, clean):
@@ -119,7 +119,7 @@ def test_show_prints_neither_escape_codes_nor_megabytes(done_on_the_seventh, nig
     assert not {"\x1b", "\r"} & set(printed)
     assert "\ufffd]0;owned" in printed
     assert len(printed) < 5 * LIMIT
-    assert len(night_artifact(data, Path("page.html")).body) < 20 * LIMIT
+    assert len(night_artifact([(data, Path("page.html"))]).body) < 20 * LIMIT
 
 
 def test_a_log_line_of_the_library_is_one_clean_line(caplog):

@@ -113,9 +113,9 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     (message,) = map(json.loads, posted)
     assert str(state.message).startswith("TEST done. TEST Tue 5 Mar ")
     assert sorted(run.tags) == ["TEST", "made afterwards", "volume"]
-    assert "### Forecasts of Tue 5 Mar" in artifacts["outcomes-volume"]
-    of_night = artifacts["night-test-volume"]
-    assert re.match(r".*Tue 5 Mar 2024(.|\n)*Bars up to 2024-03-04", of_night)
+    assert "### Forecasts of Tue 5 Mar" in artifacts["outcomes"]
+    of_night = artifacts["night-test"]
+    assert re.match(r".*Tue 5 Mar 2024", of_night)
     assert message["title"].startswith("forecasting: Alert TEST median ")
     assert message["title"].endswith(", 1 volume forecast of Tue 5 Mar")
     assert (state.is_completed(), "Stale" in message["message"]) == (True, False)

@@ -116,7 +116,7 @@ def test_a_late_night_waits_in_a_visible_state_without_errors_and_ends_with_its_
     waits = record_waits(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
     nightly(patient=True)
     assert [(at, state, status) for at, state, _, status in waits] == [
-        (at, "Late", "late") for at in ("05:50", "06:10", "06:30")
+        (at, "Waiting", "late") for at in ("05:50", "06:10", "06:30")
     ]
     assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
     assert not [
@@ -150,7 +150,7 @@ def test_while_a_run_waits_for_a_volume_that_of_a_range_goes_on_and_one_by_hand_
 
     waits = record_waits(monkeypatch, after)
     state = nightly(patient=True, return_state=True)
-    assert [(at, name) for at, name, *_ in waits] == [("05:50", "Late"), ("06:10", "Late")]
+    assert [(at, name) for at, name, *_ in waits] == [("05:50", "Waiting"), ("06:10", "Waiting")]
     assert ended == [("range", "done", ""), ("volume", "done", "")]
     assert state.name == "Completed"
     assert select("target, status, note", "runs ORDER BY target") == ended
@@ -245,7 +245,7 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
         "with the bars up to "
     )
     note += "2024-03-06."
-    assert (state.name, state.message) == ("WithoutBar", note)
+    assert (state.name, str(state.message).partition(" SBUX stale. ")[0]) == ("Stale", note)
     assert [waits[0][0], waits[-1][0], len(waits)] == ["05:50", "06:30", 3]
     assert select("status, note", "runs ORDER BY as_of") == [("done", ""), ("late", note)]
     assert select("count(*)", "forecasts") == issued  # those of the night before remain
@@ -270,7 +270,7 @@ def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monk
         seen = record_waits(monkeypatch)
         state = nightly(patient=True, return_state=True)
         assert [at for at, *_ in seen] == waits
-    assert state.name == "WithoutBar"
+    assert state.name == "Stale"
     assert ["\n- TEST volume: late. The bar" in json.loads(body)["message"] for body in posted] == [
         False,
         True,

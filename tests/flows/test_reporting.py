@@ -37,7 +37,7 @@ def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch, wi
         monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
     night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
     reporting.publish_artifacts([replace(night, report=report_data())])
-    assert [artifact["key"] for artifact in created] == ["night-sbux-volume"] * within
+    assert [artifact["key"] for artifact in created] == ["night-sbux"] * within
     if not within:
         reporting.add_tags(["SBUX"])
         assert reporting.publish_outcomes(Settings(), []) == ""
@@ -87,8 +87,8 @@ NO_BAR = NoBarError("Another.")
         (
             [a_night(error=NoBarError(NOTE)), a_night(error=NO_BAR)],
             SETTINGS,
-            "WithoutBar",
-            f"{NOTE} Another.",
+            "Stale",
+            f"{NOTE} Another. 2 symbols: 2 done.",
         ),
         ([], SETTINGS, "Skipped", "Nothing new."),
     ],

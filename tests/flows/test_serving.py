@@ -83,7 +83,7 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
         create_automation(of_prefect, tmp_path, environment)
         waiting = prefect_api.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
         late = processes.until(
-            lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log
+            lambda: is_waiting(deployed, waiting), "a night that waits for its bar", log=log
         )
         awaited = f"TEST has no usable bar for the session {late_session} yet"
         assert (awaited in late["state"]["message"], posted) == (True, [])
@@ -114,7 +114,7 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
 def check_cancellation(url, ledger, late_session, log):
     """A night that waits, cancelled, ends at once and releases its lock."""
     waiting = prefect_api.start_run(url, NIGHTLY, as_of=str(late_session), patient=True)
-    processes.until(lambda: is_late(url, waiting), "a night that waits for its bar", log=log)
+    processes.until(lambda: is_waiting(url, waiting), "a night that waits for its bar", log=log)
     prefect_api.cancel(url, waiting)
     assert prefect_api.end_of(url, waiting, log=log)["state_type"] == "CANCELLED"
     processes.until(lambda: is_free(ledger), "the night's lock", log=log)
@@ -177,9 +177,9 @@ def create_automation(webhook, folder, environment):
     assert code == 0, out + err
 
 
-def is_late(server, run_id):
+def is_waiting(server, run_id):
     found = prefect_api.run(server, run_id)
-    return found if (found["state_type"], found["state_name"]) == ("RUNNING", "Late") else None
+    return found if (found["state_type"], found["state_name"]) == ("RUNNING", "Waiting") else None
 
 
 def test_each_of_the_four_deployments_has_its_form(deployed):

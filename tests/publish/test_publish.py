@@ -19,7 +19,6 @@ from forecasting.ingest.earnings import reacting
 from forecasting.publish import pages
 from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
 from forecasting.publish.runs import run_missed
-from forecasting.report.prefect import RunTimes
 from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.terminal import line_listing
 from forecasting.sessions import between
@@ -520,17 +519,3 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
         datetime(2024, 3, 11, 13, 30, tzinfo=UTC),
     )
     assert (done.forecast["target_session"], done.forecast["q50"]) == (date(2024, 3, 11), 100.0)
-
-
-def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_url):
-    fill(sqlite_url)
-    with connect.transaction(sqlite_url) as connection:
-        connection.execute(metadata.tables["runs"].update().values(seconds_train=2.0))
-        other = run_row("r9", "2024-03-08", symbol="OTHER", note="", seconds_train=500.0)
-        connection.execute(metadata.tables["runs"].insert().values(other))
-    settings = settings_of(sqlite_url)
-    now = datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
-    page = pages.outcome_page(settings, pages.newest_nights(settings), RunTimes(now, now, now))
-    assert page.key == "outcomes-volume"
-    rows = [line.replace("\N{NO-BREAK SPACE}", " ") for line in str(page.body).splitlines()]
-    assert "| train | 2.0 s | 2.0 s | 2.0 s |  |" in rows

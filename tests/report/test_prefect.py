@@ -1,15 +1,13 @@
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import get_args
 
-import pandas as pd
 import pytest
 
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.prefect import (
     RunTimes,
-    artifact_key,
     backtest_artifact,
     guide,
     night_artifact,
@@ -18,8 +16,7 @@ from forecasting.report.prefect import (
     outcome_tags,
     subject_tags,
 )
-from forecasting.vocabulary import Target
-from tests.report.nights import ISSUED, ORIGIN, forecasts, index_line, plain, report_data
+from tests.report.nights import ORIGIN, forecasts, index_line, plain, report_data
 
 OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
 
@@ -29,16 +26,7 @@ def night_of(symbol="SBUX", *, status="done", note="", **changed):
 
     `changed` replaces columns of its forecast.
     """
-    seconds = {
-        f"seconds_{step}": 1.0 for step in ("ingest", "preprocess", "train", "predict", "evaluate")
-    }
-    run = {
-        "symbol": symbol,
-        "as_of": ORIGIN,
-        "status": status,
-        "error": None,
-        "note": note,
-    } | seconds
+    run = {"symbol": symbol, "as_of": ORIGIN, "status": status, "error": None, "note": note}
     shown = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6} | changed
     return index_line(
         symbol, run=run, opens=OPENS, **({"values": [6e6, 8e6, 10e6, 8e6, 8e6] * 4} | shown)
@@ -78,18 +66,10 @@ def test_few_symbols_and_what_is_unusual_become_tags_once():
 DUE = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 TIMES = RunTimes(DUE, DUE + timedelta(seconds=3), DUE + timedelta(seconds=75))
 DUE_LINE = "- Due Sat 9 Mar 2024 10:30 UTC, started 3.0 s later, took 72 s up to this page."
-STEPS = ("ingest", "preprocess", "train", "predict", "evaluate", "total")
 
 
-def durations(*symbols, median=0.5, p95=0.9, n=60):
-    rows = [(symbol, step, n, median, p95) for symbol in symbols for step in STEPS]
-    return pd.DataFrame(rows, columns=["symbol", "step", "n", "median_seconds", "p95_seconds"])
-
-
-def body_of(*nights, **given):
-    text = outcome_artifact(nights, given.get("durations", durations()), TIMES).body
-    assert isinstance(text, str)
-    return plain(text)
+def body_of(*nights):
+    return plain(outcome_artifact(nights, TIMES).body)
 
 
 def section(body, title):
@@ -123,7 +103,7 @@ HEAD = [
                 "- **D: failed.** another \\[reason\\]",
                 "- **A: baseline.** the champion is too old",
                 "- **E: note.** Late VIX.",
-                f"- The next night makes up for what failed or is late. At once: `{AT_ONCE}`",
+                f"- The next night makes up for what failed or is stale. At once: `{AT_ONCE}`",
                 "- For a baseline nothing: the best one is published until the network passes again.",
             ],
         ),
@@ -139,10 +119,9 @@ HEAD = [
             [
                 *HEAD,
                 "| B |  |  |  | failed |",
-                "| [C](../key/night-c-volume) | 8.45 M | 6.00-12.00 | +6% | late 2024-03-08 |",
-                "| [D](../key/night-d-volume) | 4.00 M | 6.00-12.00 | \N{MINUS SIGN}50% |  |",
-                "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6% | recent x1.10; Monday "
-                "x0.96 |",
+                "| [C](../key/night-c) | 8.45 M | 6.00-12.00 | +6% | stale |",
+                "| [D](../key/night-d) | 4.00 M | 6.00-12.00 | \N{MINUS SIGN}50% |  |",
+                "| [A](../key/night-a) | 8.45 M | 6.00-12.00 | +6% | recent x1.10; Monday x0.96 |",
             ],
         ),
         (
@@ -152,8 +131,8 @@ HEAD = [
                 "| symbol | session | median | 80% interval | vs usual | note, why |",
                 "| --- | ---: | ---: | ---: | ---: | --- |",
                 "| B |  |  |  |  | failed |",
-                "| [A](../key/night-a-volume) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6% |  |",
-                "| [C](../key/night-c-volume) | Tue 12 Mar | 8.45 M | 6.00-12.00 | +6% |  |",
+                "| [A](../key/night-a) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6% |  |",
+                "| [C](../key/night-c) | Tue 12 Mar | 8.45 M | 6.00-12.00 | +6% |  |",
             ],
         ),
         (
@@ -161,7 +140,7 @@ HEAD = [
             "How late",
             [
                 DUE_LINE,
-                "- 2 of 2 symbols forecast in time, the last of them, B, 30 min 0 s before Mon 11 "
+                "- 2 of 2 symbols in time, the last of them, B, 30 min 0 s before Mon 11 "
                 "Mar opened.",
             ],
         ),
@@ -170,8 +149,7 @@ HEAD = [
             "How late",
             [
                 DUE_LINE,
-                "- 1 of 3 symbols forecast in time, the last of them, A, 51 h before Mon 11 Mar "
-                "opened.",
+                "- 1 of 3 symbols in time, the last of them, A, 51 h before Mon 11 Mar opened.",
             ],
         ),
         (
@@ -183,45 +161,22 @@ HEAD = [
                 "- Made afterwards, for a past session: replay.",
             ],
         ),
-        ([failed("A"), failed("B")], "How long", []),
     ],
 )
 def test_a_person_on_call_sees_what_to_do_the_forecasts_and_how_late(nights, title, lines):
     assert section(body_of(*nights), title) == lines
 
 
-def test_the_steps_of_all_symbols_together_stand_beside_their_usual_time():
-    nights = [night_of("A"), night_of("B"), failed("C")]
-    lines = section(
-        body_of(*nights, durations=durations("A", "B", median=0.4, p95=1.2)), "How long"
-    )
-    assert (
-        lines[0]
-        == "The newest night of 2 symbols together, beside the median and the 95th percentile of "
-        "60 nights."
-    )
-    assert lines[4] == "| ingest | 2.0 s | 0.8 s | 2.4 s |  |"
-    assert lines[-1] == "| total | 10 s | 0.8 s | 2.4 s | slow |"
-
-
-def test_a_step_is_judged_by_its_own_nights_where_one_request_brought_the_bars_of_several():
-    table = durations("A", n=22)
-    table.loc[table["step"] == "ingest", "n"] = 3
-    lines = section(body_of(night_of("A"), durations=table), "How long")
-    assert lines[0].endswith("of A, beside the median and the 95th percentile of 3 to 22 nights.")
-    assert (lines[4], lines[-1][-7:]) == ("| ingest | 1.0 s | 0.5 s | 0.9 s |  |", " slow |")
-
-
 PAGE = Path("reports/SBUX-volume.html")
 
 
-def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model():
+def test_the_page_of_a_night_has_its_sentence_chart_week_and_last_result():
     data = report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6), parts={3: PARTS})
-    found = night_artifact(data, PAGE)
+    found = night_artifact([(data, PAGE)])
     about = plain(found.description)
     text = plain(found.body)
     assert (found.key, about) == (
-        "night-sbux-volume",
+        "night-sbux",
         "SBUX Mon 11 Mar: 8.45 M shares, 80% 6.00-12.00",
     )
     parts = (
@@ -230,9 +185,7 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
         "\n| session | median, M shares | 80% interval | vs usual | note, why |\n",
         "\n| Wed 13 Mar | 8.45 | 6.00-12.00 | ",
         " | earnings; recent x1.10; Wednesday x0.96 |\n",
-        "### How it did\n\nFri 8 Mar: forecast ",
-        "Bars up to 2024-03-08, fetched Sat 9 Mar 2024 10:31 UTC. Every bar passed every check.",
-        "Published: lstm 3f9c2ab1a77d0e11, warm. No promotion was decided on this night.",
+        "\n\nFri 8 Mar: forecast ",
         "Report page: `reports/SBUX-volume.html`",
     )
     places = [text.find(part) for part in parts]
@@ -240,24 +193,33 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
     assert places == sorted(set(places))
 
 
-def test_the_page_counts_open_findings_and_names_those_of_tonight():
-    finding = {
-        "rule": "volume_jump",
-        "severity": "flag",
-        "value": 3.1,
-        "detail": "",
-        "session": ORIGIN,
-    }
-    rows = pd.DataFrame(
-        [finding | {"since": ISSUED - pd.Timedelta(days=7)}, finding | {"since": ISSUED}]
+def test_several_targets_of_a_symbol_share_one_page_and_one_table():
+    nights = [(report_data(target=target), PAGE) for target in ("volume", "range")]
+    found = night_artifact(nights)
+    assert found.key == "night-sbux"
+    assert re.findall("^## .*|^!.*?:", found.body, re.MULTILINE) == [
+        "## Volume",
+        "![SBUX volume:",
+        "## Range",
+        "![SBUX range:",
+    ]
+    lines = [night_of("A"), replace(night_of("A"), target="range"), failed("B")]
+    page = outcome_artifact(lines, TIMES)
+    assert (page.key, page.description) == (
+        "outcomes",
+        "3 forecasts: 1 failed, 2 done, volume range",
     )
-    words = {1: "1 open finding about its bars, none new tonight."}
-    words[2] = "2 open findings about its bars, new tonight: volume jump 2024-03-08."
-    for n, sentence in words.items():
-        assert sentence in night_artifact(report_data(findings=rows[:n]), PAGE).body
+    rows = section(plain(page.body), "Forecasts of Mon 11 Mar")
+    assert [row.split(" | ")[:2] for row in rows] == [
+        ["| symbol", "target"],
+        ["| ---", "---"],
+        ["| B", "volume"],
+        ["| [A](../key/night-a)", "volume"],
+        ["| [A](../key/night-a)", "range"],
+    ]
 
 
-def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_each_target():
+def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_runs():
     text = guide("nightly")
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")][2:]
     assert all(len(cells) == 3 and all(cell.strip() for cell in cells) for cells in rows)
@@ -265,15 +227,15 @@ def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_each_targe
     assert named >= {
         "Completed",
         "Skipped",
+        "Waiting",
         "Late",
-        "WithoutBar",
+        "Stale",
         "PartlyFailed",
         "Failed",
         "Cancelled",
         "Crashed",
     }
-    for target in get_args(Target):
-        assert f"[{target}](../../artifacts/key/{artifact_key('outcomes', target)})" in text
+    assert "[outcomes](../../artifacts/key/outcomes)" in text
 
 
 def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():
