@@ -511,6 +511,12 @@ _STYLE = """<style>
 .fan .outer { fill: #cde2f5 } .fan .inner { fill: #96c3eb }
 .fan .median { stroke: #0b5ea8; stroke-width: 2.4 }
 .fan .known { stroke: #465467; stroke-width: 1.6 } .fan .known, .fan .median { fill: none }
+@media (prefers-color-scheme: dark) {
+.fan text { fill: #b4bcc6 } .fan .strong { fill: #8ec5f7 }
+.fan .paper { fill: #1c1f23 } .fan .grid, .fan .floor { stroke: #383f47 }
+.fan .outer { fill: #1d3c59 } .fan .inner { fill: #2b659b }
+.fan .median { stroke: #a5d3fb } .fan .known { stroke: #c3cbd5 }
+}
 </style>"""
 
 

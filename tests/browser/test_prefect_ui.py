@@ -98,6 +98,22 @@ def test_the_page_of_a_night_has_its_sentence_and_chart(nights, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+CORNER = """image => {
+  const canvas = document.createElement("canvas");
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  return Math.max(...context.getImageData(2, 2, 1, 1).data.slice(0, 3));
+}"""
+
+
+def test_the_chart_of_a_night_is_dark_on_a_dark_page(nights, open_page):
+    address = artifact(nights, NIGHT, "night-gspc")
+    for scheme, is_dark in (("light", False), ("dark", True)):
+        chart = open_page(address, scheme=scheme).get_by_role("img", name="80% and 90% interval")
+        chart.wait_for()
+        assert (chart.evaluate(CORNER) < 64) is is_dark
+
+
 def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):
     page = open_page(artifact(nights, NIGHT, "outcomes"), PHONE)
     text = article(page, "How late")
