@@ -60,11 +60,10 @@ _NAMES = {
 _DAYS = {"session", "date", "ds"}
 _IDS = {"unique_id", "symbol", "ticker"}
 _SHARES = ("coverage_80", "coverage_90")
-_SKILLS = ("vs_usual", "skill_vs_naive", "skill_vs_best", "pinball_vs_best")
+_SKILLS = ("vs_usual", "reference_skill")
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
 _FIGURES = [
-    *("n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value"),
-    *("pinball", "pinball_vs_best", "baseline_in_pinball", "p_value_in_pinball"),
+    *("n", "mae", "pinball", "reference_skill", "baseline", "p_value"),
     *_SHARES,
 ]
 
@@ -159,21 +158,17 @@ class Backtest:
         figures = self.figures
         names = named(figures["symbol"].unique().tolist(), 3)
         target = str(figures["target"].iat[0])
-        loss = "pinball loss" if TARGETS[target].moves_width else "absolute error"
         return (
             f"{names} {target}, origins {figures['window_from'].min():%Y-%m-%d} to "
-            f"{figures['window_to'].max():%Y-%m-%d}; horizon 0: mean over all; skill_vs_best, "
-            f"baseline and p_value: of {loss}."
+            f"{figures['window_to'].max():%Y-%m-%d}; horizon 0: mean over all; "
+            "reference_skill and p_value: of pinball loss against the baseline."
         )
 
     def _table(self) -> pd.DataFrame:
         keys = ["symbol", "horizon"]
         tests = self.figures.set_index(["metric", *keys])[["n", "baseline", "p_value"]]
-        best = tests.loc["skill_vs_best"].merge(
-            tests.loc["pinball_vs_best"], on=keys, suffixes=("", "_in_pinball")
-        )
         values = self.figures.pivot(index=keys, columns="metric", values="value")
-        return values.join(best).filter(_FIGURES).reset_index()
+        return values.join(tests.loc["reference_skill"])[_FIGURES].reset_index()
 
 
 @dataclass(frozen=True, eq=False)

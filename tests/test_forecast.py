@@ -348,7 +348,7 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
         for text in ("TEST volume, horizon 5", ">Thu 8 Feb 2024<", ">Tue 27 Feb 2024<")
     ] == [True] * 3
     figures = of_frame.figures
-    other = figures["baseline"].mask(figures["metric"] == "pinball_vs_best", "another")
+    other = figures["baseline"].mask(figures["metric"] == "reference_skill", "another")
     viewed = replace(of_frame, figures=figures.assign(baseline=other))
     views = repr(viewed), viewed._repr_html_()
     ours = of_frame.forecasts.query("model == 'lstm'").sort_values(
@@ -362,7 +362,7 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
         "TEST volume, origins 2024-02-01 to 2024-02-20; ": True,
         "mae_har": False,
     }
-    words |= {"p_value_in_pinball": True, "another": True}
+    words |= {"reference_skill": True, "another": True, "skill_vs_best": False}
     assert all((text in shown) == there for text, there in words.items() for shown in views)
     columns = ["target_session", "origin_session", "actual", "q10"]
     assert (

@@ -47,6 +47,10 @@ class Figures:
     best_in_pinball: str
     pinball_vs_best: float
     pinball_p_value: float | None
+    # The same against the target's reference baseline: what is shown
+    reference: str
+    reference_skill: float
+    reference_p_value: float | None
     coverage_80: float  # share of actuals inside the central intervals
     coverage_90: float
     # Of log dollar volume over its mean of five sessions; None but for volume
@@ -138,6 +142,14 @@ class BacktestResult:
             baselines,
             longest,
         )
+        reference = TARGETS[self.target].reference
+        against = _against_best(
+            pinball,
+            actual,
+            issued,
+            {reference: baselines[reference]},
+            longest,
+        )
         mae = mean_of(absolute_error(actual, issued))
         naive = next(iter(errors.values()))
         return Figures(
@@ -152,6 +164,9 @@ class BacktestResult:
             best_in_pinball=best_in_pinball.baseline,
             pinball_vs_best=best_in_pinball.skill,
             pinball_p_value=best_in_pinball.p_value,
+            reference=reference,
+            reference_skill=against.skill,
+            reference_p_value=against.p_value,
             coverage_80=_coverage(actual, issued, 80),
             coverage_90=_coverage(actual, issued, 90),
             r2_dollar_volume=self._r2(issued, at),
@@ -232,11 +247,12 @@ def _metrics(part: Figures) -> list[tuple[str, float, str, float | None]]:
     tests = {
         "skill_vs_best": (part.best_baseline, part.dm_p_value),
         "pinball_vs_best": (part.best_in_pinball, part.pinball_p_value),
+        "reference_skill": (part.reference, part.reference_p_value),
     }
     rows = [
         (name, value, *tests.get(name, ("", None)))
         for name, value in asdict(part).items()
-        if isinstance(value, float) and name not in ("dm_p_value", "pinball_p_value")
+        if isinstance(value, float) and not name.endswith("p_value")
     ]
     for prefix, of_baselines in (("mae", part.baselines), ("r2", part.r2_baselines)):
         rows += [(f"{prefix}_{name}", value, name, None) for name, value in of_baselines.items()]

@@ -328,9 +328,8 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
         "horizon",
         f"mean error, {unit.name}",
         *map(wording.forecaster_label, names),
-        f"against {wording.forecaster_label(overall['best_baseline'])}",
+        f"skill against {wording.forecaster_label(overall['reference'])}",
         "p",
-        "pinball skill",
         "in 80%",
         "in 90%",
     ]
@@ -339,9 +338,8 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
             horizon,
             unit.number(figures["mae"]),
             *(unit.number(figures["baselines"][name]) for name in names),
-            percent(figures["skill_vs_best"], signed=True, decimals=1),
-            p_value(figures["dm_p_value"]),
-            percent(figures["pinball_vs_best"], signed=True, decimals=1),
+            percent(figures["reference_skill"], signed=True, decimals=1),
+            p_value(figures["reference_p_value"]),
             percent(figures["coverage_80"], decimals=1),
             percent(figures["coverage_90"], decimals=1),
         ]

@@ -804,9 +804,9 @@ metrics = Table(
     _key(
         "metric",
         String(20),
-        "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, skills `pinball_vs_best`, "
-        "`skill_vs_naive`, `skill_vs_best`, `coverage_80`, `coverage_90`; of volume also "
-        "`r2_dollar_volume` and `r2_BASELINE`.",
+        "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, skills `reference_skill`, "
+        "`pinball_vs_best`, `skill_vs_naive`, `skill_vs_best`, `coverage_80`, `coverage_90`; of "
+        "volume also `r2_dollar_volume` and `r2_BASELINE`.",
     ),
     _key(
         "scope", _WORD, "`published`, by nights; `backtest`: the model alone, before release 0.4."

@@ -44,20 +44,25 @@ def test_skill_is_positive_when_the_issued_forecasts_are_better():
         1.0 - ours.pinball / pinball(ACTUAL, baselines["har"]).mean()
     )
     assert max(ours.dm_p_value, ours.pinball_p_value) < 0.001
+    assert (ours.reference, ours.reference_p_value < 0.001) == ("ridge", True)
+    assert ours.reference_skill == pytest.approx(1.0 - ours.pinball / pinball(ACTUAL, wide).mean())
 
 
 def test_close_ranks_baselines_by_pinball_and_others_by_error():
-    baselines = {"wide": ACTUAL[..., None] + 0.5 + 9.0 * AROUND, "narrow": forecasts(0.6)}
-    assert result_of("close", forecasts(0.0), baselines).figures().best_baseline == "narrow"
-    assert result_of("volume", forecasts(0.0), baselines).figures().best_baseline == "wide"
+    wide = ACTUAL[..., None] + 0.5 + 9.0 * AROUND
+    narrow = forecasts(0.6)
+    of_close = {"har_volatility": wide, "narrow": narrow}
+    of_volume = {"ridge": wide, "narrow": narrow}
+    assert result_of("close", forecasts(0.0), of_close).figures().best_baseline == "narrow"
+    assert result_of("volume", forecasts(0.0), of_volume).figures().best_baseline == "ridge"
 
 
 def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
     noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
-    baselines = {"last_value": forecasts(4.0), "twin": forecasts(1.0) + noise[0]}
+    baselines = {"last_value": forecasts(4.0), "ridge": forecasts(1.0) + noise[0]}
     found = result_of("volume", forecasts(1.0) + noise[1], baselines).document()["confidence_set"]
     assert (set(found["included"]), found["p_values"]["last_value"] < 0.1) == (
-        {"ours", "twin"},
+        {"ours", "ridge"},
         True,
     )
 
@@ -69,12 +74,12 @@ DOLLARS = DollarVolumes(
 
 def test_r2_of_dollar_volume_is_of_the_medians_of_each_forecaster():
     issued = forecasts(0.5)
-    baselines = {"last_value": forecasts(2.0)}
+    baselines = {"ridge": forecasts(2.0)}
     result = result_of("volume", issued, baselines, dollars=DOLLARS)
     ours = result.figures()
     assert ours.r2_dollar_volume == dollar_volume_r2(DOLLARS, issued[..., MEDIAN]) > 0.0
     assert ours.r2_baselines == {
-        "last_value": dollar_volume_r2(DOLLARS, baselines["last_value"][..., MEDIAN])
+        "ridge": dollar_volume_r2(DOLLARS, baselines["ridge"][..., MEDIAN])
     }
     third = DollarVolumes(DOLLARS.close, DOLLARS.mean, DOLLARS.actual[:, 2:3])
     assert result.figures(3).r2_dollar_volume == dollar_volume_r2(third, issued[:, 2:3, MEDIAN])
@@ -99,7 +104,8 @@ def test_metric_rows_hold_the_figures_of_each_horizon():
         "coverage_90",
         "r2_dollar_volume",
     )
-    expected = dict.fromkeys(alone, "") | {"skill_vs_best": "ridge", "pinball_vs_best": "ridge"}
+    against = ("skill_vs_best", "pinball_vs_best", "reference_skill")
+    expected = dict.fromkeys(alone, "") | dict.fromkeys(against, "ridge")
     expected |= {f"{prefix}_{name}": name for prefix in ("mae", "r2") for name in baselines}
     assert {
         metric: row["baseline"] for (horizon, metric), row in rows.items() if horizon == 2

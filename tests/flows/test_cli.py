@@ -243,6 +243,9 @@ def test_a_backtest_writes_the_documented_keys(here):
         "best_in_pinball",
         "pinball_vs_best",
         "pinball_p_value",
+        "reference",
+        "reference_skill",
+        "reference_p_value",
         "coverage_80",
         "coverage_90",
     }
