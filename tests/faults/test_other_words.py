@@ -41,7 +41,6 @@ COMMANDS = (
     ["run", "--symbol", "SBUX"],
     ["run", "--as-of", "2024-03-09"],
     ["models", "list", "--symbol", "SBUX"],
-    ["verify", "--symbol", "SBUX"],
 )
 
 
