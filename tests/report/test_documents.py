@@ -239,7 +239,7 @@ def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(
     settings = Settings(database_url=sqlite_url, symbols=(SYMBOL,))
     export.export(settings, "hubverse", tmp_path / "model-output.parquet", now=clock.now)
     monkeypatch.chdir(tmp_path)
-    code, _ = blocks(section("analyst.md", "## Files for other programs"), "python")
+    (code,) = blocks(section("analyst.md", "## Files for other programs"), "python")
     exec(compile(code, "docs/analyst.md", "exec"), {})
     files = sorted((tmp_path / "model-output").rglob("*.csv"))
     assert len(files) > 30
