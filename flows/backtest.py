@@ -41,7 +41,7 @@ def backtest(
         first: First origin session.
         last: Last origin session.
         symbol: As Yahoo writes it; without it the first of FORECASTING_SYMBOLS.
-        target: volume, close or range; without it FORECASTING_TARGET.
+        target: volume, close or range; without it the first of FORECASTING_TARGETS.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
             FORECASTING_SOURCE.
         events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS or a
@@ -64,7 +64,7 @@ def backtest(
             last,
             refit_every=refit_every,
         )
-        add_tags(subject_tags([spec.symbol], settings.target))
+        add_tags(subject_tags([spec.symbol], spec.settings.targets))
         with lock.night_lock(settings.url, "backtest"):
             document = run_backtest(spec, store=True, now=clock.now)
     # The table metrics has them too

@@ -34,7 +34,7 @@ def catch_up(
     first: date,
     last: date,
     symbols: list[str] | None = None,
-    target: Target | None = None,
+    target: Target | list[Target] | None = None,
     source: str | None = None,
     events: str | None = None,
     market: str | None = None,
@@ -60,7 +60,7 @@ def catch_up(
             events=events,
             market=market,
         )
-        add_tags(subject_tags(settings.symbols, settings.target))
+        add_tags(subject_tags(settings.symbols, settings.targets))
         # The lock is a table, which an older ledger lacks
         migrate.check_ready(settings.url, writes=False)
         with lock.night_lock(settings.url, "night"), ledger(settings):

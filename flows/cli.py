@@ -140,11 +140,13 @@ def run(
 
 
 @app.command(epilog="Example: forecasting show --symbol SBUX")
-def show(as_json: AsJson = False, as_csv: options.AsCsv = False) -> None:
+def show(
+    as_of: options.AsOfOrigin = None, as_json: AsJson = False, as_csv: options.AsCsv = False
+) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
     if as_json and as_csv:
         raise UsageError("Expected --json or --csv, found both. Leave one out.")
-    show_newest(None, as_json=as_json, as_csv=as_csv)
+    show_newest(parse(as_of), as_json=as_json, as_csv=as_csv)
 
 
 def show_newest(
@@ -164,7 +166,7 @@ def show_newest(
     # All were refused before there was a ledger
     if error is not None and migrate.is_missing(in_force.url):
         raise error
-    is_brief = len(in_force.symbols) > 1 and not as_json
+    is_brief = len(in_force.series) > 1 and not as_json
     with python_strings():
         nights = each_report(
             in_force,
@@ -247,11 +249,7 @@ def check(
 
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
-def serve(
-    target: options.Targets = None,
-    mode: options.ModeOption = "auto",
-    switch_source: options.Switch = False,
-) -> None:
+def serve(mode: options.ModeOption = "auto", switch_source: options.Switch = False) -> None:
     """Run the night on its schedule until stopped.
 
     It uses the configured Prefect server, or starts its own.
@@ -259,7 +257,6 @@ def serve(
     from flows.start import start_serving
 
     start_serving(
-        list(dict.fromkeys(target or [])),
         mode=check_choice("mode", mode, Mode),
         switch_source=switch_source,
     )

@@ -78,7 +78,7 @@ def evaluate(nights: list[Night], publish: Callable[[Night], Night]) -> list[Nig
 )
 def nightly(
     symbols: list[str] | None = None,
-    target: Target | None = None,
+    target: Target | list[Target] | None = None,
     source: str | None = None,
     events: str | None = None,
     market: str | None = None,
@@ -91,7 +91,7 @@ def nightly(
 
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
-        target: volume, close or range; without it FORECASTING_TARGET.
+        target: volume, close or range, or a list of them; without it FORECASTING_TARGETS.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
             FORECASTING_SOURCE.
         events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS,
@@ -113,7 +113,7 @@ def nightly(
             events=events,
             market=market,
         )
-        reporting.add_tags(subject_tags(settings.symbols, settings.target))
+        reporting.add_tags(subject_tags(settings.symbols, settings.targets))
         if patient:
             skipped = reporting.skipped_as_busy(settings, alone)
             if skipped is not None:

@@ -27,7 +27,7 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
     texts = value if isinstance(value, list) else [value]
     if value in (None, []):  # it was not given
         return value
-    check_given(context, option, texts)
+    check_given(option, texts)
     if name in ("symbol", "symbols_file"):
         from forecasting.night.symbols import asked_symbols
 
@@ -37,21 +37,20 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
         symbols = asked_symbols(given.get("symbol", []), given.get("symbols_file"))
         os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
         return value
+    if name == "target":
+        os.environ["FORECASTING_TARGETS"] = check_option(name, ",".join(value))
+        return value
     for text in texts:
         os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, text)
     return value
 
 
-def check_given(context: typer.Context, option: typer.CallbackParam, texts: list[object]) -> None:
-    """Refuse an empty value, which would count as the default, and several targets of a run."""
+def check_given(option: typer.CallbackParam, texts: list[object]) -> None:
+    """Refuse an empty value, which would count as the default; warn of a password."""
     if not all(str(text).strip() for text in texts):
         raise UsageError(
             f"Expected a value after {option.opts[0]}, found an empty text. Leave the option out "
             "for its default, or check the variable that it comes from."
-        )
-    if option.name == "target" and len(texts) > 1 and context.info_name != "serve":
-        raise UsageError(
-            "Expected --target once: run once for each value. Only `serve` takes several --target."
         )
     if option.name == "database_url" and without_password(str(texts[0])) != texts[0]:
         sys.stderr.write(
@@ -82,7 +81,6 @@ def _option(
 # It overrides a variable: a command does nothing with it
 _setting = partial(_option, callback=override)
 
-_TARGET = "FORECASTING_TARGET, else volume"
 _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
 
 
@@ -104,8 +102,8 @@ def of_settings(  # noqa: PLR0913 - each is an option
         _setting(
             "--target",
             "TARGET",
-            "volume, close or range.",
-            _TARGET,
+            "volume, close, range, several with commas, or all.",
+            "FORECASTING_TARGETS, else volume",
         ),
     ] = None,
     source: Annotated[
@@ -169,10 +167,11 @@ _SERIES = (*_SYMBOLS_OF, "target")
 TAKES = {
     "init": (*_SERIES, *_INPUTS),
     "show": (*_SERIES, "cost_ratio", *_LEDGER),
-    "serve": (*_SYMBOLS_OF, *_INPUTS, *_LEDGER),
     "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
     "models_rollback": ("target", *_LEDGER),
-    **dict.fromkeys(("run", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)),
+    **dict.fromkeys(
+        ("run", "serve", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)
+    ),
     **dict.fromkeys(
         ("digest", "report", "check", "export", "verify", "models_list"), (*_SERIES, *_LEDGER)
     ),
@@ -204,15 +203,6 @@ OneSymbol = Annotated[
         "SYMBOL",
         "One symbol, as Yahoo writes it.",
         "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC",
-    ),
-]
-Targets = Annotated[
-    list[str] | None,
-    _setting(
-        "--target",
-        "TARGET",
-        "volume, close or range; for several repeat the option.",
-        _TARGET,
     ),
 ]
 ArticleSource = Annotated[

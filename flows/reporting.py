@@ -162,7 +162,7 @@ def skipped_as_busy(settings: Settings, alone: ExitStack) -> State[Any] | None:
     """
     try:
         deployment = runtime.deployment.name or "nightly"
-        alone.enter_context(lock.unattended_lock(settings.data_dir, deployment, settings.target))
+        alone.enter_context(lock.unattended_lock(settings.data_dir, deployment, settings.targets))
     except LockedError as refusal:
         if refusal.since is not None and clock.now() - refusal.since >= TURN:
             raise
@@ -233,10 +233,10 @@ def last_state(
     Its data, which the caller of the flow gets, are the ids of the nights that are done, None
     without any, or the errors as one.
     """
-    ids, failed, without_bar = outcome_of(nights)
+    ids, failed, without_bar = outcome_of(nights, settings)
     if failed:
-        error = combined(failed, of=len(settings.symbols))
-        name = "PartlyFailed" if len(failed) < len(settings.symbols) else "Failed"
+        error = combined(failed, of=len(settings.series))
+        name = "PartlyFailed" if len(failed) < len(settings.series) else "Failed"
         return Failed(name=name, message=plain_text(error), data=error)
     if without_bar:
         message = " ".join([*dict.fromkeys(without_bar), done])

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -254,10 +254,8 @@ def _profiles() -> str:
     return os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
 
 
-def start_serving(
-    targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False
-) -> None:
-    """Serve the nightly deployment on its schedule, a run a target, until stopped.
+def start_serving(*, mode: Mode = "auto", switch_source: bool = False) -> None:
+    """Serve the nightly deployment on its schedule until stopped.
 
     Runs missed while this was down start first.
     """
@@ -278,39 +276,31 @@ def start_serving(
             server = load_server()
             start = next_start(settings)
             address = until_stopped.enter_context(server.ensure_server())
-        targets = targets or [settings.target]
-        subject = f"{', '.join(settings.symbols)} {', '.join(targets)}"
+        subject = f"{', '.join(settings.symbols)} {', '.join(settings.targets)}"
         echo(
             f"{subject}: the next night starts on {start:%A %Y-%m-%d at %H:%M %Z}, in "
             f"{age(clock.now(), start)}. FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE "
             f"{settings.timezone}. Prefect: {address}."
         )
-        serve_nights(settings, targets, {"mode": mode, "switch_source": switch_source})
+        serve_nights(settings, {"mode": mode, "switch_source": switch_source})
 
 
-def serve_nights(settings: Settings, targets: Sequence[str], given: Mapping[str, object]) -> None:
-    """Take the runs of the nightly deployment, which has a schedule a target, until stopped."""
+def serve_nights(settings: Settings, given: Mapping[str, object]) -> None:
+    """Take the runs of the nightly deployment until stopped."""
     from prefect.schedules import Cron
 
     from flows.nightly import nightly
 
-    slugs = {target: f"nightly-{target}" for target in targets}
-    if len(targets) == 1:
-        slugs = {targets[0]: "nightly"}
-    clear_deployment(settings, slugs.values())
+    clear_deployment(settings)
     signal.signal(signal.SIGINT, stop)
-    schedules = [
-        Cron(
-            settings.cron,
-            timezone=str(settings.timezone),
-            slug=slug,
-            parameters={"target": target},
-        )
-        for target, slug in slugs.items()
-    ]
+    schedule = Cron(
+        settings.cron,
+        timezone=str(settings.timezone),
+        slug="nightly",
+    )
     nightly.serve(
         "nightly",
-        schedules=schedules,
+        schedules=[schedule],
         parameters={"patient": True, **given},
         tags=["forecasting"],
         pause_on_shutdown=False,
@@ -339,8 +329,8 @@ def stop(*_: object) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
-    """Delete an earlier `serve`'s schedules of other targets, and mark its killed runs as Crashed.
+def clear_deployment(settings: Settings) -> None:
+    """Delete schedules that an earlier release had, and mark an earlier `serve`'s killed runs.
 
     Prefect replaces the schedules of one name alone, and counts a run as running whose machine lost
     power.
@@ -353,7 +343,7 @@ def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
     with suppress(ObjectNotFound), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("nightly/nightly")
         for schedule in deployment.schedules:
-            if schedule.slug not in slugs:
+            if schedule.slug != "nightly":
                 client.delete_deployment_schedule(deployment.id, schedule.id)
         begun = filters.FlowRunFilterStateType(any_=["PENDING", "RUNNING", "CANCELLING"])
         for run in client.read_flow_runs(
@@ -362,8 +352,8 @@ def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
             ),
             flow_run_filter=filters.FlowRunFilter(state=filters.FlowRunFilterState(type=begun)),
         ):
-            target = run.parameters.get("target") or settings.target
-            with suppress(LockedError), lock.unattended_lock(settings.data_dir, "nightly", target):
+            targets = plan.targets_of(run.parameters, settings)
+            with suppress(LockedError), lock.unattended_lock(settings.data_dir, "nightly", targets):
                 client.set_flow_run_state(
                     run.id, Crashed(message="Its process was killed."), force=True
                 )

@@ -254,7 +254,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 
     if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
-    settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
+    settings = read_settings().for_target(check_choice("target", target, Target))
     clock = _clock(now)
     inputs = {"source": frame, "market": market, "events": events}
     with _TURN, _frame_settings(settings, symbol, inputs) as own:
@@ -290,12 +290,13 @@ class Ledger:
     Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has
     nothing of, or no night of the `target` that is given, raises. Without any, those of
     FORECASTING_SYMBOLS are read, which raise only where all would; where it is not set, every
-    symbol of the ledger. Without `target` (volume, close or range) FORECASTING_TARGET is meant,
-    without `source` FORECASTING_SOURCE, and without `now`, a clock, the machine's. A day is a date
-    or a text such as `2024-03-08`. In every frame sessions are naive midnights (datetime64[ns]),
-    instants aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the
-    target's unit float64 with NaN where unknown; columns and types are the same without a row.
-    `settings` are those of the environment, with the database and the data folder of `connect`.
+    symbol of the ledger. Without `target` (volume, close or range) the first of
+    FORECASTING_TARGETS is meant, without `source` FORECASTING_SOURCE, and without `now`, a clock,
+    the machine's. A day is a date or a text such as `2024-03-08`. In every frame sessions are naive
+    midnights (datetime64[ns]), instants aware UTC (datetime64[us, UTC]), texts `string`, volumes
+    `Int64`, other numbers in the target's unit float64 with NaN where unknown; columns and types
+    are the same without a row. `settings` are those of the environment, with the database and the
+    data folder of `connect`.
     """
 
     settings: Settings
@@ -490,9 +491,8 @@ class Ledger:
         }
         if symbols:
             update["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols)))
-        if target is not None:
-            update["target"] = check_choice("target", target, Target)
-        return self.settings.model_copy(update=update)
+        one = check_choice("target", self.settings.target if target is None else target, Target)
+        return self.settings.model_copy(update=update).for_target(one)
 
 
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:

@@ -50,16 +50,18 @@ from forecasting.values import (
     chooses_market,
     listed,
     market_symbol,
+    parse_targets,
 )
 from forecasting.vocabulary import Target as Target
 
-OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD")
-"""Names after FORECASTING_ besides the settings: of two places, and what containers read."""
+OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD", "TARGET")
+"""Names after FORECASTING_ besides the settings: two places, what containers read, and `targets`
+before it took several."""
 
 MOST = 100_000  # Sessions, nights or symbols that a setting takes: sessions of four centuries
 
 # Settings that change a forecast's numbers. Place and time of the run do not.
-_FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
+_FORECAST_FIELDS = ("train_sessions", "seed", "members", "exchange")
 
 # Those that joined later count where they differ from the default, so that hashes and ids from
 # before do not change.
@@ -89,11 +91,11 @@ def _valid_symbol(symbol: str) -> str:
         raise ValueError(str(error).rstrip(".")) from None
 
 
-def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
-    """The symbols, one or more, without repetition."""
-    if not symbols:  # pydantic's own bound would count the invalid ones as missing
-        raise ValueError("Expected a symbol or several, found none")
-    return tuple(dict.fromkeys(symbols))
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, one or more, without repetition."""
+    if not names:  # pydantic's own bound would count the invalid ones as missing
+        raise ValueError("Expected one or several, found none")
+    return tuple(dict.fromkeys(names))
 
 
 def _with_home(text: str) -> str:
@@ -154,8 +156,10 @@ class Settings(BaseSettings):
     ] = ("SBUX",)
     """Symbols of a night, comma separated."""
 
-    target: Target = "volume"
-    """What is forecast: volume, close or range."""
+    targets: Annotated[
+        tuple[Target, ...], NoDecode, _of_text(parse_targets), AfterValidator(_each_once)
+    ] = ("volume",)
+    """What is forecast: volume, close, range, comma separated, or all."""
 
     source: _Source = "yahoo"
     """yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."""
@@ -245,11 +249,14 @@ class Settings(BaseSettings):
         secrets = SecretsSettingsSource(cls, secrets_dir=folder or None)
         config = _config_values()
         _check_private(config)
-        return init_settings, env_settings, secrets, InitSettingsSource(cls, init_kwargs=config)
+        variables = InitSettingsSource(cls, init_kwargs=_variables())
+        return init_settings, variables, secrets, InitSettingsSource(cls, init_kwargs=config)
 
     @model_validator(mode="before")
     @classmethod
-    def _default_symbol(cls, values: dict[str, object]) -> dict[str, object]:
+    def _other_names(cls, values: dict[str, object]) -> dict[str, object]:
+        if "target" in values:
+            values["targets"] = values.pop("target")
         # The sample has one series, so the default SBUX cannot apply.
         if values.get("source") == "sample" and not values.get("symbols"):
             values["symbols"] = "^GSPC"
@@ -281,6 +288,28 @@ class Settings(BaseSettings):
         if exchange == name_of(self.exchange):
             exchange = self.exchange
         return self.model_copy(update={"symbols": (symbol,), "exchange": exchange})
+
+    @property
+    def target(self) -> Target:
+        """What is forecast, in the settings of one target."""
+        return self.targets[0]
+
+    @property
+    def series(self) -> dict[str, "Settings"]:
+        """The settings of each symbol and target, by `series_name`."""
+        return {
+            self.series_name(symbol, target): self.for_symbol(symbol).for_target(target)
+            for symbol in self.symbols
+            for target in self.targets
+        }
+
+    def series_name(self, symbol: str, target: str) -> str:
+        """What names a series among these: its symbol, with several targets `SBUX volume`."""
+        return symbol if len(self.targets) == 1 else f"{symbol} {target}"
+
+    def for_target(self, target: Target) -> "Settings":
+        """The settings of one target."""
+        return self.model_copy(update={"targets": (target,)})
 
     @property
     def market_choice(self) -> MarketChoice | None:
@@ -326,6 +355,7 @@ class Settings(BaseSettings):
         fields = type(self).model_fields
         later = [name for name in _LATER_FIELDS if getattr(self, name) != fields[name].default]
         values = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
+        values["target"] = self.target
         values["exchange"] = name_of(self.exchange)  # announced days are in table events
         if self.market is not None:  # by its symbol: where a file lies changes no number
             values["market"] = market_symbol(self.market)
@@ -358,7 +388,7 @@ def settings_to_send() -> Settings:
     secrets = SecretsSettingsSource(
         Settings, secrets_dir=folder if os.access(folder, os.X_OK) else None
     )
-    for place in (_config_values, secrets, EnvSettingsSource(Settings)):
+    for place in (_config_values, secrets, _variables):
         with suppress(UsageError, OSError, ValueError):
             given |= place()
     urls = given.get("notify", "none")
@@ -374,8 +404,15 @@ def setting_places() -> dict[str, str]:
     return {
         **dict.fromkeys(_config_values(), f"{config_file()}"),
         **{name: f"{os.environ['FORECASTING_SECRETS_DIR']}/forecasting_{name}" for name in secrets},
-        **dict.fromkeys(EnvSettingsSource(Settings)(), "environment"),
+        **dict.fromkeys(_variables(), "environment"),
     }
+
+
+def _variables() -> dict[str, Any]:
+    """What FORECASTING_ variables give; TARGET is another name of TARGETS."""
+    target = os.environ.get("FORECASTING_TARGET")
+    given = {"targets": target} if target else {}
+    return given | EnvSettingsSource(Settings)()
 
 
 def _config_values() -> dict[str, Any]:
@@ -387,6 +424,8 @@ def _config_values() -> dict[str, Any]:
         # As variables, in any case
         text = config.read_text("utf-8")
         values = {name.lower(): value for name, value in tomllib.loads(text).items()}
+        if "target" in values:
+            values.setdefault("targets", values.pop("target"))
     except (OSError, ValueError) as error:  # which quotes no content
         named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
         found = getattr(error, "strerror", None) or error
@@ -465,9 +504,7 @@ def write_config() -> str:
     """
     path = Path("forecasting.toml").absolute()
     before = config_file()
-    given = read_settings().model_dump(
-        mode="json", include={*EnvSettingsSource(Settings)()} - {*_SECRETS}
-    )
+    given = read_settings().model_dump(mode="json", include={*_variables()} - {*_SECRETS})
     values = Settings.model_construct().model_dump(mode="json") | EXAMPLES | given
     lines = [
         "# Settings, commented out with the default or an example. Options and FORECASTING_NAME "

@@ -57,6 +57,12 @@ def is_file(source: str) -> bool:
     return _FILE.fullmatch(source) is not None
 
 
+def parse_targets(text: str) -> list[str]:
+    """The targets of a comma separated text, in their order; with `all` every one."""
+    targets = listed(text)
+    return list(get_args(Target)) if "all" in targets else targets
+
+
 def source_name(source: str) -> str:
     """FORECASTING_SOURCE as the ledger names it: a file, the same by any path, csv:FILE."""
     file = _FILE.fullmatch(source)
@@ -72,9 +78,10 @@ def check_choice(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - 
 
 
 def check_option(name: str, text: str) -> str:
-    """`text` itself, of an option that overrides the setting `name`; an error names the option."""
+    """`text`, of an option that overrides the setting `name`; an error names the option."""
     if name == "target":
-        check_choice("--target", text, Target)
+        texts = parse_targets(text)
+        return ",".join(check_choice("--target", part, Target) for part in texts or [""])
     if name == "market" and not chooses_market(text):
         raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.")
     if name == "cost_ratio" and not (

@@ -134,9 +134,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
     )
     frame = frame.set_index("unique_id")
     events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"], "symbol": ["AAPL"]})
-    with pytest.warns(
-        UserWarning, match=r"1 of 3 symbols failed\. MSFT: Expected at least .*; found 50"
-    ):
+    with pytest.warns(UserWarning, match=r"1 of 3 failed\. MSFT: Expected at least .*; found 50"):
         found = fc.forecast(
             frame, market=random_bars(days=700, seed=9)["close"].to_frame("^VIX"), events=events
         )

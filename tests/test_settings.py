@@ -44,9 +44,9 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
     ("name", "texts", "words"),
     [
         ("MEMBERS", ["none"], "expected a valid integer, found 'none'"),
-        ("TARGET", ["price"], "expected 'volume', 'close' or 'range', found 'price'"),
+        ("TARGETS", ["price"], "expected 'volume', 'close' or 'range', found 'price'"),
         ("SYMBOLS", ["SBUX,msft"], "Invalid symbol 'msft': expected 1 to 15 of A-Z"),
-        ("SYMBOLS", [",", " , "], "Expected a symbol or several, found none"),
+        ("SYMBOLS", [",", " , "], "Expected one or several, found none"),
         ("EXCHANGES", ["vod=XLON"], "Invalid symbol 'vod': expected 1 to 15 of A-Z"),
         ("COST_RATIO", ["0", "-3", "inf", "nan", "three"], ""),
         (
@@ -227,6 +227,31 @@ def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read_and
 
 
 @pytest.mark.parametrize(
+    ("file", "variables", "targets"),
+    [
+        ('targets = ["range", "volume", "range"]', {}, ("range", "volume")),
+        ('targets = "all"', {}, ("volume", "close", "range")),
+        ('target = "range"', {}, ("range",)),
+        ('targets = "all"', {"TARGET": "close"}, ("close",)),
+        ('target = "range"', {"TARGETS": "volume, close"}, ("volume", "close")),
+        ("", {"TARGET": "close", "TARGETS": "all"}, ("volume", "close", "range")),
+    ],
+)
+def test_targets_are_one_list_of_which_target_is_another_name(
+    folder, monkeypatch, file, variables, targets
+):
+    (folder / "forecasting.toml").write_text(file)
+    for name, text in variables.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", text)
+    settings = read_settings()
+    assert settings.targets == targets
+    names = [f"SBUX {target}" for target in targets]
+    assert [*settings.series] == (names if len(targets) > 1 else ["SBUX"])
+    hashes = [one.hash for one in settings.series.values()]
+    assert hashes == [Settings(target=target).hash for target in targets]
+
+
+@pytest.mark.parametrize(
     ("name", "text", "found"),
     [
         ("source", "parquet:bars/x.parquet", "parquet:{}/bars/x.parquet"),
@@ -274,7 +299,8 @@ def test_each_setting_is_listed_with_its_place(folder, monkeypatch):
         monkeypatch.setenv(f"FORECASTING_{name}", text)
     config = str(folder / "forecasting.toml")
     in_file = dict.fromkeys(
-        ["data_dir", "symbols", "target", "late_until", "exchanges", "cost_ratio", "alerts"], config
+        ["data_dir", "symbols", "targets", "late_until", "exchanges", "cost_ratio", "alerts"],
+        config,
     )
     assert setting_places() == {
         **in_file,

@@ -225,6 +225,7 @@ def article_experiment(
     settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
 ) -> ArticleResult:
     """The article's experiment on the newest rows of the source; `out` gets its figure."""
+    settings = settings.for_target("volume")
     settings = settings.for_symbol(only_symbol(settings, "article"))
     check_writable(out)
     bars, events, title = load_series(settings, last=as_of, now=now)
@@ -264,7 +265,6 @@ def our_medians(
     """Our medians of the article's test sessions, each from the newest bar before it."""
     sessions = unseen_sessions(bars)
     origins = bars.index[bars.index.searchsorted(sessions) - 1]
-    settings = settings.model_copy(update={"target": "volume"})
     first = origins[0].date()
     last = origins[-1].date()
     spec = BacktestSpec(settings, first, last)

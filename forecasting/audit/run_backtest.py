@@ -27,10 +27,10 @@ SpecOf = Callable[[Settings], BacktestSpec]  # What is worked off of a symbol, b
 
 
 def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int) -> BacktestSpec:
-    """Which nights of the settings' first symbol: enough for the figures."""
+    """Which nights of the settings' first symbol and target: enough for the figures."""
     of_symbol = settings.for_symbol(settings.symbols[0])
     return BacktestSpec(
-        of_symbol,
+        of_symbol.for_target(settings.target),
         first,
         last,
         refit_every,
@@ -89,7 +89,7 @@ def run_each(  # noqa: PLR0913 - as the command's options
     check_events(settings.events, settings.symbols)
     if out is not None:
         check_writable(out)
-    processes = min(workers or cpu_count(), len(settings.symbols))
+    processes = min(workers or cpu_count(), len(settings.series))
     if processes > 1:
         outcomes = _each_in_a_worker(
             settings,
@@ -112,7 +112,7 @@ def run_each(  # noqa: PLR0913 - as the command's options
         )
     if out is not None and outcomes.values:
         documents = list(outcomes.values.values())
-        text = json_text(documents[0] if len(settings.symbols) == 1 else documents) + "\n"
+        text = json_text(documents[0] if len(settings.series) == 1 else documents) + "\n"
         write_whole(out, lambda draft: draft.write_text(text, encoding="utf-8"))
     return outcomes
 
@@ -126,17 +126,18 @@ def _each_in_a_worker(
     series = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
     outcomes = Outcomes[dict[str, Any]](errors=series.errors)
     tasks = [
-        delayed(each_symbol)(settings.for_symbol(symbol), partial(_documented, run), now=now)
-        for symbol, run in series.values.items()
+        delayed(each_symbol)(settings.series[name], partial(_documented, run), now=now)
+        for name, run in series.values.items()
     ]
     ended = Parallel(n_jobs=workers, return_as="generator")(tasks)
-    with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
-        for done, of_symbol in enumerate(ended, start=1):
-            outcomes.errors.update(of_symbol.errors)
-            for symbol, (result, document) in of_symbol.values.items():
-                outcomes.values[symbol] = document
+    with bar(f"{len(settings.series)} backtests") as advance:
+        for done, (name, of_one) in enumerate(zip(series.values, ended, strict=True), start=1):
+            for error in of_one.errors.values():
+                outcomes.errors[name] = error
+            for result, document in of_one.values.values():
+                outcomes.values[name] = document
                 if store:
-                    add_metrics(result, spec_of(settings.for_symbol(symbol)), now=now)
+                    add_metrics(result, spec_of(settings.series[name]), now=now)
             advance(done, len(tasks))
     return outcomes
 

@@ -278,8 +278,10 @@ def settings_of(row: Row, settings: Settings) -> Settings:
             f"of {row['as_of']} of {row['symbol']} {row['target']}; found "
             f"{row['settings'][:60]!r}. Restore the row {row['id']}."
         ) from None
-    fields.pop("events", None)
+    for name in ("events", "target"):
+        fields.pop(name, None)
     inputs = {"market": None, "source": row["source"], "exchanges": exchanges}
+    inputs["targets"] = (row["target"],)
     return settings.model_copy(update=inputs | fields).for_symbol(row["symbol"])
 
 

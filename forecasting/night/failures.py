@@ -104,7 +104,7 @@ def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingE
     causes = quoted(texts, most=QUOTED_SYMBOLS)
     codes = {error.exit_code for error in failed.values()}
     code = codes.pop() if len(codes) == 1 else 1
-    return SymbolsFailedError(f"{len(failed)} of {of} symbols failed. {' '.join(causes)}", code)
+    return SymbolsFailedError(f"{len(failed)} of {of} failed. {' '.join(causes)}", code)
 
 
 def quoted(found: Mapping[str, str], *, most: int) -> list[str]:

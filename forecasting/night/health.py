@@ -73,17 +73,16 @@ def _states(settings: Settings, *, now: Clock) -> list[Row]:
     is_locked = lock.is_held(settings.url, "night")
     rows: list[Row] = []
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
-        for symbol in settings.symbols:
-            stored = read.announced_days(connection, symbol)
-            own = with_announced(settings.for_symbol(symbol), stored)
-            rows.append(
-                _state(
-                    connection,
-                    own,
-                    now(),
-                    is_locked,
-                )
+        for name, one in settings.series.items():
+            stored = read.announced_days(connection, one.symbols[0])
+            own = with_announced(one, stored)
+            state = _state(
+                connection,
+                own,
+                now(),
+                is_locked,
             )
+            rows.append(state | {"name": name})
     without = [row for row in rows if row["cause"] == "without a night"]
     if len(without) <= ASKED:
         for row in without:
@@ -109,7 +108,7 @@ def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool 
     exchange = own.exchange
     series = {"symbol": symbol, "target": own.target}
     row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error")))
-    row |= {"symbol": symbol, "exchange": name_of(exchange), "cause": ""}
+    row |= {**series, "exchange": name_of(exchange), "cause": ""}
     try:
         session = last_completed(at, exchange)
         opened = opens_at(next_sessions(session, max(HORIZONS), exchange)[0], exchange)
@@ -254,7 +253,8 @@ def _sessions(settings: Settings, *, now: Clock) -> str:
 
 def _source(settings: Settings, *, now: Clock) -> str:
     source = check_source(settings)
-    found = each_symbol(settings, lambda own: _newest_of_source(own, source, now=now), now=now)
+    one = settings.for_target(settings.target)
+    found = each_symbol(one, lambda own: _newest_of_source(own, source, now=now), now=now)
     found.raise_failed()
     oldest, early = min(found.values.values())
     state = "no request made" if plugins.is_live(source) else f"read up to {oldest}"

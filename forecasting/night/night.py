@@ -149,19 +149,27 @@ def by_symbol(nights: Sequence[Night]) -> list[list[Night]]:
     return list(groups.values())
 
 
+def by_series(nights: Sequence[Night]) -> list[list[Night]]:
+    """The nights of each symbol and target, in their order."""
+    groups: dict[tuple[str, str], list[Night]] = {}
+    for night in nights:
+        groups.setdefault((night.symbol, night.target), []).append(night)
+    return list(groups.values())
+
+
 def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
     """The nights in the order in which they are run.
 
-    The first of each symbol, then the second, and so on.
+    The first of each symbol and target, then the second, and so on.
     """
     return [
-        [night for night in some if night is not None] for some in zip_longest(*by_symbol(nights))
+        [night for night in some if night is not None] for some in zip_longest(*by_series(nights))
     ]
 
 
 _SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id", "seconds")
 # That a run may have been given in place of the settings
-_OPTIONS = ("target", "source", "events", "market")
+_OPTIONS = ("targets", "source", "events", "market")
 
 
 def sent(night: Night) -> dict[str, Any]:

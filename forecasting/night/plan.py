@@ -131,12 +131,14 @@ def _planned(
         return nights_of(own)
 
     found = each_symbol(settings, of_symbol, now=night.now)
-    for symbol, error in found.errors.items():
-        logger.error("%s: %s", symbol, error)
+    for name, error in found.errors.items():
+        logger.error("%s: %s", name, error)
+        one = settings.series[name]
+        symbol = one.symbols[0]
         stopped = replace(
             night,
             symbol=symbol,
-            settings=own_settings(settings, symbol),
+            settings=own_settings(one, symbol),
             error=error,
         )
         exchange = stopped.settings.exchange
@@ -240,7 +242,8 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
     # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the
     # planned night's.
     if not found.values and all(
-        is_refusal(settings, symbol, error) for symbol, error in found.errors.items()
+        is_refusal(settings, settings.series[name].symbols[0], error)
+        for name, error in found.errors.items()
     ):
         found.raise_failed()
     return list(chain(*found.values.values()))
@@ -326,11 +329,11 @@ def checked_span(
     Those given, else from the oldest missed to the newest of all symbols.
     """
     check_inputs(settings)
-    newest = each_symbol(settings, lambda own: newest_session(own, now=now), now=now)
+    newest = each_symbol(settings, lambda own: (own, newest_session(own, now=now)), now=now)
     if not newest.values:
         newest.raise_failed()
-    each = [own_settings(settings, symbol) for symbol in newest.values]
-    last = last or min(newest.values.values())
+    each = [own for own, _ in newest.values.values()]
+    last = last or min(session for _, session in newest.values.values())
     first = first or min([last, *(day for own in each for day in _after_finished(own, last)[:1])])
     if not any(between(first, last, own.exchange) for own in each):
         raise UsageError(f"Expected a span with a session in it; found {first} to {last}.")
@@ -498,11 +501,18 @@ def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequ
 
 
 def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
-    """Symbols and target of a run from its parameters, else from the settings."""
+    """Symbols and targets of a run from its parameters, else from the settings."""
     settings = read_settings()
     of_backtest = [given["symbol"] or settings.symbols[0]] if "symbol" in given else None
     symbols = of_backtest or given.get("symbols") or settings.symbols
-    return plain_text(joined(symbols), limit=LONGEST_NAME), given.get("target") or settings.target
+    targets = joined(targets_of(given, settings))
+    return plain_text(joined(symbols), limit=LONGEST_NAME), targets
+
+
+def targets_of(given: Mapping[str, Any], settings: Settings) -> list[str]:
+    """The targets of a run from its parameters, one or several, else from the settings."""
+    target = given.get("target") or settings.targets
+    return [target] if isinstance(target, str) else [*target]
 
 
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:

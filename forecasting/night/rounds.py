@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 
 from forecasting.errors import (
     DataLateError,
@@ -19,7 +20,7 @@ from forecasting.errors import (
     UnavailableError,
 )
 from forecasting.night.failures import quoted
-from forecasting.night.night import Night, by_symbol
+from forecasting.night.night import Night, by_series, by_symbol
 from forecasting.night.plan import not_done
 from forecasting.night.run_log import (
     NO_WAIT,
@@ -57,8 +58,8 @@ Wait = Callable[[datetime, str], object]
 
 
 @dataclass
-class _Symbol:
-    """What is requested of one symbol."""
+class _Series:
+    """What is requested of one symbol for one target."""
 
     nights: list[Night]  # oldest first; one request brings the bars of all
     request_at: datetime
@@ -94,6 +95,7 @@ class Rounds:
         """Begin with all nights, oldest first; `scheduled_at` is None where a person waits."""
         self.ended = [night for night in nights if night.error is not None]
         self.refusals = Refusals()
+        self.targets = settings.targets
         self._settings = settings
         self._patient = scheduled_at is not None
         self._now = now
@@ -101,8 +103,8 @@ class Rounds:
         self._began = now()
         # It may have begun hours later, after another one had waited.
         self._scheduled_at = min(scheduled_at or self._began, self._began)
-        begun = by_symbol([night for night in nights if night.error is None])
-        self._symbols = {some[0].symbol: _Symbol(some, self._began) for some in begun}
+        begun = by_series([night for night in nights if night.error is None])
+        self._waiting = {_key(some[0]): _Series(some, self._began) for some in begun}
         self._round = 0
         self._pause = timedelta(0)
         self._reasons = ""  # of the newest wait
@@ -110,8 +112,8 @@ class Rounds:
 
     def __iter__(self) -> Iterator[list[Night]]:
         """The nights of BATCH symbols at a time; waits between rounds."""
-        while self._symbols:
-            next_at = min(symbol.request_at for symbol in self._symbols.values())
+        while self._waiting:
+            next_at = min(series.request_at for series in self._waiting.values())
             if next_at > self._now():
                 self._wait_until(next_at)
                 self._leave_out_done()
@@ -119,21 +121,23 @@ class Rounds:
             self._pause = timedelta(0)
             self.refusals.clear()
             until = max(next_at, self._now())
-            asked = [symbol for symbol in self._symbols.values() if symbol.request_at <= until]
-            for start in range(0, len(asked), BATCH):
-                yield _requested(asked[start : start + BATCH])
+            asked = [series for series in self._waiting.values() if series.request_at <= until]
+            symbols = by_symbol(_requested(asked))
+            for start in range(0, len(symbols), BATCH):
+                yield list(chain.from_iterable(symbols[start : start + BATCH]))
             self._schedule_again(asked)
         for line in quoted(self._notes, most=REASONS):
             logger.warning(line)
 
-    def _schedule_again(self, asked: Sequence[_Symbol]) -> None:
+    def _schedule_again(self, asked: Sequence[_Series]) -> None:
         """Set when the symbols that are still without their bar are requested again."""
-        for symbol in asked:
-            if symbol.newest.symbol not in self._symbols or symbol.missing is not None:
+        request_at = self._now() + self._pause
+        for series in asked:
+            if _key(series.newest) not in self._waiting or series.missing is not None:
                 continue
-            symbol.request_at = min(self._now() + self._pause, self._deadline(symbol.newest))
+            series.request_at = min(request_at, self._deadline(series.newest))
             if self._patient:
-                self._note_waiting(symbol.newest)
+                self._note_waiting(series.newest)
 
     def _note_waiting(self, night: Night) -> None:
         """Say in the row of a night why it waits, and until when it is retried."""
@@ -144,18 +148,18 @@ class Rounds:
 
     def _leave_out_done(self) -> None:
         """End the nights that another run has done while this one waited without the lock."""
-        for name, symbol in list(self._symbols.items()):
-            left = not_done(symbol.nights)
-            done = [night for night in symbol.nights if night not in left]
+        for key, series in list(self._waiting.items()):
+            left = not_done(series.nights)
+            done = [night for night in series.nights if night not in left]
             self.ended += [replace(night, error=None, is_done=True) for night in done]
-            symbol.nights = left
+            series.nights = left
             if not left:
-                del self._symbols[name]
+                del self._waiting[key]
 
     def take(self, fetched: Sequence[Night]) -> list[Night]:
         """The nights of a requested batch that are to be run; the others wait or have ended."""
         taken: list[Night] = []
-        for nights in by_symbol(fetched):
+        for nights in by_series(fetched):
             error = nights[-1].error
             if error is None:
                 taken += self._with_bars(nights)
@@ -166,9 +170,9 @@ class Rounds:
     def _with_bars(self, nights: list[Night]) -> list[Night]:
         """The nights, whose bars came; what they waited for is noted."""
         newest = nights[-1]
-        symbol = self._symbols.pop(newest.symbol)
-        if symbol.missing is not None:
-            self._end_without_bar(symbol.missing, newest.session, symbol.missing.error)
+        series = self._waiting.pop(_key(newest))
+        if series.missing is not None:
+            self._end_without_bar(series.missing, newest.session, series.missing.error)
         elif self._patient and self._round > 1:
             waited = (
                 f"Waited for its bar from {self._began.astimezone(self._settings.timezone):%H:%M} "
@@ -181,29 +185,29 @@ class Rounds:
     def _without_bar(self, nights: list[Night], error: ForecastingError) -> list[Night]:
         """What is run in place of the nights whose newest bar did not come."""
         newest = nights[-1]
-        symbol = self._symbols[newest.symbol]
-        if symbol.missing is None and self._is_requested_again(symbol, newest, error):
-            symbol.nights = nights
+        series = self._waiting[_key(newest)]
+        if series.missing is None and self._is_requested_again(series, newest, error):
+            series.nights = nights
             return []
         newest_bar = _newest_bar(newest, error) if self._patient else None
         if newest_bar is not None:
             return self._go_on(
-                symbol,
+                series,
                 nights,
                 error,
                 newest_bar,
             )
-        del self._symbols[newest.symbol]
-        missing = replace(symbol.missing or newest, error=error)
+        del self._waiting[_key(newest)]
+        missing = replace(series.missing or newest, error=error)
         if self._patient or not is_refusal(newest.settings, newest.symbol, error):
             mark_stopped(missing, error)
         self._end(missing)
         return []
 
-    def _is_requested_again(self, symbol: _Symbol, newest: Night, error: ForecastingError) -> bool:
+    def _is_requested_again(self, series: _Series, newest: Night, error: ForecastingError) -> bool:
         """Whether a later round requests the symbol, before its deadline."""
-        symbol.silent = symbol.silent + 1 if isinstance(error, UnavailableError) else 0
-        pause = self._pause_after(error, symbol)
+        series.silent = series.silent + 1 if isinstance(error, UnavailableError) else 0
+        pause = self._pause_after(error, series)
         if pause is None:
             return False
         now = self._now()
@@ -216,20 +220,20 @@ class Rounds:
         return True
 
     def _go_on(
-        self, symbol: _Symbol, nights: list[Night], error: ForecastingError, newest_bar: date
+        self, series: _Series, nights: list[Night], error: ForecastingError, newest_bar: date
     ) -> list[Night]:
         """What is run with the bars up to `newest_bar`; a late source is requested again first."""
-        missing = symbol.missing or nights[-1]
+        missing = series.missing or nights[-1]
         older = [replace(night, error=None) for night in nights if night.session <= newest_bar]
         if not older and not _is_finished(missing, newest_bar):
             older = [replace(nights[-1], session=newest_bar, error=None)]
         is_late = isinstance(error, DataLateError)
         if is_late and older and newest_bar < nights[-1].session:
-            symbol.missing = missing
-            symbol.nights = older
-            symbol.request_at = self._now()
+            series.missing = missing
+            series.nights = older
+            series.request_at = self._now()
             return []
-        del self._symbols[missing.symbol]
+        del self._waiting[_key(missing)]
         if is_late:
             self._end_without_bar(missing, newest_bar, missing.error)
             return []
@@ -266,16 +270,16 @@ class Rounds:
         )
         self.ended.append(night)
 
-    def _pause_after(self, error: ForecastingError, symbol: _Symbol) -> timedelta | None:
+    def _pause_after(self, error: ForecastingError, series: _Series) -> timedelta | None:
         """The pause before the next request; None where a retry cannot help."""
         is_silent = isinstance(error, UnavailableError)
         if not self._patient:  # a late bar does not come within seconds
             return INTERACTIVE if is_silent and self._round == 1 else None
         if is_silent:
-            return UNANSWERED[min(symbol.silent, len(UNANSWERED)) - 1]
+            return UNANSWERED[min(series.silent, len(UNANSWERED)) - 1]
         if isinstance(error, RateLimitedError):
             return _stated_pause(error)
-        if isinstance(error, DataLateError) and not _sessions_behind(symbol.newest, error):
+        if isinstance(error, DataLateError) and not _sessions_behind(series.newest, error):
             return NO_BAR
         return None
 
@@ -303,7 +307,7 @@ class Rounds:
 
         A reason is logged once, however long it lasts and of how many symbols it is.
         """
-        waiting = [symbol.newest for symbol in self._symbols.values()]
+        waiting = [series.newest for series in self._waiting.values()]
         errors = {night.symbol: str(night.error) for night in waiting}
         reasons = " ".join(quoted(errors, most=REASONS))
         until = clock_time(max(map(self._deadline, waiting)), self._settings)
@@ -314,8 +318,12 @@ class Rounds:
         self._wait(next_at, f"{reasons} Next request at {hour}, retrying until {until}.")
 
 
-def _requested(symbols: Sequence[_Symbol]) -> list[Night]:
-    return [replace(night, error=None) for symbol in symbols for night in symbol.nights]
+def _key(night: Night) -> tuple[str, str]:
+    return night.symbol, night.target
+
+
+def _requested(series: Sequence[_Series]) -> list[Night]:
+    return [replace(night, error=None) for one in series for night in one.nights]
 
 
 def _stated_pause(refusal: RateLimitedError) -> timedelta:

@@ -23,7 +23,7 @@ from forecasting.night.failures import explained
 from forecasting.night.night import Night, by_symbol, in_turn, make_night, received, sent
 from forecasting.night.rounds import INTERACTIVE, Rounds, Wait
 from forecasting.night.steps.evaluate import evaluate, unpublished
-from forecasting.night.steps.ingest import fetch_and_store, ingest
+from forecasting.night.steps.ingest import Span, fetch_and_store, ingest
 from forecasting.night.steps.predict import predict
 from forecasting.night.steps.preprocess import first_session, preprocess
 from forecasting.night.symbols import Outcomes, each_symbol
@@ -50,7 +50,12 @@ Step = Literal["ingest", "preprocess", "train", "predict", "evaluate"]
 
 def request(nights: Sequence[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
     """Each night with the fetch that brought its symbol's bars, or with what stopped it."""
-    return ingest(nights, switch_source=switch_source, refusals=rounds.refusals)
+    return ingest(
+        nights,
+        rounds.targets,
+        switch_source=switch_source,
+        refusals=rounds.refusals,
+    )
 
 
 def train(nights: Sequence[Night]) -> list[Night]:
@@ -178,7 +183,7 @@ def ingest_only(
             now=now,
             trigger="ingest",
         )
-        spans = [(night, first_session(session, own))]
+        spans = [Span(night, first_session(session, own))]
         with lock.night_lock(own.url, "night"):
             (done,) = fetch_and_store(spans, {}, switch_source=switch_source)
             if isinstance(done.error, UnavailableError):
@@ -189,7 +194,7 @@ def ingest_only(
         with connect.reading(own.url) as connection:
             return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
 
-    return each_symbol(settings, fetch, now=now)
+    return each_symbol(settings.for_target(settings.target), fetch, now=now)
 
 
 def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
@@ -379,11 +384,13 @@ def ledger(settings: Settings) -> Iterator[None]:
         yield
 
 
-def outcome_of(nights: Sequence[Night]) -> tuple[list[str], dict[str, ForecastingError], list[str]]:
-    """What became of a run: ids of done nights, errors by symbol, why nights had no bar."""
+def outcome_of(
+    nights: Sequence[Night], settings: Settings
+) -> tuple[list[str], dict[str, ForecastingError], list[str]]:
+    """What became of a run: ids of done nights, errors by `series_name`, why nights had no bar."""
     failed: dict[str, ForecastingError] = {}
     for night in sorted(nights, key=lambda night: night.session):
         if night.error is not None and not isinstance(night.error, NoBarError):
-            failed.setdefault(night.symbol, night.error)
+            failed.setdefault(settings.series_name(night.symbol, night.target), night.error)
     without_bar = [str(night.error) for night in nights if isinstance(night.error, NoBarError)]
     return [night.id for night in nights if night.is_done], failed, without_bar

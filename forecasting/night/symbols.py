@@ -31,7 +31,7 @@ HELD_NAMED = 6  # symbols and targets of the ledger that a message names
 
 @dataclass(frozen=True)
 class Outcomes(Generic[Value]):
-    """What came of each symbol, in the order of the settings: its value, or its error."""
+    """What came of each series, in the order of the settings, by name: its value, or its error."""
 
     values: dict[str, Value] = field(default_factory=dict)
     errors: dict[str, ForecastingError] = field(default_factory=dict)
@@ -73,13 +73,13 @@ def settings_known_at(connection: Connection, own: Settings, at: datetime) -> Se
 def each_symbol(
     settings: Settings, work: Callable[[Settings], Value], *, now: Clock
 ) -> Outcomes[Value]:
-    """What came of `work` for each symbol, on `own_settings`."""
+    """What came of `work` for each symbol and target, on `own_settings`, by `series_name`."""
     outcomes = Outcomes[Value]()
-    for symbol in settings.symbols:
+    for name, one in settings.series.items():
         try:
-            outcomes.values[symbol] = work(own_settings(settings, symbol))
-        except Exception as error:  # whatever it is, it is this symbol's
-            outcomes.errors[symbol] = explained(error, now=now, settings=settings)
+            outcomes.values[name] = work(own_settings(one, one.symbols[0]))
+        except Exception as error:  # whatever it is, it is this one's
+            outcomes.errors[name] = explained(error, now=now, settings=settings)
     return outcomes
 
 
@@ -119,18 +119,18 @@ def _symbols_of(file: Path) -> list[str]:
 
 
 def only_symbol(settings: Settings, command: str) -> str:
-    """The symbol of the settings, for a command that takes one; a UsageError for several."""
-    symbols = settings.symbols
-    if len(symbols) > 1:
+    """The symbol of a command that takes one series; a UsageError for several."""
+    series = list(settings.series)
+    if len(series) > 1:
         raise UsageError(
-            f"Expected one symbol for `{command}`, found {len(symbols)}: {named(symbols, NAMED)}. "
-            "Name one with --symbol."
+            f"Expected one symbol and target for `{command}`, found {len(series)}: "
+            f"{named(series, NAMED)}. Name one with --symbol and --target."
         )
-    return symbols[0]
+    return settings.symbols[0]
 
 
 def joined(symbols: Sequence[str]) -> str:
-    """The symbols in the name of a run: `SBUX+MSFT`; of more than three `SBUX+249-others`."""
+    """Symbols or targets in the name of a run: `SBUX+MSFT`; of more than three `A+249-others`."""
     if len(symbols) <= NAMED:
         return "+".join(symbols)
     return f"{symbols[0]}+{len(symbols) - 1}-others"

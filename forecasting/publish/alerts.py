@@ -74,7 +74,7 @@ def alert_counts(
     """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol.
 
     Args:
-        settings: Its target counts where `targets` has none.
+        settings: Its targets count where `targets` has none.
         targets: Targets whose forecasts are judged; an alert that names none is of every target.
         last: Newest session of the nights.
 
@@ -94,7 +94,7 @@ def alert_counts(
     alerts, _ = parse_alerts(settings.alerts)
     counts = list[Row]()
     with connect.reading(settings.url) as connection:
-        for target in targets or [settings.target]:
+        for target in targets or settings.targets:
             nights = read.published_nights(
                 connection,
                 settings.symbols,
@@ -174,7 +174,7 @@ def wrong_alerts(settings: Settings) -> list[str]:
 def _unknown_names(settings: Settings, alerts: Sequence[ForecastAlert]) -> list[str]:
     """The symbols and targets of alerts that neither the settings nor the ledger have."""
     named = {one.symbol for one in alerts} | {one.target for one in alerts}
-    unknown = named - {"", settings.target, *settings.symbols}
+    unknown = named - {"", *settings.targets, *settings.symbols}
     if not unknown:  # each run asks, most without such an alert
         return []
     with suppress(StoreError), connect.reading(settings.url) as connection:

@@ -282,6 +282,8 @@ def export(
         raise UsageError(
             f"--as-of applies to the form bars only; found it with {form}. Leave it out."
         )
+    if form == "bars":  # which are of no target
+        settings = settings.for_target(settings.target)
     check_writable(out)
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
@@ -290,10 +292,9 @@ def export(
         outcomes.raise_failed()
     rows = pd.concat(outcomes.values.values(), ignore_index=True)
     write_frame(rows, out)
-    what = "bars" if form == "bars" else settings.target
-    sentence = f"{form}: {len(rows)} rows, {what} of {', '.join(outcomes.values)}, written to {out}"
+    sentence = f"{form}: {len(rows)} rows of {', '.join(outcomes.values)}, written to {out}"
     if outcomes.errors:
-        error = combined(outcomes.errors, of=len(settings.symbols))
+        error = combined(outcomes.errors, of=len(settings.series))
         raise SymbolsFailedError(f"{error} Of the others: {sentence}.", error.exit_code)
     return sentence
 

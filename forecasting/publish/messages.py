@@ -79,7 +79,7 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link
 
 
 def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str) -> None:
-    remembered = runs_folder(settings) / f"digest-{settings.target}"
+    remembered = runs_folder(settings) / "-".join(["digest", *settings.targets])
     last = remembered.read_text(encoding="utf-8") if remembered.is_file() else None
     was_not_sent = last == ""
     if settings.notify is None or not (nights or was_not_sent):
@@ -267,7 +267,7 @@ def _notable_data(connection: Connection, run: Row) -> Iterator[tuple[str, str]]
 def send_failed(settings: Settings, error: ForecastingError) -> None:
     """Send what stopped a run, unless another has the lock, which who started it reads."""
     if not isinstance(error, LockedError):
-        subject = f"{joined(settings.symbols)} {settings.target}"
+        subject = _subject(settings)
         send(
             settings,
             f"{subject}: the run failed (night.failed)",
@@ -288,13 +288,14 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
     settings = read_settings()
     rows = live_states(settings, now=now)
     missing = [row for row in rows if row["cause"]]
-    shown = {"rows": rows, "missing": missing, "target": settings.target, "quoted": quoted}
+    target = f" {settings.target}" if len(settings.targets) == 1 else ""
+    shown = {"rows": rows, "missing": missing, "target": target, "quoted": quoted}
     lines = environment().get_template("check.txt").render(shown).splitlines()
     text = " ".join(lines)
     if missing:
         if sends:
             mark_missing(settings)
-        subject = f"{joined([row['symbol'] for row in missing])} {settings.target}"
+        subject = joined([row["name"] for row in missing]) + target
         raise NoLiveForecastError(subject, *([text] if len(rows) == 1 else lines))
     if sends:
         send_fresh(settings, text)
@@ -334,7 +335,7 @@ def send_fresh(settings: Settings, text: str) -> None:
     check_addresses(settings)
     if not _mark(settings).is_file():
         return
-    title = f"forecast.missing is over, {joined(settings.symbols)} {settings.target}"
+    title = f"forecast.missing is over, {_subject(settings)}"
     if (
         send(
             settings,
@@ -348,7 +349,11 @@ def send_fresh(settings: Settings, text: str) -> None:
 
 
 def _mark(settings: Settings) -> Path:
-    return runs_folder(settings) / f"missing-{short_id(settings.target, *settings.symbols)}"
+    return runs_folder(settings) / f"missing-{short_id(*settings.targets, *settings.symbols)}"
+
+
+def _subject(settings: Settings) -> str:
+    return f"{joined(settings.symbols)} {joined(settings.targets)}"
 
 
 def send(

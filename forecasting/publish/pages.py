@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -530,21 +531,22 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
     Of a run's `nights`, nothing after the newest session among them: they may be of the past.
     """
     last = max((night.session for night in nights), default=date.max)
-    failed = {night.symbol: night for night in nights if night.error is not None}
+    failed = {(night.symbol, night.target): night for night in nights if night.error is not None}
     lines = []
     with connect.reading(settings.url) as connection:
         forecasts = _newest_forecasts(connection, settings, last)
-        stored = {line.symbol: line for line in symbol_lines(connection, forecasts, last=last)}
-        for symbol in settings.symbols:
+        found = symbol_lines(connection, forecasts, last=last)
+        stored = {(line.symbol, line.target): line for line in found}
+        for symbol, target in product(settings.symbols, settings.targets):
             run = read.newest_run(
                 connection,
                 symbol,
-                settings.target,
+                target,
                 last=last,
             )
-            line = stored.get(symbol, SymbolLine(symbol, settings.target, run))
+            line = stored.get((symbol, target), SymbolLine(symbol, target, run))
             is_past = bool(nights) and _has_newer(connection, line, last)
-            run = _with_failure(run, failed.get(symbol))
+            run = _with_failure(run, failed.get((symbol, target)))
             lines.append(replace(line, run=run, is_past=is_past))
     return [_addressed(line, settings) if line.forecast else line for line in lines]
 
@@ -555,10 +557,10 @@ def _newest_forecasts(connection: Connection, settings: Settings, last: date) ->
         read.newest_night(
             connection,
             symbol,
-            settings.target,
+            target,
             last=last,
         )
-        for symbol in settings.symbols
+        for symbol, target in product(settings.symbols, settings.targets)
     ]
     return [forecast for forecast in each if forecast is not None]
 

@@ -77,8 +77,8 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
 
 def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> list[str]:
     """The ids of the nights that are done; the digest is sent, then failures raise one error."""
-    done, failed, _ = outcome_of(nights)
+    done, failed, _ = outcome_of(nights, settings)
     send_digest(settings, nights, now=now)
     if failed:
-        raise combined(failed, of=len(settings.symbols))
+        raise combined(failed, of=len(settings.series))
     return done

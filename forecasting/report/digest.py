@@ -40,7 +40,7 @@ class Reason(NamedTuple):
 class Digest:
     """A message."""
 
-    lines: Sequence[SymbolLine]  # one a symbol, of one target
+    lines: Sequence[SymbolLine]  # one a symbol and target
     forecasts: Sequence[SymbolLine]  # the most unusual first
     # Of the newest scored session, misses first, the largest error first
     results: Sequence[SymbolLine]
@@ -54,12 +54,21 @@ class Digest:
         return [reason.text for reason in self.reasons]
 
     @property
+    def target(self) -> str:
+        """What is forecast; empty where it is of several targets."""
+        targets = {line.target for line in self.lines}
+        return targets.pop() if len(targets) == 1 else ""
+
+    def name(self, line: SymbolLine) -> str:
+        """What names a line among the others."""
+        return line.symbol if self.target else f"{line.symbol} {line.target}"
+
+    @property
     def missing(self) -> list[str]:
-        """The symbols without a forecast of tomorrow, where others have one."""
+        """The names of the lines without a forecast of tomorrow, where others have one."""
         if self.stale or not self.forecasts:
             return []
-        listed = {line.symbol for line in self.forecasts}
-        return [line.symbol for line in self.lines if line.symbol not in listed]
+        return [self.name(line) for line in self.lines if line not in self.forecasts]
 
     @property
     def failed(self) -> str:
@@ -124,7 +133,7 @@ class Digest:
 
     @property
     def _count(self) -> str:
-        what = f"{self.lines[0].target} forecast"
+        what = f"{self.target} forecast".strip()
         if not self.forecasts:
             return f"no {what}"
         count = len(self.forecasts)
@@ -145,7 +154,7 @@ def make_digest(
     """The message about the newest nights.
 
     Args:
-        lines: One a symbol, of one target.
+        lines: One a symbol and target.
         newest_sessions: Each symbol's newest completed session: a forecast from an older one is no
             forecast of tomorrow.
         requests: A sentence on the newest request, of symbols whose forecast is older.
@@ -205,11 +214,10 @@ def _stale(
 
 def _reasons(digest: Digest, requests: Mapping[str, str]) -> list[Reason]:
     """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
-    listed = {line.symbol for line in digest.forecasts}
     causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
     for line in digest.lines:
         problem = line.problem
-        if line.forecast and line.symbol not in listed:
+        if line.forecast and line not in digest.forecasts:
             problem = _behind(line, digest.session, requests.get(line.symbol, ""))
         if problem:
             kind, why = problem
@@ -238,7 +246,9 @@ def _held_alerts(
     """One for each line for whose newest forecast an alert holds."""
     alerts_of_lines = []
     for line in lines:
-        held = [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]
+        series = (line.symbol, line.target)
+        of_line = [row for row in alerts if (row["symbol"], row["target"]) == series]
+        held = [row for row in of_line if row["newest"]]
         if not held:
             continue
         forecast = f"{line.symbol} {line.target}"
@@ -247,7 +257,7 @@ def _held_alerts(
         alerts_of_lines.append(
             HeldAlert(
                 forecast,
-                f"{line.symbol} {held[0]['compared']} {alert_value(held[0])}{usual}",
+                f"{forecast} {held[0]['compared']} {alert_value(held[0])}{usual}",
                 f"{forecast}: {which}. {forecast_words(line, briefly=True)}",
             )
         )

@@ -100,9 +100,9 @@ def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
     return ordinary_spaces(f"{counts_of(nights)}. {named(shown, SHOWN, separator='; ')}".strip())
 
 
-def subject_tags(symbols: Sequence[str], target: str) -> list[str]:
-    """The tags by which a run can be found: its target, and its symbols where they are few."""
-    return [target, *(symbols if len(symbols) <= TAGGED else [])]
+def subject_tags(symbols: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """The tags by which a run can be found: its targets, and its symbols where they are few."""
+    return [*targets, *(symbols if len(symbols) <= TAGGED else [])]
 
 
 def outcome_tags(nights: Sequence[SymbolLine]) -> list[str]:

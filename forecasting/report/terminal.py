@@ -246,6 +246,7 @@ LEGEND = (
 def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
     """A row a symbol: its next session, against usual; how it did; what to know."""
     ratio = nights[0].cost_ratio
+    has_several = len({data.target for data in nights}) > 1
     columns = ["symbol", "session", "median", "80% interval"]
     if ratio is not None:
         columns.append(wording.level_name(ratio))
@@ -255,7 +256,7 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
         line = data.lines[0]
         brief = data.unit.brief
         row: list[object] = [
-            data.symbol,
+            f"{data.symbol} {data.target}" if has_several else data.symbol,
             f"{line.session:%a %m-%d}",
             brief(data.rows["q50"].iloc[0]),
             line.span_80,

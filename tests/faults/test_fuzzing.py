@@ -600,7 +600,7 @@ def installed_source(place):
 VARIABLES: dict[str, tuple[str, ...]] = {
     "train_sessions": ("2500", "300"), "members": ("3", "32"), "seed": ("0", "2147483647"), "scratch_every": ("21",),
     "max_model_age": ("63",), "workers": ("2",), "shard_size": ("10",), "keep_artifacts": ("60",),
-    "target": ("volume", "close", "range"),
+    "targets": ("volume", "close", "range", "volume,range", "all"),
     "source": ("yahoo", "csv:x.csv", "parquet:x.parquet", "sample", "house:x"),
     "events": ("csv:events.csv",),
     "alerts": ("median > 1.5 usual; width>3 usual; SBUX q90 > 20e6",),
@@ -699,7 +699,7 @@ FILES = tuple(
 )
 WORDS: dict[str, tuple[str, ...]] = {
     "--symbol": ("TEST", "SBUX", "sbux", "^GSPC", "BRK.B", "A" * 16, "", "VOD.L", "X" * 400),
-    "--target": ("volume", "close", "range", "volumes", ""),
+    "--target": ("volume", "close", "range", "all", "volume,range", "volumes", ""),
     "--source": (*FILES, "parquet:noise.parquet", "csv:.", "csv:/proc/self/environ", "csv:../../x", "yahooo"),
     "--events": ("csv:noise.csv", "csv:header.csv", "csv:missing.csv", "csv:/etc/shadow", "csv:/dev/zero", "sample"),
     "--as-of": DATES,

@@ -73,7 +73,7 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here):
     code, _, err = run("run", "--source", "sample", "--symbol", "KO,PEP")
     assert (code, list(here.iterdir())) == (2, [])
     assert err.startswith(
-        "2 of 2 symbols failed. KO, PEP: each is not in the sample, whose only symbol is ^GSPC"
+        "2 of 2 failed. KO, PEP: each is not in the sample, whose only symbol is ^GSPC"
     )
 
 
@@ -133,31 +133,31 @@ def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here):
     assert "Nothing new since the session 2018-12-31 of XNYS. Nothing was run.\n" in err
 
 
-def test_an_empty_value_is_refused_and_several_targets_but_of_serve(here, monkeypatch):
-    code, _, err = run("run", "--target", "volume", "--target=range")
-    assert code == 2
-    assert "Expected --target once" in err
+def test_an_empty_value_is_refused(here):
     for words in (["run", "--source", " "], ["show", "--symbol="], ["serve", "--target", ""]):
         code, _, err = run(*words)
         assert code == 2
         assert f"Expected a value after {words[1].strip('=')}, found an empty text" in err
-    started = mock.Mock()
+
+
+@pytest.mark.parametrize(
+    ("words", "targets"),
+    [
+        (["--target", "range"], ["range"]),
+        (["--target", "range", "--target=volume"], ["range", "volume"]),
+        (["--target", "volume, close,volume"], ["volume", "close"]),
+        (["--target", "all"], ["volume", "close", "range"]),
+    ],
+)
+def test_each_command_takes_several_targets_which_override_every_variable(
+    words, targets, monkeypatch
+):
+    for name in ("TARGET", "TARGETS"):
+        monkeypatch.setenv(f"FORECASTING_{name}", "close")
+    started = mock.Mock(side_effect=lambda **_: started.found(read_settings().targets))
     monkeypatch.setattr(start, "start_serving", started)
-    assert (
-        run(
-            "serve",
-            "--target",
-            "volume",
-            "--target",
-            "range",
-            "--symbol",
-            "SBUX",
-            "--symbol",
-            "MSFT",
-        )[0]
-        == 0
-    )
-    assert started.call_args.args == (["volume", "range"],)
+    assert run("serve", *words)[0] == 0
+    assert started.found.call_args.args == (tuple(targets),)
 
 
 def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
@@ -178,12 +178,12 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
         for line in (tmp_path / "forecasting.toml").read_text().splitlines()
         if line[:1] not in ("", "#")
     ]
-    assert lines == ['symbols = ["SBUX"]', 'target = "range"']
+    assert lines == ['symbols = ["SBUX"]', 'targets = ["range"]']
     assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
     found = json.loads(run("settings", "--json")[1])
-    assert (found["symbols"], found["target"], found["data_dir"]) == (
+    assert (found["symbols"], found["targets"], found["data_dir"]) == (
         ["SBUX"],
-        "range",
+        ["range"],
         f"{tmp_path}/forecasting-data",
     )
 
@@ -280,14 +280,14 @@ def test_given_options_override_the_environment_and_others_leave_it(first, tmp_p
     given = {"--symbol": "SBUX,MSFT", "--symbols-file": str(tmp_path / "list.txt")}
     words = [first, given.pop(first), *next(iter(given.items())), "--target", "range"]
     assert run("show", *words)[0] == 0
-    names = ("SYMBOLS", "TARGET", "SOURCE")
+    names = ("SYMBOLS", "TARGETS", "SOURCE")
     assert [found[f"FORECASTING_{name}"] for name in names] == ["SBUX,MSFT,AAPL", "range", "yahoo"]
 
 
 def test_what_stopped_a_symbol_is_said_after_the_others_are_shown(monkeypatch):
     outcomes = Outcomes({"SBUX": "all the same"}, {"BAD": UsageError("no such symbol")})
     monkeypatch.setattr("forecasting.audit.verify.verify", lambda *_, **__: outcomes)
-    failed = (2, "all the same\n", "1 of 2 symbols failed. BAD: no such symbol\n")
+    failed = (2, "all the same\n", "1 of 2 failed. BAD: no such symbol\n")
     assert run("verify") == failed
     assert run("replay") == failed  # its name until release 0.3
 

@@ -75,13 +75,13 @@ NO_BAR = NoBarError("Another.")
             [a_night(), a_night("BAD", error=NO_ROWS)],
             SETTINGS,
             "PartlyFailed",
-            "1 of 2 symbols failed. BAD: no rows",
+            "1 of 2 failed. BAD: no rows",
         ),
         (
             [a_night(error=NO_ROWS), a_night("BAD", error=NO_SESSION)],
             SETTINGS,
             "Failed",
-            "2 of 2 symbols failed.",
+            "2 of 2 failed.",
         ),
         ([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), "Failed", "no such session"),
         (

@@ -174,7 +174,7 @@ def settings_in_force(tmp_path, monkeypatch):
 def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name():
     settings = plan.narrowed(symbols=["MSFT"], target=None, source="yahoo")
     assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
-    with pytest.raises(UsageError, match=r"^Invalid flow parameter\. target: ") as refused:
+    with pytest.raises(UsageError, match=r"^Invalid flow parameter\. targets: ") as refused:
         plan.narrowed(target="volumes")
     assert "volumes'" not in str(refused.value)
     with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):

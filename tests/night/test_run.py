@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_catch_up
-from forecasting.errors import ForecastingError
-from forecasting.night import run
+from forecasting.errors import ForecastingError, SymbolsFailedError
+from forecasting.night import plan, run
 from forecasting.night.night import make_night, sent
 from forecasting.publish import runs
 from forecasting.settings import read_settings
@@ -136,3 +136,66 @@ def test_a_worker_that_never_returns_a_shard_ends_the_run(monkeypatch):
             workers.results()
         pool.shutdown(wait=False, cancel_futures=True)
         hangs.set()
+
+
+EACH = "volume,range,close"
+# Of the fetch, which three runs make three times
+OF_FETCH = ("fetch_id", "fetches")
+
+
+def forecasts_of(targets, monkeypatch):
+    """What two nights of each of the targets leave, without which fetch it is of."""
+    with connect.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    for session in (EVE, LAST):
+        for target in targets:
+            monkeypatch.setenv("FORECASTING_TARGETS", target)
+            run_until(session)
+    tables = ("forecasts", "forecast_parts", "models", "promotions", "scores", "standings")
+    return {name: [row | {"fetch_id": ""} for row in timeless(name)] for name in tables}
+
+
+def test_one_run_of_three_targets_has_the_forecasts_of_three_runs_and_one_fetch(monkeypatch):
+    apart = forecasts_of(EACH.split(","), monkeypatch)
+    assert len(rows("fetches")) == 6
+    assert forecasts_of([EACH], monkeypatch) == apart
+    assert len(rows("fetches")) == 2
+    pages = read_settings().data_dir / "reports"
+    assert len([*pages.glob("TEST-*.html")]) == 3
+
+
+def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_tables(monkeypatch):
+    whole = forecasts_of([EACH], monkeypatch), timeless("fetches"), timeless("bar_versions")
+    with connect.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    run_until(EVE)
+
+    def killed(step, nights, *more):
+        if step == "evaluate":
+            run.call_step(step, nights[:1], *more)
+            raise KeyboardInterrupt
+        return run.call_step(step, nights, *more)
+
+    settings = read_settings()
+    planned = plan.planned_nights(settings, as_of=LAST, mode="auto", now=clock.now)
+    with pytest.raises(KeyboardInterrupt), run.ledger(settings):
+        run.run_nights(planned, settings, run.Caller(call=killed), now=clock.now)
+    run_until(None)
+    left = {name: [row | {"fetch_id": ""} for row in timeless(name)] for name in whole[0]}
+    assert (left, timeless("fetches"), timeless("bar_versions")) == whole
+
+
+def test_a_target_that_fails_is_named_and_stops_no_other(monkeypatch):
+    monkeypatch.setenv("FORECASTING_TARGETS", EACH)
+    settings = read_settings()
+    planned = plan.planned_nights(settings, as_of=LAST, mode="auto", now=clock.now)
+    (folder,) = [one.folder for one in planned if one.target == "range"]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.touch()  # in the place of the night's folder
+    with pytest.raises(SymbolsFailedError, match=r"^1 of 3 failed\. TEST range: ") as failed:
+        run_until(LAST)
+    assert failed.value.exit_code == 1
+    statuses = {row["target"]: row["status"] for row in rows("runs")}
+    assert statuses == {"volume": "done", "range": "failed", "close": "done"}

@@ -34,7 +34,7 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
         "BUG": UnexpectedError,
     }
     with pytest.raises(
-        SymbolsFailedError, match=r"^2 of 4 symbols failed. BAD is not traded. BUG: An error"
+        SymbolsFailedError, match=r"^2 of 4 failed. BAD is not traded. BUG: An error"
     ):
         found.raise_failed()
 
@@ -57,7 +57,7 @@ def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_o
     same = {f"S{place}": DataLateError("no bar yet") for place in range(300)}
     assert (
         str(combined(same, of=500))
-        == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
+        == "300 of 500 failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
     )
     each = {
         f"S{place}": DataLateError(f"{place} bars of S{place} " + "x" * 2000)
@@ -72,7 +72,7 @@ def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_o
     }
     words = str(combined(down | {"BRK-B": DataLateError("BRK-B, of BRK, is new.")}, of=9))
     quoted = "S, ^FTSE: Yahoo gave nothing for each: each --symbol SYMBOL. BRK-B, of BRK, is new."
-    assert words == f"3 of 9 symbols failed. {quoted}"
+    assert words == f"3 of 9 failed. {quoted}"
 
 
 def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):

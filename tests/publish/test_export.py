@@ -44,7 +44,7 @@ def test_a_file_has_the_values_of_the_frame(filled, tmp_path, form, suffix):
         if suffix == ".parquet"
         else pd.read_csv(out, keep_default_na=False, na_values=[""])
     )
-    assert sentence.startswith(f"{form}: {len(expected)} rows, ")
+    assert sentence.startswith(f"{form}: {len(expected)} rows of ")
     assert list(found) == list(expected)
     for name in expected:
         # An empty text and an unknown value are the same in CSV for pandas.
@@ -105,7 +105,7 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 .* Expected .* of SBUXX.*; found none"):
         export(asked, form, tmp_path / "x.csv", now=clock.now)
     assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
-    asked = settings_of(filled.url, "SBUXX").model_copy(update={"target": "range"})
+    asked = settings_of(filled.url, "SBUXX").for_target("range")
     with pytest.raises(
         StoreError, match=r"Correct the symbol|forecasting run --symbol SBUXX --target range"
     ):

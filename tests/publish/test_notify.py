@@ -214,7 +214,7 @@ def test_a_check_names_what_is_missing_and_why(posted):
     assert (code, title) == (4, "forecast.missing, LATE+3-others volume")
     assert err.startswith(text.replace("'", "`") + "\n")
     expected = (
-        rf"4 of 5 .* {LAST}: 1 without a bar, 1 failed, 1 cut off, 1 without a night\.",
+        rf"4 of 5 .* {LAST} are missing: 1 without a bar, 1 failed, 1 cut off, 1 without a night\.",
         rf"- LATE: The night of {LAST} has status late: No bar.*",
         r"- DOWN: The newest request, on 2024-03-09, was unavailable: No response\.",
         rf"- CUT: The night of {LAST} began at Fri 8 Mar 2024 22:00 UTC and was cut off: .*",

@@ -393,9 +393,7 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     assert 'href="SBUX-volume.html"' in index.read_text(encoding="utf-8")
     assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
     assert 'href="index.html"' in page.read_text(encoding="utf-8")
-    written, _ = pages.write_reports(
-        settings.model_copy(update={"target": "close"}), None, now=clock.now
-    )
+    written, _ = pages.write_reports(settings.for_target("close"), None, now=clock.now)
     assert 'href="SBUX-volume.html"' in written.values["SBUX"].read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
 

@@ -76,7 +76,7 @@ def test_alerts_that_hold_stand_first_in_every_form():
         "x1.90; Monday x0.96."
     )
     assert digest.title.startswith(
-        "Alert ADBE median 1.824 usual, 1 failed, 3 of 4 volume forecasts of Mon 11 Mar, "
+        "Alert ADBE volume median 1.824 usual, 1 failed, 3 of 4 volume forecasts of Mon 11 Mar, "
     )
     assert "Alerts are not judged of BAD." in digest.problems
     assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 2 things to know.")
@@ -92,11 +92,13 @@ def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_
     of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
     assert (alert_value(of_range), alert_value(ratio)) == ("3.41%", "–")
     close = index_line("KO", "close", parts=(("usual", 0.05), ("recent", 0.7)))
-    alerts = [held_row(symbol, "median > 1", 2.0) for symbol in ("SBUX", "KO")]
+    alerts = [held_row("SBUX", "median > 1", 2.0)]
+    alerts.append(held_row("KO", "median > 1", 2.0) | {"target": "close"})
+    alerts.append(held_row("KO", "median > 1", 2.0))  # of another target of the symbol
     reports = [(date(2024, 3, 7), "amc"), (date(2024, 3, 12), "")]
     well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
     title = (
-        "Alerts SBUX median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 "
+        "Alerts SBUX volume median 2.00 and 1 more, 2 forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 "
         "Mar"
     )
     assert well.title == title

@@ -53,8 +53,8 @@ def test_the_sentence_of_many_symbols_counts_them_and_shows_three():
 
 
 def test_few_symbols_and_what_is_unusual_become_tags_once():
-    assert subject_tags(["SBUX", "MSFT"], "volume") == ["volume", "SBUX", "MSFT"]
-    assert subject_tags(list("ABCDEF"), "close") == ["close"]
+    assert subject_tags(["SBUX", "MSFT"], ["volume"]) == ["volume", "SBUX", "MSFT"]
+    assert subject_tags(list("ABCDEF"), ["close"]) == ["close"]
     assert outcome_tags([night_of()]) == []
     assert outcome_tags([failed("A"), failed("B"), fallback("C", kind="replay")]) == [
         "baseline",

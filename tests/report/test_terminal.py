@@ -86,12 +86,12 @@ Of its last 40 forecasts one session ahead, 32 landed inside the 80% interval
 and the median missed by 1.12 M on average."""
 
 LINES = """\
-symbol  session    median          80%     vs  last  skill  data  note, why
-                              interval  usual
-------  ---------  ------  -----------  -----  ----  -----  ----  --------------
-SBUX    Mon 03-11  7.16 M   5.01–10.74    +2%  hit     +8%  15 h  recent x1.14;…
-MSFT    Mon 03-11  $52.60  51.81–53.91      –  hit          15 h
-IBM     Mon 03-11  7.16 M   5.01–10.74    +2%               15 h  night failed…"""
+symbol       session    median          80%     vs  last  skill  data  note, why
+                                   interval  usual
+-----------  ---------  ------  -----------  -----  ----  -----  ----  ---------
+SBUX volume  Mon 03-11  7.16 M   5.01–10.74    +2%  hit     +8%  15 h  recent…
+MSFT close   Mon 03-11  $52.60  51.81–53.91      –  hit          15 h
+IBM volume   Mon 03-11  7.16 M   5.01–10.74    +2%               15 h  night…"""
 SKILL = Skill("ridge", 250, 0.08, 0.01)
 PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
 WEEK = {3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)]}

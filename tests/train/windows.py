@@ -25,7 +25,7 @@ def some_windows(
     target: Target = "volume", *, seed: int = 5, rows: int = 300, market: bool = False
 ) -> Windows:
     bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=seed)
-    settings = SETTINGS.model_copy(update={"target": target, "train_sessions": rows})
+    settings = SETTINGS.for_target(target).model_copy(update={"train_sessions": rows})
     series = some_market(bars) if market else None
     return make_windows(
         bars, some_events(bars), origin=bars.index[-1].date(), settings=settings, market=series
@@ -89,7 +89,7 @@ def plain_tensors() -> Tensors:
 
 
 def close_windows(bars: pd.DataFrame, events: pd.DataFrame, rows: int | None = None) -> Windows:
-    settings = SETTINGS.model_copy(update={"target": "close", "train_sessions": rows or len(bars)})
+    settings = SETTINGS.for_target("close").model_copy(update={"train_sessions": rows or len(bars)})
     return make_windows(bars, events, origin=bars.index[-1].date(), settings=settings)
 
 

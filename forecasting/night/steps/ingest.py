@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
+from itertools import chain
+from operator import attrgetter
 
 import pandas as pd
 
@@ -43,7 +45,7 @@ from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.values import source_name
-from forecasting.vocabulary import short_id
+from forecasting.vocabulary import Target, short_id
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -58,21 +60,34 @@ _EQUAL = 60
 _MARKET = "market "  # before its name among the refusals: a series is requested once a round
 
 
+@dataclass(frozen=True)
+class Span:
+    """What one request asks for: the sessions from `first` on up to the night's."""
+
+    night: Night
+    first: date
+    targets: tuple[Target, ...] = ()  # of the run; none of a request for no night
+
+
 def ingest(
-    nights: Sequence[Night], *, switch_source: bool = False, refusals: Refusals | None = None
+    nights: Sequence[Night],
+    targets: tuple[Target, ...] = (),
+    *,
+    switch_source: bool = False,
+    refusals: Refusals | None = None,
 ) -> list[Night]:
     """Each night with the fetch that brought its symbol's bars, or with what stopped it.
 
-    One request brings the bars of all nights of a symbol, oldest first. `switch_source` allows bars
-    of another source for a symbol that has some. `refusals`, by source: after one none is made of
-    it for the symbols that follow.
+    One request brings the bars of all nights of a symbol. `targets` are those of the run, else the
+    nights': a run that was killed after some of them requests as before. `switch_source` allows
+    bars of another source for a symbol that has some. `refusals`, by source: after one none is made
+    of it for the symbols that follow.
     """
     refusals = {} if refusals is None else refusals
-    spans = [
-        (some[-1], first_session(some[0].session, some[0].settings)) for some in by_symbol(nights)
-    ]
+    targets = targets or tuple(dict.fromkeys(night.target for night in nights))
+    spans = [_span(some, targets) for some in by_symbol(nights)]
     oldest = min(night.session for night in nights)
-    requested = [night for night, _ in spans]
+    requested = [span.night for span in spans]
     fetch_market(
         requested,
         oldest,
@@ -83,6 +98,14 @@ def ingest(
     compare_with_witness([night for night in done if night.error is None], refusals)
     newest = {night.symbol: night for night in done}
     return [_with_fetch_of(newest[night.symbol], night) for night in nights]
+
+
+def _span(nights: Sequence[Night], targets: tuple[Target, ...]) -> Span:
+    """The request for the nights of a symbol."""
+    by_session = attrgetter("session")
+    oldest = min(nights, key=by_session)
+    newest = max(nights, key=by_session)
+    return Span(newest, first_session(oldest.session, oldest.settings), targets)
 
 
 def _with_fetch_of(newest: Night, night: Night) -> Night:
@@ -109,7 +132,8 @@ def fetch_market(
             request = read.newest_fetch(connection, market.symbol, with_bars=False)
         name = f"{_MARKET}{market.source} {market.symbol}"
         if name not in refusals and (switch_source or not _is_enough(request, market, first)):
-            (done,) = fetch_and_store([(market, first - _MARGIN)], {}, switch_source=switch_source)
+            span = Span(market, first - _MARGIN)
+            (done,) = fetch_and_store([span], {}, switch_source=switch_source)
             refusals[name] = UnavailableError("It was requested a moment ago.")
             if done.error is not None:  # a night goes on without it
                 logger.warning("market series %s is not up to date: %s", market.symbol, done.error)
@@ -125,18 +149,19 @@ def _is_enough(request: Row | None, market: Night, first: date) -> bool:
 
 
 def fetch_and_store(
-    spans: Sequence[tuple[Night, date]], refusals: Refusals, *, switch_source: bool
+    spans: Sequence[Span], refusals: Refusals, *, switch_source: bool
 ) -> list[Night]:
-    """Each night, one a symbol, with the fetch from its first day on, or its error.
+    """The night of each span, one a symbol, with its fetch or its error.
 
     A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's
     text.
     """
     asked = dict[str, _Asked]()
     done = dict[str, Night]()
-    for night, first in spans:
+    for span in spans:
+        night = span.night
         try:
-            asked[night.symbol] = _asked(night, first, accept=switch_source)
+            asked[night.symbol] = _asked(span, accept=switch_source)
         except Exception as error:  # whatever it is, it is this symbol's alone
             done[night.symbol] = replace(
                 night, error=explained(error, now=night.now, settings=night.settings)
@@ -151,7 +176,7 @@ def fetch_and_store(
             done[symbol] = night.then("ingest", partial(_fetch, request, calendar))
             if isinstance(refusal := done[symbol].error, RateLimitedError):
                 refusals[night.source] = refusal
-    return [done[night.symbol] for night, _ in spans]
+    return [done[span.night.symbol] for span in spans]
 
 
 @dataclass(frozen=True)
@@ -159,6 +184,7 @@ class _Asked:
     """A request, and what is stored of its symbol."""
 
     night: Night  # of the newest session that is asked for
+    targets: tuple[Target, ...]  # as of its Span
     source: Source  # of the bars
     asking: earnings.Asking
     first: date
@@ -169,6 +195,14 @@ class _Asked:
     days: Mapping[announced_days.Day, str]
     newest_instant: datetime | None
     response: Fetched | Exception | None = None  # of a request for several symbols at once
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run that requests: of several targets the first's, whichever are left."""
+        night = self.night
+        for target in self.targets[:1]:
+            night = replace(night, settings=night.settings.for_target(target))
+        return night.id
 
 
 @dataclass(frozen=True)
@@ -188,7 +222,9 @@ class _Answer:
         return self.revision.error is not None and "reject" not in severities
 
 
-def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
+def _asked(span: Span, *, accept: bool) -> _Asked:
+    night = span.night
+    first = span.first
     symbol = night.symbol
     settings = night.settings
     choice = settings.market_choice
@@ -228,6 +264,7 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
     dates = events[events["kind"] == "earnings"].reset_index(drop=True)
     return _Asked(
         night=night,
+        targets=span.targets,
         source=source,
         asking=asking_of(
             settings,
@@ -265,7 +302,7 @@ def check_bars(night: Night) -> None:
 
     Nothing is stored, and nothing requested of a live source.
     """
-    asked = _asked(night, first_session(night.session, night.settings), accept=False)
+    asked = _asked(_span([night], night.settings.targets), accept=False)
     if plugins.is_live(asked.source):
         return
     fetched = plugins.fetched_from(
@@ -293,7 +330,7 @@ def _revision(asked: _Asked, fetched: Fetched) -> revisions.Revision:
         sessions_needed=BASELINE_SESSIONS,
         is_frame=is_frame(night.source),
         accept=asked.accept,
-        columns=() if night.trigger == "ingest" else TARGETS[night.target].columns,
+        columns=tuple(chain.from_iterable(TARGETS[one].columns for one in asked.targets)),
     )
     if night.trigger == "market":
         return assessment.assess_index(fetched, request, asked.bars)
@@ -514,7 +551,7 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     if is_file and answer.is_short:
         return ""
     # Empty of a fetch for itself or of a market series, which are of no night.
-    run_id = "" if night.trigger in ("ingest", "market") else night.id
+    run_id = asked.run_id if asked.targets else ""
     fetch_id = _fetch_id(asked, answer, run_id)
     at = answer.fetched_at
     if run_id:
@@ -599,7 +636,7 @@ def _fetch_id(asked: _Asked, answer: _Answer, run_id: str) -> str:
     if answer.revision.error is not None:
         parts += [answer.revision.verdict, answer.fetched_at.isoformat(), run_id]
         return short_id(*parts)
-    parts += [payload_hash(fetched), night.id]
+    parts += [payload_hash(fetched), asked.run_id]
     if night.trigger == "ingest":
         parts.append("ingest")
     if asked.accept:

@@ -256,18 +256,19 @@ def _is_history() -> sa.ColumnElement[bool]:
     """The condition that a run is closed, or failed before another night's bars were fetched.
 
     By the fetch, not by the later start: a run whose source does not respond goes on with stored
-    bars, and its failure still counts. The other night is running while it writes its own page.
+    bars, and its failure still counts. The other night is running while it writes its own page. The
+    nights of a session share a fetch, which is of the first of their targets.
     """
     later = runs.alias("later").c
-    night_after = (
-        select(later.id)
-        .join(fetches, fetch.run_id == later.id)
-        .where(
-            later.target == run.target,
-            later.status.in_(("running", "done")),
-            fetch.symbol == run.symbol,
-            fetch.fetched_at > run.started_at,
-        )
+    requested = runs.alias("requested").c
+    night_after = select(later.id).where(
+        later.symbol == run.symbol,
+        later.target == run.target,
+        later.status.in_(("running", "done")),
+        requested.as_of == later.as_of,
+        fetch.run_id == requested.id,
+        fetch.symbol == run.symbol,
+        fetch.fetched_at > run.started_at,
     )
     is_made_up_for = (run.status == "failed") & night_after.correlate(runs).exists()
     return (run.status == "closed") | is_made_up_for

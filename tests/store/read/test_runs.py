@@ -127,13 +127,18 @@ FAILED = {"status": "failed", "started_at": at("2024-03-08T22:00")}
         (FAILED | {"status": "late"}, {}, "2024-03-08T22:30", "failed"),  # its bar is still missing
     ],
 )
+@pytest.mark.parametrize("requested", ["later", "other"])  # of the first of its targets
 def test_a_failed_night_is_history_once_later_bars_led_to_another_night(
-    connection, failed, later, fetched_at, newest
+    connection, failed, later, fetched_at, newest, requested
 ):
     store_bars(connection, {FIRST: 1.0}, seen=fetched_at)
-    write.update(connection, "fetches", fetched_at, {"run_id": "later"})
+    write.update(connection, "fetches", fetched_at, {"run_id": requested})
     write.add(
-        connection, "runs", run_row("later", FIRST, **later), run_row("failed", LAST, **failed)
+        connection,
+        "runs",
+        run_row("later", FIRST, **later),
+        run_row("other", FIRST, target="range"),
+        run_row("failed", LAST, **failed),
     )
     found = read.newest_run(connection, SYMBOL, TARGET)
     assert found and found["id"] == newest
