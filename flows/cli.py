@@ -365,7 +365,10 @@ def verify(first: options.FirstVerified = None, last: options.LastVerified = Non
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
 def export(
     form: Annotated[
-        str, typer.Argument(metavar="latest|history|bars|hubverse|nixtla", help="What is written.")
+        str,
+        typer.Argument(
+            metavar="latest|totals|history|bars|hubverse|nixtla", help="What is written."
+        ),
     ],
     out: options.OutNeeded,
     as_of: options.AsOfBars = None,

@@ -179,10 +179,12 @@ class Forecast:
     the target's unit (a range of 0.015 is 1.5%), usual, vs_usual and why (as in view
     latest_forecasts), model (the network, `lstm`, or the baseline in its place) and reason (of a
     baseline, else empty). `why` has the parts of each median, as `Ledger.why`: of a close those of
-    its 80% interval's width, while vs_usual is of the price. `drawings`, by symbol, are fans.
+    its 80% interval's width, while vs_usual is of the price. `totals`, of volume, has a row for the
+    next 2 to h sessions (horizon) together. `drawings`, by symbol, are fans.
     """
 
     quantiles: pd.DataFrame
+    totals: pd.DataFrame
     why: pd.DataFrame
     drawings: Mapping[str, str]
 
@@ -272,6 +274,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
             warnings.warn(str(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=clock).values
         quantiles = export.frame("latest", own).query(f"horizon <= {h}")
+        totals = export.frame("totals", own).query(f"horizon <= {h}")
         why = export.frame("why", own).query(f"horizon <= {h}")
     _warn_of(reports, newest=max((report.origin for report in reports.values()), default=date.min))
     drawings = {
@@ -280,7 +283,12 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     }
     columns = ["symbol", "target", "origin_session", "target_session", "horizon"]
     columns += [*QUANTILE_COLUMNS, "usual", "vs_usual", "why", "model", "reason"]
-    return Forecast(quantiles[columns].reset_index(drop=True), why.reset_index(drop=True), drawings)
+    return Forecast(
+        quantiles[columns].reset_index(drop=True),
+        totals.filter(columns).reset_index(drop=True),
+        why.reset_index(drop=True),
+        drawings,
+    )
 
 
 @dataclass(frozen=True)
@@ -312,6 +320,13 @@ class Ledger:
         nothing, and a StoreError where the database cannot be read.
         """
         return export.frame("latest", self._asked(*symbols, target=target))
+
+    def totals(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
+        """The newest published totals of the next 2 to 5 sessions, as view latest_totals.
+
+        Of target volume; without a row for others. Raises as `latest`.
+        """
+        return export.frame("totals", self._asked(*symbols, target=target))
 
     def history(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores, as view forecast_vs_actual.

@@ -52,6 +52,9 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
     night = stored.latest(["TEST"])
     stated = [*QUANTILE_COLUMNS, "usual", "vs_usual", "why"]
     pd.testing.assert_frame_equal(found.quantiles[stated], night.loc[:2, stated])
+    totals = stored.totals("TEST")
+    pd.testing.assert_frame_equal(found.totals, totals.loc[:1, list(found.totals)])
+    assert totals["horizon"].tolist() == [2, 3, 4, 5]
     product = found.why.groupby("horizon")["factor"].prod()
     assert product.to_numpy() == pytest.approx(found.quantiles["q50"].to_numpy(), rel=1e-9)
     of_night = stored.why("TEST", origin=LAST).query("horizon <= 3")

@@ -24,11 +24,12 @@ from forecasting.store.frames import Row
 from forecasting.values import check_symbol
 from forecasting.vocabulary import Clock
 
-FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
+FORMS = ("latest", "totals", "history", "bars", "hubverse", "nixtla")
 """What is exported: a frame, or the history in another program's form."""
 
 FRAMES = {
     "latest": ("latest_forecasts", "symbol horizon"),
+    "totals": ("latest_totals", "symbol horizon"),
     "history": ("forecast_vs_actual", "symbol origin_session horizon role model kind model_id"),
     "skill": ("live_skill", "symbol kind horizon window_sessions"),
     "why": ("forecast_parts", "symbol kind model_id horizon place"),
@@ -219,6 +220,8 @@ def _unknown(
 QUESTIONS = {
     "latest": "The newest published forecasts with usual level, special day and why; of view "
     "latest_forecasts.",
+    "totals": "The newest published totals of volume, of the next 2 to 5 sessions (horizon); of "
+    "view latest_totals.",
     "history": "Scored published forecasts with actual and error, the newest first; of view "
     "forecast_vs_actual.",
     "skill": "Published forecasts against the target's reference baseline, and against the best, "
@@ -336,7 +339,7 @@ def _rows(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     if form != "bars":
         with connect.reading(settings.url) as connection:
             check_forecast(connection, symbol, settings.target)
-        what = f"scored {settings.target} forecasts of {symbol}"
+        what = f"rows of {form} of {settings.target} forecasts of {symbol}"
     raise StoreError(
         f"Expected {what}; found none. Correct the symbol or date, or run its next nights."
     )

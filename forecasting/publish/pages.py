@@ -239,6 +239,7 @@ def report_data(
         events=_known_events(connection, row),
         scored=scored,
         findings=read.findings(connection, newest_fetch["id"]),
+        totals=_totals(connection, row),
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),
@@ -265,6 +266,13 @@ def _published(
     except StoreError:
         check_forecast(connection, symbol, target)
         raise  # it has forecasts of other origins
+
+
+def _totals(connection: Connection, row: Forecast) -> list[Row]:
+    """The totals of a forecast's night, model and kind."""
+    of_night = {name: row[name] for name in FORECAST_KEY if name != "horizon"}
+    of_night["origin_session"] = as_day(row["origin_session"])
+    return read.table_rows(connection, "total_forecasts", of_night, order=["horizon"])
 
 
 def _with_id(connection: Connection, table: str, row_id: str) -> Row:

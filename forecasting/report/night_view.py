@@ -116,6 +116,8 @@ class ReportData:
     # Of about 250 origins, as read.scored; role champion: as published, whichever model made it
     scored: pd.DataFrame
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
+    # The published rows of total_forecasts, the shortest first; empty but for volume
+    totals: Sequence[Mapping[str, Any]] = ()
     # The row of `promotions` of this night; None without one
     decision: Mapping[str, Any] | None = None
     margin: Mapping[str, Any] | None = None  # the same of `fallback_margins`

@@ -160,7 +160,8 @@ def _week_parts(data: ReportData) -> Parts:
         for line in data.lines
     ]
     about = f"In {data.unit.name}. {wording.usual_sentence(data)} {wording.ADDED}"
-    return [(["session", "median", "80% interval", "vs usual", "note, why"], days), about]
+    columns = ["session", "median", "80% interval", "vs usual", "note, why"]
+    return [(columns, days), wording.totals_sentence(data), about]
 
 
 def _facts(data: ReportData, now: datetime) -> list[str]:

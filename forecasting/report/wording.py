@@ -106,6 +106,16 @@ def usual_sentence(data: ReportData) -> str:
     return f"Usual is {data.unit.text(data.usual)}, the {what} {full_day(data.known.index[-1])}."
 
 
+def totals_sentence(data: ReportData) -> str:
+    """The totals of the next sessions with their 80% intervals; empty without any."""
+    each = [
+        f"{row['horizon']} sessions {data.unit.number(row['q50'])} "
+        f"({data.unit.span(row['q10'], row['q90'])})"
+        for row in data.totals
+    ]
+    return f"Together (80% interval): the next {', '.join(each)}." if each else ""
+
+
 def _is_small(factor: float) -> bool:
     return f"{factor:.2f}" in ("0.99", "1.00", "1.01")
 

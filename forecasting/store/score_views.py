@@ -166,6 +166,62 @@ WHERE c.place = 1
 )
 
 
+_OF_LINE = f"PARTITION BY {_names('c', _SLOT[:-1])}, w.window_sessions"
+_OF_REFERENCE = "CASE WHEN d.model = CASE d.target " + _REFERENCES + " END THEN d.pinball END"
+
+SCORE_VIEWS["total_skill"] = View(
+    f"""
+WITH windows (window_sessions) AS (VALUES {", ".join(f"({window})" for window in WINDOWS)})
+SELECT {_names("t", _SLOT[:-1])}, t.window_sessions, t.n, t.first_origin, t.last_origin, t.pinball,
+    t.reference_pinball, {_skill("t.own_pinball", "t.reference_pinball")} AS reference_skill, t.coverage_80, t.coverage_90
+FROM (
+    SELECT {_names("c", _SLOT[:-1])}, w.window_sessions, count(*) OVER line AS n,
+        min(c.origin_session) OVER line AS first_origin, max(c.origin_session) OVER line AS last_origin,
+        avg(c.pinball) OVER line AS pinball, avg(c.reference_pinball) OVER line AS reference_pinball,
+        avg(CASE WHEN c.reference_pinball IS NOT NULL THEN c.pinball END) OVER line AS own_pinball,
+        avg(CASE WHEN c.inside_80 THEN 1.0 ELSE 0.0 END) OVER line AS coverage_80,
+        avg(CASE WHEN c.inside_90 THEN 1.0 ELSE 0.0 END) OVER line AS coverage_90,
+        row_number() OVER ({_OF_LINE} ORDER BY c.origin_session) AS place
+    FROM (
+        SELECT b.*, dense_rank() OVER (
+            PARTITION BY {_names("b", _SLOT[:-1])} ORDER BY b.origin_session DESC
+        ) AS night
+        FROM (
+            SELECT d.*, max({_OF_REFERENCE}) OVER (PARTITION BY {_names("d", _SLOT)}) AS reference_pinball,
+                row_number() OVER (PARTITION BY {_names("d", _SLOT)} ORDER BY d.role DESC, d.issued_at DESC) AS published
+            FROM (
+                SELECT s.*, row_number() OVER (
+                    PARTITION BY {_names("s", _SLOT)}, s.model_id ORDER BY s.stage DESC, s.bar_version DESC
+                ) AS newest
+                FROM total_scores s
+            ) d
+            WHERE d.newest = 1
+        ) b
+        WHERE b.published = 1 AND b.role = '{CHAMPION}'
+    ) c JOIN windows w ON c.night <= w.window_sessions
+    WINDOW line AS ({_OF_LINE})
+) t
+WHERE t.place = 1
+""",
+    "The published totals of one number of sessions over the newest 20, 60 or 250 nights with a "
+    "score, against those of the reference baseline. Kinds are apart. Across a split, losses on "
+    "both share bases are averaged.",
+    "total_scores",
+    {
+        "window_sessions": "Newest 20, 60 or 250 nights with a score.",
+        "n": "Nights of the window with a score of what was published.",
+        "first_origin": "Oldest of them.",
+        "last_origin": "Newest of them.",
+        "pinball": "Mean pinball loss of the published totals.",
+        "reference_pinball": "The same of the reference baseline, whose totals have the same "
+        "correlation.",
+        "reference_skill": "1 - pinball / reference_pinball on the nights that both have.",
+        "coverage_80": "Share of totals inside the 80% interval; 0.8 is exact.",
+        "coverage_90": "Share inside the 90% interval; 0.9 is exact.",
+    },
+)
+
+
 # The formula is in evaluate/scores.py. Dollars at the origin, and the mean, come from the bars as
 # stored when the forecast's own were fetched (`data_as_of`): what is compared with has seen no
 # later bar either, and no split in between has another share basis. POWER(x, 2), because both

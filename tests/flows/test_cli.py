@@ -209,7 +209,7 @@ def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
         assert (code, "Usage" in out) == (0, True)
         # --as-of of the others has a session
         assert ("as they are now" in " ".join(out.split())) == (command == "export")
-    assert "latest|history|bars|hubverse|nixtla" in run("export")[2]
+    assert "latest|totals|history|bars|hubverse|nixtla" in run("export")[2]
 
 
 def test_a_backtest_writes_the_documented_keys(here):

@@ -17,9 +17,9 @@ from forecasting.settings import Settings
 from forecasting.store import read, write
 from forecasting.store.connect import reading, transaction
 from tests.builders import EVE
-from tests.store.rows import SYMBOL, forecast_row, score_row, start, store_bars
+from tests.store.rows import SYMBOL, forecast_row, score_row, start, store_bars, total_row
 
-FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
+FORMS = ("latest", "totals", "history", "bars", "hubverse", "nixtla")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_days_are_dates_in_parquet_but_for_nixtla(filled, tmp_path):
             "forecast",
             "x.csv",
             None,
-            "Invalid form 'forecast': expected one of latest, history, bars, hubverse, nixtla",
+            "Invalid form 'forecast': expected one of latest, totals, history, bars, hubverse, nixtla",
         ),
         ("latest", "x.xlsx", None, "ends with .parquet or .csv"),
         ("latest", "x.csv", EVE, "--as-of applies to the form bars only"),
@@ -132,6 +132,8 @@ def fill(url):
         start(connection, origins=ORIGINS, models=("lstm", "ridge"))
         write.add(connection, "forecasts", *forecasts)
         write.add_scores(connection, [score_row(row) for row in forecasts[:4]])
+        totals = [total_row(row) for row in forecasts if row["horizon"] == 2]
+        write.add(connection, "total_forecasts", *totals)
         key = {
             name: forecasts[0][name]
             for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")

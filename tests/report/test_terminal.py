@@ -224,3 +224,11 @@ def test_no_line_is_wider_than_the_terminal_even_without_a_space():
     assert "A" * 20 + "  /xxx" in shown
     assert max(map(len, shown.splitlines())) == 40
     assert shown.count("x") == 200
+
+
+def test_a_night_has_its_totals_below_the_week():
+    total = {"horizon": 2, "q10": 20.04e6, "q50": 24.1e6, "q90": 30e6}
+    shown = night_text(report_data(totals=[total, total | {"horizon": 3}]), now=NOW, width=None)
+    expected = "the next 2 sessions 24.10 (20.04–30.00), 3 sessions 24.10 (20.04–30.00)."
+    assert f"\n\nTogether (80% interval): {expected}\n\n" in shown
+    assert "Together" not in night_text(report_data(), now=NOW, width=None)

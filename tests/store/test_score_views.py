@@ -25,6 +25,7 @@ from tests.store.rows import (
     run_row,
     score_row,
     store_scored,
+    total_row,
     view_rows,
 )
 
@@ -348,3 +349,63 @@ def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(conn
     updated = written(connection)
     rebuild_standings(connection)
     assert written(connection) == updated
+
+
+def naive_total_skill(rows, window):
+    """Horizon and kind -> n, losses and coverage, by loops over all scores."""
+    best = {}
+    for row in rows:
+        key = (row["horizon"], row["kind"], row["origin_session"], row["model_id"])
+        rank = (row["stage"] == "settled", row["bar_version"])
+        if key not in best or rank > best[key][0]:
+            best[key] = (rank, row)
+    newest = [row for _, row in best.values()]
+    expected = {}
+    for line in sorted({(row["horizon"], row["kind"]) for row in newest}):
+        of_line = [row for row in newest if (row["horizon"], row["kind"]) == line]
+        published = {row["origin_session"]: row for row in of_line if row["role"] == "champion"}
+        ridge = {row["origin_session"]: row for row in of_line if row["model"] == "ridge"}
+        nights = sorted(published)[-window:]
+        both = [night for night in nights if night in ridge]
+        own = sum(published[night]["pinball"] for night in both)
+        theirs = sum(ridge[night]["pinball"] for night in both)
+        expected[line] = (
+            len(nights),
+            np.mean([published[night]["pinball"] for night in nights]),
+            1.0 - own / theirs if both else None,
+            np.mean([published[night]["inside_80"] for night in nights]),
+        )
+    return expected
+
+
+def test_total_skill_equals_a_naive_loop(connection):
+    rng = np.random.default_rng(4)
+    rows = []
+    totals = []
+    for at_night, origin in enumerate(map(str, SESSIONS[:30])):
+        published = "ridge" if at_night % 7 == 0 else "lstm"
+        for model in {published, "ridge"} if at_night % 5 else {published}:
+            role = "champion" if model == published else "baseline"
+            kind = "live" if at_night % 3 else "replay"
+            for horizon in (2, 3):
+                row = forecast_row(model, origin, horizon, role=role, kind=kind)
+                rows.append(row)
+                for stage, version in (("first_print", 2), ("settled", 2), ("settled", 3)):
+                    if rng.random() < 0.8:
+                        values = {"pinball": rng.random() + 0.1, "inside_80": rng.random() < 0.8}
+                        changed = values | {"stage": stage, "bar_version": version}
+                        totals.append(score_row(row, **changed))
+    store_scored(connection, *((row, []) for row in rows))
+    write.add(connection, "total_forecasts", *map(total_row, rows))
+    write.add(connection, "total_scores", *totals)
+    names = ("horizon", "kind", "n", "pinball", "reference_skill", "coverage_80")
+    for window in (20, 250):
+        found = [
+            row[1:]
+            for row in view_rows(connection, "total_skill", "window_sessions", *names)
+            if row[0] == window
+        ]
+        expected = naive_total_skill(totals, window)
+        assert [row[:2] for row in found] == list(expected)
+        for row, values in zip(found, expected.values(), strict=True):
+            assert row[2:] == pytest.approx(values, rel=1e-12)

@@ -21,6 +21,7 @@ from tests.store.rows import (
     start,
     store_bars,
     store_scored,
+    total_row,
     view_rows,
 )
 
@@ -370,3 +371,18 @@ def test_earnings_are_those_that_a_night_has(connection):
         assert view_rows(connection, "special_days", "session") == [(pd.Timestamp(expected),)]
     found = view_rows(connection, "special_days", *DAY)
     assert found == [(pd.Timestamp(MOVED), "earnings", "earnings after the close before", False)]
+
+
+def test_the_newest_totals_are_those_of_the_published_forecast_against_usual_sessions(connection):
+    published = [forecast_row("lstm", "2024-03-08", horizon) for horizon in (2, 3)]
+    other = forecast_row("ridge", "2024-03-08", 2, role="baseline")
+    replay = published[0] | {"kind": "replay"}
+    before = forecast_row("lstm", "2024-03-07", 2)
+    rows = [*published, other, replay, before]
+    store_scored(connection, *((row, []) for row in rows))
+    totals = [total_row(row, q50=50.0 * place) for place, row in enumerate(rows, start=1)]
+    write.add(connection, "total_forecasts", *totals)
+    write.add(connection, "forecast_parts", *part_rows(published[0], usual=20.0))
+    names = ("horizon", "q50", "usual", "vs_usual", "kind", "model")
+    found = view_rows(connection, "latest_totals", *names)
+    assert found == [(2, 50.0, 40.0, 0.25, "live", "lstm"), (3, 100.0, None, None, "live", "lstm")]

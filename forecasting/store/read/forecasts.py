@@ -259,6 +259,7 @@ _NAMES = ", ".join(FORECAST_KEY)
 _SCORED = f"role = '{CHAMPION}' AND actual IS NOT NULL"
 _ANSWERS = {  # table or view, condition, order
     "latest": ("latest_forecasts", "1 = 1", "symbol, horizon"),
+    "totals": ("latest_totals", "1 = 1", "symbol, horizon"),
     "history": ("forecast_vs_actual", _SCORED, "origin_session DESC, symbol, horizon"),
     "skill": ("live_skill", "1 = 1", "symbol, kind, horizon, window_sessions"),
     "why": (
