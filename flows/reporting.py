@@ -29,7 +29,6 @@ from forecasting.publish import messages
 from forecasting.publish.pages import newest_nights, update_index
 from forecasting.report.prefect import (
     Artifact,
-    RunTimes,
     night_artifact,
     outcome_artifact,
     outcome_sentence,
@@ -292,15 +291,11 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
     earlier runs.
     """
     send_digest(settings, nights)
-    run = flow_run()
-    if run is None or not nights:
+    if flow_run() is None or not nights:
         return ""
     try:
         newest = newest_nights(settings, nights)
-        now = clock.now()
-        begun = run.state.timestamp if run.state else now
-        times = RunTimes(run.expected_start_time or now, begun, now)
-        add_artifact(outcome_artifact(newest, times), "the page of outcomes")
+        add_artifact(outcome_artifact(newest), "the page of outcomes")
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
     except Exception as error:  # as of the digest, no night has failed by it

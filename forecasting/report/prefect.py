@@ -11,8 +11,6 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +18,7 @@ from forecasting.plain_text import markdown_text, named, ordinary_spaces
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import environment
-from forecasting.report.units import GAP, instant, seconds, short_day
+from forecasting.report.units import age, short_day
 
 SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it
@@ -81,14 +79,6 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
     )
 
 
-class RunTimes(NamedTuple):
-    """The instants of a run."""
-
-    due: datetime
-    started: datetime  # the last time, where it was retried
-    ended: datetime  # when its page was made
-
-
 def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
     """What the run brought, for its state and its log: the first forecasts of each symbol."""
     shown = [
@@ -130,8 +120,8 @@ def _noun(nights: Sequence[SymbolLine]) -> str:
     return "symbols" if len({night.target for night in nights}) == 1 else "forecasts"
 
 
-def outcome_artifact(nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
-    """The page of a run for a person on call: what to do, the forecasts, how late."""
+def outcome_artifact(nights: Sequence[SymbolLine]) -> Artifact:
+    """The page of a run for a person on call: how it ended, what to do, the forecasts."""
     counts = counts_of(nights)
     ordered = sorted(
         nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf
@@ -141,7 +131,7 @@ def outcome_artifact(nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
         nights=ordered,
         counts=counts,
         actions=_actions(ordered),
-        lateness=_lateness(nights, times),
+        in_time=_in_time(nights),
         key_of=artifact_key,
         status_of=_status,
     )
@@ -184,37 +174,22 @@ def _reasons(night: SymbolLine) -> list[tuple[str, str]]:
     return reasons
 
 
-def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
-    wait = _span(times.started - times.due)
-    took = _span(times.ended - times.started)
-    lines = [f"Due {instant(times.due)}, started {wait} later, took {took} up to this page."]
-    live = _issued(nights, "live")
-    late = _issued(nights, "late")
-    replay = _issued(nights, "replay")
-    margins = [(night.opens - night.forecast["issued_at"], night) for night in live if night.opens]
-    if margins:
-        margin, closest = min(margins, key=itemgetter(0))
-        in_time = f"{len(live)} of {len(nights)} {_noun(nights)} in time, the last of them"
-        opened = f"{_span(margin)} before {short_day(closest.session)} opened"
-        lines.append(f"{in_time}, {closest.symbol}, {opened}.")
-    if late:
-        lines.append(f"Issued late, after its session had opened: {_names(late)}.")
-    if replay:
-        lines.append(f"Made afterwards, for a past session: {_names(replay)}.")
-    return lines
-
-
-def _issued(nights: Sequence[SymbolLine], kind: str) -> list[SymbolLine]:
-    # A night that failed or is late leaves what an earlier one published.
-    done = [night for night in nights if night.status == "done"]
-    return [night for night in done if night.forecast["kind"] == kind]
+def _in_time(nights: Sequence[SymbolLine]) -> str:
+    """How many forecasts came before their session opened, and how long before it the last."""
+    live = [
+        (night.opens, night.forecast["issued_at"], night)
+        for night in nights
+        # A night that failed or is late leaves what an earlier one published
+        if night.status == "done" and night.opens and night.forecast["kind"] == "live"
+    ]
+    if not live:
+        return ""
+    opens, issued_at, last = min(live, key=lambda one: one[0] - one[1])
+    return (
+        f"{len(live)} of {len(nights)} {_noun(nights)} in time, the last of them, {last.symbol}, "
+        f"{age(issued_at, opens)} before {short_day(last.session)} opened."
+    )
 
 
 def _names(nights: Sequence[SymbolLine]) -> str:
     return named(list(dict.fromkeys(night.symbol for night in nights)), SHOWN)
-
-
-def _span(gap: timedelta) -> str:
-    """12 s or 3 min 5 s; from two hours on 7 h."""
-    whole = max(0.0, gap.total_seconds())
-    return seconds(whole) if whole < 7200 else f"{whole / 3600:.0f}{GAP}h"

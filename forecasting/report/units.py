@@ -146,16 +146,6 @@ def age(since: datetime, now: datetime) -> str:
     return f"{days:.0f} d" if days < 730 else f"{days / 365.25:.1f} y"
 
 
-def seconds(value: float | None) -> str:
-    """Like 0.4 s, 12 s or 3 min 5 s; a dash when unknown."""
-    if value is None or not math.isfinite(value):
-        return "\N{EN DASH}"
-    if value < 9.95:
-        return f"{value:.1f}{GAP}s"
-    whole = round(value)
-    return f"{whole}{GAP}s" if whole < 120 else f"{whole // 60}{GAP}min {whole % 60}{GAP}s"
-
-
 def span_of_days(first: object, last: object) -> str:
     """Like Mon 31 Mar 2014 to Fri 8 Mar 2024; a dash when either is unknown."""
     if first is None or last is None:

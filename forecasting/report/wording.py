@@ -30,7 +30,6 @@ from forecasting.report.units import (
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, Target
 
-STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
 _PART_OF_DAY["index review"] = "index"

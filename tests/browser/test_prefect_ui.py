@@ -116,9 +116,8 @@ def test_the_chart_of_a_night_is_dark_on_a_dark_page(nights, open_page):
 
 def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):
     page = open_page(artifact(nights, NIGHT, "outcomes"), PHONE)
-    text = article(page, "How late")
+    text = article(page, "Forecasts of")
     assert text.startswith("2 symbols: 1 failed, 1 done.")
-    assert re.search(r"Due \w+ \d+ \w+ \d{4} \d\d:\d\d UTC, started [\d.]+ s later, took ", text)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("link", name="^GSPC", exact=True).click()
     page.wait_for_url("**/v2/artifacts/key/night-gspc")

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from forecasting.report.night_view import PageData, ReportData, SymbolLine
-from forecasting.report.wording import STAGES
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
@@ -135,7 +134,6 @@ def report_data(target: str = "volume", **changed) -> ReportData:
         "code_version": "0.1.0",
     }
     run |= {"settings_hash": "a1b2c3d4e5f6", "flow_run_id": None, "error": None, "note": ""}
-    run |= {f"seconds_{step}": {"ingest": 1.0, "train": 3.0}.get(step) for step in STAGES}
     fetch = {
         "id": "77aa01bb22cc33dd",
         "source": "yahoo",

@@ -57,11 +57,16 @@ def source_of(
         source = installed_source(kind, path)
         if source is not None:
             return source
+    raise _refusal(text)
+
+
+def _refusal(text: str) -> UsageError:
+    """The error of an option that names no source, with the one that it may mean."""
     offers = entry_points(group=GROUP)
     others = "".join(sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in offers))
     meant = _meant(text, ["yahoo", "csv", "parquet", "sample", *(offer.name for offer in offers)])
     hint = f"Did you mean {meant}?" if meant else "A package can offer others: docs/developer.md."
-    raise UsageError(
+    return UsageError(
         f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. {hint}"
     )
 
