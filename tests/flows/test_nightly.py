@@ -116,7 +116,7 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     assert "### Forecasts of Tue 5 Mar" in artifacts["outcomes"]
     of_night = artifacts["night-test"]
     assert re.match(r".*Tue 5 Mar 2024", of_night)
-    assert message["title"].startswith("forecasting: Alert TEST median ")
+    assert message["title"].startswith("forecasting: Alert TEST volume median ")
     assert message["title"].endswith(", 1 volume forecast of Tue 5 Mar")
     assert (state.is_completed(), "Stale" in message["message"]) == (True, False)
     again = nightly.nightly(as_of=date(2024, 3, 4), return_state=True)
