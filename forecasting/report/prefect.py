@@ -7,7 +7,6 @@ texts are Markdown.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 from forecasting.plain_text import markdown_text, named, ordinary_spaces
 from forecasting.report import terminal, wording
-from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.night_view import ReportData, SymbolLine, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import age, short_day
 
@@ -82,7 +81,8 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
 def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
     """What the run brought, for its state and its log: the first forecasts of each symbol."""
     shown = [
-        f"{night.symbol} {short_day(night.session)} {night.unit.text(night.forecast['q50'])}, 80% "
+        f"{night.symbol} {night.target} {short_day(night.session)} "
+        f"{night.unit.text(night.forecast['q50'])}, 80% "
         f"{night.unit.span(night.forecast['q10'], night.forecast['q90'])}"
         for night in nights
         if night.forecast
@@ -113,19 +113,14 @@ def counts_of(nights: Sequence[SymbolLine]) -> str:
     counts = Counter(map(_status, nights))
     worst_first = sorted(counts, key=_SEVERITY.index)
     shown = ", ".join(f"{counts[status]} {status}" for status in worst_first)
-    return f"{len(nights)} {_noun(nights)}: {shown}"
-
-
-def _noun(nights: Sequence[SymbolLine]) -> str:
-    return "symbols" if len({night.target for night in nights}) == 1 else "forecasts"
+    noun = "symbols" if len({night.target for night in nights}) == 1 else "forecasts"
+    return f"{len(nights)} {noun}: {shown}"
 
 
 def outcome_artifact(nights: Sequence[SymbolLine]) -> Artifact:
     """The page of a run for a person on call: how it ended, what to do, the forecasts."""
     counts = counts_of(nights)
-    ordered = sorted(
-        nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf
-    )
+    ordered = sorted(most_unusual_first(nights), key=lambda night: _SEVERITY.index(_status(night)))
     template = environment().get_template("outcomes.md")
     body = template.render(
         nights=ordered,
@@ -186,8 +181,8 @@ def _in_time(nights: Sequence[SymbolLine]) -> str:
         return ""
     opens, issued_at, last = min(live, key=lambda one: one[0] - one[1])
     return (
-        f"{len(live)} of {len(nights)} {_noun(nights)} in time, the last of them, {last.symbol}, "
-        f"{age(issued_at, opens)} before {short_day(last.session)} opened."
+        f"{len(live)} in time, the last of them, {last.symbol}, {age(issued_at, opens)} before "
+        f"{short_day(last.session)} opened."
     )
 
 

@@ -111,7 +111,7 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     state = nightly.nightly(as_of=date(2024, 3, 4), return_state=True)
     run, artifacts = shown_by(state.state_details.flow_run_id)
     (message,) = map(json.loads, posted)
-    assert str(state.message).startswith("TEST done. TEST Tue 5 Mar ")
+    assert str(state.message).startswith("TEST done. TEST volume Tue 5 Mar ")
     assert sorted(run.tags) == ["TEST", "made afterwards", "volume"]
     assert "### Forecasts of Tue 5 Mar" in artifacts["outcomes"]
     of_night = artifacts["night-test"]

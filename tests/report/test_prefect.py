@@ -47,7 +47,7 @@ def fallback(symbol, **changed):
 def test_the_sentence_of_many_symbols_counts_them_and_shows_three():
     shown = outcome_sentence([night_of(name) for name in "ABCDE"])
     # A log prints it escaped
-    assert shown.startswith("5 symbols: 5 done. A Mon 11 Mar 8.45 M shares, ")
+    assert shown.startswith("5 symbols: 5 done. A volume Mon 11 Mar 8.45 M shares, ")
     assert shown.endswith(" and 2 more")
 
 
@@ -140,12 +140,12 @@ def test_a_person_on_call_sees_what_to_do_and_the_forecasts(nights, title, lines
     [
         (
             [night_of("A"), night_of("B", **LATER)],
-            " 2 of 2 symbols in time, the last of them, B, 30 min before Mon 11 Mar opened.",
+            " 2 in time, the last of them, B, 30 min before Mon 11 Mar opened.",
         ),
         # What an earlier night published is not in time
         (
             [night_of("A"), night_of("B", status="failed"), night_of("C", status="late")],
-            " 1 of 3 symbols in time, the last of them, A, 2 d before Mon 11 Mar opened.",
+            " 1 in time, the last of them, A, 2 d before Mon 11 Mar opened.",
         ),
         ([night_of(kind, kind=kind) for kind in ("late", "replay")], ""),
     ],
