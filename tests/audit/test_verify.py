@@ -226,8 +226,8 @@ _WITHOUT = (
     f"DELETE FROM forecast_parts {_OF_LAST}; DELETE FROM forecasts {_OF_LAST}; UPDATE runs SET"
 )
 _SAME = (
-    rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 70 forecast parts, 6 scores, 1 "
-    r"decision, 6 models "
+    rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 70 forecast parts, 6 scores, "
+    "8 totals, 1 decision, 6 models "
     "the same to the bit"
 )
 _OF_MODEL = f"WHERE id IN (SELECT model_id FROM forecasts {_OF_LAST} AND calibration != '')"
