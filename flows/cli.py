@@ -11,7 +11,7 @@ from datetime import date
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from click import HelpFormatter
@@ -22,7 +22,7 @@ from forecasting import __version__
 from forecasting.errors import NoLiveForecastError, SymbolsFailedError, UsageError
 from forecasting.plain_text import without_password
 from forecasting.values import check_choice, parse_date
-from forecasting.vocabulary import Mode, Target
+from forecasting.vocabulary import Mode
 
 ModelId = Annotated[
     str,
@@ -193,7 +193,7 @@ def digest(
 ) -> str | None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
     from forecasting.night.folders import INDEX, page_address
-    from forecasting.publish.alerts import alert_counts, wrong_alerts
+    from forecasting.publish.alerts import judged_alerts
     from forecasting.publish.messages import newest_digest
     from forecasting.report.digest import digest_in
 
@@ -202,10 +202,16 @@ def digest(
     if preview:
         from flows.console import show_rows
         from forecasting.report.terminal import alert_listing
+        from forecasting.store import migrate
 
-        counts = alert_counts(settings(), targets=get_args(Target))
+        if not settings().alerts:
+            raise UsageError(
+                "Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > "
+                "1.5 usual'."
+            )
+        migrate.check_ready(settings().url, writes=False)
+        counts, wrong = judged_alerts(settings())
         show_rows(counts, alert_listing)
-        wrong = wrong_alerts(settings())
         if wrong:
             raise UsageError(" ".join(wrong))
         return None if counts else "No forecast of these symbols is stored to count."

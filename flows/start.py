@@ -27,7 +27,7 @@ from forecasting.night.night import Night
 from forecasting.night.run import Caller, Step, call_step
 from forecasting.plain_text import quantity
 from forecasting.publish import messages
-from forecasting.publish.alerts import wrong_alerts
+from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.runs import concluded, nights_here, run_published
 from forecasting.report.units import age
 from forecasting.settings import Settings, is_own, read_settings, settings_to_send
@@ -91,7 +91,8 @@ def start_night(
             )
         if as_of is None and (early := plan.early_end(nights, now=clock.now)):
             sys.stderr.write(f"{early}\n")
-        sys.stderr.writelines(f"{wrong}\n" for wrong in wrong_alerts(settings))
+        _, wrong = judged_alerts(settings)
+        sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
         if through_prefect:
             from flows.nightly import nightly
 

@@ -334,12 +334,17 @@ def checked_span(
         newest.raise_failed()
     each = [own for own, _ in newest.values.values()]
     last = last or min(session for _, session in newest.values.values())
-    first = first or min([last, *(day for own in each for day in _after_finished(own, last)[:1])])
+    first = first or _oldest_missed(each, last)
     if not any(between(first, last, own.exchange) for own in each):
         raise UsageError(f"Expected a span with a session in it; found {first} to {last}.")
     newest_exchange = max((own.exchange for own in each), key=partial(last_completed, now()))
     check_closed(last, newest_exchange, now=now)
     return first, last
+
+
+def _oldest_missed(each: Sequence[Settings], last: date) -> date:
+    """The oldest session up to `last` without a finished night of one of the settings."""
+    return min([last, *(day for own in each for day in _after_finished(own, last)[:1])])
 
 
 def check_session(day: date, exchange: str, *, now: Clock) -> None:

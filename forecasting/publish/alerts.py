@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import StoreError, UsageError
+from forecasting.report.wording import alert_value
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.values import SYMBOL
@@ -20,10 +22,12 @@ from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
 NIGHTS = 250
 """Newest nights of a symbol over which an alert is counted: a year."""
+FEWEST = 60  # nights below which they do not show what a forecast can reach
 
 _FORM = (
     "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > 20e6`"
 )
+_OF_VOLUME = "An alert without a target is of volume."
 _ALERT = re.compile(
     rf"(?:({SYMBOL.pattern})\s+)?(?:({'|'.join(get_args(Target))})\s+)?"
     rf"(median|width|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
@@ -38,7 +42,7 @@ class ForecastAlert:
 
     text: str  # as the user wrote it
     symbol: str  # whose forecast; empty for every symbol's
-    target: str  # of what; empty for each
+    target: str  # of what; volume where the user names none
     value: str  # median, width (of the 80% interval) or a quantile, as q90
     sign: str  # > or <
     number: float  # in the target's own unit, or times the usual value
@@ -58,7 +62,7 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
         alert = ForecastAlert(
             part,
             symbol,
-            target,
+            target or "volume",
             value,
             sign,
             number=float(number),
@@ -68,33 +72,25 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
     return alerts, refused
 
 
-def alert_counts(
-    settings: Settings, *, targets: Sequence[str] = (), last: date = date.max
-) -> list[Row]:
-    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol.
+def judged_alerts(settings: Settings, *, last: date = date.max) -> tuple[list[Row], list[str]]:
+    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol, and faults.
 
     Args:
-        settings: Its targets count where `targets` has none.
-        targets: Targets whose forecasts are judged; an alert that names none is of every target.
+        settings: Its alerts, of any target.
         last: Newest session of the nights.
 
     Returns:
-        A row an alert, symbol and target, with the sessions on which it held, the newest first, and
-        the newest and the most extreme value of what it compares.
-
-    Raises:
-        UsageError: There is no alert.
+        A row an alert and symbol, with the sessions on which it held, the newest first, and the
+        newest and the most extreme value of what it compares, and `reach`, what it could have been;
+        and a sentence on each kind of alert that cannot hold.
     """
-    if not settings.alerts:
-        raise UsageError(
-            "Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 "
-            "usual'."
-        )
-    migrate.check_ready(settings.url, writes=False)
-    alerts, _ = parse_alerts(settings.alerts)
+    alerts, refused = parse_alerts(settings.alerts)
+    if migrate.is_missing(settings.url):
+        return [], _wrong(refused, [], [])
+    targets = list(dict.fromkeys(alert.target for alert in alerts))
     counts = list[Row]()
     with connect.reading(settings.url) as connection:
-        for target in targets or settings.targets:
+        for target in targets:
             nights = read.published_nights(
                 connection,
                 settings.symbols,
@@ -103,7 +99,8 @@ def alert_counts(
                 last=last,
             )
             counts += _counts(alerts, _with_compared(nights, target), target)
-    return counts
+        unknown = _unknown_names(connection, settings, alerts)
+    return counts, _wrong(refused, unknown, counts)
 
 
 def _with_compared(nights: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -120,7 +117,7 @@ def _with_compared(nights: pd.DataFrame, target: str) -> pd.DataFrame:
 def _counts(alerts: Sequence[ForecastAlert], nights: pd.DataFrame, target: str) -> list[Row]:
     counts = list[Row]()
     for alert in alerts:
-        if alert.target not in ("", target):
+        if alert.target != target:
             continue
         for symbol, of_symbol in nights.groupby("symbol"):
             if alert.symbol in ("", symbol):
@@ -131,10 +128,17 @@ def _counts(alerts: Sequence[ForecastAlert], nights: pd.DataFrame, target: str) 
 
 def _count(alert: ForecastAlert, nights: pd.DataFrame) -> Row:
     """How often an alert held over a symbol's nights, the newest first."""
-    value = nights[alert.value]
-    if alert.of_usual:
-        value = value / nights["usual_width" if alert.value == "width" else "usual"]
     above = alert.sign == ">"
+    value = nights[alert.value]
+    outermost = nights["q95" if above else "q05"]
+    usual = nights["usual"]
+    if alert.value == "width":
+        outermost = nights["q95"] - nights["q05"] if above else nights["q75"] - nights["q25"]
+        usual = nights["usual_width"]
+    if alert.of_usual:
+        value = value / usual
+        outermost = outermost / usual
+    reach = float(outermost.max() if above else outermost.min())
     holds = value > alert.number if above else value < alert.number
     held_on = list(nights["target_session"][holds].dt.date)
     return {
@@ -148,13 +152,13 @@ def _count(alert: ForecastAlert, nights: pd.DataFrame) -> Row:
         "newest": bool(holds.iloc[0]),
         "value": float(value.iloc[0]),
         "extreme": float(value.max() if above else value.min()),
+        "reach": reach,
+        "could_hold": reach > alert.number if above else reach < alert.number,
     }
 
 
-def wrong_alerts(settings: Settings) -> list[str]:
-    """A sentence on the alerts that are no conditions, and one on those that can never hold."""
-    alerts, refused = parse_alerts(settings.alerts)
-    unknown = _unknown_names(settings, alerts)
+def _wrong(refused: Sequence[str], unknown: Sequence[str], counts: Sequence[Row]) -> list[str]:
+    """A sentence on the alerts that are no conditions, and on those that never hold."""
     wrong = list[str]()
     if refused:
         found = ", ".join(repr(part[:40]) for part in refused)
@@ -166,26 +170,44 @@ def wrong_alerts(settings: Settings) -> list[str]:
         found = ", ".join(name[:40] for name in unknown)
         wrong.append(
             "Expected in FORECASTING_ALERTS symbols and targets of the settings or of the ledger; "
-            f"found {found}, whose alerts never hold. Correct them."
+            f"found {found}, whose alerts never hold. Correct them. {_OF_VOLUME}"
+        )
+    beyond = _beyond_reach(counts)
+    if beyond:
+        found = ", ".join(
+            f"{row['alert']!r} ({row['nights']} nights reached {alert_value(row, 'reach')})"
+            for row in beyond
+        )
+        wrong.append(
+            f"Expected in FORECASTING_ALERTS numbers that a forecast can reach; found {found}. "
+            f"Correct the number or its unit. {_OF_VOLUME}"
         )
     return wrong
 
 
-def _unknown_names(settings: Settings, alerts: Sequence[ForecastAlert]) -> list[str]:
+def _beyond_reach(counts: Sequence[Row]) -> list[Row]:
+    """Of each alert whose number no symbol's forecasts came near on enough nights, the nearest."""
+    beyond = list[Row]()
+    for _, group in groupby(counts, key=itemgetter("alert")):
+        rows = list(group)
+        if all(row["nights"] >= FEWEST and not row["could_hold"] for row in rows):
+            beyond.append(min(rows, key=lambda row: abs(row["reach"] - row["number"])))
+    return beyond
+
+
+def _unknown_names(
+    connection: Connection, settings: Settings, alerts: Sequence[ForecastAlert]
+) -> list[str]:
     """The symbols and targets of alerts that neither the settings nor the ledger have."""
     named = {one.symbol for one in alerts} | {one.target for one in alerts}
     unknown = named - {"", *settings.targets, *settings.symbols}
-    if not unknown:  # each run asks, most without such an alert
-        return []
-    with suppress(StoreError), connect.reading(settings.url) as connection:
-        for column in ("symbol", "target"):
-            unknown -= set(
-                read.values(
-                    connection,
-                    "runs",
-                    column,
-                    {column: list(unknown)},
-                )
+    for column in ("symbol", "target"):
+        unknown -= set(
+            read.values(
+                connection,
+                "runs",
+                column,
+                {column: list(unknown)},
             )
-        return sorted(unknown)
-    return []  # without a ledger none is unknown
+        )
+    return sorted(unknown)

@@ -19,7 +19,7 @@ from forecasting.night.night import Night
 from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, joined, own_settings
 from forecasting.plain_text import named, plain_text
-from forecasting.publish.alerts import alert_counts, wrong_alerts
+from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.export import check_settings
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_in, make_digest
@@ -134,20 +134,21 @@ def _digest(
         ]
         outages = _outages(connection, current, settings)
         of_runs = _of_runs(connection, nights, lines)
+    counts, wrong = _judged(settings, nights)
     return make_digest(
         lines,
         newest_sessions=newest_sessions,
         requests=requests,
-        findings=[*wrong_alerts(settings), *outages, *of_runs],
-        alerts=_alert_counts(settings, nights),
+        findings=[*wrong, *outages, *of_runs],
+        alerts=counts,
     )
 
 
-def _alert_counts(settings: Settings, nights: Sequence[Night]) -> list[Row]:
-    if not settings.alerts:
-        return []
+def _judged(settings: Settings, nights: Sequence[Night]) -> tuple[list[Row], list[str]]:
+    """As `judged_alerts`, of the run's targets."""
     last = max((night.session for night in nights), default=date.max)
-    return alert_counts(settings, last=last)
+    counts, wrong = judged_alerts(settings, last=last)
+    return [row for row in counts if row["target"] in settings.targets], wrong
 
 
 def _newest_session(line: SymbolLine, settings: Settings, at: datetime) -> date:
@@ -306,7 +307,7 @@ def message_checks(settings: Settings) -> dict[str, Callable[[], str]]:
     """The checks of addresses and alerts that are set, by name; as `night_checks`."""
 
     def alerts() -> str:
-        wrong = wrong_alerts(settings)
+        _, wrong = judged_alerts(settings)
         if wrong:
             raise UsageError(" ".join(wrong))
         return settings.alerts

@@ -14,7 +14,7 @@ from forecasting.plain_text import named, of_each, quantity
 from forecasting.report.night_view import SymbolLine, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, short_day
-from forecasting.report.wording import alert_value, forecast_words
+from forecasting.report.wording import alert_value
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
 SHOWN = 12
@@ -258,7 +258,7 @@ def _held_alerts(
             HeldAlert(
                 forecast,
                 f"{forecast} {held[0]['compared']} {alert_value(held[0])}{usual}",
-                f"{forecast}: {which}. {forecast_words(line, briefly=True)}",
+                f"{forecast}: {which}",
             )
         )
     return alerts_of_lines

@@ -1,8 +1,9 @@
 """Alerts: conditions as users write them, and how often they held."""
 
 import math
+import re
 
-from forecasting.publish.alerts import ForecastAlert, alert_counts, parse_alerts
+from forecasting.publish.alerts import ForecastAlert, judged_alerts, parse_alerts
 from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
@@ -23,9 +24,9 @@ def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
     alerts, refused = parse_alerts("; ".join([text, *wrong.split("|")]))
     assert refused == wrong.split("|")
     assert alerts == [
-        ForecastAlert("median > 1.5 usual", "", "", "median", ">", number=1.5, of_usual=True),
-        ForecastAlert("width<0.3", "", "", "width", "<", number=0.3, of_usual=False),
-        ForecastAlert("SBUX q90 > 20e6", "SBUX", "", "q90", ">", number=20e6, of_usual=False),
+        ForecastAlert("median > 1.5 usual", "", "volume", "median", ">", number=1.5, of_usual=True),
+        ForecastAlert("width<0.3", "", "volume", "width", "<", number=0.3, of_usual=False),
+        ForecastAlert("SBUX q90 > 20e6", "SBUX", "volume", "q90", ">", number=20e6, of_usual=False),
         ForecastAlert("close q10 < 9", "", "close", "q10", "<", number=9.0, of_usual=False),
     ]
 
@@ -43,9 +44,12 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(databas
         write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
         write.add(connection, "forecast_parts", *part_rows(of_close, usual=2.0 * log_width))
 
-    def counts(text, target="volume"):
+    def judged(text):
         settings = Settings(database_url=database_url, symbols=(SYMBOL, "MSFT"), alerts=text)
-        return alert_counts(settings, targets=[target])
+        return judged_alerts(settings)
+
+    def counts(text):
+        return judged(text)[0]
 
     found = counts("median > 1.5 usual; width < 41; median < 150; SBUX q90 > 100; MSFT q05 > 0")
     values = [(row["value"], row["of_usual"]) for row in found]
@@ -71,10 +75,20 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(databas
     next_, last = (str(row["target_session"]) for row in (newest, old))
     assert days == [[next_], [next_, last], [last], [next_, last]]
     # Of a close's width by the width's own usual
-    close = counts(
-        "width < 0.49 usual; width < 0.51 usual; close median > 0.1 usual; volume q50 > 0", "close"
-    )
+    close = counts("close width < 0.49 usual; close width < 0.51 usual; close median > 0.1 usual")
     assert [row["held"] for row in close] == [0, 1, 1]
+    monkeypatch.setattr("forecasting.publish.alerts.FEWEST", 2)
+    text = "q90 > 221; q90 > 219; median < 69; median < 71; width > 61; width > 59; width < 19"
+    (wrong,) = judged(f"{text}; width < 21; median > 2.3 usual")[1]  # of usual values on one night
+    named = re.findall(r"'([^']*)' \(2 nights reached ([\d.]+)\)", wrong)
+    assert named == [
+        ("q90 > 221", "220"),
+        ("median < 69", "70.0"),
+        ("width > 61", "60.0"),
+        ("width < 19", "20.0"),
+    ]
+    monkeypatch.undo()
+    assert judged(text)[1] == []  # too few nights to say
     monkeypatch.setattr("forecasting.publish.alerts.NIGHTS", 1)
     (one,) = counts("q50 > 0")
     assert (one["held"], one["nights"]) == (1, 1)

@@ -17,7 +17,7 @@ from forecasting.night import health
 from forecasting.night.folders import runs_folder
 from forecasting.night.night import make_night
 from forecasting.publish import messages
-from forecasting.publish.alerts import wrong_alerts
+from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.messages import (
     check_addresses,
     newest_digest,
@@ -302,7 +302,7 @@ def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_f
     assert found["alerts"] == {"check": "alerts", "state": "wrong", "found": f"{refused} {problem}"}
     monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "OTHER")  # of the ledger, it is another run's
-    assert wrong_alerts(read_settings()) == []
+    assert judged_alerts(read_settings())[1] == []
     # Which it has nothing of
     with pytest.raises(UsageError, match=r"\(TEST\), found OTHER\. .*--symbol"):
         newest_digest(read_settings(), now=clock.now)

@@ -71,15 +71,13 @@ def test_alerts_that_hold_stand_first_in_every_form():
         morning(), alerts=[ratio, held_row("ADBE", "ADBE q90 > 20e6", 28e6), *others]
     )
     which = "median > 1.5 usual (is 1.824); ADBE q90 > 20e6 (is 28.0 M)"
-    held = (
-        f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings "
-        "x1.90; Monday x0.96."
-    )
+    held = f"ADBE volume: {which}"
     assert digest.title.startswith(
         "Alert ADBE volume median 1.824 usual, 1 failed, 3 of 4 volume forecasts of Mon 11 Mar, "
     )
     assert "Alerts are not judged of BAD." in digest.problems
     assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 2 things to know.")
+    assert digest_in("text", digest).count("+82% against usual") == 1
     assert digest_in("markdown", digest).startswith(
         "**Alerts**\n\n- ADBE volume: median \\> 1.5 usual"
     )

@@ -84,7 +84,6 @@ def ingest(
     of it for the symbols that follow.
     """
     refusals = {} if refusals is None else refusals
-    targets = targets or tuple(dict.fromkeys(night.target for night in nights))
     spans = [_span(some, targets) for some in by_symbol(nights)]
     oldest = min(night.session for night in nights)
     requested = [span.night for span in spans]
@@ -105,6 +104,7 @@ def _span(nights: Sequence[Night], targets: tuple[Target, ...]) -> Span:
     by_session = attrgetter("session")
     oldest = min(nights, key=by_session)
     newest = max(nights, key=by_session)
+    targets = targets or tuple(dict.fromkeys(night.target for night in nights))
     return Span(newest, first_session(oldest.session, oldest.settings), targets)
 
 
@@ -302,7 +302,7 @@ def check_bars(night: Night) -> None:
 
     Nothing is stored, and nothing requested of a live source.
     """
-    asked = _asked(_span([night], night.settings.targets), accept=False)
+    asked = _asked(_span([night], ()), accept=False)
     if plugins.is_live(asked.source):
         return
     fetched = plugins.fetched_from(
