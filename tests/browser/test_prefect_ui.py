@@ -15,7 +15,7 @@ pytestmark = MARKS
 
 
 PREFECT_USAGE = "https://sr-client-cfg.amplitude.com/"
-"""Where Prefect's UI reports its own use, whatever the settings (docs/operator.md): it is
+"""Where Prefect's UI reports its own use, whatever the settings (SECURITY.md): it is
 complete without."""
 
 
