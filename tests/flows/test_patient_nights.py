@@ -183,7 +183,7 @@ def test_runs_of_later_hours_are_skipped_and_after_half_a_day_fail_naming_the_on
     yahoo, monkeypatch, posted
 ):
     settings = read_settings()
-    with lock.unattended_lock(settings.data_dir, "nightly", "volume") as held:
+    with lock.unattended_lock(settings.data_dir, "nightly", ("volume",)) as held:
         for hours in (11.9, 12.0):
             taken = (clock.now() - timedelta(hours=hours)).timestamp()
             os.utime(held.name, (taken, taken))
