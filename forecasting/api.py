@@ -50,6 +50,7 @@ from forecasting.vocabulary import (
     Target,
 )
 
+_UNNAMED = "SERIES"  # the symbol of a frame without any
 _NAMES = {
     "unique_id": "symbol",
     "ticker": "symbol",
@@ -57,6 +58,7 @@ _NAMES = {
     "date": "session",
     "adj close": "adj_close",
 }
+_PRICES = ("open", "high", "low", "close")
 _DAYS = {"session", "date", "ds"}
 _IDS = {"unique_id", "symbol", "ticker"}
 _SHARES = ("coverage_80", "coverage_90")
@@ -232,8 +234,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index),
             open, high, low, close, volume, and symbol of several series; or as `download` of
             yfinance returns them; or Nixtla's long form: unique_id, ds and these, `y` in place of
-            volume (target volume) or close. Volume NaN where unknown, for target volume not in the
-            newest row; prices above 0.
+            volume (target volume) or close. Target volume can do without prices. Volume NaN where
+            unknown, for target volume not in the newest row; prices above 0.
         h: Sessions ahead, 1 to 5.
         symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the
             exchange, and so the sessions; of a US stock the package knows the earnings dates.
@@ -255,7 +257,10 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     from forecasting.publish.runs import run_missed
 
     if h not in HORIZONS:
-        raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
+        raise UsageError(
+            f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead. The models are "
+            "trained, and their intervals calibrated, for no more."
+        )
     settings = read_settings().for_target(check_choice("target", target, Target))
     clock = _clock(now)
     inputs = {"source": frame, "market": market, "events": events}
@@ -277,6 +282,13 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         totals = export.frame("totals", own).query(f"horizon <= {h}")
         why = export.frame("why", own).query(f"horizon <= {h}")
     _warn_of(reports, newest=max((report.origin for report in reports.values()), default=date.min))
+    if _UNNAMED in reports and events is None:
+        warnings.warn(
+            "The series has no name, and so no earnings dates. Of a US stock the package knows "
+            'them: name it, as symbol="SBUX"; or give events.',
+            UserWarning,
+            stacklevel=2,
+        )
     drawings = {
         name: fan_svg(replace(report, forecasts=report.forecasts.query(f"horizon <= {h}")))
         for name, report in reports.items()
@@ -671,7 +683,7 @@ def _events_input(
     """The earnings dates of a frame or of days, some of the bars' symbols, else the option."""
     if events is None or isinstance(events, str):
         return events
-    dates = _events_of(events, settings.exchange_of(symbol or "SERIES"))
+    dates = _events_of(events, settings.exchange_of(symbol or _UNNAMED))
     if "symbol" in dates and not set(dates["symbol"]) & {symbol, *series}:
         raise UsageError(
             f"Expected earnings dates of {symbol or named(series, 3)}, found none among the events."
@@ -713,7 +725,7 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
             "them."
         )
     if "symbol" not in rows:
-        rows["symbol"] = symbol or "SERIES"
+        rows["symbol"] = symbol or _UNNAMED
     rows["symbol"] = rows["symbol"].map(str)
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):
         raise UsageError(f"Expected bars{whose}, found no row.")
@@ -734,12 +746,15 @@ def _named(frame: pd.DataFrame, target: str) -> pd.DataFrame:
             "Remove the others."
         )
     rows = given.set_axis(names, axis="columns")
+    if target == "volume" and rows.columns.isin(_PRICES).sum() == 0:
+        # A price that never moves is an input that says nothing
+        rows = rows.assign(**dict.fromkeys(_PRICES, 1.0))
     missing = ", ".join(name for name in NEEDED["bars"] if name not in rows)
     if missing:
         raise UsageError(
-            "Expected bars with columns date (or ds), open, high, low, close and volume; "
-            f"{missing.replace('session', 'date')} missing among "
-            f"{', '.join(map(str, frame.columns))[:200]}."
+            "Expected bars with columns date (or ds), open, high, low, close and volume, which "
+            f"are inputs of every target; {missing.replace('session', 'date')} missing among "
+            f"{', '.join(map(str, frame.columns))[:200]}. Volume alone is forecast without prices."
         )
     return rows
 

@@ -84,15 +84,37 @@ def test_a_forecast_is_shown_as_text_and_drawn_as_far_as_it_goes(tmp_path):
     assert (tmp_path / "fan.svg").read_text() == found.plot().svg
 
 
+@pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # it is young
+def test_volumes_alone_are_forecast():
+    young = BARS.tail(70)
+    long = pd.DataFrame({"ds": young.index, "y": young["volume"].to_numpy()})
+    found = fc.forecast(long, symbol="TEST")
+    expected = fc.forecast(young, symbol="TEST")
+    pd.testing.assert_frame_equal(found.quantiles, expected.quantiles)
+    for target in ("range", "close"):
+        with pytest.raises(UsageError, match="inputs of every target; open, high, low"):
+            fc.forecast(long, symbol="TEST", target=target)
+
+
+@pytest.mark.filterwarnings("ignore:SERIES. :UserWarning")  # it is young
+def test_a_series_without_a_name_is_said_to_have_no_earnings_dates():
+    young = BARS.tail(70)
+    with pytest.warns(UserWarning, match='symbol="SBUX"') as told:
+        fc.forecast(young)
+    assert told[-1].filename == __file__
+    fc.forecast(young, events=["2024-01-30"])
+
+
 def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forecast_is_called():
     with pytest.warns(UserWarning) as told:
         fc.forecast(BARS, symbol="TEST", market=BARS["close"].iloc[:-20])
         fc.forecast(pd.concat([BARS, AHEAD.shift(9999, "D")]), market=BARS["close"].iloc[-50:])
         fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), OTHER[:-2].assign(symbol="KO")]))
-    market, short, after_today, early = [
+    market, short, after_today, unnamed, early = [
         str(warning.message) for warning in told if warning.filename == __file__
     ]
     assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
+    assert 'name it, as symbol="SBUX"' in unnamed
     assert after_today.startswith(f"SERIES: Findings: row unreadable {LAST}")
     assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
     assert "the newest is of 2024-02-08, too old to be used" in market
@@ -158,7 +180,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({"h": 6}, UsageError, "1 to 5"),
+        ({"h": 6}, UsageError, r"1 to 5 sessions ahead\. The models"),
         ({"target": "volumes"}, UsageError, "volume, close or range"),
         ({"symbol": "sbux"}, UsageError, "sbux"),
         ({"symbol": ["A", "B"]}, UsageError, r"\['A', 'B'\]: expected one"),
