@@ -5,12 +5,12 @@ import threading
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pandas.api.types import is_list_like
@@ -22,9 +22,10 @@ from forecasting.ingest.sources.files import NEEDED, Table, frame_table, holding
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
 from forecasting.publish import export
-from forecasting.report.charts import backtest_svg, fan_svg
+from forecasting.report.charts import FAN_SESSIONS, backtest_svg, backtest_unit, fan_svg
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.report.night_view import ReportData
+from forecasting.report.plot import draw
 from forecasting.report.units import percent
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
@@ -49,6 +50,9 @@ from forecasting.vocabulary import (
     Mode,
     Target,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _UNNAMED = "SERIES"  # the symbol of a frame without any
 _NAMES = {
@@ -106,24 +110,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """An SVG, which a notebook shows."""
-
-    svg: str = field(repr=False)
-
-    def save(self, path: str | Path) -> None:
-        """Write it to a file; a UsageError unless its name ends with .svg or .html."""
-        if Path(path).suffix.lower() not in (".svg", ".html"):
-            raise UsageError(
-                f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg or .html."
-            )
-        Path(path).write_text(self.svg, encoding="utf-8")
-
-    def _repr_svg_(self) -> str:
-        return self.svg
-
-
 @dataclass(frozen=True, eq=False)
 class Backtest:
     """A backtest of a series or more: `forecasts` and `figures`, as the functions of that name."""
@@ -136,18 +122,30 @@ class Backtest:
         """In Nixtla's long form: unique_id, ds, cutoff, y, medians and intervals by forecaster."""
         return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
 
-    def plot(self, horizon: int = 1, *, symbol: str | None = None) -> Drawing:
+    def plot(
+        self, horizon: int = 1, *, symbol: str | None = None, ax: "Axes | None" = None
+    ) -> "Axes":
         """The network's medians and intervals at a horizon, 1 to 5, and the actual values.
 
         Args:
             horizon: Sessions ahead.
             symbol: As for a Forecast.
+            ax: As for a Forecast.
         """
+        rows = self._rows(horizon, symbol)
+        known = rows.set_index("target_session")["actual"]
+        return draw(rows, known, unit=backtest_unit(rows), ax=ax)
+
+    def save(self, path: str | Path, horizon: int = 1, *, symbol: str | None = None) -> None:
+        """Write the same as an SVG, which needs no matplotlib, to a file as for a Forecast."""
+        _write_svg(path, backtest_svg(self._rows(horizon, symbol)))
+
+    def _rows(self, horizon: int, symbol: str | None) -> pd.DataFrame:
         if horizon not in HORIZONS:
             raise UsageError(f"Invalid horizon {horizon!r:.60}: expected 1 to {len(HORIZONS)}.")
         rows = self.forecasts.query(f"model == '{LSTM}' and horizon == {horizon}")
         chosen = _chosen(rows["symbol"].unique().tolist(), symbol)
-        return Drawing(backtest_svg(rows[rows["symbol"] == chosen]))
+        return rows[rows["symbol"] == chosen]
 
     def __repr__(self) -> str:
         """Symbols, target and origins, then the main figures, a line a symbol and horizon."""
@@ -182,22 +180,37 @@ class Forecast:
     latest_forecasts), model (the network, `lstm`, or the baseline in its place) and reason (of a
     baseline, else empty). `why` has the parts of each median, as `Ledger.why`: of a close those of
     its 80% interval's width, while vs_usual is of the price. `totals`, of volume, has a row for the
-    next 2 to h sessions (horizon) together. `drawings`, by symbol, are fans.
+    next 2 to h sessions (horizon) together. `reports`, by symbol, are fans.
     """
 
     quantiles: pd.DataFrame
     totals: pd.DataFrame
     why: pd.DataFrame
-    drawings: Mapping[str, str]
+    reports: Mapping[str, ReportData]
 
     @property
     def long(self) -> pd.DataFrame:
         """In Nixtla's long form: unique_id, ds, cutoff, `published` (the median), its intervals."""
         return nixtla_forecast(self.quantiles)
 
-    def plot(self, symbol: str | None = None) -> Drawing:
-        """The drawing of a symbol, which may be left out where there is one; else a UsageError."""
-        return Drawing(self.drawings[_chosen(self.drawings, symbol)])
+    def plot(self, symbol: str | None = None, *, ax: "Axes | None" = None) -> "Axes":
+        """The fan of a series after its newest sessions, drawn with matplotlib.
+
+        Args:
+            symbol: May be left out where there is one; else a UsageError.
+            ax: The axes to draw on; without them those of a new figure, which needs matplotlib
+                (`pip install 'forecasting[plot]'`).
+        """
+        report = self.reports[_chosen(self.reports, symbol)]
+        known = report.history["value"].iloc[-FAN_SESSIONS:]
+        return draw(report.rows, known, unit=report.unit, ax=ax)
+
+    def save(self, path: str | Path, symbol: str | None = None) -> None:
+        """Write the fan of a series as an SVG, which needs no matplotlib.
+
+        A UsageError unless the file's name ends with .svg or .html.
+        """
+        _write_svg(path, fan_svg(self.reports[_chosen(self.reports, symbol)]))
 
     def __repr__(self) -> str:
         """The medians, their 80% intervals and why, a line a session."""
@@ -206,7 +219,7 @@ class Forecast:
     def _repr_html_(self) -> str:
         shown = ""
         for name, rows in self.quantiles.groupby("symbol"):
-            shown += self.drawings.get(str(name), "") + rows.to_html(columns=_SHOWN, **_TABLE)
+            shown += fan_svg(self.reports[str(name)]) + rows.to_html(columns=_SHOWN, **_TABLE)
         return f"{shown}<p>{self._note()}</p>"
 
     def _note(self) -> str:
@@ -289,8 +302,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
             UserWarning,
             stacklevel=2,
         )
-    drawings = {
-        name: fan_svg(replace(report, forecasts=report.forecasts.query(f"horizon <= {h}")))
+    reports = {
+        name: replace(report, forecasts=report.forecasts.query(f"horizon <= {h}"))
         for name, report in reports.items()
     }
     columns = ["symbol", "target", "origin_session", "target_session", "horizon"]
@@ -299,7 +312,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         quantiles[columns].reset_index(drop=True),
         totals.filter(columns).reset_index(drop=True),
         why.reset_index(drop=True),
-        drawings,
+        reports,
     )
 
 
@@ -576,6 +589,15 @@ def _chosen(symbols: Collection[str], asked: str | None) -> str:
     if asked is None or asked not in symbols:
         raise UsageError(f"Expected one of the symbols {', '.join(symbols)}, found {asked!r:.60}.")
     return asked
+
+
+def _write_svg(path: str | Path, svg: str) -> None:
+    """Write a drawing; a UsageError unless the file's name ends with .svg or .html."""
+    if Path(path).suffix.lower() not in (".svg", ".html"):
+        raise UsageError(
+            f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg or .html."
+        )
+    Path(path).write_text(svg, encoding="utf-8")
 
 
 def _clock(now: Clock | None) -> Clock:

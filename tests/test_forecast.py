@@ -2,12 +2,16 @@
 
 import logging
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 import forecasting as fc
 from forecasting.errors import BadDataError, HistoryError, UsageError
@@ -67,30 +71,44 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
     assert "champion" not in set(again["role"])
 
 
-def test_a_forecast_is_shown_as_text_and_drawn_as_far_as_it_goes(tmp_path):
+def test_a_forecast_is_shown_as_text_and_drawn_as_far_as_it_goes(tmp_path, monkeypatch):
     found = fc.forecast(BARS, symbol="TEST", h=3)
-    assert "<svg" not in f"{found!r}{found.plot()!r}"
+    assert "<svg" not in repr(found)
     assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
     close = replace(found, quantiles=found.quantiles.assign(target="close"))
     assert [found in {found}, close in [found]] == [True, False]
     assert [
         "is of the price" in text for text in (repr(close), close._repr_html_(), repr(found))
     ] == [1, 1, 0]
-    shown = [day in found.plot().svg for day in ("TEST, Mon 11 Mar: ", "Wed 13 Mar", "Fri 15 Mar")]
+    found.save(tmp_path / "fan.svg")
+    drawing = (tmp_path / "fan.svg").read_text()
+    shown = [day in drawing for day in ("TEST, Mon 11 Mar: ", "Wed 13 Mar", "Fri 15 Mar")]
     assert shown == [True, True, False]
     with pytest.raises(UsageError, match=r"fan\.png': expected one that ends with \.svg"):
-        found.plot().save(tmp_path / "fan.png")
-    found.plot().save(tmp_path / "fan.svg")
-    assert (tmp_path / "fan.svg").read_text() == found.plot().svg
+        found.save(tmp_path / "fan.png")
+    ax = found.plot(ax=Figure().subplots())
+    median, actual = ax.get_lines()
+    np.testing.assert_array_equal(median.get_ydata(), found.quantiles["q50"])
+    np.testing.assert_array_equal(actual.get_ydata(), BARS["volume"].tail(40))
+    ends = [band.get_paths()[0].get_extents().y1 for band in ax.collections]
+    assert ends == found.quantiles[["q95", "q90"]].max().tolist()
+    assert (ax.get_title(), ax.get_ylabel()) == ("TEST volume", "M shares")
+    assert ax.yaxis.get_major_formatter()(2e6) == "2.00"
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"pip install 'forecasting\[plot\]'.*save\(PATH\)"):
+        found.plot()
 
 
 @pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # it is young
-def test_volumes_alone_are_forecast():
+def test_volumes_alone_are_forecast_and_drawn_on_axes_of_their_own():
     young = BARS.tail(70)
     long = pd.DataFrame({"ds": young.index, "y": young["volume"].to_numpy()})
     found = fc.forecast(long, symbol="TEST")
     expected = fc.forecast(young, symbol="TEST")
     pd.testing.assert_frame_equal(found.quantiles, expected.quantiles)
+    assert found.plot() is not found.plot()
+    assert len(pyplot.get_fignums()) == 2
+    pyplot.close("all")
     for target in ("range", "close"):
         with pytest.raises(UsageError, match="inputs of every target; open, high, low"):
             fc.forecast(long, symbol="TEST", target=target)
@@ -166,7 +184,6 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
     assert found.long["unique_id"].value_counts().to_dict() == {"AAPL": 5, "VOD.L": 5}
     assert (found.long["ds"] > found.long["cutoff"]).all()
     assert found.long["published-lo-80"].tolist() == found.quantiles["q10"].tolist()
-    assert found.plot("AAPL")._repr_svg_().startswith("<svg")
     shown = found._repr_html_()
     assert [name in shown for name in ("e+0", "q05")] == [False, False]
     # drawing, rows
@@ -354,7 +371,6 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
     alone = both.forecasts.query("symbol == 'TEST'").reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, of_frame.forecasts)
     assert re.search(r"^TEST, KO volume(.|\n)* KO +5 ", repr(both))
-    assert both.plot(5, symbol="TEST") == of_frame.plot(5)
     with pytest.raises(UsageError, match="TEST, KO, found None"):
         both.plot(5)
     with pytest.raises(fc.HistoryError, match="Expected origins of KO from 2021-1"):
@@ -365,7 +381,14 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
         fc.backtest(panel, "2024-02-01", "2024-02-20", refit_every=0)
     with pytest.raises(UsageError, match="horizon 6: expected 1 to 5"):
         of_frame.plot(6)
-    drawn = of_frame.plot(5).svg
+    both.save("both.svg", 5, symbol="TEST")
+    of_frame.save("alone.svg", 5)
+    drawn = Path("alone.svg").read_text()
+    assert drawn == Path("both.svg").read_text()
+    median, actual = of_frame.plot(5, ax=Figure().subplots()).get_lines()
+    rows = of_frame.forecasts.query("model == 'lstm' and horizon == 5")
+    np.testing.assert_array_equal(median.get_ydata(), rows["q50"])
+    np.testing.assert_array_equal(actual.get_ydata(), rows["actual"])
     assert [
         text in drawn
         for text in ("TEST volume, horizon 5", ">Thu 8 Feb 2024<", ">Tue 27 Feb 2024<")

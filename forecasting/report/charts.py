@@ -559,18 +559,22 @@ def fan_svg(data: ReportData) -> str:
 def backtest_svg(rows: pd.DataFrame) -> str:
     """The drawing of one forecaster at one horizon: medians, intervals and actuals by session."""
     rows = rows.reset_index(drop=True)
-    symbol = rows["symbol"][0]
-    target = rows["target"][0]
-    unit = unit_for(target, usual=float(rows["actual"].median()), symbol=symbol)
     days = {float(place): full_day(rows["target_session"][place]) for place in (0, len(rows) - 1)}
-    title = f"{symbol} {target}, horizon {rows['horizon'][0]}"
+    title = f"{rows['symbol'][0]} {rows['target'][0]}, horizon {rows['horizon'][0]}"
     return _fan(
-        unit,
+        backtest_unit(rows),
         rows,
         rows["actual"],
         days=days,
         title=title,
     )
+
+
+def backtest_unit(rows: pd.DataFrame) -> Unit:
+    """The unit of a backtest's rows."""
+    first: Any = rows.iloc[0]
+    usual = float(rows["actual"].median())
+    return unit_for(first["target"], usual=usual, symbol=first["symbol"])
 
 
 def _fan(
