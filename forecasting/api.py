@@ -458,7 +458,7 @@ class Ledger:
 
         `source`, `market` and `events` are those of the command, or frames in the forms that
         `forecast` takes; `refit_every` is the number of sessions between fits. Raises a
-        ForecastingError where a series has no bars that can be had, or too few: 66 sessions up to
+        ForecastingError where a series has no bars that can be had, or too few: 436 sessions up to
         `first`, and 6 origins with 5 sessions after, are needed.
         """
         from forecasting.audit.run_backtest import backtest_spec, loaded

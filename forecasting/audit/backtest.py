@@ -33,7 +33,7 @@ from forecasting.losses import Floats
 from forecasting.night.night import Night, make_night
 from forecasting.night.run import Caller, ledger, run_shard
 from forecasting.night.steps.preprocess import first_session
-from forecasting.preprocess.windows import BASELINE_SESSIONS, MarketSeries, actual_of
+from forecasting.preprocess.windows import NETWORK_SESSIONS, MarketSeries, actual_of
 from forecasting.sessions import closes_at, days_of, next_sessions, sessions_index
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
@@ -150,7 +150,7 @@ def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
         )
     known = np.isfinite(_values_ahead(bars, spec))
     sessions = sessions_index(bars.index[0].date(), bars.index[-1].date(), spec.settings.exchange)
-    least = BASELINE_SESSIONS
+    least = NETWORK_SESSIONS  # a baseline alone has no reference to be compared with
     if len(sessions) <= least:
         raise HistoryError(
             f"Expected {least} sessions of {spec.symbol} up to the first origin, and one after it; "
@@ -358,9 +358,6 @@ def _result(
     ahead = [next_sessions(origin, len(HORIZONS), settings.exchange) for origin in origins]
     target_sessions = np.array(ahead, dtype="datetime64[D]")
     known = actual_of(target, bars).reindex(pd.DatetimeIndex(target_sessions.ravel()))
-    baselines = {
-        name: _quantiles(forecasts[names == name], origins) for name in TARGETS[target].baselines
-    }
     dollars = None
     of_totals = None
     if TARGETS[target].unit == "shares":
@@ -378,8 +375,10 @@ def _result(
         target_sessions=target_sessions,
         actual=np.asarray(known, dtype=np.float64).reshape(target_sessions.shape),
         issued=_quantiles(published, origins),
-        # Losses compare on the same origins: without those that a young symbol was too young for
-        baselines={name: each for name, each in baselines.items() if np.isfinite(each).all()},
+        baselines={
+            name: _quantiles(forecasts[names == name], origins)
+            for name in TARGETS[target].baselines
+        },
         nights=_counts(published, models, runs),
         seconds=time.perf_counter() - started,
         dollars=dollars,

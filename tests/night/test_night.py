@@ -67,6 +67,23 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
     assert winners == [first["id"], second["id"], third["id"]]
 
 
+def test_a_baseline_forecasts_a_young_symbol_and_a_network_from_the_436th_session_on(night_folder):
+    young = random_bars(days=436, seed=3, last=LAST)
+    write_yahoo_csv(young, night_folder.with_name("TEST.csv"))
+    night(EVE, "scratch")
+    night(LAST)
+    first, second = runs()
+    reason = "435 of 436 sessions of history"
+    assert (first["mode"], first["mode_kind"], first["mode_reason"]) == ("skip", "young", reason)
+    assert (second["mode"], second["mode_kind"]) == ("scratch", "first")
+    stated = {"status": "fallback", "reason": f"{reason}; har is published instead"}
+    assert len(rows("forecasts", run_id=first["id"], role="champion", **stated)) == len(HORIZONS)
+    assert len(rows("forecasts", run_id=second["id"], role="champion", status="ok")) == len(
+        HORIZONS
+    )
+    assert len(rows("scores", role="champion", model="har")) == 1  # by the night after
+
+
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_often_it_is_stopped(
     night_folder, monkeypatch
