@@ -1,15 +1,19 @@
 """The ledger for an assistant, read only: the Model Context Protocol over standard streams."""
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from flows import clock
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.plain_text import plain_text
 from forecasting.publish.export import MOST_ANSWERED, QUESTIONS, answer
+from forecasting.report.documents import json_text
 from forecasting.settings import Settings
+from forecasting.values import check_symbol
 from forecasting.vocabulary import HORIZONS, Target
 
 INSTRUCTIONS = (
@@ -20,6 +24,11 @@ INSTRUCTIONS = (
 _ARGUMENTS = (
     " Of a symbol as Yahoo writes it (empty: all) and a horizon in sessions ahead (0: all), at "
     "most `limit` rows; `cut` is true where there are more."
+)
+_ABOUT_ORDERS = (
+    "When an order of shares of a symbol is done that trades a share of the volume "
+    "(participation): of each of the next five sessions the chance that it is done by then, and "
+    "what participation it takes to be done by then with `chance`."
 )
 Ahead = Annotated[int, Field(ge=0, le=len(HORIZONS))]
 Limit = Annotated[int, Field(ge=1, le=MOST_ANSWERED)]
@@ -36,10 +45,17 @@ def serve_assistant(settings: Settings) -> None:
             "'forecasting[mcp]'"
         ) from None
 
+    asked: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
+        question: (
+            asker(settings, question, most=50 if question == "history" else MOST_ANSWERED),
+            about + _ARGUMENTS,
+        )
+        for question, about in QUESTIONS.items()
+    }
+    asked["order"] = (planner(settings), _ABOUT_ORDERS)
     tools = []
-    for question, about in QUESTIONS.items():
-        ask = asker(settings, question, most=50 if question == "history" else MOST_ANSWERED)
-        tool = Tool.from_function(ask, name=question, description=about + _ARGUMENTS)
+    for name, (ask, about) in asked.items():
+        tool = Tool.from_function(ask, name=name, description=about)
         arguments = tool.fn_metadata.arg_model
         arguments.model_config["extra"] = "forbid"  # else a misspelt argument is ignored
         arguments.model_rebuild(force=True)
@@ -75,3 +91,29 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
             raise ToolError(plain_text(error)) from None
 
     return ask
+
+
+def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
+    """The function that says when an order is done."""
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    from forecasting.publish.orders import pace_of, plan_orders
+
+    def order(
+        symbol: str, shares: float, participation: float = 0.1, chance: float = 0.9
+    ) -> dict[str, Any]:
+        try:
+            pace = pace_of(participation, chance)
+            plans = plan_orders(
+                settings,
+                {check_symbol(symbol): shares},
+                pace,
+                now=clock.now,
+            )
+            plans.raise_failed()
+        except ForecastingError as error:
+            raise ToolError(plain_text(error)) from None
+        document: dict[str, Any] = json.loads(json_text(plans.values[symbol]))
+        return document
+
+    return order

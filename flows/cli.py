@@ -391,6 +391,38 @@ def export(
     )
 
 
+@app.command(epilog="Example: forecasting order --symbol SBUX --shares 3e6 --participation 10%")
+def order(
+    shares: options.Shares = None,
+    orders: options.Orders = None,
+    participation: options.Participation = "10%",
+    by: options.By = None,
+    chance: options.Chance = "90%",
+    as_of: options.AsOfOrigin = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print when an order is done at a share of the volume, and what share is done in time."""
+    from flows import console
+    from forecasting.publish import orders as planning
+
+    in_force = settings()
+    if orders is not None:
+        asked = planning.read_orders(orders)
+    elif shares is not None and len(in_force.symbols) == 1:
+        asked = {in_force.symbols[0]: shares}
+    else:
+        raise UsageError("Expected --orders csv:FILE, or --shares with one --symbol.")
+    plans = planning.plan_orders(
+        in_force,
+        asked,
+        planning.pace_of(participation, chance, parse(by)),
+        now=clock.now,
+        as_of=parse(as_of),
+    )
+    console.show_parts(list(plans.values.values()), planning.order_parts, as_json=as_json)
+    plans.raise_failed()
+
+
 @app.command(
     epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting "
     "mcp"

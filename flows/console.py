@@ -83,6 +83,16 @@ def show_rows(
         show_table(*listing(rows))
 
 
+def show_parts(
+    rows: Rows, parts: Callable[[Rows], terminal.Parts], *, as_json: bool = False
+) -> None:
+    """Print rows as the paragraphs and tables that `parts` makes of them, or in full as JSON."""
+    if as_json:
+        typer.echo(json_text(rows))
+    elif rows:
+        typer.echo(terminal.printed(parts(rows), width=width()))
+
+
 def show_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, in_lines: bool = False
 ) -> None:

@@ -167,6 +167,7 @@ _SERIES = (*_SYMBOLS_OF, "target")
 TAKES = {
     "init": (*_SERIES, *_INPUTS),
     "show": (*_SERIES, "cost_ratio", *_LEDGER),
+    "order": ("symbol", *_LEDGER),
     "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
     "models_rollback": ("target", *_LEDGER),
     **dict.fromkeys(
@@ -247,6 +248,17 @@ AsOfOrigin = Annotated[
         "the newest origin that has a forecast",
     ),
 ]
+Shares = Annotated[float | None, _option("--shares", "NUMBER", "Shares of the order, like 3e6.")]
+Orders = Annotated[
+    str | None, _option("--orders", "csv:FILE", "A book: columns symbol and shares.")
+]
+Participation = Annotated[
+    str, _option("--participation", "SHARE", "Share of each session's volume.", True)
+]
+By = Annotated[
+    str | None, _option("--by", "DATE", "Session by which it is to be done, one of the next five.")
+]
+Chance = Annotated[str, _option("--chance", "SHARE", "With which it is to be done.", True)]
 First = Annotated[
     str | None,
     _option(

@@ -353,6 +353,44 @@ class Ledger:
         """
         return export.frame("totals", self._asked(*symbols, target=target))
 
+    def order(  # noqa: PLR0913 - as the command's options
+        self,
+        symbol: str,
+        shares: float,
+        *,
+        participation: float = 0.1,
+        chance: float = 0.9,
+        by: Day | None = None,
+        as_of: Day | None = None,
+        now: Clock | None = None,
+    ) -> dict[str, Any]:
+        """When an order is done that trades a share of the volume: the document of `order --json`.
+
+        Of each of the next five sessions what is `traded` (its 10, 50 and 90% quantile), the
+        `chance` that the order is done by then, whether that `is_extrapolated` beyond the 5 or 95%
+        quantile, and the participation that it `takes` to be done by then with `chance`.
+
+        Args:
+            symbol: Whose volume.
+            shares: Of the order.
+            participation: Share of each session's volume that is traded, above 0 and up to 1.
+            chance: With which it is to be done.
+            by: A session by which it is to be done; its row is `by`.
+            as_of: A past origin; without it the newest.
+            now: The clock; without it the machine's.
+        """
+        from forecasting.publish.orders import pace_of, plan_orders
+
+        plans = plan_orders(
+            self._asked(symbol, target="volume"),
+            {symbol: shares},
+            pace_of(participation, chance, None if by is None else check_day("by", by)),
+            now=_clock(now),
+            as_of=None if as_of is None else check_day("as_of", as_of),
+        )
+        plans.raise_failed()
+        return plans.values[symbol]
+
     def history(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores, as view forecast_vs_actual.
 

@@ -69,9 +69,10 @@ def _knots(quantiles: Floats) -> Floats:
     return np.array([low, *logs, high])
 
 
-def score_of(quantiles: Floats, amount: float) -> float:
-    """The normal score of an amount of shares under the quantiles (Q,) of a session or total."""
-    return float(np.interp(np.log(amount), _knots(quantiles), _SCORES))
+def chance_of(quantiles: Floats, amount: float) -> float:
+    """The chance of at least an amount of shares, by the quantiles (Q,) of a session or total."""
+    score = np.interp(np.log(amount), _knots(quantiles), _SCORES)
+    return NormalDist().cdf(-float(score))
 
 
 def amount_at(quantiles: Floats, level: float) -> float:

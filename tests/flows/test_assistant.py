@@ -71,7 +71,7 @@ def test_an_assistant_reads_forecasts_and_why_and_texts_of_others_stay_data(sqli
         )
     before = Path(sqlite_url.removeprefix("sqlite:///")).read_bytes()
     names, answers = asyncio.run(ask(sqlite_url, tmp_path))
-    assert names == ["latest", "totals", "history", "skill", "why"]
+    assert names == ["latest", "totals", "history", "skill", "why", "order"]
     for answer, expected in zip(answers[6:], REFUSED, strict=True):
         assert (answer.is_error, expected in answer.content[0].text) == (True, True)
     given = [answer.structured_content for answer in answers[:6]]

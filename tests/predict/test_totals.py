@@ -8,8 +8,8 @@ from forecasting.predict import totals
 from forecasting.predict.totals import (
     CORRELATION,
     amount_at,
+    chance_of,
     next_factor,
-    score_of,
     total_quantiles,
 )
 from forecasting.vocabulary import MEDIAN, QUANTILES
@@ -40,7 +40,7 @@ def test_quantiles_and_chances_equal_those_of_a_million_draws():
     ]
     np.testing.assert_allclose(levels, np.tile(QUANTILES, (5, 1)), atol=0.004)
     for amount in (0.8, 1.0, 1.3):
-        stated = 1.0 - ndtr(score_of(found[4], amount * found[4][MEDIAN]))
+        stated = chance_of(found[4], amount * found[4][MEDIAN])
         came = np.mean(drawn[4] >= amount * found[4][MEDIAN])
         assert stated == pytest.approx(came, abs=0.01)  # between the levels
 
@@ -61,7 +61,7 @@ def test_a_factor_widens_the_logs_about_the_median():
 def test_an_amount_and_its_level_are_linear_in_score_and_log_and_each_others_inverse(score):
     amount = amount_at(SESSIONS[2], float(ndtr(score)))
     assert np.log(amount) == pytest.approx(log_volume(score, SESSIONS[2]), abs=1e-9)
-    assert score_of(SESSIONS[2], amount) == pytest.approx(score, abs=1e-9)
+    assert chance_of(SESSIONS[2], amount) == pytest.approx(ndtr(-score), abs=1e-9)
 
 
 def test_the_factor_moves_by_each_level_that_a_total_closed_beyond():

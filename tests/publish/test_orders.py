@@ -1,0 +1,127 @@
+"""Orders: chances and shares against the quantiles they come from, and what is refused."""
+
+import json
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from forecasting.errors import StoreError, SymbolsFailedError, UsageError
+from forecasting.predict.totals import total_quantiles
+from forecasting.publish.orders import (
+    order_document,
+    order_parts,
+    pace_of,
+    plan_orders,
+    read_orders,
+)
+from forecasting.publish.runs import run_missed
+from forecasting.report.documents import json_text
+from forecasting.report.terminal import printed
+from forecasting.settings import read_settings
+from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
+from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.nights import after, newest_reports
+from tests.report.nights import report_data
+
+NIGHT = report_data()
+QUANTILES_OF = total_quantiles(NIGHT.rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float))
+TOTALS = [
+    {"horizon": place + 1} | dict(zip(QUANTILE_COLUMNS, QUANTILES_OF[place], strict=True))
+    for place in range(1, 5)
+]
+NIGHT = replace(NIGHT, totals=TOTALS)
+FIRST = NIGHT.rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)[0]
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("level", range(7))
+def test_an_order_of_a_quantile_is_done_with_the_chance_beyond_its_level(at, level):
+    total = QUANTILES_OF[at] if at else FIRST
+    order = order_document(NIGHT, 0.2 * total[level], pace_of("20%", 0.9))
+    session = order["sessions"][at]
+    assert session["chance"] == pytest.approx(1.0 - QUANTILES[level], abs=1e-9)
+    chances = [one["chance"] for one in order["sessions"]]
+    assert chances == sorted(chances)
+    assert [one["is_extrapolated"] for one in order["sessions"]] == [
+        not 0.05 - 1e-9 <= chance <= 0.95 + 1e-9 for chance in chances
+    ]
+
+
+def test_what_a_session_takes_gives_the_chance_asked_for():
+    day = NIGHT.lines[2].session
+    order = order_document(NIGHT, 3e6, pace_of(0.1, "75%", day))
+    assert order["by"] == order["sessions"][2]
+    assert order["by"]["takes"] == pytest.approx(3e6 / QUANTILES_OF[2][QUANTILES.index(0.25)])
+    faster = order_document(NIGHT, 3e6, pace_of(order["by"]["takes"], 0.75))
+    assert faster["sessions"][2]["chance"] == pytest.approx(0.75, abs=1e-9)
+    assert faster["done_by"] in (day, NIGHT.lines[3].session)  # the chance but for rounding
+    traded = [0.1 * NIGHT.rows[name][4] for name in ("q10", "q50", "q90")]
+    assert order["sessions"][4]["traded"] == pytest.approx(traded)
+
+
+def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes():
+    usual = QUANTILES_OF[4][3] / 5.0
+    order = order_document(NIGHT, 0.1 * 12.0 * usual, pace_of(0.1, 0.9, NIGHT.lines[0].session))
+    assert (order["done_by"], order["sessions_needed"]) == (None, pytest.approx(12.0))
+    shown = printed(order_parts([order]), width=None)
+    assert "Not within five sessions with 90%; at this pace about 12.0." in shown
+    assert f"To be done by {NIGHT.lines[0].session:%a} 11 Mar 2024 with 90% it takes over" in shown
+    assert shown.count("1%*") == 5
+
+
+@pytest.mark.parametrize(
+    ("shares", "participation", "chance", "by", "problem"),
+    [
+        (-3.0, 0.1, 0.9, None, "shares -3 of SBUX: expected more than 0"),
+        (np.nan, 0.1, 0.9, None, "shares nan of SBUX"),
+        (1e6, "120%", 0.9, None, "participation '120%': expected a share above 0 and up to 100%"),
+        (1e6, 0, 0.9, None, "participation '0'"),
+        (1e6, "a tenth", 0.9, None, "participation 'a tenth'"),
+        (1e6, 0.1, "0%", None, "chance '0%'"),
+        (1e6, 0.1, 0.9, date(2024, 3, 10), "by 2024-03-10: .* forecast, 2024-03-11 to 2024-03-15"),
+    ],
+)
+def test_wrong_input_gets_its_sentence(shares, participation, chance, by, problem):
+    with pytest.raises(UsageError, match=problem):
+        order_document(NIGHT, shares, pace_of(participation, chance, by))
+
+
+def test_a_night_without_totals_names_what_to_do():
+    with pytest.raises(StoreError, match="Run the next one"):
+        order_document(report_data(), 1e6, pace_of(0.1, 0.9))
+
+
+def test_orders_of_a_file_are_summed_by_symbol_and_a_wrong_file_is_named(tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_text("symbol,shares\nSBUX,1e6\nMSFT,5\nSBUX,2e6\n")
+    assert read_orders(f"csv:{path}") == {"MSFT": 5.0, "SBUX": 3e6}
+    for text in ("symbol,volume\nSBUX,1\n", "symbol,shares\nSBUX,many\n"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=r"expected csv:FILE with columns symbol and shares"):
+            read_orders(f"csv:{path}")
+    with pytest.raises(UsageError, match="FileNotFoundError"):
+        read_orders(f"csv:{tmp_path}/none.csv")
+
+
+def test_a_book_has_the_slowest_first_and_how_many_are_done_by_each_session():
+    orders = [order_document(NIGHT, shares, pace_of(0.1, 0.9)) for shares in (1e5, 9e6)]
+    shown = printed(order_parts(orders), width=None)
+    assert "Of 2 orders: 1 within 1, 1 within 2, 1 within 3, 1 within 4, 1 within 5" in shown
+
+
+@pytest.mark.usefixtures("night_folder")
+def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path):
+    settings = read_settings()
+    write_yahoo_csv(random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
+    run_missed(settings, as_of=LAST, mode="auto", now=after(LAST))
+    later = after(date(2024, 4, 2))
+    plans = plan_orders(settings, {"TEST": 1e6, "NONE": 1.0}, pace_of(0.1, 0.9), now=later)
+    (night,) = newest_reports(settings)
+    assert json.loads(json_text(plans.values["TEST"]["sessions"])) == json.loads(
+        json_text(order_document(night, 1e6, pace_of(0.1, 0.9))["sessions"])
+    )
+    assert any("Stale: the newest completed" in text for text in plans.values["TEST"]["notices"])
+    with pytest.raises(SymbolsFailedError, match="Expected a volume forecast of NONE"):
+        plans.raise_failed()
