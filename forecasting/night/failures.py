@@ -5,11 +5,12 @@ import os
 import tempfile
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, SymbolsFailedError, UnexpectedError
 from forecasting.plain_text import named, of_each, plain_text, quantity
-from forecasting.settings import Settings
+from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import Clock
 
 QUOTED_SYMBOLS = 5  # failures that one paragraph quotes; of further ones it has the number
@@ -76,11 +77,11 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
 def _keep(text: str, now: Clock, settings: Settings | None) -> str:
     """A sentence about the file, this user's alone, that a traceback was written to."""
     name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
-    # Not read_settings: a variable of the environment may be what is wrong.
-    data_dir = Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data")
-    if settings is not None:
-        data_dir = settings.data_dir
-    own = data_dir.absolute() / FOLDER
+    if settings is None:
+        settings = Settings.model_construct()
+        with suppress(Exception):  # they may be what is wrong
+            settings = read_settings()
+    own = settings.data_dir.absolute() / FOLDER
     for folder in (own, Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -122,12 +122,14 @@ def record_of(error):
 def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_file(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    (tmp_path / "forecasting.toml").write_text("")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
     with readable_errors():
         pass
     assert record_of(ForecastingError("ours")).exc_info is None
     record = record_of(ZeroDivisionError("theirs"))
-    (kept,) = (tmp_path / "errors").iterdir()
+    (kept,) = (tmp_path / "forecasting-data" / "errors").iterdir()
     assert record.exc_info is None
     assert str(kept) in record.getMessage()
 
