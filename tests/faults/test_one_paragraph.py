@@ -88,7 +88,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         (
             ["models", "rollback", "--symbol", "SBUX,KO"],
             2,
-            "Expected one symbol for `models rollback`, found 2: SBUX",
+            "Expected one symbol and target for `models rollback`, found 2: SBUX",
         ),
         (
             ["digest", "--format", "pdf"],
