@@ -141,17 +141,21 @@ def run(
 
 @app.command(epilog="Example: forecasting show --symbol SBUX")
 def show(
-    as_of: options.AsOfOrigin = None, as_json: AsJson = False, as_csv: options.AsCsv = False
+    as_of: options.AsOfOrigin = None,
+    why: options.Why = False,
+    as_json: AsJson = False,
+    as_csv: options.AsCsv = False,
 ) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
-    if as_json and as_csv:
-        raise UsageError("Expected --json or --csv, found both. Leave one out.")
-    show_newest(parse(as_of), as_json=as_json, as_csv=as_csv)
+    if why + as_json + as_csv > 1:
+        raise UsageError("Expected one of --why, --json and --csv, found several.")
+    show_newest(parse(as_of), why=why, as_json=as_json, as_csv=as_csv)
 
 
 def show_newest(
     as_of: date | None,
     *,
+    why: bool = False,
     as_json: bool,
     as_csv: bool = False,
     error: SymbolsFailedError | None = None,
@@ -166,7 +170,7 @@ def show_newest(
     # All were refused before there was a ledger
     if error is not None and migrate.is_missing(in_force.url):
         raise error
-    is_brief = len(in_force.series) > 1 and not as_json
+    is_brief = len(in_force.series) > 1 and not (as_json or why)
     with python_strings():
         nights = each_report(
             in_force,
@@ -176,7 +180,8 @@ def show_newest(
         )
         if is_brief and len(nights.values) == 1:  # of the others there is none: it is shown in full
             nights = each_report(in_force, as_of, now=clock.now)
-        console.show_nights(list(nights.values.values()), as_json=as_json, as_csv=as_csv)
+        shown = list(nights.values.values())
+        console.show_nights(shown, why=why, as_json=as_json, as_csv=as_csv)
     if error is not None:
         raise error
     nights.raise_failed()

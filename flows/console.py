@@ -31,7 +31,7 @@ def echo(text: object) -> None:
 
 
 def show_nights(
-    nights: Sequence[ReportData], *, as_json: bool = False, as_csv: bool = False
+    nights: Sequence[ReportData], *, why: bool = False, as_json: bool = False, as_csv: bool = False
 ) -> None:
     """Print one night in full, of several a line each, and where report and database are."""
     if as_json:
@@ -39,6 +39,9 @@ def show_nights(
         return
     if as_csv:
         typer.echo(forecast_csv(nights), nl=False)
+        return
+    if why:
+        typer.echo("\n\n".join(terminal.why_text(data, width=width()) for data in nights))
         return
     if not nights:
         return

@@ -317,6 +317,7 @@ OutNeeded = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Why = Annotated[bool, typer.Option("--why", help="Print every factor of each forecast.")]
 AsCsv = Annotated[
     bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")
 ]

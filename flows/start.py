@@ -29,7 +29,7 @@ from forecasting.plain_text import quantity
 from forecasting.publish import messages
 from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.runs import concluded, nights_here, run_published
-from forecasting.report.units import age
+from forecasting.report.units import full_day
 from forecasting.settings import Settings, is_own, read_settings, settings_to_send
 from forecasting.store import lock, migrate
 from forecasting.store.connect import place
@@ -279,8 +279,8 @@ def start_serving(*, mode: Mode = "auto", switch_source: bool = False) -> None:
             address = until_stopped.enter_context(server.ensure_server())
         subject = f"{', '.join(settings.symbols)} {', '.join(settings.targets)}"
         echo(
-            f"{subject}: the next night starts on {start:%A %Y-%m-%d at %H:%M %Z}, in "
-            f"{age(clock.now(), start)}. FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE "
+            f"{subject}: the next night starts on {full_day(start)} at {start:%H:%M %Z}. "
+            f"FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE "
             f"{settings.timezone}. Prefect: {address}."
         )
         serve_nights(settings, {"mode": mode, "switch_source": switch_source})

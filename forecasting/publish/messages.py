@@ -25,7 +25,7 @@ from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
-from forecasting.report.units import short_day
+from forecasting.report.units import as_day, full_day, short_day
 from forecasting.report.wording import without_bar
 from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings, read_settings
@@ -163,7 +163,9 @@ def _newest_request(connection: Connection, symbol: str) -> str:
     if asked is None:
         return ""
     detail = asked["detail"].rstrip(".")
-    return f"Its newest request, on {asked['fetched_at'].date()}, was {asked['verdict']}: {detail}."
+    return (
+        f"Its newest request, on {full_day(asked['fetched_at'])}, was {asked['verdict']}: {detail}."
+    )
 
 
 def _outages(connection: Connection, lines: Sequence[SymbolLine], settings: Settings) -> list[str]:
@@ -174,8 +176,8 @@ def _outages(connection: Connection, lines: Sequence[SymbolLine], settings: Sett
         if sessions:
             series[tuple(sessions)].append(f"{line.symbol} {line.target}")
     return [
-        f"{named(names, NAMED)}: replay. No live forecast of "
-        f"{named([*map(short_day, sessions)], NAMED)}: made afterwards."
+        f"{named(names, NAMED)}: made afterwards. No live forecast of "
+        f"{named([*map(short_day, sessions)], NAMED)}."
         for sessions, names in series.items()
     ]
 
@@ -216,7 +218,7 @@ def _of_runs(
     runs = [read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids]
     for run in filter(None, runs):
         for kind, words in _notable(connection, run):
-            night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
+            night = f"{run['symbol']} {run['target']}, {full_day(as_day(run['as_of']))}"
             found[kind].append(f"{kind}, {night}: {words}")
     findings = list[str]()
     for kind, sentences in found.items():
@@ -243,7 +245,7 @@ def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
     before = decision["champion"]
     if before not in (None, decision["winner"]) and fit["method"] == "scratch":
         why = run["mode_reason"]
-        yield "promotion", f"{fit['id']}, a fit from scratch ({why}), replaces {before} from now on"
+        yield "model", f"{fit['id']}, a fit from scratch ({why}), replaces {before} from now on"
 
 
 def _notable_data(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:

@@ -92,7 +92,7 @@ class SessionLine:
     @property
     def notes(self) -> list[str]:
         """What is to be known of it: a status that is not ok, and the special days."""
-        return self.special_days if self.status == "ok" else [self.status, *self.special_days]
+        return self.special_days if self.status == "ok" else ["baseline", *self.special_days]
 
 
 @dataclass(frozen=True)
@@ -416,7 +416,7 @@ class SymbolLine:
     def state(self) -> str:
         """One or two words for all of that: what is wrong with the newest forecast, or `ok`."""
         if self.is_behind:
-            return "data late" if self.status == "late" else "night failed"
+            return "stale" if self.status == "late" else "failed"
         return self.unusual[-1] if self.unusual else "ok"
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from forecasting.plain_text import markdown_text, named, ordinary_spaces
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import ReportData, SymbolLine, most_unusual_first
 from forecasting.report.page import environment
-from forecasting.report.units import age, short_day
+from forecasting.report.units import short_day
 
 SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it
@@ -180,8 +181,9 @@ def _in_time(nights: Sequence[SymbolLine]) -> str:
     if not live:
         return ""
     opens, issued_at, last = min(live, key=lambda one: one[0] - one[1])
+    hours = (opens - issued_at) / timedelta(hours=1)
     return (
-        f"{len(live)} in time, the last of them, {last.symbol}, {age(issued_at, opens)} before "
+        f"{len(live)} in time, the last of them, {last.symbol}, {hours:.1f} h before "
         f"{short_day(last.session)} opened."
     )
 

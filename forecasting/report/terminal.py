@@ -14,10 +14,18 @@ from tabulate import SEPARATING_LINE, tabulate
 from forecasting.plain_text import named, ordinary_spaces, plain_text, quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
-from forecasting.report.night_view import ReportData
-from forecasting.report.record import cost_quantiles, realised_costs
-from forecasting.report.units import age, change, instant, p_value, percent
-from forecasting.sessions import closes_at, newest_up_to
+from forecasting.report.night_view import MADE, ReportData
+from forecasting.report.record import cost_quantiles, coverages, realised_costs
+from forecasting.report.units import (
+    age,
+    as_day,
+    change,
+    full_day,
+    instant,
+    p_value,
+    percent,
+    short_day,
+)
 from forecasting.settings import Settings
 from forecasting.vocabulary import RANDOM
 
@@ -27,6 +35,7 @@ Listing = tuple[list[str], list[list[object]]]
 Parts = list[str | Listing]
 """Paragraphs and tables, as they follow each other."""
 
+LONG_WEEKEND = 5  # days that a newest bar may be old
 GUTTER = "  "
 NARROWEST = 8  # characters below which no column of text is made narrower
 
@@ -133,25 +142,38 @@ def printed(parts: Parts, *, width: int | None) -> str:
 
 
 def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
-    """One night: tomorrow in a sentence, notices, the week, champion, data, last result, record."""
+    """One night: tomorrow in a sentence, notices, the week, data, last result, skill."""
+    why = wording.brief_why(data.lines[0].why, data.lines[0].special_days)
     lines = [
         f"{data.symbol} {data.target}: {data.fetch['title']}",
         wording.sentence(data),
-        wording.why_sentence(data.lines[0].why, data.unit),
-        wording.alike(data),
+        f"Why: {why}." if why else "",
         *(f"{notice.title}: {notice.text}" for notice in wording.notices(data)),
     ]
     head = "\n".join(paragraph(line, width=width) for line in lines if line)
     facts = "\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in _facts(data, now))
     week = printed(_week_parts(data), width=width)
-    tables = printed([wording.record_sentence(data), *_cost_parts(data)], width=width)
-    return "\n\n".join(filter(None, [head, week, facts, tables]))
+    costs = printed(_cost_parts(data), width=width)
+    return "\n\n".join(filter(None, [head, week, facts, costs]))
+
+
+def why_text(data: ReportData, *, width: int | None) -> str:
+    """Every factor of each median of a night, and the past nights most like it."""
+    rows: list[list[object]] = [
+        [short_day(line.session), wording.why_sentence(line.why, data.unit)] for line in data.lines
+    ]
+    parts: Parts = [
+        f"{data.symbol} {data.target}",
+        (["session", "why"], rows),
+        f"{wording.PARTS} {wording.alike(data)}",
+    ]
+    return printed(parts, width=width)
 
 
 def _week_parts(data: ReportData) -> Parts:
     days: list[list[object]] = [
         [
-            f"{line.session:%a %Y-%m-%d}",
+            short_day(line.session),
             line.median,
             line.span_80,
             line.change,
@@ -159,7 +181,7 @@ def _week_parts(data: ReportData) -> Parts:
         ]
         for line in data.lines
     ]
-    about = f"In {data.unit.name}. {wording.usual_sentence(data)} {wording.ADDED}"
+    about = f"In {data.unit.name}. {wording.usual_sentence(data)} {wording.ADDED} All: --why."
     columns = ["session", "median", "80% interval", "vs usual", "note, why"]
     return [(columns, days), wording.totals_sentence(data), about]
 
@@ -167,28 +189,21 @@ def _week_parts(data: ReportData) -> Parts:
 def _facts(data: ReportData, now: datetime) -> list[str]:
     model = data.model
     known = data.known.index[-1]
-    first_print = " (first print)" if data.is_provisional else ""
-    trained = f", trained up to {model['trained_to']}" if model["trained_to"] else ""
-    bars = f"bars up to {data.origin}{first_print}, {_bar_age(data, now)} old"
+    trained = ""
+    if model["trained_to"]:
+        trained = f", trained up to {full_day(as_day(model['trained_to']))}"
+    bars = f"bars up to {full_day(data.origin)}, {age(data.origin, now)} old"
     if known != data.origin:
-        bars = (
-            f"bars up to {data.origin}, {_bar_age(data, now)} old, newest known {data.target} of "
-            f"{known}{first_print}"
-        )
+        bars += f", newest known {data.target} of {full_day(known)}"
     facts = {
-        "Published": f"{model['name']} {model['id']}, {model['method']}{trained}",
+        "Model": f"{model['name']} {model['id']}{trained}",
         "Data": f"{bars}, fetched {instant(data.fetch['fetched_at'])}",
         "Findings": wording.without_bar(data.findings),
         "Last result": wording.last_result(data),
+        "Hits": wording.calibration_sentence(coverages(data.record)),
         "Skill": "" if data.skill is None else wording.skill_sentence(data.skill),
     }
     return [f"{name + ':':<13}{text}" for name, text in facts.items() if text]
-
-
-def _bar_age(data: ReportData, now: datetime) -> str:
-    # A calendar that was corrected since, or another one that was set, may not have the origin
-    # among its sessions.
-    return age(closes_at(newest_up_to(data.origin, data.exchange), data.exchange), now)
 
 
 def _cost_parts(data: ReportData) -> Parts:
@@ -199,7 +214,7 @@ def _cost_parts(data: ReportData) -> Parts:
     number = data.unit.number
     quantiles = cost_quantiles(data.rows, ratio)
     coming: list[list[object]] = [
-        [f"{line.session:%a %Y-%m-%d}", number(value), change(value, median, target=data.target)]
+        [short_day(line.session), number(value), change(value, median, target=data.target)]
         for value, median, line in zip(
             quantiles,
             data.rows["q50"],
@@ -236,10 +251,9 @@ def _cost_parts(data: ReportData) -> Parts:
 
 LEGEND = (
     "vs usual: change against the median of the last 20 sessions; for close, of the interval's "
-    "width. last: whether the newest scored forecast one session ahead (once there are 20 live "
-    f"ones, the newest of these) came inside its 80% interval. {wording.SKILL} data: age of the "
-    "newest bar. why: the two largest factors of the median; for close, of the width of its "
-    "interval."
+    "width. last: whether the newest result was a hit, inside the 80% interval. "
+    f"{wording.SKILL} why: the two largest factors of the median, for close of the width; all: "
+    "--why."
 )
 """What the columns of `line_listing` mean."""
 
@@ -251,14 +265,14 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
     columns = ["symbol", "session", "median", "80% interval"]
     if ratio is not None:
         columns.append(wording.level_name(ratio))
-    columns += ["vs usual", "last", "skill", "data", "note, why"]
+    columns += ["vs usual", "last", "skill", "note, why"]
     rows = []
     for data in nights:
         line = data.lines[0]
         brief = data.unit.brief
         row: list[object] = [
             f"{data.symbol} {data.target}" if has_several else data.symbol,
-            f"{line.session:%a %m-%d}",
+            short_day(line.session),
             brief(data.rows["q50"].iloc[0]),
             line.span_80,
         ]
@@ -268,8 +282,7 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
             line.change,
             _last(data),
             wording.skill_brief(data.skill),
-            _bar_age(data, now),
-            wording.brief_why(line.why, [*_flags(data), *line.special_days]),
+            wording.brief_why(line.why, [*_flags(data, now), *line.special_days]),
         ]
         rows.append(row)
     return columns, rows
@@ -283,16 +296,18 @@ def _last(data: ReportData) -> str:
     return "hit" if hits.iloc[-1] else "miss"
 
 
-def _flags(data: ReportData) -> list[str]:
+def _flags(data: ReportData, now: datetime) -> list[str]:
     """What is unusual about a night, in a word or two each."""
     first = data.rows.iloc[0]
     flags = []
+    if (now.date() - data.origin).days > LONG_WEEKEND:
+        flags.append(f"{age(data.origin, now)} old")
     if data.unfinished is not None:
-        flags.append(f"night {data.unfinished['status']} {data.unfinished['as_of']}")
+        flags.append("failed" if data.unfinished["status"] == "failed" else "stale")
     if first["kind"] != "live":
-        flags.append(first["kind"])
+        flags.append(MADE[first["kind"]])
     if first["status"] != "ok":
-        flags.append(first["status"])
+        flags.append("baseline")
     elif first["reason"]:
         flags.append("break in the bars")
     if data.changed:
@@ -368,7 +383,7 @@ def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
 
     Of an alert that held for none of many symbols, one row.
     """
-    columns = ["alert", "of", "held", "nights", "share", "extreme", "newest value", "newest night"]
+    columns = ["alert", "of", "met", "nights", "share", "extreme", "newest value", "newest night"]
     never = defaultdict[str, list[Mapping[str, Any]]](list)
     for row in counts:
         if not row["held"]:
@@ -376,7 +391,7 @@ def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
     many = {alert: rows for alert, rows in never.items() if len(rows) > 3}
     listed = [row for row in counts if row["held"] or row["alert"] not in many]
     unlisted = [_unlisted_cells(alert, rows) for alert, rows in many.items()]
-    return [*columns, "held of"], [*map(_alert_cells, listed), *unlisted]
+    return [*columns, "met on"], [*map(_alert_cells, listed), *unlisted]
 
 
 def _alert_cells(row: Mapping[str, Any]) -> list[object]:
@@ -388,8 +403,8 @@ def _alert_cells(row: Mapping[str, Any]) -> list[object]:
         percent(row["held"] / row["nights"] if row["nights"] else math.nan),
         wording.alert_value(row, "extreme"),
         wording.alert_value(row, "value"),
-        "holds" if row["newest"] else "",
-        named([str(day) for day in row["held_on"]], 3),
+        "met" if row["newest"] else "",
+        named([*map(full_day, row["held_on"])], 3),
     ]
 
 

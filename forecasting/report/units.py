@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 import pandas as pd
 
+from forecasting.plain_text import quantity
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import Target
 
@@ -135,15 +136,9 @@ def instant(value: datetime | None) -> str:
     return "\N{EN DASH}" if value is None else f"{full_day(value)} {value:%H:%M} UTC"
 
 
-def age(since: datetime, now: datetime) -> str:
-    """The time since an instant: 40 min, 14 h, 3 d; of years ago, 7.9 y."""
-    hours = max(0.0, (now - since).total_seconds() / 3600.0)
-    if hours < 1.5:
-        return f"{60 * hours:.0f} min"
-    if hours < 48:
-        return f"{hours:.0f} h"
-    days = hours / 24
-    return f"{days:.0f} d" if days < 730 else f"{days / 365.25:.1f} y"
+def age(session: date, now: datetime) -> str:
+    """The days from a session to now, as 234 days."""
+    return quantity((now.date() - session).days, "day")
 
 
 def span_of_days(first: object, last: object) -> str:

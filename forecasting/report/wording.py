@@ -204,7 +204,7 @@ def alike(data: ReportData) -> str:
     if not data.alike:
         return ""
     nights = (
-        f"{day.day} {day:%B %Y} (median {data.unit.brief(median)}, came {data.unit.brief(actual)})"
+        f"{full_day(day)} (median {data.unit.brief(median)}, came {data.unit.brief(actual)})"
         for day, median, actual in data.alike
     )
     return f"Most like it: {'; '.join(nights)}."
@@ -218,19 +218,16 @@ def without_bar(findings: pd.DataFrame) -> str:
     texts = []
     for rule, days in missing.groupby("rule")["session"]:
         more = f" and {len(days) - 1} more" if len(days) > 1 else ""
-        texts.append(f"{str(rule).replace('_', ' ')} {as_day(days.max())}{more}")
+        texts.append(f"{str(rule).replace('_', ' ')} {full_day(as_day(days.max()))}{more}")
     return "; ".join(texts)
 
 
-def forecast_words(line: SymbolLine, *, briefly: bool = False) -> str:
-    """The forecast of a line of the digest, with why; `briefly`, with the two largest factors."""
+def forecast_words(line: SymbolLine) -> str:
+    """The forecast of a line of the digest, with why."""
     is_usual = percent(line.factor - 1.0) == percent(0.0)
     against = "as usual" if is_usual else f"{line.change} against usual"
     text = f"{line.median} (80% interval {line.interval}), {against}"
-    if briefly:
-        return f"{'; '.join(filter(None, [text, brief_why(line.why, line.special_days)]))}."
-    whole = "; ".join([text, ", ".join(line.special_days)]).removesuffix("; ")
-    return f"{whole}. {why_sentence(line.why, line.unit)}".rstrip()
+    return f"{'; '.join(filter(None, [text, brief_why(line.why, line.special_days)]))}."
 
 
 def alert_value(row: Mapping[str, Any], name: str = "value") -> str:
@@ -248,20 +245,6 @@ def result_words(line: SymbolLine) -> tuple[str, str, str, str]:
     off = change(actual, median, target=line.target)
     side = "inside" if line.hit == "hit" else "outside"
     return line.unit.brief(actual), line.unit.brief(median), off, side
-
-
-def record_sentence(data: ReportData) -> str:
-    """The results of the forecasts one session ahead so far; empty before the first score."""
-    ahead = data.record.ahead(1)
-    if ahead.empty:
-        return ""
-    n = len(ahead)
-    hits = int(ahead["inside_80"].astype(bool).sum())
-    times = f"its last {n} forecasts" if n > 1 else "its only forecast so far"
-    return (
-        f"Of {times} one session ahead, {hits} landed inside the 80% interval and the median "
-        f"missed by {data.unit.brief(ahead['error'].abs().mean())} on average."
-    )
 
 
 def skill_sentence(skill: Skill) -> str:
@@ -293,11 +276,16 @@ def baselines_sentence(skills: Sequence[Mapping[str, Any]]) -> str:
 
 
 def calibration_sentence(coverages: pd.DataFrame) -> str:
-    """How many actuals one session ahead fell inside the 80% interval, and the verdict."""
+    """How many actuals one session ahead fell inside the 80% interval, and the verdict.
+
+    Empty before the first.
+    """
+    if coverages.empty:
+        return ""
     row = coverages.iloc[0]
     return (
         f"{percent(row['share'])} of {quantity(int(row['n']), 'actual')} fell inside the 80% "
-        f"interval: {calibration_verdict(row)}."
+        f"interval: {calibration_verdict(row)}"
     )
 
 
@@ -347,7 +335,7 @@ def notices(data: ReportData) -> list[Notice]:
 
 def _newer_notice(run: Mapping[str, Any], origin: date) -> Notice:
     """About a newer night that waits, or failed."""
-    title = "Data late" if run["status"] == "late" else "Newest night failed"
+    title = "Stale" if run["status"] == "late" else "Newest night failed"
     missing = full_day(as_day(run["as_of"]))
     shown = f"These forecasts are from {full_day(origin)}; there are none from {missing} yet."
     return Notice("warn", title, f"{reason_of(run)} {shown}")
@@ -357,8 +345,8 @@ def _forecast_notices(first: pd.Series[Any]) -> list[Notice]:
     """About the forecasts, by the row of the first: all of a night are issued alike."""
     notes = []
     if first["status"] == "fallback":
-        text = f"The network is not published: {first['reason']}."
-        notes.append(Notice("warn", "Fallback", text))
+        text = f"Published instead of the network: {first['reason']}."
+        notes.append(Notice("warn", "Baseline", text))
     elif first["reason"]:
         notes.append(Notice("warn", "Break in the bars", as_sentence(first["reason"])))
     if first["outside"]:
@@ -373,11 +361,8 @@ def _forecast_notices(first: pd.Series[Any]) -> list[Notice]:
         text = f"{written}, {opened}: it is not scored as live."
         notes.append(Notice("warn", "Issued late", text, is_of_kind=True))
     if first["kind"] == "replay":
-        text = (
-            "Made afterwards for a past session, from the data known at that session; never "
-            "counted as live."
-        )
-        notes.append(Notice("info", "Replay", text, is_of_kind=True))
+        text = "For a past session, from the data known at that session; never counted as live."
+        notes.append(Notice("info", "Made afterwards", text, is_of_kind=True))
     return notes
 
 

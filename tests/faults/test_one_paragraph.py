@@ -84,7 +84,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
             2,
             "Invalid --market 'VIX.csv': expected none, a symbol in capitals",
         ),
-        (["show", "--json", "--csv"], 2, "Expected --json or --csv, found both. Leave one out."),
+        (["show", "--json", "--csv"], 2, "Expected one of --why, --json and --csv, found several."),
         (
             ["models", "rollback", "--symbol", "SBUX,KO"],
             2,

@@ -383,7 +383,7 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
         ["a report came on Thu 7 Mar after the close"],
     )
     assert (volume.values, volume.usual) == (before[1].values, before[1].usual)
-    assert (close.state, volume.state, volume.reason) == ("ok", "data late", "no bar yet")
+    assert (close.state, volume.state, volume.reason) == ("ok", "stale", "no bar yet")
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings):

@@ -39,11 +39,11 @@ def test_a_row_has_median_interval_change_why_last_result_and_status():
         ({"kind": "replay"}, "made afterwards"),
         (
             {"run": {"as_of": "2024-03-11", "status": "late", "error": None, "note": "no bar"}},
-            "data late",
+            "stale",
         ),
         (
             {"run": {"as_of": "2024-03-11", "status": "failed", "error": "no disk", "note": ""}},
-            "night failed",
+            "failed",
         ),
     ],
 )

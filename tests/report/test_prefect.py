@@ -140,12 +140,12 @@ def test_a_person_on_call_sees_what_to_do_and_the_forecasts(nights, title, lines
     [
         (
             [night_of("A"), night_of("B", **LATER)],
-            " 2 in time, the last of them, B, 30 min before Mon 11 Mar opened.",
+            " 2 in time, the last of them, B, 0.5 h before Mon 11 Mar opened.",
         ),
         # What an earlier night published is not in time
         (
             [night_of("A"), night_of("B", status="failed"), night_of("C", status="late")],
-            " 1 in time, the last of them, A, 2 d before Mon 11 Mar opened.",
+            " 1 in time, the last of them, A, 51.0 h before Mon 11 Mar opened.",
         ),
         ([night_of(kind, kind=kind) for kind in ("late", "replay")], ""),
     ],

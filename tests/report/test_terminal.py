@@ -1,5 +1,4 @@
 # ruff: noqa: RUF001 - what is printed is compared as it is
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from forecasting.report.terminal import (
     settings_document,
     settings_listing,
     text_table,
+    why_text,
 )
 from forecasting.settings import Settings
 from tests.report.nights import FINDING_COLUMNS, ORIGIN, forecasts, report_data, scored
@@ -49,13 +49,13 @@ COSTS = """\
 Where an overestimate costs 3 times as much per unit as an underestimate, the
 25% quantile has the least expected cost.
 
-session         25% quantile  vs median
---------------  ------------  ---------
-Mon 2024-03-11          6.08       −15%
-Tue 2024-03-12          6.14       −15%
-Wed 2024-03-13          6.20       −15%
-Thu 2024-03-14          6.26       −15%
-Fri 2024-03-15          6.32       −15%
+session     25% quantile  vs median
+----------  ------------  ---------
+Mon 11 Mar          6.08       −15%
+Tue 12 Mar          6.14       −15%
+Wed 13 Mar          6.20       −15%
+Thu 14 Mar          6.26       −15%
+Fri 15 Mar          6.32       −15%
 
 """
 
@@ -63,38 +63,52 @@ NIGHT = """\
 SBUX volume: Starbucks Corporation
 SBUX is expected to trade 7.16 M shares on Mon 11 Mar 2024 (80% interval
 5.01–10.74 M), 2% above the usual 7.03 M.
+Why: recent x1.14; Monday x0.90.
 
-session         median  80% interval  vs usual  note, why
---------------  ------  ------------  --------  ----------------------
-Mon 2024-03-11    7.16    5.01–10.74       +2%
-Tue 2024-03-12    7.23    5.06–10.84       +3%
-Wed 2024-03-13    7.30    5.11–10.95       +4%  earnings; recent x1.06
-Thu 2024-03-14    7.37    5.16–11.05       +5%
-Fri 2024-03-15    7.44    5.21–11.16       +6%  triple witching x2.21
+session     median  80% interval  vs usual  note, why
+----------  ------  ------------  --------  --------------------------
+Mon 11 Mar    7.16    5.01–10.74       +2%  recent x1.14; Monday x0.90
+Tue 12 Mar    7.23    5.06–10.84       +3%
+Wed 13 Mar    7.30    5.11–10.95       +4%  earnings; recent x1.06
+Thu 14 Mar    7.37    5.16–11.05       +5%
+Fri 15 Mar    7.44    5.21–11.16       +6%  triple witching x2.21
 
 In M shares. Usual is 7.03 M shares, the median of the last 20 sessions up to
 Fri 8 Mar 2024. Network, trees, combination and other are what models add, not
-causes.
+causes. All: --why.
 
-Published:   lstm 3f9c2ab1a77d0e11, warm, trained up to 2024-03-06
-Data:        bars up to 2024-03-08, 15 h old, fetched Sat 9 Mar 2024 10:31 UTC
+Model:       lstm 3f9c2ab1a77d0e11, trained up to Wed 6 Mar 2024
+Data:        bars up to Fri 8 Mar 2024, 1 day old, fetched Sat 9 Mar 2024 10:31
+             UTC
 Last result: Fri 8 Mar: forecast 7.44 M, actual 7.09 M (−5%), inside the 80%
              interval 5.21–11.16
-Skill:       8% ahead of ridge over 250 nights (p 0.01)
+Hits:        80% of 40 actuals fell inside the 80% interval: as it should be
+Skill:       8% ahead of ridge over 250 nights (p 0.01)"""
 
-Of its last 40 forecasts one session ahead, 32 landed inside the 80% interval
-and the median missed by 1.12 M on average."""
+WHY = """\
+SBUX volume
+
+session     why
+----------  -----------------------------------------------------------
+Mon 11 Mar  Usual 7.03 M; Monday x0.90; recent days x1.14; other x1.01.
+Tue 12 Mar
+Wed 13 Mar  Usual 7.03 M; recent days x1.06.
+Thu 14 Mar
+Fri 15 Mar  Usual 7.03 M; triple witching x2.21.
+
+Usual times the factors is the median, for close the width. Network, trees,
+combination and other are what models add, not causes."""
 
 LINES = """\
-symbol       session    median          80%     vs  last  skill  data  note, why
-                                   interval  usual
------------  ---------  ------  -----------  -----  ----  -----  ----  ---------
-SBUX volume  Mon 03-11  7.16 M   5.01–10.74    +2%  hit     +8%  15 h  recent…
-MSFT close   Mon 03-11  $52.60  51.81–53.91      –  hit          15 h
-IBM volume   Mon 03-11  7.16 M   5.01–10.74    +2%               15 h  night…"""
+symbol       session     median          80%     vs  last  skill  note, why
+                                    interval  usual
+-----------  ----------  ------  -----------  -----  ----  -----  --------------
+SBUX volume  Mon 11 Mar  7.16 M   5.01–10.74    +2%  hit     +8%  recent x1.14;…
+MSFT close   Mon 11 Mar  $52.60  51.81–53.91      –  hit
+IBM volume   Mon 11 Mar  7.16 M   5.01–10.74    +2%               failed;…"""
 SKILL = Skill("ridge", 250, 0.08, 0.01)
 PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
-WEEK = {3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)]}
+WEEK = {1: PARTS, 3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)]}
 WEEK |= {5: [("usual", 7.03e6), ("expiry", 2.21), ("recent", 0.997)]}
 
 
@@ -109,13 +123,18 @@ def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_senten
     )
 
 
-def test_bars_are_as_new_as_their_prices_and_as_the_newest_session_of_the_calendar():
+def test_every_factor_of_each_session_is_printed_where_asked_for():
+    assert why_text(report_data(parts=WEEK), width=80) == WHY
+
+
+def test_bars_are_as_new_as_their_prices():
     data = report_data()
     data.history.iloc[-5:, data.history.columns.get_loc("value")] = float("nan")
     shown = night_text(data, now=NOW, width=None)
-    assert "bars up to 2024-03-08, 15 h old, newest known volume of 2024-03-01, fetched" in shown
-    corrected = replace(report_data(), exchange="XSAU")  # where no Friday is traded
-    assert "bars up to 2024-03-08, 2 d old" in night_text(corrected, now=NOW, width=None)
+    assert (
+        "bars up to Fri 8 Mar 2024, 1 day old, newest known volume of Fri 1 Mar 2024, fetched"
+        in shown
+    )
 
 
 def test_many_symbols_are_a_line_each_at_80_columns():
@@ -146,7 +165,10 @@ def test_rejected_rows_and_missing_sessions_are_one_line():
         for one in night_text(data, now=NOW, width=None).splitlines()
         if one.startswith("Findings:")
     ]
-    assert line == "Findings:    high below low 2024-03-07 and 1 more; missing session 2024-02-01"
+    assert (
+        line
+        == "Findings:    high below low Thu 7 Mar 2024 and 1 more; missing session Thu 1 Feb 2024"
+    )
     assert line_listing([data], now=NOW)[1][0][-1] == "rows rejected"
 
 

@@ -121,7 +121,7 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
         (
             {"unfinished": UNFINISHED | {"status": "late"}},
             "warn",
-            "Data late",
+            "Stale",
             "No bar by 09:00. These forecasts are",
         ),
         (
@@ -133,8 +133,8 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
         (
             {"forecasts": forecasts(status="fallback", reason="too old")},
             "warn",
-            "Fallback",
-            "not published: too old.",
+            "Baseline",
+            "Published instead of the network: too old.",
         ),
         (
             {"forecasts": forecasts(kind="late")},
@@ -142,7 +142,12 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
             "Issued late",
             "Sat 9 Mar 2024 10:31 UTC, after Mon 11 Mar had",
         ),
-        ({"forecasts": forecasts(kind="replay")}, "info", "Replay", "never counted as live."),
+        (
+            {"forecasts": forecasts(kind="replay")},
+            "info",
+            "Made afterwards",
+            "never counted as live.",
+        ),
         ({"forecasts": forecasts(reason="bars jump")}, "warn", "Break in the bars", "Bars jump."),
         (
             {"fetch": {"source": "sample", "title": "S&P 500"}},

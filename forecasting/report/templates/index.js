@@ -13,6 +13,7 @@
     // A replay and an old sample are old on purpose.
     if (cell.dataset.state === "made afterwards" || !isStale(row.dataset.session)) continue;
     stale += 1;
+    if (cell.dataset.state === "stale") continue;
     cell.dataset.state += " stale";
     const mark = document.createElement("span");
     mark.className = "state bad";
