@@ -418,7 +418,10 @@ def make_windows(
     # A range's own series holds the ranges as they are, of standstills too.
     if settings.target != "range":
         steps = with_usual_ranges(steps)
-    warm_up = WARM_UP if len(sessions) >= NETWORK_SESSIONS else LEVEL_SESSIONS - 1
+    warm_up = WARM_UP
+    if len(sessions) < NETWORK_SESSIONS:
+        warm_up = LEVEL_SESSIONS - 1
+        events = events[:0]  # the hours of a series' first reports are inferred from later volumes
     ahead = next_sessions(origin, H, settings.exchange)
     flags, future_flags, names = _flags(
         events,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from forecasting.errors import HistoryError
 from forecasting.preprocess.future_covariates import (
     EVENT_NAMES,
+    EVENTS,
     calendar_flags,
     calendar_notes,
     calendar_part,
@@ -32,6 +33,7 @@ from forecasting.settings import Settings
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import baseline_quantiles
 from tests.builders import no_events, random_bars, scaled
+from tests.train.windows import some_events
 
 DAYS = 520
 BARS = random_bars(days=DAYS, seed=5)
@@ -174,9 +176,12 @@ def test_saved_windows_load_equal_bit_for_bit(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month(target):
+def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month_or_report(target):
+    events = some_events(BARS)
+
     def found(sessions):
-        return windows_of(BARS.tail(sessions), origin=BARS.index[-1].date(), target=target)
+        origin = BARS.index[-1].date()
+        return windows_of(BARS.tail(sessions), events, origin=origin, target=target)
 
     shortest, longest, whole = map(found, (66, 435, WARM_UP + MIN_ROWS))
     assert [windows.is_young for windows in (shortest, longest, whole)] == [True, True, False]
@@ -188,6 +193,8 @@ def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month(tar
     assert sum(months) == 11
     assert whole.future_flags[..., months].any()
     assert not longest.future_flags[..., months].any()
+    assert whole.future_flags[..., EVENTS].any()
+    assert not longest.future_flags[..., EVENTS].any()
 
 
 @pytest.mark.parametrize(
