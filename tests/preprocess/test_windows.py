@@ -40,8 +40,8 @@ BARS = random_bars(days=DAYS, seed=5)
 ORIGIN = BARS.index[-30].date()
 
 
-def windows_of(bars=BARS, events=None, origin=ORIGIN, *, market=None, **given):
-    settings = Settings().model_copy(update={"train_sessions": 300} | given)
+def windows_of(bars=BARS, events=None, origin=ORIGIN, *, market=None, target="volume", **given):
+    settings = Settings(target=target).model_copy(update={"train_sessions": 300} | given)
     events = no_events() if events is None else events
     return make_windows(bars, events, origin=origin, settings=settings, market=market)
 

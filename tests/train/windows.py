@@ -36,7 +36,7 @@ def some_windows(
 def young_windows(target: Target = "volume", *, sessions: int = 200) -> Windows:
     """Of a history that is too short for a network."""
     bars = random_bars(days=sessions, seed=5)
-    settings = SETTINGS.model_copy(update={"target": target})
+    settings = SETTINGS.for_target(target)
     return make_windows(bars, some_events(bars), origin=bars.index[-1].date(), settings=settings)
 
 
