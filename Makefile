@@ -33,7 +33,7 @@ OWN_SERVER = port=$$($(BIN)/python -c "import socket; print(socket.create_server
 	export PREFECT_SERVER_API_AUTH_STRING=$$PREFECT_API_AUTH_STRING; trap '$(BIN)/prefect server stop > /dev/null' EXIT INT; \
 	$(BIN)/prefect server start --background > /dev/null && $(BIN)/prefect server status --wait --timeout 300 > /dev/null
 
-.PHONY: demo check test lint format lock audit sbom dist mutants clean
+.PHONY: demo check test lint format lock audit sbom dist mutants picture clean
 
 demo: $(VENV)/.installed
 	@$(CLEAN_ENV); \
@@ -91,6 +91,10 @@ mutants: $(VENV)/.installed-mutation
 	rm -rf mutants
 	nice -n 10 $(BIN)/mutmut run $(if $(ONLY),'$(ONLY)')
 	$(BIN)/mutmut results && $(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
+
+# The picture of the README, of the demo's page.
+picture:
+	chromium --headless --hide-scrollbars --screenshot=docs/page.png --window-size=1100,850 $(DATA)/reports/_GSPC-volume.html
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(DATA) build dist mutants *.egg-info
