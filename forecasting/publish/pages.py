@@ -53,7 +53,6 @@ SHOWN_SESSIONS = 250  # Nights and scores that the page is given
 # Scored origins that a line of a listing, which shows the newest result, needs where 20 are live
 LINE_ORIGINS = 40
 BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
-RESTATED_SESSIONS = 60  # Newest sessions whose first print is compared with the value of now
 # Sessions of a chart in the index, and days that hold them on any exchange
 INDEX_SESSIONS = 30
 INDEX_DAYS = 60
@@ -398,7 +397,7 @@ def _inputs(connection: Connection, run: Row) -> dict[str, object]:
 
 
 def page_data(connection: Connection, data: ReportData) -> PageData:
-    """The night with what its page alone shows: first prints, champions, lineage."""
+    """The night with what its page alone shows: champions and lineage."""
     symbol = data.symbol
     target = data.target
     origin = data.origin
@@ -406,18 +405,8 @@ def page_data(connection: Connection, data: ReportData) -> PageData:
     champions = read.view(connection, "champions", {"symbol": symbol, "target": target})
     # Not known on that night
     champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)
-    newest = data.history.index[-RESTATED_SESSIONS:]
-    known_at = data.forecasts["data_as_of"].iloc[0]
-    first = read.first_prints(
-        connection,
-        symbol,
-        first=as_day(newest[0]),
-        last=as_day(newest[-1]),
-        basis_at=known_at,
-    )
     return PageData(
         data,
-        first_prints=actual_of(target, first),
         champions=champions[champions["from_session"] <= last],
         lineage=read.lineage(connection, data.model, last=origin),
     )

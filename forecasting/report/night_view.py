@@ -251,7 +251,6 @@ class PageData:
     """A night, and what its page alone shows."""
 
     night: ReportData
-    first_prints: pd.Series[float]  # values as first stored, by session, of the newest sessions
     champions: pd.DataFrame  # rows of view champions, up to this night
     # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`; None of a baseline
     lineage: Mapping[str, Any] | None = None

@@ -13,14 +13,12 @@ from forecasting.evaluate.scores import by_line, cost, nearest_level, quantile_a
 from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import EXACT
 from forecasting.report.units import as_day
-from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
     HORIZONS,
     KINDS,
     LSTM,
     PUBLISHED_LINE,
     QUANTILE_COLUMNS,
-    Target,
 )
 
 ENOUGH_LIVE = 20  # live origins from which on late and replayed forecasts no longer count
@@ -157,23 +155,6 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
 
     at_most = bdtr(np.arange(n + 1), n, level)  # P(hits <= k)
     return int(np.searchsorted(at_most, 0.025)) / n, int(np.searchsorted(at_most, 0.975)) / n
-
-
-def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
-    """The sessions whose value has changed since its first print, newest first.
-
-    Columns session, first, now and change, a share.
-    """
-    both = pd.DataFrame({"first": first, "now": now.astype(float)}).dropna()
-    rtol, atol = TARGETS[target].tolerance
-    is_same = np.isclose(
-        both["now"],
-        both["first"],
-        rtol=rtol,
-        atol=atol,
-    )
-    changed = both[~is_same].sort_index(ascending=False).rename_axis("session")
-    return changed.assign(change=changed["now"] / changed["first"] - 1.0).reset_index()
 
 
 def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:

@@ -276,26 +276,22 @@ def baselines_sentence(skills: Sequence[Mapping[str, Any]]) -> str:
 
 
 def calibration_sentence(coverages: pd.DataFrame) -> str:
-    """How many actuals one session ahead fell inside the 80% interval, and the verdict.
+    """How many actuals one session ahead fell inside the 80% interval, and what that says of it.
 
     Empty before the first.
     """
     if coverages.empty:
         return ""
     row = coverages.iloc[0]
-    return (
-        f"{percent(row['share'])} of {quantity(int(row['n']), 'actual')} fell inside the 80% "
-        f"interval: {calibration_verdict(row)}"
-    )
-
-
-def calibration_verdict(row: Mapping[str, Any] | pd.Series[Any]) -> str:
-    """What the share of actuals inside an interval says of it."""
+    verdict = "as it should be"
     if row["n"] < ENOUGH_LIVE:
-        return "too few to say"
-    if row["share"] < row["low"]:
-        return "too narrow"
-    return "too wide" if row["share"] > row["high"] else "as it should be"
+        verdict = "too few to say"
+    elif row["share"] < row["low"]:
+        verdict = "too narrow"
+    elif row["share"] > row["high"]:
+        verdict = "too wide"
+    actuals = quantity(int(row["n"]), "actual")
+    return f"{percent(row['share'])} of {actuals} fell inside the 80% interval: {verdict}"
 
 
 def last_result(data: ReportData) -> str:

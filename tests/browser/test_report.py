@@ -10,7 +10,7 @@ from forecasting.report.documents import forecast_csv
 from forecasting.report.page import render_page
 from forecasting.sessions import next_sessions
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
-from tests.report.nights import forecasts, report_data, report_page, scored
+from tests.report.nights import forecasts, report_page, scored
 
 pytestmark = MARKS
 
@@ -75,7 +75,6 @@ def test_axe_finds_nothing_to_mend(opened, viewport, scheme):
     data = report_page(
         run={"note": "a note"},
         parts={1: [("usual", 7e6), ("recent", 1.2)]},
-        first_prints=report_data().history["value"] * 0.9,
     )
     page = opened(data, viewport, scheme)
     page.evaluate(

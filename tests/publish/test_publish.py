@@ -317,9 +317,6 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     assert ahead["q50"].iloc[0] == pytest.approx(
         4.0 * past.forecasts.sort_values("horizon")["q50"].iloc[0]
     )
-    with reading(settings.url) as connection:
-        page = pages.page_data(connection, past)
-    assert page.first_prints.iloc[-1] == past.known.iloc[-1]
 
 
 NEWEST = "2024-03-08"

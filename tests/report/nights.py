@@ -180,11 +180,10 @@ def report_data(target: str = "volume", **changed) -> ReportData:
 
 def report_page(target: str = "volume", **changed) -> PageData:
     """The page of such a night, which has no other."""
-    names = ("first_prints", "champions", "lineage")
+    names = ("champions", "lineage")
     shown = {name: changed.pop(name) for name in names if name in changed}
     night = report_data(target, **changed)
-    nothing = {"first_prints": pd.Series(dtype=float), "champions": pd.DataFrame()}
-    return PageData(night, **(nothing | shown))
+    return PageData(night, **({"champions": pd.DataFrame()} | shown))
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[str, object]:

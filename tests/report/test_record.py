@@ -1,6 +1,5 @@
 from datetime import date, timedelta
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,7 +8,6 @@ from forecasting.report.record import (
     binomial_band,
     coverages,
     realised_costs,
-    restated,
     track_record,
 )
 from tests.report.nights import ISSUED, ORIGIN, forecasts, long_record, report_data, score, scored
@@ -63,22 +61,6 @@ def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
         5: True,
     }
     assert 0 < found["last_value", 0] < 1
-
-
-@pytest.mark.parametrize(
-    ("target", "first", "now", "changed"),
-    [
-        ("volume", [100.0, 100.0, 100.0, np.nan], [110.0, 100.0, 95.0, 5.0], [8, 6]),
-        # The first within the tolerance of ingest
-        ("close", [91.06, 91.06, 0.0050], [91.0605, 91.07, 0.0051], [8, 7]),
-        ("range", [0.0193, 0.0193], [0.01931, 0.0194], [7]),
-    ],
-)
-def test_restated_sessions_are_those_that_differ_newest_first(target, first, now, changed):
-    days = pd.to_datetime(["2024-03-06", "2024-03-07", "2024-03-08", "2024-03-11"])[: len(first)]
-    found = restated(pd.Series(first, index=days), pd.Series(now, index=days), target=target)
-    assert found["session"].dt.day.tolist() == changed
-    assert found["change"].tolist() == pytest.approx((found["now"] / found["first"] - 1).tolist())
 
 
 def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have():

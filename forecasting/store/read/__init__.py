@@ -20,7 +20,6 @@ from forecasting.store.read.inputs import (
     events_near,
     fetch_as_of,
     findings,
-    first_prints,
     newest_fetch,
     newest_flag,
     symbol_with,

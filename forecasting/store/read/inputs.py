@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, WITHDRAWN, validity_intervals
-from forecasting.ingest.splits import ACCEPTED, rebase
+from forecasting.ingest.splits import ACCEPTED
 from forecasting.sessions import DAY_KINDS
 from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, table_rows
@@ -125,38 +125,6 @@ def symbol_with(
         .having(sa.func.count() >= least)
     )
     return connection.scalar(statement.limit(1))
-
-
-def first_prints(
-    connection: Connection,
-    symbol: str,
-    *,
-    first: date,
-    last: date,
-    basis_at: datetime | None = None,
-) -> pd.DataFrame:
-    """The bars as first stored, on the share basis known at `basis_at` (None: now).
-
-    Index session; columns PRICES.
-    """
-    basis = (bar.first_seen_at.label("data_as_of"), fetch.first_received)
-    statement = (
-        select(*bar["session", *PRICES], *basis)
-        .join(fetches)
-        .where(bar.symbol == symbol, bar.session.between(first, last))
-        .order_by(bar.session, bar.version)
-    )
-    stored = frame(connection, statement).drop_duplicates("session", ignore_index=True)
-    rebased = rebase(
-        stored,
-        split_factors(
-            connection,
-            symbol,
-            stored,
-            until=basis_at,
-        ),
-    )
-    return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
 
 
 def actions(connection: Connection, symbol: str) -> pd.DataFrame:

@@ -80,22 +80,6 @@ def test_a_bar_is_settled_only_from_its_settled_at_on(connection):
         assert read.bars(connection, SYMBOL, known_at=at(known_at))["settled"].tolist() == settled
 
 
-def test_first_prints_are_on_todays_share_basis(connection):
-    split = make_actions([("2024-03-08", "split", 2.0)])
-    store_bars(connection, {"2024-03-06": 50.0, "2024-03-07": 100.0}, seen="2024-03-07T21:00")
-    store_bars(
-        connection, {"2024-03-06": 101.0, "2024-03-07": 200.0}, seen="2024-03-08T21:00", version=2
-    )
-    store_bars(connection, {"2024-03-08": 210.0}, seen="2024-03-08T21:30", actions=split)
-    found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 6), last=LAST)
-    assert (
-        len(read.first_prints(connection, SYMBOL, first=date(2024, 4, 1), last=date(2024, 4, 2)))
-        == 0
-    )
-    assert found["volume"].tolist() == [100.0, 200.0, 210.0]
-    assert found["close"].tolist() == [5.5, 5.5, 11.0]
-
-
 def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(connection):
     late = Revision("late", "no bar yet", bar_rows({}), [], make_actions([]), [])
     held = fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 2.0}))
