@@ -158,7 +158,7 @@ def _count(alert: ForecastAlert, nights: pd.DataFrame) -> Row:
 
 
 def _wrong(refused: Sequence[str], unknown: Sequence[str], counts: Sequence[Row]) -> list[str]:
-    """A sentence on the alerts that are no conditions, and on those that never hold."""
+    """A sentence each on alerts that are no conditions, of unknown names and beyond reach."""
     wrong = list[str]()
     if refused:
         found = ", ".join(repr(part[:40]) for part in refused)
@@ -170,7 +170,7 @@ def _wrong(refused: Sequence[str], unknown: Sequence[str], counts: Sequence[Row]
         found = ", ".join(name[:40] for name in unknown)
         wrong.append(
             "Expected in FORECASTING_ALERTS symbols and targets of the settings or of the ledger; "
-            f"found {found}, whose alerts never hold. Correct them. {_OF_VOLUME}"
+            f"found {found}. Correct them. {_OF_VOLUME}"
         )
     beyond = _beyond_reach(counts)
     if beyond:
