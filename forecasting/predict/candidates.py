@@ -220,19 +220,19 @@ def total_rows(
     """
     names = ("symbol", "target", "origin_session", "kind", "issued_at")
     shared = {name: about[name] for name in names}
-    reference = TARGETS[about["target"]].reference
     rows = []
     for candidate in candidates:
-        if candidate.role != CHAMPION and candidate.forecaster != reference:
+        is_published = candidate.role == CHAMPION
+        if not is_published and candidate.forecaster != TARGETS[about["target"]].reference:
             continue
-        applied = factor if candidate.role == CHAMPION else 1.0
-        totals = total_quantiles(candidate.quantiles, applied)
-        of_model = {"model_id": candidate.model_id, "role": candidate.role, "factor": applied}
-        for horizon, session, total in zip(HORIZONS, sessions, totals.tolist(), strict=True):
-            of_total = {"horizon": horizon, "target_session": session}
-            quantiles = zip(QUANTILE_COLUMNS, total, strict=True)
-            rows.append(shared | of_model | of_total | dict(quantiles))
-    return [row for row in rows if row["horizon"] > 1]
+        shared["model_id"] = candidate.model_id
+        shared["role"] = candidate.role
+        shared["factor"] = factor if is_published else 1.0
+        totals = total_quantiles(candidate.quantiles, shared["factor"]).tolist()
+        for h in range(1, len(HORIZONS)):
+            of_total = {"horizon": HORIZONS[h], "target_session": sessions[h]}
+            rows.append(shared | of_total | dict(zip(QUANTILE_COLUMNS, totals[h], strict=True)))
+    return rows
 
 
 def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[Candidate]:

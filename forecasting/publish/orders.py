@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import StoreError, UsageError
+from forecasting.losses import Floats
 from forecasting.night.symbols import Outcomes
 from forecasting.predict.totals import amount_at, chance_of
 from forecasting.publish.pages import each_report
@@ -116,19 +117,15 @@ def order_document(night: ReportData, shares: float, pace: Pace) -> dict[str, An
     """
     if not 0.0 < shares < np.inf:
         raise UsageError(f"Invalid shares {shares:g} of {night.symbol}: expected more than 0.")
-    if not night.totals:
-        raise StoreError(
-            f"Expected totals among the forecasts of {night.symbol} of {night.origin}; found none: "
-            "a release without them made its night. Run the next one."
-        )
     quantiles = night.rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (H, Q)
-    totals = pd.DataFrame(night.totals)[list(QUANTILE_COLUMNS)].to_numpy()
-    totals = np.concatenate([quantiles[:1], totals])  # (H, Q)
+    totals = np.concatenate([quantiles[:1], _totals(night)])  # (H, Q)
     needed = shares / pace.participation
     # Each total is interpolated for itself: without this a chance could fall with the sessions
     chances = np.maximum.accumulate([chance_of(total, needed) for total in totals])
-    sessions = [
-        {
+    sessions = []
+    by = done_by = None
+    for at, line in enumerate(night.lines):
+        one = {
             "session": line.session,
             "traded": (pace.participation * quantiles[at, [LOW_80, MEDIAN, HIGH_80]]).tolist(),
             "chance": float(chances[at]),
@@ -136,11 +133,13 @@ def order_document(night: ReportData, shares: float, pace: Pace) -> dict[str, An
             # The share of the volume with which it is done by then with the chance asked for
             "takes": shares / amount_at(totals[at], max(1.0 - pace.chance, 1e-6)),
         }
-        for at, line in enumerate(night.lines)
-    ]
-    days = [line.session for line in night.lines]
-    if pace.by not in (None, *days):
-        known = f"{days[0]} to {days[-1]}"
+        sessions.append(one)
+        if line.session == pace.by:
+            by = one
+        if done_by is None and chances[at] >= pace.chance:
+            done_by = line.session
+    if pace.by is not None and by is None:
+        known = f"{sessions[0]['session']} to {sessions[-1]['session']}"
         raise UsageError(f"Invalid by {pace.by}: expected a session that is forecast, {known}.")
     return {
         "symbol": night.symbol,
@@ -149,11 +148,21 @@ def order_document(night: ReportData, shares: float, pace: Pace) -> dict[str, An
         "participation": pace.participation,
         "chance": pace.chance,
         "sessions": sessions,
-        "done_by": next((one["session"] for one in sessions if one["chance"] >= pace.chance), None),
-        "by": next((one for one in sessions if one["session"] == pace.by), None),
+        "done_by": done_by,
+        "by": by,
         "sessions_needed": needed / totals[-1, MEDIAN] * len(HORIZONS),
         "notices": [f"{notice.title}: {notice.text}" for notice in notices(night)],
     }
+
+
+def _totals(night: ReportData) -> Floats:
+    """(H - 1, Q) the quantiles of the next 2 to H sessions together."""
+    if not night.totals:
+        raise StoreError(
+            f"Expected totals among the forecasts of {night.symbol} of {night.origin}; found none: "
+            "a release without them made its night. Run the next one."
+        )
+    return pd.DataFrame(night.totals)[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
 
 
 def order_parts(documents: Sequence[Mapping[str, Any]]) -> Parts:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 
 import pandas as pd
 
@@ -121,14 +122,15 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
 
 def _total_scores(connection: connect.Connection, night: Night, scores: Sequence[Row]) -> list[Row]:
     """The scores of totals that these scores complete, by bars as of `_scores`."""
-    series = (night.symbol, night.target, {row["origin_session"] for row in scores})
-    session = pd.Timestamp(night.session)
-    known_at = night.data_as_of or _newest_instant(connection, night)
-    closed = read.closed_totals(connection, *series, known_at=known_at)
-    closed = closed[closed["target_session"] <= session]
+    if not scores:
+        return []
+    first = min(row["target_session"] for row in scores)
+    series = partial(read.closed_totals, connection, night.symbol, night.target, first=first)
+    closed = series(known_at=night.data_as_of or _newest_instant(connection, night))
+    closed = closed[closed["target_session"] <= night.session]
     if any(row["target_session"] > night.session for row in scores):
-        later = read.closed_totals(connection, *series)
-        closed = pd.concat([closed, later[later["target_session"] > session]])
+        later = series()
+        closed = pd.concat([closed, later[later["target_session"] > night.session]])
     return scored_rows(closed, scored_at=night.now())
 
 

@@ -201,19 +201,24 @@ def _closed_forecasts(
 
 def _total_factor(connection: connect.Connection, night: Night, past: pd.DataFrame) -> float:
     """The factor of tonight's totals, from those of the night before and what has closed since."""
-    factor, closed = read.closed_since_newest(
+    since = read.totals_since_newest(
         connection,
         night.symbol,
         night.target,
         session=night.session,
     )
-    if closed.empty:
-        return factor
-    recent = past[past["origin_session"] >= closed["origin_session"].min()]
+    if since.empty:
+        return 1.0
+    closed = since[since["target_session"] <= night.session]
+    recent = past[past["origin_session"] >= pd.Timestamp(since["origin_session"].min())]
     actual = recent.pivot(index="origin_session", columns="horizon", values="actual")
-    of_total = pd.MultiIndex.from_frame(closed[["origin_session", "horizon"]])
-    sums = actual.cumsum(axis=1, skipna=False).stack(future_stack=True).reindex(of_total)
-    return next_factor(factor, sums.to_numpy(), closed[list(QUANTILE_COLUMNS)].to_numpy())
+    sums = actual.cumsum(axis=1, skipna=False).stack(future_stack=True)
+    keys = zip(pd.to_datetime(closed["origin_session"]), closed["horizon"], strict=True)
+    return next_factor(
+        since["factor"].iloc[-1],
+        sums.reindex(list(keys)).to_numpy(),
+        closed[list(QUANTILE_COLUMNS)].to_numpy(dtype=float),
+    )
 
 
 def _forecast(

@@ -3,13 +3,13 @@
 from forecasting.store.frames import newest, row, table_rows, values, view
 from forecasting.store.read.forecasts import (
     answer,
-    closed_since_newest,
     issued_before,
     network_silenced,
     parts,
     past_forecasts,
     published,
     published_nights,
+    totals_since_newest,
 )
 from forecasting.store.read.inputs import (
     actions,

@@ -28,7 +28,6 @@ from forecasting.store.schema import (
     model,
     models,
     part,
-    total,
 )
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
@@ -116,30 +115,27 @@ def past_forecasts(
     return issued[[*names, "bars_at", "split_factor"]]
 
 
-def closed_since_newest(
-    connection: Connection, symbol: str, target: str, *, session: date
-) -> tuple[float, pd.DataFrame]:
-    """The factor of the newest published totals before a session, and the totals closed since.
+_SINCE_NEWEST = """symbol = :symbol AND target = :target AND role = 'champion'
+    AND origin_session < :session AND target_session > (
+        SELECT max(n.origin_session) FROM total_forecasts n
+        WHERE n.symbol = :symbol AND n.target = :target AND n.role = 'champion'
+            AND n.origin_session < :session
+    )
+    ORDER BY origin_session, horizon,
+        CASE kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END, issued_at DESC"""
 
-    Returns:
-        1.0 before the first totals; columns origin_session, horizon and the quantiles.
+
+def totals_since_newest(
+    connection: Connection, symbol: str, target: str, *, session: date
+) -> pd.DataFrame:
+    """The published totals before a session that had not closed at the newest origin before it.
+
+    They are rows of table total_forecasts, ascending, those of that origin among them.
     """
-    wanted = (
-        *of_series(total, symbol, target),
-        total.role == CHAMPION,
-        total.origin_session < session,
-    )
-    newest_first = (total.origin_session.desc(), *best_first(total))
-    of_newest = select(*total["origin_session", "factor"]).where(*wanted).order_by(*newest_first)
-    newest = first_row(connection, of_newest) or {"origin_session": session, "factor": 1.0}
-    of_total = ["origin_session", "horizon"]
-    since = (total.target_session > newest["origin_session"], total.target_session <= session)
-    statement = (
-        select(*total[*of_total, *QUANTILE_COLUMNS])
-        .where(*wanted, *since)
-        .order_by(*total[*of_total], *best_first(total))
-    )
-    return newest["factor"], frame(connection, statement).drop_duplicates(of_total)
+    values = {"symbol": symbol, "target": target, "session": session}
+    found = view_result(connection, "total_forecasts", _SINCE_NEWEST, values)
+    rows = pd.DataFrame(found.mappings().all(), columns=list(found.keys()))
+    return rows.drop_duplicates(["origin_session", "horizon"])
 
 
 def published(

@@ -1,14 +1,22 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
-from collections.abc import Collection, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
-from forecasting.store.frames import Columns, frame, kind_rank, of_series, same_forecast, values
+from forecasting.store.frames import (
+    Columns,
+    frame,
+    kind_rank,
+    of_series,
+    same_forecast,
+    values,
+    view_result,
+)
 from forecasting.store.read.inputs import (
     PRICES,
     accepted_at,
@@ -28,7 +36,6 @@ from forecasting.store.schema import (
     models,
     score,
     scores,
-    total,
 )
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
@@ -299,48 +306,58 @@ def unscored_forecasts(
     return unscored.drop(columns=["session", "first_seen_at", "first_received"])
 
 
+# With the horizons named SQLite finds a score by its key, and does not read every year.
+_OF_TOTALS = """(
+    SELECT f.*, m.name AS model, s.horizon AS place, s.stage, s.bar_version, s.actual
+    FROM total_forecasts f JOIN models m ON m.id = f.model_id
+    JOIN scores s ON s.symbol = f.symbol AND s.target = f.target AND s.kind = f.kind
+        AND s.horizon IN (1, 2, 3, 4, 5) AND s.horizon <= f.horizon
+        AND s.origin_session = f.origin_session AND s.model_id = f.model_id
+    JOIN bar_versions b ON b.symbol = s.symbol AND b.session = s.target_session
+        AND b.version = s.bar_version
+    WHERE b.first_seen_at <= :first_seen_at AND (
+        s.stage = 'first_print' OR b.settled_at <= :first_seen_at
+        AND (b.superseded_at IS NULL OR b.superseded_at > :first_seen_at)
+    )
+) f"""
+
+
+_ENDING = """symbol = :symbol AND target = :target AND origin_session >= :origin_session
+    AND target_session >= :target_session ORDER BY place"""
+
+
 def closed_totals(
     connection: Connection,
     symbol: str,
     target: str,
-    origins: Collection[date],
     *,
+    first: date,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Totals of these origins, once for each stage at which each of their sessions has a score.
+    """Totals that end with a session or later, once a stage at which all their sessions are scored.
 
     Args:
         connection: An open one.
         symbol: Whose.
         target: Of what.
-        origins: Origin sessions.
+        first: The first session with which they end.
         known_at: Instant up to which bars count; None for now.
 
     Returns:
         Columns of table total_forecasts, model, stage, and the sums over the sessions of
         bar_version and actual, on the share basis of the day the forecast was issued.
     """
-    stored, current, confirmed = _known(known_at)
-    of_stage = sa.case((score.stage == "first_print", sa.true()), else_=current & confirmed)
-    same = (score[name] == total[name] for name in FORECAST_KEY if name != "horizon")
-    same_bar = (bar[name] == score[other] for name, other in _BAR.items())
-    statement = (
-        select(*total, model.name.label("model"), score.horizon.label("place"))
-        .add_columns(*score["stage", "bar_version", "actual"])
-        .join(scores, sa.and_(*same, score.horizon <= total.horizon))
-        .join(bar_versions, sa.and_(*same_bar))
-        .join(models, model.id == total.model_id)
-        .where(*of_series(total, symbol, target), total.origin_session.in_(origins))
-        .where(*of_series(score, symbol, target), score.kind.in_(KINDS))
-        .where(stored, of_stage)
-        .order_by(score.horizon)
-    )
-    each = frame(connection, statement)
+    values = {"symbol": symbol, "target": target, "target_session": first}
+    values["first_seen_at"] = known_at or datetime.max.replace(tzinfo=UTC)
+    values["origin_session"] = first - timedelta(days=30)  # by which the key finds them
+    found = view_result(connection, _OF_TOTALS, _ENDING, values)
+    each = pd.DataFrame(found.mappings().all(), columns=list(found.keys()))
     of_total = each.groupby([*FORECAST_KEY, "stage"])
-    count = of_total["place"].transform("size")
-    is_whole = (each["place"] == each["horizon"]) & (count == each["horizon"])
+    is_whole = (each["place"] == each["horizon"]) & (
+        of_total["place"].transform("size") == each["horizon"]
+    )
     each[["bar_version", "actual"]] = of_total[["bar_version", "actual"]].transform("sum")
-    return each[is_whole].drop(columns="place").reset_index(drop=True)
+    return each[is_whole].reset_index(drop=True)
 
 
 def _counted(table: Columns, wanted: Sequence[sa.ColumnElement[bool]], *names: str) -> sa.Subquery:
@@ -355,8 +372,13 @@ def _actuals(
     """The bars that forecasts of the sessions in a span are scored against, each with its stage."""
     earlier = bar_versions.alias("earlier")
     needed = TARGETS[target].columns
-    stored, current, confirmed = _known(known_at)
-    usable = [bar.symbol == symbol, span, stored, *(bar[name].is_not(None) for name in needed)]
+    usable = [bar.symbol == symbol, span, *(bar[name].is_not(None) for name in needed)]
+    current: sa.ColumnElement[bool] = bar.superseded_at.is_(None)
+    confirmed: sa.ColumnElement[bool] = bar.settled_at.is_not(None)
+    if known_at is not None:
+        usable.append(bar.first_seen_at <= known_at)
+        current = current | (bar.superseded_at > known_at)
+        confirmed = bar.settled_at <= known_at
     filled = (earlier.c[name].is_not(None) for name in needed)
     same_session = (earlier.c.symbol == bar.symbol, earlier.c.session == bar.session)
     before = sa.exists().where(*same_session, earlier.c.version < bar.version, *filled)
@@ -370,11 +392,3 @@ def _actuals(
     return sa.union_all(
         first_print.where(*usable, ~before), settled.where(*usable, current, confirmed)
     ).subquery("actual")
-
-
-def _known(known_at: datetime | None) -> tuple[sa.ColumnElement[bool], ...]:
-    """Whether a bar was stored, the current version and confirmed at an instant; None for now."""
-    if known_at is None:
-        return sa.true(), bar.superseded_at.is_(None), bar.settled_at.is_not(None)
-    current = bar.superseded_at.is_(None) | (bar.superseded_at > known_at)
-    return bar.first_seen_at <= known_at, current, bar.settled_at <= known_at

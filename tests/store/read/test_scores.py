@@ -269,8 +269,8 @@ def test_a_total_is_scored_once_its_sessions_are_by_the_bars_of_the_instant(conn
     store_bars(connection, {"2024-03-07": 90.0}, seen="2024-03-12T21:00", **restated)
 
     def closed(known_at):
-        origins = [date(2024, 3, 6)]
-        found = read.closed_totals(connection, SYMBOL, TARGET, origins, known_at=known_at)
+        first = date(2024, 3, 8)
+        found = read.closed_totals(connection, SYMBOL, TARGET, first=first, known_at=known_at)
         names = ["horizon", "stage", "bar_version", "actual"]
         return sorted(found[names].itertuples(index=False, name=None))
 
@@ -281,19 +281,20 @@ def test_a_total_is_scored_once_its_sessions_are_by_the_bars_of_the_instant(conn
     assert closed(None) == [*print_only, (2, "settled", 4, 150.0)]
 
 
-def test_the_totals_closed_since_the_newest_are_the_best_of_each_origin_and_length(connection):
+def test_the_totals_not_closed_at_the_newest_origin_are_the_best_of_each_origin_and_length(
+    connection,
+):
     origins = ("2024-03-05", "2024-03-06", "2024-03-07")
     forecasts = [forecast_row("lstm", day, horizon) for day in origins for horizon in (2, 3)]
     replay = forecasts[0] | {"kind": "replay"}
     store_scored(connection, *((row, []) for row in [*forecasts, replay]))
-    rows = [total_row(row, factor=1.0 + row["horizon"] / 10.0) for row in forecasts]
+    rows = [total_row(row, factor=1.0 + row["origin_session"].day / 10.0) for row in forecasts]
     write.add(connection, "total_forecasts", *rows, total_row(replay, q50=1.0))
-    asked = partial(read.closed_since_newest, connection, SYMBOL, TARGET)
-    factor, closed = asked(session=date(2024, 3, 8))
-    assert factor == pytest.approx(1.2, abs=0.11)
-    assert [(row.origin_session.day, row.horizon, row.q50) for row in closed.itertuples()] == [
-        (5, 3, 100.0),
-        (6, 2, 100.0),
-    ]
-    assert asked(session=date(2024, 3, 5))[0] == 1.0
-    assert asked(session=date(2024, 3, 5))[1].empty
+    asked = partial(read.totals_since_newest, connection, SYMBOL, TARGET)
+    found = asked(session=date(2024, 3, 8))
+    each = [(row.origin_session.day, row.horizon, row.factor) for row in found.itertuples()]
+    assert each == [(5, 3, 1.5), (6, 2, 1.6), (6, 3, 1.6), (7, 2, 1.7), (7, 3, 1.7)]
+    assert found["q50"].tolist() == [100.0] * 5
+    found = asked(session=date(2024, 3, 6))
+    assert found[["horizon", "q50"]].to_numpy().tolist() == [[2, 100.0], [3, 100.0]]
+    assert asked(session=date(2024, 3, 5)).empty
