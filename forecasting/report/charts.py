@@ -179,9 +179,7 @@ _PAST_FORECASTS = {"wide": 60, "narrow": 30}
 _PAST_SESSIONS = {"wide": 60, "narrow": 20}
 _COMING = 3.8  # times that a coming session is wider than a past one
 _LETTERS = {"earnings": "E", "half day": "½"}
-# of a week's label, and from label to label where sessions are few
-_LABEL_WIDTH = 58.0
-_NEAREST = 42.0
+_LABEL_WIDTH = 44.0
 
 
 def night_chart(data: ReportData, layout: Layout) -> str:
@@ -453,38 +451,34 @@ def _diamond(x: float, y: float, r: float) -> str:
 
 
 def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
-    """Dates under the first session of every k-th week, of few sessions under every k-th one."""
-    every = math.ceil(_LABEL_WIDTH / (5 * step))
-    few = math.ceil(_NEAREST / step)
-    weeks = [(session.toordinal() - 1) // 7 for session in sessions]
-    labelled = [place for place, week in enumerate(weeks) if week % every == 0]
-    labelled = [place for place in labelled if place > 0 and weeks[place] != weeks[place - 1]]
-    if len(sessions) < 12:
-        labelled = list(range(0, len(sessions), few))
-    last = plot.left + max(len(sessions), 20) * step
+    """Dates under the first session of a week, as many as have room; under the first one too."""
     labels = []
-    for position in labelled:
-        x = plot.left + (position + 0.5) * step
-        if x + 26 < last:
-            session = sessions[position]
-            day = f"{session.day} {session:%b}"
-            labels.append(
-                text(
-                    x,
-                    plot.floor + 16,
-                    day,
-                    css="axis middle",
-                )
+    free = plot.left
+    week = 0
+    for place, session in enumerate(sessions):
+        x = plot.left + (place + 0.5) * step
+        is_first = (session.toordinal() - 1) // 7 > week
+        week = (session.toordinal() - 1) // 7
+        if not is_first or x < free:
+            continue
+        free = x + _LABEL_WIDTH
+        labels.append(
+            text(
+                x,
+                plot.floor + 16,
+                f"{session.day} {session:%b}",
+                css="axis middle",
             )
-            labels.append(
-                line(
-                    x,
-                    plot.floor,
-                    x,
-                    plot.floor + 4,
-                    css="floor",
-                )
+        )
+        labels.append(
+            line(
+                x,
+                plot.floor,
+                x,
+                plot.floor + 4,
+                css="floor",
             )
+        )
     return labels
 
 
