@@ -58,6 +58,11 @@ class Night:
         return self.settings.target
 
     @property
+    def series(self) -> str:
+        """Its symbol and target, for a log."""
+        return f"{self.symbol} {self.target}"
+
+    @property
     def id(self) -> str:
         """The same for the same night and settings, so that a repeated run finds its rows."""
         parts = (

@@ -264,7 +264,7 @@ class Rounds:
     def _end(self, night: Night) -> None:
         logger.error(
             "%s %s: %s",
-            night.symbol,
+            night.series,
             night.session,
             night.error,
         )

@@ -171,7 +171,7 @@ def mark_stopped(night: Night, error: ForecastingError) -> None:
     except StoreError as unwritten:
         logger.warning(
             "%s %s: its row in runs lacks its error: %s",
-            night.symbol,
+            night.series,
             night.session,
             unwritten,
         )

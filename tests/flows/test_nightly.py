@@ -148,3 +148,13 @@ def test_prefects_default_of_retries_repeats_no_step_and_no_run():
     ]
     assert {one.name for one in made} >= {"nightly", "catch-up", "backtest", "ingest", "train"}
     assert {one.retries for one in made} == {0}
+
+
+def test_one_flow_run_has_all_targets_and_one_fetch(night_folder):
+    done = nightly.nightly(as_of=LAST, target=["volume", "range"])
+    made = rows("runs")
+    assert sorted(done) == sorted(str(row["id"]) for row in made)
+    (run_id,) = {str(row["flow_run_id"]) for row in made}
+    assert [row["run_id"] for row in rows("fetches", symbol="TEST")] == [done[0]]
+    flow_run, _ = shown_by(run_id)
+    assert flow_run.name == "nightly-TEST-volume+range-2024-03-08"

@@ -42,7 +42,9 @@ class Run:
         self.why = []
         self.ran = []
         nights = [
-            make_night(symbol, LAST, settings, now=self.now) for symbol in symbols or ("AAA",)
+            make_night(symbol, LAST, settings.for_target(target), now=self.now)
+            for symbol in symbols or ("AAA",)
+            for target in settings.targets
         ]
         self.rounds = Rounds(
             nights, settings, scheduled_at=BEGAN if patient else None, now=self.now, wait=self.wait
@@ -63,15 +65,16 @@ class Run:
         """
         given = list(errors)
         for due in self.rounds:
-            fetched = []
-            for night in due:
-                error = None
-                if night.symbol == of:
-                    error = given.pop(0) if len(given) > 1 else given[0]
-                    self.asked.append(
-                        (round((self.moment - BEGAN).total_seconds() / 60), str(night.session))
-                    )
-                fetched.append(replace(night, error=error, fetch_id="" if error else "fetch"))
+            nights = [night for night in due if night.symbol == of]
+            fetched = [replace(night, fetch_id="fetch") for night in due if night not in nights]
+            if nights:
+                error = given.pop(0) if len(given) > 1 else given[0]
+                fetched += [
+                    replace(night, error=error, fetch_id="" if error else "fetch")
+                    for night in nights
+                ]
+                minutes = round((self.moment - BEGAN).total_seconds() / 60)
+                self.asked.append((minutes, str(nights[-1].session)))
             self.ran += self.rounds.take(fetched)
         return self
 
@@ -112,6 +115,19 @@ def test_a_person_waits_two_seconds_once_and_only_without_a_response(settings):
         run = Run(settings, patient=False).responses(*errors)
         assert len(run.asked) == requests, errors
         assert run.moment - BEGAN == timedelta(seconds=2 * (requests - 1))
+
+
+def test_the_targets_of_a_symbol_wait_together_and_go_on_with_the_older_bars(settings):
+    both = settings.model_copy(update={"targets": ("volume", "range")})
+    came = Run(both).responses(LATE, LATE, None)
+    assert [minutes for minutes, _ in came.asked] == [0, 20, 40]
+    assert [night.target for night in came.ran] == ["volume", "range"]
+    assert [row["note"][:10] for row in rows("runs")] == ["Waited for"] * 2
+    missing = Run(both, "BBB").responses(*[LATE] * 12, None, of="BBB")
+    assert missing.asked[-2:] == [(210, str(LAST)), (210, str(EVE))]
+    assert [night.session for night in missing.ran] == [EVE, EVE]
+    assert [row["status"] for row in rows("runs", symbol="BBB")] == ["late", "late"]
+    assert [night.target for night in missing.rounds.ended] == ["volume", "range"]
 
 
 class Hurried(Run):

@@ -51,7 +51,7 @@ def evaluate(
         if scored.error is not None:
             logger.error(
                 "%s %s: its closed sessions were not scored: %s",
-                night.symbol,
+                night.series,
                 night.session,
                 scored.error,
             )
@@ -80,7 +80,7 @@ def score_and_decide(night: Night) -> Night:
         logger.info(
             "scored %d forecasts of %s up to %s",
             added,
-            night.symbol,
+            night.series,
             last,
         )
         if decision is not None:

@@ -368,7 +368,7 @@ def _write(
     logger.info(
         "wrote %d forecasts of %s, origin %s: %s",
         added,
-        night.symbol,
+        night.series,
         night.session,
         what,
     )

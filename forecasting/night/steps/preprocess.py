@@ -71,7 +71,7 @@ def write_windows(night: Night) -> Night:
     windows.save(night.windows)
     logger.info(
         "windows of %s: %d rows up to %s, fetch %s",
-        night.symbol,
+        night.series,
         len(windows),
         night.session,
         fetch["id"],

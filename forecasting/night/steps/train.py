@@ -56,7 +56,7 @@ def fit_challenger(night: Night) -> Night:
     logger.info(
         "mode %s for %s at %s: %s",
         choice.method,
-        night.symbol,
+        night.series,
         night.session,
         choice.reason,
     )
@@ -78,7 +78,7 @@ def fit_challenger(night: Night) -> Night:
         except NUMERICAL_ERRORS as error:
             logger.warning(
                 "no model of %s at %s: %s",
-                night.symbol,
+                night.series,
                 night.session,
                 error,
             )
