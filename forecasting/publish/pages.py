@@ -15,7 +15,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import pandas as pd
 
 from forecasting.errors import ForecastingError, StoreError
@@ -245,7 +244,6 @@ def report_data(
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
         parts={one["horizon"]: _parts_of(one, parts) for one in published.to_dict("records")},
         skill=skills.get((symbol, target)),
-        alike=() if brief else _alike(connection, row, scored),
         exchange=settings.exchange,
         currency=fetch["currency"],
         cost_ratio=settings.cost_ratio,
@@ -331,50 +329,6 @@ def _parts_of(forecast: Forecast, parts: Parts) -> list[tuple[str, float]]:
     origin = as_day(forecast["origin_session"])
     of_day = {**forecast, "origin_session": origin}
     return parts.get(tuple(of_day[name] for name in FORECAST_KEY), [])
-
-
-# Scored nights among which three are like tonight's: of fewer the nearest is a far one
-LEAST_ALIKE = 10
-
-
-def _alike(
-    connection: Connection, row: Forecast, scored: pd.DataFrame
-) -> list[tuple[date, float, float]]:
-    """Next session, median and actual of the three scored nights whose parts are most like `row`'s.
-
-    By the distance between the logs of the factors.
-    """
-    key = ["origin_session", "model_id", "kind"]
-    tonight = tuple(row[name] for name in key)
-    closed = scored[(scored["horizon"] == 1) & (scored["role"] == CHAMPION)].set_index(key)
-    if len(closed) < LEAST_ALIKE:
-        return []
-    parts = read.parts(
-        connection,
-        [row["symbol"]],
-        [row["target"]],
-        first=as_day(closed.index.get_level_values("origin_session").min()),
-        last=as_day(row["origin_session"]),
-        horizons=[1],
-    )
-    factors = {}
-    for (_, _, origin, _, model_id, kind), (_usual, *others) in parts.items():
-        factors[pd.Timestamp(origin), model_id, kind] = dict(others)
-    logs = pd.DataFrame.from_dict(factors, orient="index").fillna(1.0).transform("log")
-    closed = closed[closed.index.isin(logs.index)]
-    if tonight not in logs.index:
-        return []
-    distances = ((logs.loc[closed.index] - logs.loc[tonight]) ** 2).sum(axis=1).to_numpy()
-    nearest = closed.iloc[np.argsort(distances, kind="stable")[:3]]
-    sessions = map(as_day, nearest["target_session"])
-    return list(
-        zip(
-            sessions,
-            nearest["q50"],
-            nearest["actual"],
-            strict=True,
-        )
-    )
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:

@@ -128,8 +128,6 @@ class ReportData:
     # By horizon, as in forecast_parts
     parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
     skill: Skill | None = None  # None before the first score, and of a past night
-    # session, median and actual of nights whose parts were most alike
-    alike: Sequence[tuple[date, float, float]] = ()
     exchange: str = "XNYS"
     # Of prices, as the source writes it (USD, GBp); empty where it is unknown
     currency: str = "USD"

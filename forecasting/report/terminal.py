@@ -158,14 +158,14 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
 
 
 def why_text(data: ReportData, *, width: int | None) -> str:
-    """Every factor of each median of a night, and the past nights most like it."""
+    """Every factor of each median of a night."""
     rows: list[list[object]] = [
         [short_day(line.session), wording.why_sentence(line.why, data.unit)] for line in data.lines
     ]
     parts: Parts = [
         f"{data.symbol} {data.target}",
         (["session", "why"], rows),
-        f"{wording.PARTS} {wording.alike(data)}",
+        wording.PARTS,
     ]
     return printed(parts, width=width)
 

@@ -199,17 +199,6 @@ def brief_why(why: Why, notes: Sequence[str] = ()) -> str:
     return "; ".join([*(note for note in notes if note not in names), *factors])
 
 
-def alike(data: ReportData) -> str:
-    """The past nights most like this one, with what came; empty without any."""
-    if not data.alike:
-        return ""
-    nights = (
-        f"{full_day(day)} (median {data.unit.brief(median)}, came {data.unit.brief(actual)})"
-        for day, median, actual in data.alike
-    )
-    return f"Most like it: {'; '.join(nights)}."
-
-
 def without_bar(findings: pd.DataFrame) -> str:
     """The newest session of each rule by which a bar or its volume is missing or rejected."""
     missing = findings.query(

@@ -3,10 +3,8 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from forecasting.publish import pages
 from forecasting.publish.runs import run_missed
 from forecasting.report.terminal import night_text
 from forecasting.report.wording import notices
@@ -103,30 +101,3 @@ def test_totals_widen_by_those_that_closed_and_are_scored_on_the_share_basis_of_
     assert len(sums) == 3
     scored = select("origin_session, horizon, actual", "total_scores WHERE role = 'champion'")
     assert {(str(origin), length): actual for origin, length, actual in scored} == sums
-
-
-@pytest.mark.slow
-def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr(pages, "LEAST_ALIKE", 4)
-    write_yahoo_csv(bars := random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
-    for ago in range(4, -1, -1):
-        night = shift(LAST, -ago)
-        mode = "skip" if ago < 4 else "auto"
-        run_missed(read_settings(), as_of=night, mode=mode, now=after(LAST))
-    (data,) = newest_reports(read_settings())
-    columns = ["origin_session", "part", "factor"]
-    parts = select(", ".join(columns), "forecast_parts WHERE horizon = 1 AND part <> 'usual'")
-    logs = np.log(
-        pd.DataFrame(parts, columns=columns).pivot(
-            index="origin_session", columns="part", values="factor"
-        )
-    )
-    distances = ((logs - logs.loc[str(LAST)]) ** 2).sum(axis=1).drop(str(LAST)).sort_values()
-    nearest = [shift(pd.Timestamp(day).date(), 1) for day in distances.index[:3]]
-    assert [day for day, _, _ in data.alike] == nearest
-    assert [actual for _, _, actual in data.alike] == [bars["volume"][str(day)] for day in nearest]
-    assert f"{nearest[0].day} {nearest[0]:%B %Y} (median" in night_text(
-        data, now=closes_at(LAST), width=None
-    )
