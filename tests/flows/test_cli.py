@@ -33,7 +33,7 @@ COMMANDS = (
     "serve",
     "article",
 )
-COMMANDS += ("doctor", "settings", "export", "digest", "mcp")
+COMMANDS += ("doctor", "settings", "export", "digest", "mcp", "order")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -269,6 +269,22 @@ def test_a_backtest_writes_the_documented_keys(here):
     } == dict.fromkeys("12345", keys)
     assert (document["origins"], document["refits"]) == (34, 2)
     assert "horizon" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ([], "Expected --orders csv:FILE, or --shares with one --symbol."),
+        (["--shares", "3e6", "--symbol", "SBUX,MSFT"], "--shares with one --symbol"),
+        (["--shares", "3e6", "--participation", "120%"], "Invalid participation '120%'"),
+        (["--shares", "many"], "Invalid value for '--shares'"),
+        (["--orders", "orders.csv"], "expected csv:FILE with columns symbol and shares"),
+    ],
+)
+def test_an_order_that_is_none_is_wrong_usage(words, problem, here):
+    code, out, err = run("order", *words)
+    assert (code, out) == (2, "")
+    assert problem in err
 
 
 @pytest.mark.parametrize("first", ["--symbol", "--symbols-file"])
