@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -229,6 +229,44 @@ def night_chart(data: ReportData, layout: Layout) -> str:
     )
 
 
+def totals_chart(data: ReportData, layout: Layout) -> str:
+    """The drawing of the intervals of the next 2 to 5 sessions together."""
+    width, _ = SIZES[layout]
+    plot = make_axes(
+        [row["q95"] for row in data.totals],
+        width=width,
+        height=200.0,
+        unit=data.unit,
+        from_zero=True,
+    )
+    step = plot.width / len(data.totals)
+    marks = [grid(plot, data.unit)]
+    for place, row in enumerate(data.totals):
+        middle = plot.left + (place + 0.5) * step
+        marks += [
+            _intervals(
+                row,
+                plot,
+                BANDS,
+                middle=middle,
+                width=step / 3,
+            ),
+            text(
+                middle,
+                plot.floor + 16,
+                f"{row['horizon']} sessions",
+                css="axis strong middle",
+            ),
+        ]
+    return drawing(
+        width,
+        200.0,
+        label=f"{data.symbol}: the next sessions together, which the sentence has too.",
+        marks=marks,
+        css=layout,
+    )
+
+
 def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) -> list[str]:
     """A bar a past session, of a price a line through all; a letter above special ones."""
     is_price = TARGETS[data.target].moves_width
@@ -376,7 +414,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
 
 
 def _intervals(
-    row: dict[Any, Any],
+    row: Mapping[Any, Any],
     plot: Axes,
     bands: Sequence[tuple[str, str, str]],
     *,
