@@ -242,6 +242,6 @@ def test_a_page_has_the_totals_below_the_table_in_a_sentence_and_a_chart():
     total = {"q05": 18e6, "q10": 20e6, "q25": 22e6, "q50": 24e6, "q75": 26e6, "q90": 30e6}
     totals = [total | {"horizon": length, "q95": 10e6 * length} for length in (4, 5)]
     page = render_page(report_page(totals=totals))
-    assert "the next 4 sessions 24.00 (20.00–30.00), 5 sessions 24.00 (20.00–30.00)." in page
+    assert "Together (80% interval): the next 4 sessions 24.00 (20.00" in page
     assert page.count(">5 sessions</text>") == 2  # of each layout
     assert 'id="totals"' not in render_page(report_page())
