@@ -86,7 +86,7 @@ def score_and_decide(night: Night) -> Night:
         if decision is not None:
             write.add(connection, "promotions", decision)
             winner = f"{decision['winner']} ({decision['reason']})"
-            logger.info("champion of %s from now on: %s", night.symbol, winner)
+            logger.info("champion of %s from now on: %s", night.series, winner)
     return night
 
 
