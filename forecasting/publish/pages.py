@@ -41,7 +41,7 @@ from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY
-from forecasting.vocabulary import CHAMPION, Clock, Target
+from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
 
 Forecast = Mapping[Any, Any]  # a row of table forecasts
 Parts = Mapping[tuple[Any, ...], list[tuple[str, float]]]
@@ -437,6 +437,10 @@ def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list
         last=origin,
         horizons=[1],
     )
+    of_five = {"symbol": list(symbols), "origin_session": origin, "horizon": HORIZONS[-1]}
+    totals = {
+        _of_night(row): row for row in read.table_rows(connection, "total_forecasts", of_five)
+    }
     lines = []
     for night in nights:
         key = (night["symbol"], night["target"])
@@ -447,9 +451,15 @@ def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list
             values=_values(by_symbol.get(night["symbol"], bars.iloc[:0]), night),
             result=results.get(key, {}),
             parts=_parts_of(night, parts),
+            total=totals.get(_of_night(night), {}),
         )
         lines.append(line)
     return lines
+
+
+def _of_night(row: Row) -> tuple[Any, ...]:
+    """What a forecast and its totals have in common."""
+    return tuple(row[name] for name in FORECAST_KEY if name != "horizon")
 
 
 def _with_reports(line: SymbolLine, reports: Sequence[Row]) -> SymbolLine:

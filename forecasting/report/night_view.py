@@ -274,6 +274,7 @@ class SymbolLine:
     result: Mapping[str, Any] = field(default_factory=dict)
     skill: Skill | None = None  # None before the first score
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
+    total: Mapping[str, Any] = field(default_factory=dict)  # of its next five sessions together
     opens: datetime | None = None  # when the session that is forecast opens
     page: str = ""  # file name or address of its page; empty where there is none
     # Whether the ledger has a newer forecast of it: a run was of a past night
@@ -351,6 +352,14 @@ class SymbolLine:
         tenths = quantiles(newest, n=10, method="inclusive")
         width = tenths[-1] - tenths[0]
         return abs(self.forecast["q50"] - self.usual) / width if width else 0.0
+
+    @property
+    def is_total_unusual(self) -> bool:
+        """Whether the usual total of its next five sessions is outside their 80% interval."""
+        if not self.total:
+            return False
+        usual = self.total["horizon"] * self.usual
+        return usual < self.total["q10"] or usual > self.total["q90"]
 
     @property
     def special_days(self) -> list[str]:

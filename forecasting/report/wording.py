@@ -216,7 +216,19 @@ def forecast_words(line: SymbolLine) -> str:
     is_usual = percent(line.factor - 1.0) == percent(0.0)
     against = "as usual" if is_usual else f"{line.change} against usual"
     text = f"{line.median} (80% interval {line.interval}), {against}"
-    return f"{'; '.join(filter(None, [text, brief_why(line.why, line.special_days)]))}."
+    why = brief_why(line.why, line.special_days)
+    together = _total_words(line) if line.is_total_unusual else ""
+    return f"{'; '.join(filter(None, [text, why, together]))}."
+
+
+def _total_words(line: SymbolLine) -> str:
+    total = line.total
+    usual = total["horizon"] * line.usual
+    return (
+        f"the next {total['horizon']} sessions {line.unit.brief(total['q50'])} "
+        f"({line.unit.brief(total['q10'], total['q90'])}), "
+        f"{change(total['q50'], usual, target=line.target)} against usual"
+    )
 
 
 def alert_value(row: Mapping[str, Any], name: str = "value") -> str:

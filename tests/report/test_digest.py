@@ -12,14 +12,23 @@ from forecasting.report.wording import alert_value
 from tests.report.nights import ORIGIN, index_line
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
+HALF_MORE = {"horizon": 5, "q10": 51e6, "q50": 75e6, "q90": 99e6}  # than five usual sessions
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
 
 def morning():
     failed = {"as_of": date(2024, 3, 11), "status": "failed", "error": "no rows of BAD", "note": ""}
     return [
-        index_line("SBUX", q50=9e6),
-        index_line("ADBE", q50=18.24e6, q90=28e6, events=["earnings"], parts=PARTS, result=MISS),
+        index_line("SBUX", q50=9e6, total=HALF_MORE | {"q10": 49e6}),
+        index_line(
+            "ADBE",
+            q50=18.24e6,
+            q90=28e6,
+            events=["earnings"],
+            parts=PARTS,
+            result=MISS,
+            total=HALF_MORE,
+        ),
         index_line("MSFT", status="fallback", reason="6% behind ridge over 250 origins", result={}),
         SymbolLine("BAD", "volume", failed),
     ]
@@ -32,7 +41,7 @@ TEXT = """\
 - SBUX: 2 new findings.
 
 Mon 11 Mar, the most unusual first:
-- ADBE volume: 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96.
+- ADBE volume: 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96; the next 5 sessions 75.0 M (51.0–99.0 M), +50% against usual.
 - MSFT volume: 12.0 M (80% interval 8.0–16.0 M), +20% against usual.
 - SBUX volume: 9.0 M (80% interval 8.0–16.0 M), −10% against usual.
 
