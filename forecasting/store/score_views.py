@@ -179,8 +179,8 @@ FROM (
         min(c.origin_session) OVER line AS first_origin, max(c.origin_session) OVER line AS last_origin,
         avg(c.pinball) OVER line AS pinball, avg(c.reference_pinball) OVER line AS reference_pinball,
         avg(CASE WHEN c.reference_pinball IS NOT NULL THEN c.pinball END) OVER line AS own_pinball,
-        avg(CASE WHEN c.inside_80 THEN 1.0 ELSE 0.0 END) OVER line AS coverage_80,
-        avg(CASE WHEN c.inside_90 THEN 1.0 ELSE 0.0 END) OVER line AS coverage_90,
+        avg(CAST(CASE WHEN c.inside_80 THEN 1 ELSE 0 END AS DOUBLE PRECISION)) OVER line AS coverage_80,
+        avg(CAST(CASE WHEN c.inside_90 THEN 1 ELSE 0 END AS DOUBLE PRECISION)) OVER line AS coverage_90,
         row_number() OVER ({_OF_LINE} ORDER BY c.origin_session) AS place
     FROM (
         SELECT b.*, dense_rank() OVER (

@@ -272,11 +272,12 @@ def add_scores(connection: Connection, rows: Sequence[Row]) -> int:
     return added
 
 
-_SUMS = (
-    *("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball"),
-    "squared_gap",
-)
-_SUMMED = ("first_origin", "last_origin", "n", *_SUMS)
+_SUMS = ("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball")
+_SUMMED = ("first_origin", "last_origin", "n", *_SUMS, "squared_gap")
+# Gaps are rounded to this part of the largest: the sum of 250 squares is then exact in any order,
+# as those of losses rounded to a grain
+_GAP_UNITS = 2**22
+_WHOLE = 1.5 * 2.0**52  # added and subtracted again, it rounds to whole numbers
 _OF_WINDOW = "OVER (PARTITION BY e.horizon, w.window_sessions)"
 # The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite
 # reads a DISTINCT to its end. A value of its own: neither database passes a subquery's into the
@@ -295,27 +296,35 @@ INSERT INTO standings (symbol, target, kind, horizon, window_sessions, line, {",
 WITH windows (window_sessions) AS (VALUES {", ".join(f"({window})" for window in WINDOWS)})
 SELECT :symbol, :target, :kind, e.horizon, w.window_sessions, e.line,
     min(min(e.origin_session)) {_OF_WINDOW}, max(max(e.origin_session)) {_OF_WINDOW}, count(*),
-    {", ".join(f"sum(e.{name})" for name in _SUMS)}
+    {", ".join(f"sum(e.{name})" for name in _SUMS)}, max(e.unit) * max(e.unit) * sum(e.gap * e.gap)
 FROM (
-    SELECT d.*, dense_rank() OVER (PARTITION BY d.horizon ORDER BY d.origin_session DESC) AS night,
-        (d.champion_pinball - d.pinball) * (d.champion_pinball - d.pinball) AS squared_gap
+    SELECT g.*, dense_rank() OVER (PARTITION BY g.horizon ORDER BY g.origin_session DESC) AS night,
+        coalesce((g.champion_pinball - g.pinball) / NULLIF(g.unit, 0), 0) + :whole - :whole AS gap
     FROM (
-        SELECT c.*,
-            max(CASE c.forecaster WHEN 'published' THEN c.error END) OVER slot AS champion_error,
-            max(CASE c.forecaster WHEN 'published' THEN c.pinball END) OVER slot AS champion_pinball
+        SELECT d.*, max(abs(d.champion_pinball - d.pinball)) OVER (PARTITION BY d.horizon, d.line)
+                / {_GAP_UNITS} AS unit
         FROM (
-            SELECT s.horizon, s.origin_session, s.forecaster,
-                CASE s.forecaster WHEN 'published' THEN '{PUBLISHED_LINE}' ELSE s.forecaster END
-                    AS line,
-                abs(s.error) + :shift - :shift AS error, s.pinball + :shift - :shift AS pinball,
-                CAST(s.inside_80 AS INTEGER) AS inside_80, CAST(s.inside_90 AS INTEGER) AS inside_90
-            FROM ({VIEWS["counted_scores"].select}) s
-            WHERE s.symbol = :symbol AND s.target = :target AND s.kind = :kind
-                AND s.origin_session >= :oldest AND s.horizon IN ({", ".join(map(str, HORIZONS))})
-        ) c
-        WINDOW slot AS (PARTITION BY c.horizon, c.origin_session)
-    ) d
-    WHERE d.champion_error IS NOT NULL
+            SELECT c.*,
+                max(CASE c.forecaster WHEN 'published' THEN c.error END) OVER slot
+                    AS champion_error,
+                max(CASE c.forecaster WHEN 'published' THEN c.pinball END) OVER slot
+                    AS champion_pinball
+            FROM (
+                SELECT s.horizon, s.origin_session, s.forecaster,
+                    CASE s.forecaster WHEN 'published' THEN '{PUBLISHED_LINE}' ELSE s.forecaster END
+                        AS line,
+                    abs(s.error) + :shift - :shift AS error, s.pinball + :shift - :shift AS pinball,
+                    CAST(s.inside_80 AS INTEGER) AS inside_80,
+                    CAST(s.inside_90 AS INTEGER) AS inside_90
+                FROM ({VIEWS["counted_scores"].select}) s
+                WHERE s.symbol = :symbol AND s.target = :target AND s.kind = :kind
+                    AND s.origin_session >= :oldest
+                    AND s.horizon IN ({", ".join(map(str, HORIZONS))})
+            ) c
+            WINDOW slot AS (PARTITION BY c.horizon, c.origin_session)
+        ) d
+        WHERE d.champion_error IS NOT NULL
+    ) g
 ) e CROSS JOIN windows w
 WHERE e.night <= w.window_sessions
 GROUP BY e.horizon, w.window_sessions, e.line
@@ -328,12 +337,12 @@ def write_standings(connection: Connection, symbol: str, target: str, kind: str)
     """Write the standings of one symbol, target and kind from its scores."""
     of_scope = (*of_series(standing, symbol, target), standing.kind == kind)
     # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
-    none = dict.fromkeys(("n", *_SUMS), 0)
+    none = dict.fromkeys(("n", *_SUMS, "squared_gap"), 0)
     connection.execute(sa.update(standings).where(*of_scope).values(none))
     scope = {"symbol": symbol, "target": target, "kind": kind}
     oldest = connection.scalar(_OLDEST, scope)
-    shift = 1.5 * 2.0**52 * TARGETS[target].grain
-    connection.execute(_STANDINGS, {**scope, "oldest": oldest, "shift": shift})
+    rounding = {"shift": _WHOLE * TARGETS[target].grain, "whole": _WHOLE}
+    connection.execute(_STANDINGS, {**scope, "oldest": oldest, **rounding})
 
 
 def copy_inputs(source: Connection, target: Connection) -> None:
