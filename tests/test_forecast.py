@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 import forecasting as fc
 from forecasting.errors import BadDataError, HistoryError, UsageError
+from forecasting.report.units import full_day
 from forecasting.sessions import next_sessions
 from forecasting.store import migrate
 from forecasting.vocabulary import QUANTILE_COLUMNS
@@ -106,6 +107,7 @@ def test_volumes_alone_are_forecast_and_drawn_on_axes_of_their_own():
     found = fc.forecast(long, symbol="TEST")
     expected = fc.forecast(young, symbol="TEST")
     pd.testing.assert_frame_equal(found.quantiles, expected.quantiles)
+    pyplot.close("all")
     assert found.plot() is not found.plot()
     assert len(pyplot.get_fignums()) == 2
     pyplot.close("all")
@@ -133,7 +135,7 @@ def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forec
     ]
     assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
     assert 'name it, as symbol="SBUX"' in unnamed
-    assert after_today.startswith(f"SERIES: Findings: row unreadable {LAST}")
+    assert after_today.startswith(f"SERIES: Findings: row unreadable {full_day(LAST)}")
     assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
     assert "the newest is of 2024-02-08, too old to be used" in market
 

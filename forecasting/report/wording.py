@@ -216,19 +216,21 @@ def forecast_words(line: SymbolLine) -> str:
     is_usual = percent(line.factor - 1.0) == percent(0.0)
     against = "as usual" if is_usual else f"{line.change} against usual"
     text = f"{line.median} (80% interval {line.interval}), {against}"
-    why = brief_why(line.why, line.special_days)
-    together = _total_words(line) if line.is_total_unusual else ""
-    return f"{'; '.join(filter(None, [text, why, together]))}."
+    return f"{'; '.join(filter(None, [text, digest_notes(line)]))}."
 
 
-def _total_words(line: SymbolLine) -> str:
-    total = line.total
-    usual = total["horizon"] * line.usual
-    return (
-        f"the next {total['horizon']} sessions {line.unit.brief(total['q50'])} "
-        f"({line.unit.brief(total['q10'], total['q90'])}), "
-        f"{change(total['q50'], usual, target=line.target)} against usual"
-    )
+def digest_notes(line: SymbolLine) -> str:
+    """Why, and the total of the next five sessions where that is unusual."""
+    notes = [brief_why(line.why, line.special_days)]
+    if line.is_total_unusual:
+        total = line.total
+        usual = total["horizon"] * line.usual
+        notes.append(
+            f"the next {total['horizon']} sessions {line.unit.brief(total['q50'])} "
+            f"({line.unit.brief(total['q10'], total['q90'])}), "
+            f"{change(total['q50'], usual, target=line.target)} against usual"
+        )
+    return "; ".join(filter(None, notes))
 
 
 def alert_value(row: Mapping[str, Any], name: str = "value") -> str:

@@ -221,7 +221,7 @@ def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_b
     bars = random_bars(days=560, seed=11)
     holed = bars.drop(bars.index[-7])
     holed.loc[bars.index[-3], "volume"] = np.nan
-    found = our_medians(holed, no_events(), SMALL.for_target("close"), bar=no_bar)
+    found = our_medians(holed, no_events(), SMALL, bar=no_bar)
     assert (
         list(found.index)
         == list(unseen_sessions(holed))

@@ -77,7 +77,7 @@ def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its
     nights, open_page
 ):
     page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
-    page.get_by_text("wrote 30 forecasts of ^GSPC, origin 2018-12-31").wait_for()
+    page.get_by_text("wrote 30 forecasts of ^GSPC volume, origin 2018-12-31").wait_for()
     page.get_by_role("tab", name="Artifacts").click()
     for key in ("night-gspc", "outcomes"):
         page.get_by_text(key).first.wait_for()

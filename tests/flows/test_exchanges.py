@@ -87,11 +87,12 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
     night()
     assert set(select("symbol, kind", "latest_forecasts")) == {("SBUX", "live"), ("VOD.L", "late")}
-    late = f"was made at {AFTER_LONDON_OPENED:%Y-%m-%d %H:%M} UTC, too late to be live"
+    late = f"was made at {AFTER_LONDON_OPENED:%a %-d %b %Y %H:%M} UTC, too late to be live"
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
     code, _, err = run("check", "--notify")
     assert re.search(
-        rf"(?s)2024-02-19: 1 issued late\.\n- VOD\.L: .* {late}.* night .*Fresh: SBUX volume", err
+        rf"(?s)2024-02-19 is missing: 1 issued late\.\n- VOD\.L: .* {late}.* night .*Fresh: SBUX volume",
+        err,
     )
     assert (code, "Nothing was sent" in caplog.text) == (4, True)
 

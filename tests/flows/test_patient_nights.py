@@ -256,7 +256,7 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     (shown,) = newest_reports(read_settings())
     (notice,) = wording.notices(shown)
     facts = (notice.title, note in notice.text, [*shown.findings["rule"]])
-    assert facts == ("Data late", True, ["missing_session"])
+    assert facts == ("Stale", True, ["missing_session"])
     yahoo.edits = []
     run_morning_after(LAST, yahoo, monkeypatch)
     assert select("status", "runs ORDER BY as_of") == [("done",)] * 3

@@ -30,8 +30,9 @@ from forecasting.night.health import checked, night_checks
 from forecasting.night.night import make_night
 from forecasting.night.run import ingest_only
 from forecasting.night.steps import preprocess
-from forecasting.night.steps.ingest import fetch_and_store, ingest
+from forecasting.night.steps.ingest import Span, fetch_and_store, ingest
 from forecasting.publish.messages import newest_digest
+from forecasting.report.units import full_day
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings, sqlite_database
 from forecasting.store import connect, read
@@ -166,7 +167,7 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     )
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
     problems = newest_digest(read_settings(), now=clock.now).problems
-    assert f"market, SBUX volume, session {LAST}: {run['note']}" in problems
+    assert f"market, SBUX volume, {full_day(LAST)}: {run['note']}" in problems
     yahoo.market_fault = None
     monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
     live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again
@@ -302,7 +303,7 @@ def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor
     assert "house has this multiple of the bar" in page
     before = counts()
     night(LAST, "skip")
-    assert "25 forecasts, 10 forecast parts, 5 models the same to the bit" in str(
+    assert "25 forecasts, 10 forecast parts, 4 totals, 5 models the same to the bit" in str(
         verify(read_settings(), now=clock.now).values
     )
     assert (counts(), house.asked) == (before, ["TEST"])
@@ -499,7 +500,7 @@ def ingested(served, session, *symbols, events=None, source="yahoo"):
         make_night(symbol, session, settings, now=after(session), trigger="ingest")
         for symbol in symbols
     ]
-    spans = [(night, preprocess.first_session(session, night.settings)) for night in nights]
+    spans = [Span(night, preprocess.first_session(session, night.settings)) for night in nights]
     return [night.error for night in fetch_and_store(spans, {}, switch_source=False)]
 
 

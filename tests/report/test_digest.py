@@ -175,6 +175,7 @@ def test_markdown_and_html_have_the_same_rows():
     markdown = digest_in("markdown", digest)
     page = re.sub(r"<[^>]+>", " ", digest_in("html", digest))
     assert "\n- **ADBE volume**: 4.0" in markdown  # as its forecast
+    assert "the next 5 sessions" in markdown
     for text in (markdown, page):
         shown = set(re.findall(r"[\w.–−+%]+", text.replace("\N{NO-BREAK SPACE}", " ")))
         assert {word.strip(".") for word in words} <= {word.strip(".") for word in shown}

@@ -277,8 +277,6 @@ def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night
 ):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    refused = (
-        rf"Another `forecasting serve`.*process {os.getpid()} .*--target TARGET --target TARGET"
-    )
+    refused = rf"Another `forecasting serve`.*process {os.getpid()} .*--target TARGET,TARGET"
     with serve_lock(tmp_path), pytest.raises(LockedError, match=refused):
         start_serving()
