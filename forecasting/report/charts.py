@@ -177,7 +177,8 @@ SIZES = {"wide": (1000.0, 380.0), "narrow": (360.0, 300.0)}
 
 _PAST_FORECASTS = {"wide": 60, "narrow": 30}
 _PAST_SESSIONS = {"wide": 60, "narrow": 20}
-_COMING = 3.8  # times that a coming session is wider than a past one
+# Times that a coming session is wider than a past one: on a phone five characters fit into it
+_COMING = {"wide": 3.8, "narrow": 4.8}
 _LETTERS = {"earnings": "E", "half day": "½"}
 _LABEL_WIDTH = 44.0
 
@@ -193,7 +194,8 @@ def night_chart(data: ReportData, layout: Layout) -> str:
         unit=data.unit,
         from_zero=not TARGETS[data.target].moves_width,
     )
-    step = plot.width / (len(past) + _COMING * len(data.rows))
+    coming = _COMING[layout]
+    step = plot.width / (len(past) + coming * len(data.rows))
     start = plot.left + step * len(past)
     usual = plot.y(data.usual)
     marks = [
@@ -213,8 +215,8 @@ def night_chart(data: ReportData, layout: Layout) -> str:
             css="usual",
         ),
         *_known_slots(data, past, plot, step=step),
-        *session_labels(plot, list(past.index), step=step),
-        *_coming_slots(data, plot, start=start, step=_COMING * step),
+        *session_labels(plot, list(past.index), step=step, end=start),
+        *_coming_slots(data, plot, start=start, step=coming * step),
     ]
     label = (
         f"{data.symbol} {data.target}: {quantity(len(past), 'past session')}, and the intervals of "
@@ -314,7 +316,7 @@ def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) ->
             middle=middle,
             width=step - 2,
         )
-        if step > 7.5 * len(shown.median):
+        if step > 6.6 * len(shown.median):
             marks += text(
                 middle,
                 plot.y(row["q50"]) - 5,
@@ -398,7 +400,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
                 marks=intervals + _actual(row, x + step / 2, plot.y(row["actual"])),
             )
         )
-    marks += session_labels(plot, list(ahead["target_session"]), step=step)
+    marks += session_labels(plot, list(ahead["target_session"]), step=step, end=width)
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = (
         f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside "
@@ -488,8 +490,8 @@ def _diamond(x: float, y: float, r: float) -> str:
     return f'<path class="diamond" d="M{steps}Z"/>'
 
 
-def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
-    """Dates under the first session of a week, as many as have room; under the first one too."""
+def session_labels(plot: Axes, sessions: list[date], *, step: float, end: float) -> list[str]:
+    """Dates under the first session of a week, as many as have room up to `end`."""
     labels = []
     free = plot.left
     week = 0
@@ -497,7 +499,7 @@ def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str
         x = plot.left + (place + 0.5) * step
         is_first = (session.toordinal() - 1) // 7 > week
         week = (session.toordinal() - 1) // 7
-        if not is_first or x < free:
+        if not is_first or x < free or x + _LABEL_WIDTH / 2 > end:
             continue
         free = x + _LABEL_WIDTH
         labels.append(

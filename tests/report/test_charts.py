@@ -5,7 +5,7 @@ import pytest
 
 from forecasting.report import charts
 from forecasting.report.units import Unit
-from tests.report.nights import long_record, report_data, score, scored
+from tests.report.nights import forecasts, long_record, report_data, score, scored
 
 SHARES = Unit(1e6, 2, "", "M shares")
 
@@ -53,6 +53,25 @@ def test_a_nights_chart_has_each_session_with_its_day_and_values(target):
     assert drawn.count('class="band80"') == 5
     assert drawn.count('class="history"') == (target == "close")
     assert drawn.count(">E</text>") == 1
+
+
+def test_on_a_phone_a_median_of_five_characters_has_its_label_too():
+    rows = forecasts().assign(q50=lambda rows: rows["q50"] * 1.5)
+    data = report_data(forecasts=rows)
+    drawn = charts.night_chart(data, "narrow")
+    medians = [line.median for line in data.lines]
+    assert max(map(len, medians)) == 5
+    assert [f">{median}</text>" in drawn for median in medians] == [True] * 5
+
+
+def test_no_date_of_a_nights_chart_touches_the_first_coming_day():
+    history = report_data().history.copy()
+    history.loc[history.index[-4:], "value"] = np.nan  # the newest known one is a Monday
+    for layout in ("wide", "narrow"):
+        drawn = charts.night_chart(report_data(history=history), layout)
+        dates = [*map(float, re.findall(r'axis middle" x="([\d.]+)', drawn))]
+        days = [*map(float, re.findall(r'axis strong middle" x="([\d.]+)', drawn))]
+        assert days[0] - dates[-1] > 32.0
 
 
 def paths(drawing, css):
