@@ -13,7 +13,6 @@ from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
 from forecasting.plain_text import quantity
 from forecasting.report.night_view import ReportData, SymbolLine, Why, reason_of
-from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.units import (
     Unit,
     as_day,
@@ -253,13 +252,17 @@ def result_words(line: SymbolLine) -> tuple[str, str, str, str]:
 def skill_sentence(skill: Skill) -> str:
     """Like `8% ahead of ridge over 250 nights (p 0.01)`; below ENOUGH_NIGHTS only how many."""
     if not skill.is_known:
-        return f"{skill.n} of {ENOUGH_NIGHTS} nights: too few to say"
+        return _too_few(skill.n)
     size = percent(abs(skill.share))
     standing = f"{size} {'ahead of' if skill.share > 0 else 'behind'}"
     if size == percent(0.0):
         standing = "level with"
     reference = forecaster_label(skill.reference)
     return f"{standing} {reference} over {skill.n} nights (p {p_value(skill.p_value)})"
+
+
+def _too_few(nights: int) -> str:
+    return f"{nights} of {ENOUGH_NIGHTS} nights: too few to say"
 
 
 def skill_brief(skill: Skill | None) -> str:
@@ -272,9 +275,12 @@ def skill_brief(skill: Skill | None) -> str:
 
 
 def baselines_sentence(skills: Sequence[Mapping[str, Any]]) -> str:
-    """Like `Ahead of 4 of 5 baselines one session ahead.`, in pinball loss."""
-    others = [row["skill_pinball"] for row in skills if row["forecaster"] != LSTM]
-    ahead = sum(skill > 0 for skill in others)
+    """Like `Ahead of 4 of 5 baselines one session ahead.`, in pinball loss; as `skill_sentence`."""
+    others = [row for row in skills if row["forecaster"] != LSTM]
+    nights = max(row["n"] for row in others)
+    if nights < ENOUGH_NIGHTS:
+        return f"{_too_few(nights)}."
+    ahead = sum(row["skill_pinball"] > 0 for row in others)
     return f"Ahead of {ahead} of {quantity(len(others), 'baseline')} one session ahead."
 
 
@@ -287,7 +293,7 @@ def calibration_sentence(coverages: pd.DataFrame) -> str:
         return ""
     row = coverages.iloc[0]
     verdict = "as it should be"
-    if row["n"] < ENOUGH_LIVE:
+    if row["n"] < ENOUGH_NIGHTS:
         verdict = "too few to say"
     elif row["share"] < row["low"]:
         verdict = "too narrow"

@@ -80,22 +80,25 @@ def answers(page):
 
 def test_every_folded_part_answers_in_one_sentence():
     parts = {1: [("usual", 7e6), ("recent", 1.2)]}
-    assert answers(render_page(report_page(parts=parts))) == {
+    whole = long_record(origins=60)
+    assert answers(render_page(report_page(parts=parts, scored=whole))) == {
         "why": "1 factor from usual to the forecast of Mon 11 Mar.",
         "results": "Fri 8 Mar: forecast 7.44 M, actual 7.09 M (+5%), inside the 80% interval "
         "5.21-11.16.".replace("+", "\N{MINUS SIGN}"),
         "skill": "Ahead of 1 of 2 baselines one session ahead.",
-        "calibration": "80% of 40 actuals fell inside the 80% interval: as it should be.",
+        "calibration": "80% of 60 actuals fell inside the 80% interval: as it should be.",
         "data": "Bars up to Fri 8 Mar 2024 : each passed its checks.",
         "audit": "lstm 3f9c2ab1a77d0e11, issued Sat 9 Mar 2024 10:31 UTC.",
     }
 
 
-def test_of_few_nights_the_calibration_has_no_verdict_and_without_baselines_there_is_no_skill():
-    young = long_record(origins=6).query("role == 'champion'")
+def test_of_few_nights_skill_and_calibration_have_no_verdict_and_without_baselines_no_skill():
+    young = long_record(origins=59)
     found = answers(render_page(report_page(scored=young)))
     assert found["calibration"].endswith(": too few to say.")
-    assert "skill" not in found
+    assert found["skill"] == "59 of 60 nights: too few to say."
+    alone = young.query("role == 'champion'")
+    assert "skill" not in answers(render_page(report_page(scored=alone)))
 
 
 def test_the_skill_is_a_sentence_grey_where_nights_are_few_and_absent_before_the_first():

@@ -82,7 +82,7 @@ Data:        bars up to Fri 8 Mar 2024, 1 day old, fetched Sat 9 Mar 2024 10:31
              UTC
 Last result: Fri 8 Mar: forecast 7.44 M, actual 7.09 M (−5%), inside the 80%
              interval 5.21–11.16
-Hits:        80% of 40 actuals fell inside the 80% interval: as it should be
+Hits:        80% of 40 actuals fell inside the 80% interval: too few to say
 Skill:       8% ahead of ridge over 250 nights (p 0.01)"""
 
 WHY = """\
