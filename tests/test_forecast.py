@@ -147,6 +147,7 @@ def test_a_young_series_is_forecast_by_a_baseline_with_a_warning(sessions, model
     with pytest.warns(UserWarning, match=rf"TEST: .*{sessions} of 436 sessions .*{model}"):
         found = fc.forecast(BARS.tail(sessions), symbol="TEST")
     assert found.quantiles["model"].tolist() == [model] * 5
+    assert (found.quantiles["why"] != "").all()
     assert found.quantiles["reason"].str.contains(f"^{sessions} of 436").all()
 
 

@@ -151,7 +151,7 @@ def forecast_csv(nights: Sequence[ReportData]) -> str:
             usual=data.usual,
             vs_usual=data.rows["q50"] / data.usual - 1,
             special_day=[", ".join(line.special_days) for line in data.lines],
-            why=[factors(line.why) for line in data.lines],
+            why=[factors(line.why, status=line.status) for line in data.lines],
         )[_CSV]
         if data.cost_ratio is not None:
             quantiles = cost_quantiles(data.rows, data.cost_ratio)
@@ -169,7 +169,7 @@ def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
             "vs_usual": line.vs_usual,
             "skill": line.skill.share if line.skill and line.skill.is_known else None,
             "special_day": ", ".join(line.special_days),
-            "why": factors(line.why),
+            "why": factors(line.why, status=line.forecast["status"]),
         }
         for line in lines
     ]

@@ -72,6 +72,11 @@ class Why:
         return f"width {width}" if self.parts else width
 
 
+def notes_on(status: str, special_days: list[str]) -> list[str]:
+    """What is to be known of a forecast: a status that is not ok, and the special days."""
+    return special_days if status == "ok" else ["baseline", *special_days]
+
+
 @dataclass(frozen=True)
 class SessionLine:
     """What is published for one session, in bare numbers of the night's unit.
@@ -91,8 +96,8 @@ class SessionLine:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be known of it: a status that is not ok, and the special days."""
-        return self.special_days if self.status == "ok" else ["baseline", *self.special_days]
+        """As `notes_on`."""
+        return notes_on(self.status, self.special_days)
 
 
 @dataclass(frozen=True)
@@ -372,6 +377,11 @@ class SymbolLine:
         hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
         verb = "came" if day < self.session else "comes"
         return f"a report {verb} on {short_day(day)}{hours[timing]}"
+
+    @property
+    def notes(self) -> list[str]:
+        """As `notes_on`."""
+        return notes_on(self.forecast["status"], self.special_days)
 
     @property
     def why(self) -> Why:

@@ -143,7 +143,7 @@ def printed(parts: Parts, *, width: int | None) -> str:
 
 def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     """One night: tomorrow in a sentence, notices, the week, data, last result, skill."""
-    why = wording.brief_why(data.lines[0].why, data.lines[0].special_days)
+    why = wording.brief_why(data.lines[0].why, data.lines[0].notes)
     lines = [
         f"{data.symbol} {data.target}: {data.fetch['title']}",
         wording.sentence(data),
@@ -282,7 +282,7 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
             line.change,
             _last(data),
             wording.skill_brief(data.skill),
-            wording.brief_why(line.why, [*_flags(data, now), *line.special_days]),
+            wording.brief_why(line.why, [*_flags(data, now), *line.notes]),
         ]
         rows.append(row)
     return columns, rows
@@ -306,9 +306,7 @@ def _flags(data: ReportData, now: datetime) -> list[str]:
         flags.append("failed" if data.unfinished["status"] == "failed" else "stale")
     if first["kind"] != "live":
         flags.append(MADE[first["kind"]])
-    if first["status"] != "ok":
-        flags.append("baseline")
-    elif first["reason"]:
+    if first["status"] == "ok" and first["reason"]:
         flags.append("break in the bars")
     if data.changed:
         flags.append("other inputs")

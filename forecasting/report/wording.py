@@ -165,9 +165,12 @@ def named_parts(why: Why) -> list[tuple[str, float]]:
     return large if f"{other:.2f}" == "1.00" else [*large, ("other", other)]
 
 
-def factors(why: Why) -> str:
+def factors(why: Why, *, status: str) -> str:
     """The factors beside the usual level, as column `why` of view latest_forecasts has them."""
-    return ", ".join(_times(*part) for part in why.parts[1:] if not _is_small(part[1]))
+    named = [_times(*part) for part in why.parts[1:] if not _is_small(part[1])]
+    if not named and status == "fallback":
+        return "baseline"
+    return ", ".join(named)
 
 
 def why_sentence(why: Why, unit: Unit) -> str:
@@ -220,7 +223,7 @@ def forecast_words(line: SymbolLine) -> str:
 
 def digest_notes(line: SymbolLine) -> str:
     """Why, and the total of the next five sessions where that is unusual."""
-    notes = [brief_why(line.why, line.special_days)]
+    notes = [brief_why(line.why, line.notes)]
     if line.is_total_unusual:
         total = line.total
         usual = total["horizon"] * line.usual
@@ -350,8 +353,7 @@ def _forecast_notices(first: pd.Series[Any]) -> list[Notice]:
     """About the forecasts, by the row of the first: all of a night are issued alike."""
     notes = []
     if first["status"] == "fallback":
-        text = f"Published instead of the network: {first['reason']}."
-        notes.append(Notice("warn", "Baseline", text))
+        notes.append(Notice("warn", "Baseline", as_sentence(first["reason"])))
     elif first["reason"]:
         notes.append(Notice("warn", "Break in the bars", as_sentence(first["reason"])))
     if first["outside"]:

@@ -124,7 +124,8 @@ SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUAN
     f.last_value, f.kind, f.status, f.reason, f.model, f.model_id, f.issued_at, f.data_as_of, f.run_id, f.usual,
     f.q50 / NULLIF(f.usual, 0) - 1 AS vs_usual, CASE
         WHEN f.event IS NULL THEN f.calendar WHEN f.calendar = '' THEN f.event ELSE f.calendar || ', ' || f.event
-    END AS special_day, f.why
+    END AS special_day,
+    CASE WHEN f.status = 'fallback' AND COALESCE(f.why, '') = '' THEN 'baseline' ELSE f.why END AS why
 FROM (
     SELECT f.*, m.name AS model, {_USUAL} AS usual, {_EVENT} AS event, {_WHY} AS why
     FROM placed f JOIN models m ON m.id = f.model_id
@@ -139,8 +140,8 @@ FROM (
         "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
         "special_day": "What is special about the target session: calendar and earnings, as in "
         "special_days.",
-        "why": "Parts of q50 / usual, of close of the interval's width: `report x1.90`; NULL "
-        "before 0.3.",
+        "why": "Parts of q50 / usual, of close of the interval's width: `report x1.90`; `baseline` "
+        "of a baseline without any; NULL before 0.3.",
     },
 )
 

@@ -42,7 +42,7 @@ TEXT = """\
 
 Mon 11 Mar, the most unusual first:
 - ADBE volume: 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96; the next 5 sessions 75.0 M (51.0–99.0 M), +50% against usual.
-- MSFT volume: 12.0 M (80% interval 8.0–16.0 M), +20% against usual.
+- MSFT volume: 12.0 M (80% interval 8.0–16.0 M), +20% against usual; baseline.
 - SBUX volume: 9.0 M (80% interval 8.0–16.0 M), −10% against usual.
 
 Results of Fri 8 Mar, 1 of 2 hit:

@@ -219,6 +219,12 @@ def test_the_csv_has_why_and_the_quantile_only_with_a_ratio():
     assert "cost_ratio" not in documents.forecast_csv([report_data()])
 
 
+def test_the_csv_says_baseline_where_a_published_baseline_has_no_factors():
+    data = report_data(forecasts=forecasts(status="fallback"))
+    found = pd.read_csv(io.StringIO(documents.forecast_csv([data])))
+    assert set(found["why"]) == {"baseline"}
+
+
 def test_a_history_without_a_row_gives_both_forms_without_a_row_and_one_without_a_score_the_same_columns():
     empty = history_rows({}).iloc[:0]
     one = {"role": "baseline", "model": "ridge"}

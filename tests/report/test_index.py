@@ -48,7 +48,8 @@ def test_a_row_has_median_interval_change_why_last_result_and_status():
     ],
 )
 def test_the_status_says_what_is_wrong(changed, state):
-    assert cells(render_index([index_line(**changed)]))[1][-1] == state
+    row = cells(render_index([index_line(**changed)]))[1]
+    assert (row[-1], row[6]) == (state, "baseline" if state == "baseline" else "")
 
 
 def test_an_actual_that_rounds_to_its_median_is_as_forecast():

@@ -134,7 +134,7 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
             {"forecasts": forecasts(status="fallback", reason="too old")},
             "warn",
             "Baseline",
-            "Published instead of the network: too old.",
+            "Too old.",
         ),
         (
             {"forecasts": forecasts(kind="late")},
