@@ -50,10 +50,15 @@ def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
     return f"{separator.join(names[:limit])}{more}"
 
 
-def of_each(text: str, symbol: str) -> str:
-    """The text of one symbol as that of several: one cause, as an outage, reads once for all."""
+def of_each(text: str, series: str) -> str:
+    """The text of one symbol, or symbol and target, as that of several: one cause reads once."""
+    symbol, _, target = series.partition(" ")
     own = rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])"
-    return re.sub(own, "each", re.sub(f"(--symbol ){own}", r"\1SYMBOL", text))
+    text = re.sub(f"(--symbol ){own}", r"\1SYMBOL", text)
+    if target:
+        text = text.replace(f"--target {target}", "--target TARGET")
+        own += f"(?: {target})?"
+    return re.sub(own, "each", text)
 
 
 def ordinary_spaces(text: str) -> str:

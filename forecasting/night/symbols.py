@@ -154,7 +154,7 @@ def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
     )
     if reason := run.get("error") or run.get("note"):
         raise StoreError(
-            f"{symbol} has no {target} forecast; its night of {run['as_of']} has status "
+            f"{symbol} {target} has no forecast; its night of {run['as_of']} has status "
             f"{run['status']}: {reason}"
         )
     nights = read.newest_nights(connection)

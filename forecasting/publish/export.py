@@ -339,7 +339,7 @@ def _rows(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     if form != "bars":
         with connect.reading(settings.url) as connection:
             check_forecast(connection, symbol, settings.target)
-        what = f"rows of {form} of {settings.target} forecasts of {symbol}"
+        what = f"rows of {form} of {symbol} {settings.target}"
     raise StoreError(
         f"Expected {what}; found none. Correct the symbol or date, or run its next nights."
     )

@@ -250,10 +250,9 @@ def _cost_parts(data: ReportData) -> Parts:
 
 
 LEGEND = (
-    "vs usual: change against the median of the last 20 sessions; for close, of the interval's "
-    "width. last: whether the newest result was a hit, inside the 80% interval. "
-    f"{wording.SKILL} why: the two largest factors of the median, for close of the width; all: "
-    "--why."
+    "vs usual: against the 20-session median (close: interval width). last: actual in the 80% "
+    "interval. skill: pinball loss saved against the reference baseline. why: two largest "
+    "factors; all: --why."
 )
 """What the columns of `line_listing` mean."""
 

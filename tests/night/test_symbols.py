@@ -73,6 +73,12 @@ def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_o
     words = str(combined(down | {"BRK-B": DataLateError("BRK-B, of BRK, is new.")}, of=9))
     quoted = "S, ^FTSE: Yahoo gave nothing for each: each --symbol SYMBOL. BRK-B, of BRK, is new."
     assert words == f"3 of 9 failed. {quoted}"
+    of_targets = {
+        f"S {target}": DataLateError(f"No forecast of S {target}: --symbol S --target {target}")
+        for target in ("volume", "close")
+    }
+    quoted = "S volume, S close: No forecast of each: --symbol SYMBOL --target TARGET"
+    assert str(combined(of_targets, of=3)) == f"2 of 3 failed. {quoted}"
 
 
 def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):

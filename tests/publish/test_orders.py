@@ -123,5 +123,5 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
         json_text(order_document(night, 1e6, pace_of(0.1, 0.9))["sessions"])
     )
     assert any("Stale: the newest completed" in text for text in plans.values["TEST"]["notices"])
-    with pytest.raises(SymbolsFailedError, match="Expected a volume forecast of NONE"):
+    with pytest.raises(SymbolsFailedError, match="Expected a forecast of NONE volume"):
         plans.raise_failed()

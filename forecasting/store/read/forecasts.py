@@ -161,7 +161,7 @@ def published(
             at = f" at {origin}"
             command = f"catch-up --from {origin} --to {origin}"
         raise StoreError(
-            f"Expected a {target} forecast of {symbol}{at} in the database; found {there}. Make "
+            f"Expected a forecast of {symbol} {target}{at} in the database; found {there}. Make "
             f"one, with the options --source and --market of earlier nights: forecasting {command} "
             f"--symbol {symbol} --target {target}"
         )
