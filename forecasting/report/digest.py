@@ -120,16 +120,24 @@ class Digest:
 
     @property
     def title(self) -> str:
-        """The one line that a phone shows."""
-        alerts = ""
-        if self.alerts:
-            word = "Alert" if len(self.alerts) == 1 else "Alerts"
-            alerts = f"{word} {named([alert.brief for alert in self.alerts], 1)}"
+        """The one line that a phone shows: the most urgent, how many forecasts, what comes next."""
         stale = "Stale" if self.stale else ""
         results = f"{self.hits} on {self.results_of}" if self.results else ""
-        well = "" if alerts or stale or self.failed or self.things else "all well"
-        parts = [alerts, stale, self.failed, self._count, results, self.things, well]
+        urgent = [part for part in (self._alerts, stale, self.failed) if part]
+        if urgent:
+            rest = filter(None, [*urgent[1:], self.things, results])
+            parts = [urgent[0], self._count, next(rest, "")]
+        else:
+            parts = [self._count, results, self.things or "all well"]
         return ", ".join(filter(None, parts))
+
+    @property
+    def _alerts(self) -> str:
+        """The one alert with its value, or the first of several."""
+        if len(self.alerts) == 1:
+            return f"Alert {self.alerts[0].brief}"
+        names = [alert.forecast for alert in self.alerts]
+        return f"Alerts {named(names, 1)}" if names else ""
 
     @property
     def _count(self) -> str:
@@ -139,8 +147,7 @@ class Digest:
         count = len(self.forecasts)
         if not self.missing:
             return f"{quantity(count, what)} of {self.session}"
-        whole = quantity(len(self.lines), what)
-        return f"{count} of {whole} of {self.session}, none of {named(self.missing, 2)}"
+        return f"{count} of {quantity(len(self.lines), what)} of {self.session}"
 
 
 def make_digest(
@@ -221,7 +228,8 @@ def _reasons(digest: Digest, requests: Mapping[str, str]) -> list[Reason]:
             problem = _behind(line, digest.session, requests.get(line.symbol, ""))
         if problem:
             kind, why = problem
-            causes[kind, of_each(why, line.symbol)].append((f"{line.symbol} {line.target}", why))
+            series = f"{line.symbol} {line.target}"
+            causes[kind, of_each(why, series)].append((series, why))
     reasons = []
     for (kind, cause), some in causes.items():
         why = some[0][1] if len(some) == 1 else cause

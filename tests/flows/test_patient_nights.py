@@ -218,7 +218,7 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     assert [at for at, *_ in waits] == ["05:50", "06:10", "06:30", "06:50", "07:10"]
     assert counts == [0, 0, 0, 1, 1]
     (message,) = map(json.loads, posted)
-    title = "forecasting: 1 of 2 volume forecasts of Mon 11 Mar, none of SBUX, 1 thing to know"
+    title = "forecasting: 1 of 2 volume forecasts of Mon 11 Mar, 1 thing to know"
     assert message["title"] == title
     first, second, _, _, forecast, _, _, _, _, _ = (
         message["message"].partition("\nhttp")[0].splitlines()

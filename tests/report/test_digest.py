@@ -55,8 +55,7 @@ Network, trees, combination and other are what models add, not causes."""
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results():
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
-    count = "3 of 4 volume forecasts of Mon 11 Mar, none of BAD"
-    assert digest.title == f"1 failed, {count}, 1 of 2 hit on Fri 8 Mar, 2 things to know"
+    assert digest.title == "1 failed, 3 of 4 volume forecasts of Mon 11 Mar, 2 things to know"
     assert digest_in("text", digest) == TEXT
 
 
@@ -81,9 +80,8 @@ def test_alerts_that_hold_stand_first_in_every_form():
     )
     which = "median > 1.5 usual (is 1.824); ADBE q90 > 20e6 (is 28.0 M)"
     held = f"ADBE volume: {which}"
-    assert digest.title.startswith(
-        "Alert ADBE volume median 1.824 usual, 1 failed, 3 of 4 volume forecasts of Mon 11 Mar, "
-    )
+    count = "3 of 4 volume forecasts of Mon 11 Mar"
+    assert digest.title == f"Alert ADBE volume median 1.824 usual, {count}, 1 failed"
     assert "Alerts are not judged of BAD." in digest.problems
     assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 2 things to know.")
     assert digest_in("text", digest).count("+82% against usual") == 1
@@ -104,10 +102,7 @@ def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_
     alerts.append(held_row("KO", "median > 1", 2.0))  # of another target of the symbol
     reports = [(date(2024, 3, 7), "amc"), (date(2024, 3, 12), "")]
     well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
-    title = (
-        "Alerts SBUX volume median 2.00 and 1 more, 2 forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 "
-        "Mar"
-    )
+    title = "Alerts SBUX volume and 1 more, 2 forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
     assert well.title == title
     for text in (digest_in(form, well) for form in ("text", "markdown", "html")):
         assert ("All well" in text, "2 alerts; the nights are well." in text) == (False, True)
@@ -128,7 +123,7 @@ def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow():
     digest = make_digest(
         lines, newest_sessions=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN), requests={"T": request}
     )
-    count = "1 of 3 volume forecasts of Mon 11 Mar, none of KO, T"
+    count = "1 of 3 volume forecasts of Mon 11 Mar"
     assert digest.title == f"{count}, 1 of 3 hit on Fri 8 Mar, 2 things to know"
     assert [line.symbol for line in digest.forecasts] == ["SBUX"]
     assert digest.problems == [
@@ -143,11 +138,7 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     older = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN}
     lines = [index_line("SBUX"), index_line("KO", **older)]
     digest = make_digest(lines, newest_sessions=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
-    assert (
-        digest.title
-        == "Stale, 1 volume forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, 1 thing to "
-        "know"
-    )
+    assert digest.title == "Stale, 1 volume forecast of Mon 11 Mar 2024, 1 thing to know"
     for form in ("text", "markdown", "html"):
         assert re.search(
             "Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", digest_in(form, digest)
