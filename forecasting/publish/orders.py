@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from forecasting.errors import StoreError, UsageError
+from forecasting.ingest.sources.files import faults, first_faults, misfits, read_file
 from forecasting.losses import Floats
 from forecasting.night.symbols import Outcomes
 from forecasting.predict.totals import amount_at, chance_of
@@ -19,6 +21,7 @@ from forecasting.report.units import full_day, percent
 from forecasting.report.wording import notices
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
+from forecasting.values import SYMBOL
 from forecasting.vocabulary import (
     HIGH_80,
     HORIZONS,
@@ -65,15 +68,28 @@ def _share(name: str, stated: object) -> float:
 
 def read_orders(choice: str) -> dict[str, float]:
     """Shares by symbol of the file that csv:FILE names, with columns symbol and shares."""
-    try:
-        rows = pd.read_csv(choice.removeprefix("csv:"), dtype={"symbol": str, "shares": float})
-        sums = rows.groupby("symbol")["shares"].sum()
-        return {str(symbol): float(shares) for symbol, shares in sums.items()}
-    except (OSError, ValueError, KeyError) as error:
+    kind, _, path = choice.partition(":")
+    if kind != "csv" or not path:
         raise UsageError(
-            f"Invalid --orders {choice[:100]!r}: expected csv:FILE with columns symbol and shares "
-            f"(numbers); found {type(error).__name__}: {str(error)[:100]}."
-        ) from None
+            f"Invalid --orders {choice[:100]!r}: expected csv:FILE with columns symbol and shares."
+        )
+    table = read_file(Path(path), "csv", "orders csv:FILE", needed="orders")
+    rows = table.rows
+    if rows.empty:
+        raise UsageError(f"Expected a line for each order in {table.name}; found only a header.")
+    shares = pd.to_numeric(rows["shares"], errors="coerce")
+    is_symbol = rows["symbol"].str.fullmatch(SYMBOL.pattern).to_numpy(dtype=bool)
+    is_size = shares.between(0.0, np.inf, inclusive="neither").to_numpy()
+    reasons = first_faults(
+        misfits(rows),
+        faults(~is_symbol, "expected a symbol in capitals, as Yahoo writes it", rows["symbol"]),
+        faults(~is_size, "expected a number of shares above 0", rows["shares"]),
+    )
+    if len(reasons):
+        raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that line.")
+    return {
+        str(symbol): float(total) for symbol, total in shares.groupby(rows["symbol"]).sum().items()
+    }
 
 
 def plan_orders(

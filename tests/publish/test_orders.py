@@ -93,15 +93,32 @@ def test_a_night_without_totals_names_what_to_do():
         order_document(report_data(), 1e6, pace_of(0.1, 0.9))
 
 
-def test_orders_of_a_file_are_summed_by_symbol_and_a_wrong_file_is_named(tmp_path):
+def test_orders_of_a_file_are_summed_by_symbol(tmp_path):
     path = tmp_path / "orders.csv"
-    path.write_text("symbol,shares\nSBUX,1e6\nMSFT,5\nSBUX,2e6\n")
+    path.write_text("Symbol,Shares\nSBUX,1e6\nMSFT,5\nSBUX,2e6\n")
     assert read_orders(f"csv:{path}") == {"MSFT": 5.0, "SBUX": 3e6}
-    for text in ("symbol,volume\nSBUX,1\n", "symbol,shares\nSBUX,many\n"):
-        path.write_text(text)
-        with pytest.raises(UsageError, match=r"expected csv:FILE with columns symbol and shares"):
-            read_orders(f"csv:{path}")
-    with pytest.raises(UsageError, match="FileNotFoundError"):
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("sym,shares\nSBUX,1\n", r"lacks symbol \(sym\?\).* Expected symbol, shares"),
+        ("symbol,shares\n", "Expected a line for each order .* found only a header"),
+        ("symbol,shares\nKO,1\nSBUX,abc\n", "line 3: .* number of shares above 0; found 'abc'"),
+        ("symbol,shares\nSBUX,-1\n", "line 2: .* number of shares above 0; found '-1'"),
+        ("symbol,shares\nSBUX,1,000\n", "line 2: expected as many fields as the header"),
+        ("symbol,shares\nsbux,1\n", "line 2: expected a symbol in capitals.*; found 'sbux'"),
+    ],
+)
+def test_a_wrong_file_of_orders_says_what_is_expected_and_found_and_where(text, problem, tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=problem):
+        read_orders(f"csv:{path}")
+
+
+def test_a_file_of_orders_that_is_none_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"found nothing at .*none\.csv"):
         read_orders(f"csv:{tmp_path}/none.csv")
 
 

@@ -41,17 +41,21 @@ UNREADABLE_SHARE = 0.01
 the file refused."""
 
 _BARS = ("session", *PRICES, "volume")
-Columns = Literal["bars", "series", "events"]
+Columns = Literal["bars", "series", "events", "orders"]
 NEEDED: dict[Columns, tuple[str, ...]] = {
     "bars": _BARS,
     "series": ("session", "close"),  # a market series in a file of its own
     "events": ("announced", "timing"),
+    "orders": ("symbol", "shares"),
 }
 """The columns that a file needs."""
 
 _OPTIONAL = ("adj_close", "dividends", "splits")
 _NAMES = {
-    **{name: name for name in (*_BARS, *_OPTIONAL, "symbol", "announced", "timing", "kind")},
+    **{
+        name: name
+        for name in (*_BARS, *_OPTIONAL, "symbol", "announced", "timing", "kind", "shares")
+    },
     "date": "session",
     "ticker": "symbol",
     "adjclose": "adj_close",
@@ -319,7 +323,7 @@ def _read(name: str, path: Path, kind: Kind, needed: Columns, state: tuple[int, 
             f"{path!s:.200} cannot be read: {error.strerror}. Check its owner and mode."
         ) from None
     if not content.strip():
-        raise UsageError(f"{name} is empty. Expected a header and a line for each day.")
+        raise UsageError(f"{name} is empty. Expected a header and lines below it.")
     if (kind == "parquet") is not content.startswith(b"PAR1"):
         other = "csv" if kind == "parquet" else "parquet"
         raise UsageError(f"{name} is no {kind} file. Did you mean {other}:{path}?")
