@@ -1,6 +1,5 @@
 """The ledger for an assistant, read only: the Model Context Protocol over standard streams."""
 
-import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,9 +10,7 @@ from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.plain_text import plain_text
 from forecasting.publish.export import MOST_ANSWERED, QUESTIONS, answer
-from forecasting.report.documents import json_text
 from forecasting.settings import Settings
-from forecasting.values import check_symbol
 from forecasting.vocabulary import HORIZONS, Target
 
 INSTRUCTIONS = (
@@ -97,23 +94,20 @@ def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
     """The function that says when an order is done."""
     from mcp.server.mcpserver.exceptions import ToolError
 
-    from forecasting.publish.orders import pace_of, plan_orders
+    from forecasting.api import Ledger
 
     def order(
         symbol: str, shares: float, participation: float = 0.1, chance: float = 0.9
     ) -> dict[str, Any]:
         try:
-            pace = pace_of(participation, chance)
-            plans = plan_orders(
-                settings,
-                {check_symbol(symbol): shares},
-                pace,
+            return Ledger(settings).order(
+                symbol,
+                shares,
+                participation=participation,
+                chance=chance,
                 now=clock.now,
             )
-            plans.raise_failed()
         except ForecastingError as error:
             raise ToolError(plain_text(error)) from None
-        document: dict[str, Any] = json.loads(json_text(plans.values[symbol]))
-        return document
 
     return order

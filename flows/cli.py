@@ -411,9 +411,11 @@ def order(
     from forecasting.publish import orders as planning
 
     in_force = settings()
-    if orders is not None:
+    parts = planning.order_parts
+    if orders is not None and shares is None:
         asked = planning.read_orders(orders)
-    elif shares is not None and len(in_force.symbols) == 1:
+        parts = planning.book_parts
+    elif orders is None and shares is not None and len(in_force.symbols) == 1:
         asked = {in_force.symbols[0]: shares}
     else:
         raise UsageError("Expected --orders csv:FILE, or --shares with one --symbol.")
@@ -424,7 +426,7 @@ def order(
         now=clock.now,
         as_of=parse(as_of),
     )
-    console.show_parts(list(plans.values.values()), planning.order_parts, as_json=as_json)
+    console.show_parts(list(plans.values.values()), parts, as_json=as_json)
     plans.raise_failed()
 
 

@@ -1,5 +1,6 @@
 """The ledger in Python, without a scheduler: `import forecasting as fc`, then `fc.connect(url)`."""
 
+import json
 import logging
 import threading
 import warnings
@@ -23,7 +24,7 @@ from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
 from forecasting.publish import export
 from forecasting.report.charts import FAN_SESSIONS, backtest_svg, backtest_unit, fan_svg
-from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
+from forecasting.report.documents import hubverse, json_text, nixtla, nixtla_forecast
 from forecasting.report.night_view import ReportData
 from forecasting.report.plot import draw
 from forecasting.report.units import percent
@@ -366,15 +367,15 @@ class Ledger:
     ) -> dict[str, Any]:
         """When an order is done that trades a share of the volume: the document of `order --json`.
 
-        Of each of the next five sessions what is `traded` (its 10, 50 and 90% quantile), the
-        `chance` that the order is done by then, whether that `is_extrapolated` beyond the 5 or 95%
-        quantile, and the participation that it `takes` to be done by then with `chance`.
+        Of each of the next five sessions what is `traded` (q10, q50, q90), the `done_chance` that
+        the order is done by then, whether that `is_extrapolated` beyond the 5 or 95% quantile, and
+        the participation that it `takes` to be done by then with `chance`. Days are ISO texts.
 
         Args:
             symbol: Whose volume.
             shares: Of the order.
             participation: Share of each session's volume that is traded, above 0 and up to 1.
-            chance: With which it is to be done.
+            chance: With which it is to be done, above 0 and up to 0.99.
             by: A session by which it is to be done; its row is `by`.
             as_of: A past origin; without it the newest.
             now: The clock; without it the machine's.
@@ -382,14 +383,15 @@ class Ledger:
         from forecasting.publish.orders import pace_of, plan_orders
 
         plans = plan_orders(
-            self._asked(symbol, target="volume"),
+            self._asked(check_symbol(symbol), target="volume"),
             {symbol: shares},
             pace_of(participation, chance, None if by is None else check_day("by", by)),
             now=_clock(now),
             as_of=None if as_of is None else check_day("as_of", as_of),
         )
         plans.raise_failed()
-        return plans.values[symbol]
+        document: dict[str, Any] = json.loads(json_text(plans.values[symbol]))
+        return document
 
     def history(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores, as view forecast_vs_actual.

@@ -1,36 +1,31 @@
 """When orders are done that trade a share of the volume: from the newest published forecasts."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import StoreError, UsageError
+from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.sources.files import faults, first_faults, misfits, read_file
 from forecasting.losses import Floats
 from forecasting.night.symbols import Outcomes
+from forecasting.plain_text import named, quantity
 from forecasting.predict.totals import amount_at, chance_of
 from forecasting.publish.pages import each_report
 from forecasting.report.night_view import ReportData
 from forecasting.report.terminal import Parts
-from forecasting.report.units import full_day, percent
+from forecasting.report.units import full_day, percent, short_day
 from forecasting.report.wording import notices
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.values import SYMBOL
-from forecasting.vocabulary import (
-    HIGH_80,
-    HORIZONS,
-    LOW_80,
-    MEDIAN,
-    QUANTILE_COLUMNS,
-    QUANTILES,
-    Clock,
-)
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Clock
 
 CAUTION = (
     "The forecast is of all trading, the order's included, as it was in the past; a large share "
@@ -49,19 +44,23 @@ class Pace:
 
 def pace_of(participation: object, chance: object, by: date | None = None) -> Pace:
     """The pace of shares that are numbers, as 0.1, or texts, as `10%`."""
-    return Pace(_share("participation", participation), _share("chance", chance), by)
+    return Pace(
+        _share("participation", participation, most=1.0),
+        _share("chance", chance, most=0.99),
+        by,
+    )
 
 
-def _share(name: str, stated: object) -> float:
+def _share(name: str, stated: object, *, most: float) -> float:
     text = str(stated)
     try:
         share = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
     except ValueError:
         share = np.nan
-    if not 0.0 < share <= 1.0:
+    if not 0.0 < share <= most:
         raise UsageError(
-            f"Invalid {name} {text[:40]!r}: expected a share above 0 and up to 100%, such as 10% "
-            "or 0.1."
+            f"Invalid {name} {text[:40]!r}: expected a share above 0 and up to {most:.0%}, such "
+            "as 10% or 0.1."
         )
     return share
 
@@ -100,7 +99,7 @@ def plan_orders(
     now: Clock,
     as_of: date | None = None,
 ) -> Outcomes[dict[str, Any]]:
-    """The document of each order, the slowest first; of a symbol without a forecast its error.
+    """The document of each order, the slowest first; of one that has none its error.
 
     Args:
         settings: Of the ledger.
@@ -116,59 +115,76 @@ def plan_orders(
         brief=True,
     )
     documents = {}
+    errors = dict(nights.errors)
     for symbol, night in nights.values.items():
-        document = order_document(night, orders[symbol], pace)
-        newest = last_completed(now(), night.exchange)
-        if as_of is None and night.origin < newest:
-            document["notices"] += [f"Stale: the newest completed session is {full_day(newest)}."]
-        documents[symbol] = document
+        newest = last_completed(now(), night.exchange) if as_of is None else night.origin
+        try:
+            documents[symbol] = order_document(
+                night,
+                orders[symbol],
+                pace,
+                newest=newest,
+            )
+        except ForecastingError as error:  # as a session by which that an older night has not
+            errors[symbol] = error
     slowest_first = sorted(documents, key=lambda symbol: -documents[symbol]["sessions_needed"])
-    return Outcomes({symbol: documents[symbol] for symbol in slowest_first}, nights.errors)
+    return Outcomes({symbol: documents[symbol] for symbol in slowest_first}, errors)
 
 
-def order_document(night: ReportData, shares: float, pace: Pace) -> dict[str, Any]:
-    """When an order is done, by a night's forecasts, as JSON values.
-
-    The chance that it is done by a session is that of a total of shares / participation or more.
-    """
-    if not 0.0 < shares < np.inf:
-        raise UsageError(f"Invalid shares {shares:g} of {night.symbol}: expected more than 0.")
-    quantiles = night.rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (H, Q)
-    totals = np.concatenate([quantiles[:1], _totals(night)])  # (H, Q)
-    needed = shares / pace.participation
-    # Each total is interpolated for itself: without this a chance could fall with the sessions
-    chances = np.maximum.accumulate([chance_of(total, needed) for total in totals])
-    sessions = []
-    by = done_by = None
-    for at, line in enumerate(night.lines):
-        one = {
-            "session": line.session,
-            "traded": (pace.participation * quantiles[at, [LOW_80, MEDIAN, HIGH_80]]).tolist(),
-            "chance": float(chances[at]),
-            "is_extrapolated": not QUANTILES[0] <= chances[at] <= QUANTILES[-1],
-            # The share of the volume with which it is done by then with the chance asked for
-            "takes": shares / amount_at(totals[at], max(1.0 - pace.chance, 1e-6)),
-        }
-        sessions.append(one)
-        if line.session == pace.by:
-            by = one
-        if done_by is None and chances[at] >= pace.chance:
-            done_by = line.session
+def order_document(
+    night: ReportData, shares: float, pace: Pace, *, newest: date = date.min
+) -> dict[str, Any]:
+    """When an order is done, by a night's forecasts; stale where `newest` is a later session."""
+    sessions = _sessions(night, shares, pace)
+    by = next((one for one in sessions if one["session"] == pace.by), None)
     if pace.by is not None and by is None:
         known = f"{sessions[0]['session']} to {sessions[-1]['session']}"
         raise UsageError(f"Invalid by {pace.by}: expected a session that is forecast, {known}.")
+    done = [one["session"] for one in sessions if one["takes"] <= pace.participation]
+    texts = {notice.title: notice.text for notice in notices(night)}
+    is_stale = night.origin < newest
+    if is_stale:
+        texts.setdefault("Stale", f"The newest completed session is {full_day(newest)}.")
     return {
         "symbol": night.symbol,
         "origin_session": night.origin,
-        "shares": shares,
+        "is_stale": is_stale,
+        "shares": float(shares),
         "participation": pace.participation,
         "chance": pace.chance,
         "sessions": sessions,
-        "done_by": done_by,
+        "done_by": next(iter(done), None),
         "by": by,
-        "sessions_needed": needed / totals[-1, MEDIAN] * len(HORIZONS),
-        "notices": [f"{notice.title}: {notice.text}" for notice in notices(night)],
+        # With the chance asked for, beyond the last session at the pace up to then
+        "sessions_needed": len(HORIZONS) * sessions[-1]["takes"] / pace.participation,
+        "notices": texts,
     }
+
+
+def _sessions(night: ReportData, shares: float, pace: Pace) -> list[dict[str, Any]]:
+    """By session: what is traded, the chance that all is by then, and what that takes."""
+    if not isinstance(shares, int | float | np.number) or not 0.0 < shares < np.inf:
+        raise UsageError(
+            f"Invalid shares {shares!r:.40} of {night.symbol}: expected a number above 0."
+        )
+    totals = np.concatenate(
+        [night.rows[list(QUANTILE_COLUMNS)].to_numpy(float)[:1], _totals(night)]
+    )
+    needed = shares / pace.participation
+    # Each total is interpolated for itself: without this a chance could fall with the sessions
+    chances = np.maximum.accumulate([chance_of(total, needed) for total in totals]).tolist()
+    amounts = np.maximum.accumulate([amount_at(total, 1.0 - pace.chance) for total in totals])
+    return [
+        {
+            "session": row["target_session"],
+            "traded": {name: pace.participation * row[name] for name in ("q10", "q50", "q90")},
+            "done_chance": chances[at],
+            "is_extrapolated": not QUANTILES[0] <= chances[at] <= QUANTILES[-1],
+            # The share of the volume with which it is done by then with the chance asked for
+            "takes": float(shares / amounts[at]),
+        }
+        for at, row in enumerate(night.rows.to_dict("records"))
+    ]
 
 
 def _totals(night: ReportData) -> Floats:
@@ -181,51 +197,79 @@ def _totals(night: ReportData) -> Floats:
     return pd.DataFrame(night.totals)[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
 
 
-def order_parts(documents: Sequence[Mapping[str, Any]]) -> Parts:
-    """What is shown of one order, a row a session; of a book a row an order."""
-    if len(documents) != 1:
-        return _book_parts(documents)
-    (order,) = documents
-    chance = percent(order["chance"])
+def order_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
+    """What is shown of one order: a row a session."""
+    (order,) = orders
+    chance = _stated(order["chance"])
     rows: list[list[object]] = [
         [
             full_day(one["session"]),
-            *(f"{shares:,.0f}" for shares in one["traded"]),
+            *(f"{shares:,.0f}" for shares in one["traded"].values()),
             _odds(one),
             _taken(one["takes"]),
         ]
         for one in order["sessions"]
     ]
-    share = f"{100 * order['participation']:.3g}%"
     title = (
-        f"{order['symbol']}: {order['shares']:,.0f} shares at {share} of the volume, forecast on "
-        f"{full_day(order['origin_session'])}. {_done(order)}"
+        f"{order['symbol']}: {order['shares']:,.0f} shares at {_stated(order['participation'])} of "
+        f"the volume, forecast on {full_day(order['origin_session'])}. {_done(order)}"
     )
-    parts: Parts = [title, *order["notices"]]
+    parts: Parts = [title, *(f"{name}: {text}" for name, text in order["notices"].items())]
     if order["by"] is not None:
         day = full_day(order["by"]["session"])
         takes = _taken(order["by"]["takes"])
         parts.append(f"To be done by {day} with {chance} it takes {takes} of the volume.")
-    columns = ["session", "traded, 10%", "50%", "90%", "done by then", f"{chance} takes"]
-    return [*parts, (columns, rows), CAUTION]
+    columns = ["session", "traded: low", "median", "high", "done by then", f"{chance} takes"]
+    return [*parts, (columns, rows), f"Low, median, high: 10, 50 and 90% quantile. {CAUTION}"]
 
 
-def _book_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
-    rows: list[list[object]] = [
-        [
-            order["symbol"],
-            f"{order['shares']:,.0f}",
-            *map(_odds, order["sessions"]),
-            " ".join([_done(order), *order["notices"]]),
-        ]
-        for order in orders
+def book_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
+    """What is shown of a book: a row an order, how many are done by when, each notice once."""
+    columns = ["symbol", "shares", *map(str, HORIZONS), "done"]
+    by = orders[0]["by"]
+    if by is not None:
+        columns.append(f"by {short_day(by['session'])} takes")
+    rows: list[list[object]] = []
+    causes = defaultdict[str, list[str]](list)
+    for order in orders:
+        stale = " Stale." if order["is_stale"] else ""
+        row = [order["symbol"], f"{order['shares']:,.0f}", *map(_odds, order["sessions"])]
+        row.append(_done(order) + stale)
+        if by is not None:
+            row.append(_taken(order["by"]["takes"]))
+        rows.append(row)
+        for name, text in order["notices"].items():
+            causes[f"{name}: {text}"].append(order["symbol"])
+    title = (
+        f"{quantity(len(orders), 'order')} at {_stated(orders[0]['participation'])} of the volume, "
+        f"with the chance that each is done within 1 to {len(HORIZONS)} sessions."
+    )
+    lines = [f"{named(symbols, 5)}: {cause}" for cause, symbols in causes.items()]
+    return [title, (columns, rows), _sum(orders), *lines, CAUTION]
+
+
+def _sum(orders: Sequence[Mapping[str, Any]]) -> str:
+    """How many orders are done by which day, of those whose forecast is of the newest origin."""
+    newest = max(order["origin_session"] for order in orders)
+    counted = [order for order in orders if order["origin_session"] == newest]
+    days = Counter(sorted(order["done_by"] for order in counted if order["done_by"]))
+    done = [
+        f"{count} by {short_day(day)}"
+        for day, count in zip(days, accumulate(days.values()), strict=True)
     ]
-    counts = []
-    for at, sessions in enumerate(HORIZONS):
-        done = sum(order["sessions"][at]["chance"] >= order["chance"] for order in orders)
-        counts.append(f"{done} within {sessions}")
-    summary = f"Of {len(orders)} orders: {', '.join(counts)} sessions."
-    return [(["symbol", "shares", *map(str, HORIZONS), "done"], rows), summary, CAUTION]
+    if not done:
+        done = ["none within five sessions"]
+    text = (
+        f"Of {quantity(len(counted), 'order')} forecast on {full_day(newest)}, done with "
+        f"{_stated(orders[0]['chance'])}: {', '.join(done)}."
+    )
+    older = len(orders) - len(counted)
+    return f"{text} Left out: {older} forecast earlier." if older else text
+
+
+def _stated(share: float) -> str:
+    """A share as it was given, in percent."""
+    return f"{100 * share:.6g}%"
 
 
 def _taken(share: float) -> str:
@@ -235,14 +279,14 @@ def _taken(share: float) -> str:
 def _odds(session: Mapping[str, Any]) -> str:
     """The chance in whole percent, from 1 to 99, with a star where it is extrapolated."""
     star = "*" if session["is_extrapolated"] else ""
-    return f"{percent(min(max(session['chance'], 0.01), 0.99))}{star}"
+    return f"{percent(min(max(session['done_chance'], 0.01), 0.99))}{star}"
 
 
 def _done(order: Mapping[str, Any]) -> str:
     """By when, with the chance asked for."""
+    chance = _stated(order["chance"])
     if order["done_by"] is not None:
-        return f"Done by {full_day(order['done_by'])} with {percent(order['chance'])}."
-    return (
-        f"Not within five sessions with {percent(order['chance'])}; at this pace about "
-        f"{order['sessions_needed']:.1f}."
-    )
+        return f"Done by {full_day(order['done_by'])} with {chance}."
+    # Rounded it is beyond five too
+    sessions = max(order["sessions_needed"], 5.1)
+    return f"Not within five sessions with {chance}; at this pace about {sessions:.1f}."

@@ -27,6 +27,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("history", {"limit": 100_000}),
     ("history", {"horizon": 6}),
     ("latest", {"symbols": "SBUX"}),
+    ("order", {"symbol": "SBUX", "shares": -1}),
 ]
 
 
@@ -37,6 +38,7 @@ REFUSED = (
     "equal to 500",
     "equal to 5",
     "symbols",
+    "shares -1.0 of SBUX: expected a number above 0",
 )
 
 

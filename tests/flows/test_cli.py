@@ -279,6 +279,10 @@ def test_a_backtest_writes_the_documented_keys(here):
         (["--shares", "3e6", "--participation", "120%"], "Invalid participation '120%'"),
         (["--shares", "many"], "Invalid value for '--shares'"),
         (["--orders", "orders.csv"], "expected csv:FILE with columns symbol and shares"),
+        (
+            ["--orders", "csv:orders.csv", "--shares", "3"],
+            "Expected --orders csv:FILE, or --shares",
+        ),
     ],
 )
 def test_an_order_that_is_none_is_wrong_usage(words, problem, here):

@@ -2,14 +2,18 @@
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+import forecasting as fc
+from flows import cli
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.predict.totals import total_quantiles
 from forecasting.publish.orders import (
+    book_parts,
     order_document,
     order_parts,
     pace_of,
@@ -19,6 +23,7 @@ from forecasting.publish.orders import (
 from forecasting.publish.runs import run_missed
 from forecasting.report.documents import json_text
 from forecasting.report.terminal import printed
+from forecasting.report.units import short_day
 from forecasting.settings import read_settings
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 from tests.builders import LAST, random_bars, write_yahoo_csv
@@ -41,8 +46,8 @@ def test_an_order_of_a_quantile_is_done_with_the_chance_beyond_its_level(at, lev
     total = QUANTILES_OF[at] if at else FIRST
     order = order_document(NIGHT, 0.2 * total[level], pace_of("20%", 0.9))
     session = order["sessions"][at]
-    assert session["chance"] == pytest.approx(1.0 - QUANTILES[level], abs=1e-9)
-    chances = [one["chance"] for one in order["sessions"]]
+    assert session["done_chance"] == pytest.approx(1.0 - QUANTILES[level], abs=1e-9)
+    chances = [one["done_chance"] for one in order["sessions"]]
     assert chances == sorted(chances)
     assert [one["is_extrapolated"] for one in order["sessions"]] == [
         not 0.05 - 1e-9 <= chance <= 0.95 + 1e-9 for chance in chances
@@ -55,15 +60,15 @@ def test_what_a_session_takes_gives_the_chance_asked_for():
     assert order["by"] == order["sessions"][2]
     assert order["by"]["takes"] == pytest.approx(3e6 / QUANTILES_OF[2][QUANTILES.index(0.25)])
     faster = order_document(NIGHT, 3e6, pace_of(order["by"]["takes"], 0.75))
-    assert faster["sessions"][2]["chance"] == pytest.approx(0.75, abs=1e-9)
+    assert faster["sessions"][2]["done_chance"] == pytest.approx(0.75, abs=1e-9)
     assert faster["done_by"] in (day, NIGHT.lines[3].session)  # the chance but for rounding
-    traded = [0.1 * NIGHT.rows[name][4] for name in ("q10", "q50", "q90")]
+    traded = {name: 0.1 * NIGHT.rows[name][4] for name in ("q10", "q50", "q90")}
     assert order["sessions"][4]["traded"] == pytest.approx(traded)
 
 
 def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes():
-    usual = QUANTILES_OF[4][3] / 5.0
-    order = order_document(NIGHT, 0.1 * 12.0 * usual, pace_of(0.1, 0.9, NIGHT.lines[0].session))
+    slow = QUANTILES_OF[4][QUANTILES.index(0.10)] / 5.0  # a session, at the pace with 90%
+    order = order_document(NIGHT, 0.1 * 12.0 * slow, pace_of(0.1, 0.9, NIGHT.lines[0].session))
     assert (order["done_by"], order["sessions_needed"]) == (None, pytest.approx(12.0))
     shown = printed(order_parts([order]), width=None)
     assert "Not within five sessions with 90%; at this pace about 12.0." in shown
@@ -71,15 +76,34 @@ def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes
     assert shown.count("1%*") == 5
 
 
+@pytest.mark.parametrize("chance", [0.05, 0.5, 0.9, 0.975, 0.99])
+def test_more_than_five_sessions_are_needed_exactly_when_it_is_not_done_within_five(chance):
+    for shares in np.geomspace(2e6, 5e6, 40):
+        order = order_document(NIGHT, shares, pace_of(0.1, chance))
+        assert (order["sessions_needed"] > 5.0) == (order["done_by"] is None)
+        if order["done_by"] is None:
+            shown = printed(order_parts([order]), width=None)
+            assert float(shown.partition("pace about ")[2][:3]) > 5.0
+
+
+def test_a_chance_is_shown_with_the_decimals_that_it_has():
+    shown = printed(order_parts([order_document(NIGHT, 1e5, pace_of(0.1, "97.5%"))]), width=None)
+    assert "Done by Mon 11 Mar 2024 with 97.5%." in shown
+    assert "97.5% takes" in shown
+
+
 @pytest.mark.parametrize(
     ("shares", "participation", "chance", "by", "problem"),
     [
-        (-3.0, 0.1, 0.9, None, "shares -3 of SBUX: expected more than 0"),
+        (-3.0, 0.1, 0.9, None, "shares -3.0 of SBUX: expected a number above 0"),
         (np.nan, 0.1, 0.9, None, "shares nan of SBUX"),
+        ("3e6", 0.1, 0.9, None, "shares '3e6' of SBUX: expected a number"),
         (1e6, "120%", 0.9, None, "participation '120%': expected a share above 0 and up to 100%"),
         (1e6, 0, 0.9, None, "participation '0'"),
         (1e6, "a tenth", 0.9, None, "participation 'a tenth'"),
         (1e6, 0.1, "0%", None, "chance '0%'"),
+        (1e6, 0.1, "100%", None, "chance '100%': expected a share above 0 and up to 99%"),
+        (1e6, 0.1, 0.999, None, "chance '0.999'"),
         (1e6, 0.1, 0.9, date(2024, 3, 10), "by 2024-03-10: .* forecast, 2024-03-11 to 2024-03-15"),
     ],
 )
@@ -122,10 +146,33 @@ def test_a_file_of_orders_that_is_none_is_named(tmp_path):
         read_orders(f"csv:{tmp_path}/none.csv")
 
 
-def test_a_book_has_the_slowest_first_and_how_many_are_done_by_each_session():
-    orders = [order_document(NIGHT, shares, pace_of(0.1, 0.9)) for shares in (1e5, 9e6)]
-    shown = printed(order_parts(orders), width=None)
-    assert "Of 2 orders: 1 within 1, 1 within 2, 1 within 3, 1 within 4, 1 within 5" in shown
+def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
+    older = replace(NIGHT, forecasts=NIGHT.forecasts.assign(origin_session=date(2024, 3, 7)))
+    orders = [
+        order_document(night, shares, pace_of(0.1, 0.9), newest=NIGHT.origin)
+        for night, shares in ((older, 1e5), (NIGHT, 1e5), (NIGHT, 9e6))
+    ]
+    shown = printed(book_parts(orders), width=None)
+    assert "Of 2 orders forecast on Fri 8 Mar 2024, done with 90%: 1 by Mon 11 Mar." in shown
+    assert "Left out: 1 forecast earlier." in shown
+    assert shown.count("Stale.") == 1
+    assert [order["is_stale"] for order in orders] == [True, False, False]
+
+
+def test_a_book_of_one_order_stays_one_and_says_what_a_day_takes():
+    order = order_document(NIGHT, 1e6, pace_of(0.1, 0.9, NIGHT.lines[2].session))
+    title, (columns, rows), *_ = book_parts([order])
+    assert title.startswith("1 order at 10% of the volume")
+    assert (columns[0], columns[-1]) == ("symbol", "by Wed 13 Mar takes")
+    assert rows[0][-1] == f"{100 * order['by']['takes']:.1f}%"
+
+
+def test_a_notice_of_several_orders_of_a_book_is_shown_once():
+    old = NIGHT.origin + timedelta(1)
+    orders = [order_document(NIGHT, shares, pace_of(0.1, 0.9), newest=old) for shares in (1e5, 9e6)]
+    shown = printed(book_parts(orders), width=None)
+    assert shown.count("The newest completed session") == 1
+    assert "SBUX, SBUX: Stale: The newest completed session is Sat 9 Mar 2024." in shown
 
 
 @pytest.mark.usefixtures("night_folder")
@@ -139,6 +186,22 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
     assert json.loads(json_text(plans.values["TEST"]["sessions"])) == json.loads(
         json_text(order_document(night, 1e6, pace_of(0.1, 0.9))["sessions"])
     )
-    assert any("Stale: the newest completed" in text for text in plans.values["TEST"]["notices"])
+    assert plans.values["TEST"]["is_stale"]
+    assert "Tue 2 Apr 2024" in plans.values["TEST"]["notices"]["Stale"]
     with pytest.raises(SymbolsFailedError, match="Expected a forecast of NONE volume"):
         plans.raise_failed()
+    document = fc.connect().order("TEST", np.int64(1_000_000), now=later)
+    assert json.loads(json.dumps(document)) == json.loads(json_text(plans.values["TEST"]))
+    by = plan_orders(settings, {"TEST": 1e6}, pace_of(0.1, 0.9, date(2024, 4, 9)), now=later)
+    with pytest.raises(UsageError, match="by 2024-04-09: expected a session that is forecast"):
+        by.raise_failed()
+    with pytest.raises(UsageError, match="shares '3e6' of TEST"):
+        fc.connect().order("TEST", "3e6", now=later)
+    with pytest.raises(UsageError, match="Invalid symbol"):
+        fc.connect().order(["TEST"], 1e6, now=later)
+    book = tmp_path / "book.csv"
+    book.write_text("symbol,shares\nTEST,1e6\n")
+    words = ["order", "--orders", f"csv:{book}", "--by", f"{night.lines[1].session}"]
+    shown = CliRunner().invoke(cli.app, words).stdout
+    assert shown.startswith("1 order at 10% of the volume")
+    assert f"by {short_day(night.lines[1].session)} takes" in shown
