@@ -17,6 +17,7 @@ __all__ = [
     "forecast",
     "hubverse",
     "nixtla",
+    "order",
 ]
 __all__ += [
     "BadDataError",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # which shall find no other name
         forecast,
         hubverse,
         nixtla,
+        order,
     )
     from forecasting.errors import (
         BadDataError,

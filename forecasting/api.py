@@ -108,6 +108,7 @@ __all__ = [
     "forecast",
     "hubverse",
     "nixtla",
+    "order",
 ]
 
 
@@ -591,6 +592,28 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
     settings = read_settings().model_copy(update=update)
     migrate.check_ready(settings.url, writes=False)
     return Ledger(settings)
+
+
+def order(  # noqa: PLR0913 - as the command's options
+    symbol: str,
+    shares: float,
+    *,
+    participation: float = 0.1,
+    chance: float = 0.9,
+    by: Day | None = None,
+    as_of: Day | None = None,
+    now: Clock | None = None,
+) -> dict[str, Any]:
+    """`Ledger.order` of the ledger of `connect()`."""
+    return connect().order(
+        symbol,
+        shares,
+        participation=participation,
+        chance=chance,
+        by=by,
+        as_of=as_of,
+        now=now,
+    )
 
 
 def backtest(  # noqa: PLR0913 - as `forecast`

@@ -190,15 +190,15 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
     assert "Tue 2 Apr 2024" in plans.values["TEST"]["notices"]["Stale"]
     with pytest.raises(SymbolsFailedError, match="Expected a forecast of NONE volume"):
         plans.raise_failed()
-    document = fc.connect().order("TEST", np.int64(1_000_000), now=later)
+    document = fc.order("TEST", np.int64(1_000_000), now=later)
     assert json.loads(json.dumps(document)) == json.loads(json_text(plans.values["TEST"]))
     by = plan_orders(settings, {"TEST": 1e6}, pace_of(0.1, 0.9, date(2024, 4, 9)), now=later)
     with pytest.raises(UsageError, match="by 2024-04-09: expected a session that is forecast"):
         by.raise_failed()
     with pytest.raises(UsageError, match="shares '3e6' of TEST"):
-        fc.connect().order("TEST", "3e6", now=later)
+        fc.order("TEST", "3e6", now=later)
     with pytest.raises(UsageError, match="Invalid symbol"):
-        fc.connect().order(["TEST"], 1e6, now=later)
+        fc.order(["TEST"], 1e6, now=later)
     book = tmp_path / "book.csv"
     book.write_text("symbol,shares\nTEST,1e6\n")
     words = ["order", "--orders", f"csv:{book}", "--by", f"{night.lines[1].session}"]
