@@ -440,17 +440,21 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
 
 def early_end(nights: Sequence[Night], *, now: Clock) -> str:
     """A sentence about a source that ends before the newest completed session; else empty."""
-    for night in {night.symbol: night for night in nights}.values():  # of each symbol the newest
-        if night.session < (completed := last_completed(now(), night.settings.exchange)):
-            ends = (
-                f"The source {source_name(night.source)} ends with the session {night.session} of "
-                f"{night.symbol}"
-            )
-            return (
-                f"{ends}, before the newest completed one, {completed}: its night is of that "
-                "session, and not live."
-            )
-    return ""
+    newest = {night.symbol: night for night in nights}
+    completed = {
+        symbol: last_completed(now(), night.settings.exchange) for symbol, night in newest.items()
+    }
+    ends = [
+        f"{night.session} of {symbol}"
+        for symbol, night in newest.items()
+        if night.session < completed[symbol]
+    ]
+    if not ends:
+        return ""
+    return (
+        f"The source {source_name(nights[0].source)} ends with the session {named(ends, 6)}, "
+        f"before the newest completed one, {max(completed.values())}: no such night is live."
+    )
 
 
 def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it

@@ -16,6 +16,7 @@ from forecasting.night.failures import explained, quoted
 from forecasting.night.folders import INDEX, page_address, runs_folder
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
+from forecasting.night.plan import newest_session
 from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, joined, own_settings
 from forecasting.plain_text import named, plain_text
@@ -126,7 +127,7 @@ def _digest(
     newest_sessions = {line.symbol: _newest_session(line, settings, at) for line in stored}
     with connect.reading(settings.url) as connection:
         behind = [line for line in stored if line.origin < newest_sessions[line.symbol]]
-        requests = {line.symbol: _newest_request(connection, line.symbol) for line in behind}
+        causes = {line.symbol: _cause(connection, line, settings, at) for line in behind}
         current = [
             line
             for line in stored
@@ -138,7 +139,7 @@ def _digest(
     return make_digest(
         lines,
         newest_sessions=newest_sessions,
-        requests=requests,
+        causes=causes,
         findings=[*wrong, *outages, *of_runs],
         alerts=counts,
     )
@@ -156,6 +157,15 @@ def _newest_session(line: SymbolLine, settings: Settings, at: datetime) -> date:
     if line.is_past:
         return line.origin
     return last_completed(at, own_settings(settings, line.symbol).exchange)
+
+
+def _cause(connection: Connection, line: SymbolLine, settings: Settings, at: datetime) -> str:
+    """Why a forecast is of an older session, and what to do."""
+    with suppress(ForecastingError):  # a source that cannot be read is its run's to report
+        held = newest_session(own_settings(settings, line.symbol), now=lambda: at)
+        if held <= line.origin:
+            return f"The source ends with {full_day(held)}: bring it up to date."
+    return " ".join(filter(None, [_newest_request(connection, line.symbol), line.remedy]))
 
 
 def _newest_request(connection: Connection, symbol: str) -> str:

@@ -154,7 +154,7 @@ def make_digest(
     lines: Sequence[SymbolLine],
     *,
     newest_sessions: Mapping[str, date] = MappingProxyType({}),
-    requests: Mapping[str, str] = MappingProxyType({}),
+    causes: Mapping[str, str] = MappingProxyType({}),
     findings: Sequence[str] = (),
     alerts: Sequence[Mapping[str, Any]] = (),
 ) -> Digest:
@@ -164,7 +164,7 @@ def make_digest(
         lines: One a symbol and target.
         newest_sessions: Each symbol's newest completed session: a forecast from an older one is no
             forecast of tomorrow.
-        requests: A sentence on the newest request, of symbols whose forecast is older.
+        causes: Why, and what to do, of symbols whose forecast is older.
         findings: Further sentences for a person.
         alerts: Rows of `alert_counts`.
     """
@@ -183,7 +183,7 @@ def make_digest(
             newest_sessions,
             has_alerts=bool(alerts),
         )
-    reasons = _reasons(digest, requests)
+    reasons = _reasons(digest, causes)
     if alerts and digest.missing:
         unjudged = f"Alerts are not judged of {named(digest.missing, 3)}."
         reasons.append(Reason("alerts", unjudged))
@@ -219,13 +219,13 @@ def _stale(
     return replace(digest, forecasts=forecasts, stale=stale)
 
 
-def _reasons(digest: Digest, requests: Mapping[str, str]) -> list[Reason]:
+def _reasons(digest: Digest, older: Mapping[str, str]) -> list[Reason]:
     """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
     causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
     for line in digest.lines:
         problem = line.problem
         if line.forecast and line not in digest.forecasts:
-            problem = _behind(line, digest.session, requests.get(line.symbol, ""))
+            problem = _behind(line, digest.session, older.get(line.symbol, ""))
         if problem:
             kind, why = problem
             series = f"{line.symbol} {line.target}"
@@ -238,14 +238,14 @@ def _reasons(digest: Digest, requests: Mapping[str, str]) -> list[Reason]:
     return sorted(reasons, key=lambda reason: reason.kind != "failed")
 
 
-def _behind(line: SymbolLine, session: str, request: str) -> tuple[str, str]:
+def _behind(line: SymbolLine, session: str, cause: str) -> tuple[str, str]:
     """The problem of a line whose forecast is of an older session than the others."""
     older = full_day(line.session)
     none = f"No forecast of {session}; the newest is of {older}."
     if line.problem:
         kind, why = line.problem
         return kind, f"{none} {why}"
-    return "behind", " ".join(filter(None, [none, request, line.remedy]))
+    return "behind", f"{none} {cause}".strip()
 
 
 def _held_alerts(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 
 import pandas as pd
@@ -116,6 +117,9 @@ def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of
     assert night.session == bars.index[-1].date()
     words = f"{night.session} of SBUX, before the newest completed one, 2024-05-31"
     assert words in plan.early_end([night], now=night.now)
+    other = replace(night, symbol="KO", session=date(2024, 1, 2))
+    both = f"{night.session} of SBUX, 2024-01-02 of KO, before the newest completed one"
+    assert both in plan.early_end([night, other], now=night.now)
     assert not plan.early_end([night], now=lambda: datetime.combine(night.session, time(23), UTC))
     assert newest_up_to(date(1900, 1, 1), "XSAU") == calendar("XSAU").sessions[0].date()
 

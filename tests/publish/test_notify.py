@@ -375,7 +375,7 @@ def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypa
 
 
 def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(
-    night_folder, posted, monkeypatch, capsys
+    night_folder, posted, monkeypatch, capsys, tmp_path
 ):
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 6)))
     night(date(2024, 3, 6))
@@ -413,3 +413,8 @@ def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(
         r"KO volume: behind\. .* was unavailable: No response\. `forecasting run --symbol KO ",
         behind,
     )
+    ended = tmp_path / "ended.csv"
+    write_yahoo_csv(random_bars(days=650, seed=3, last=date(2024, 3, 6)), ended)
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{ended}")
+    behind = newest_digest(read_settings(), now=clock.now).problems[0]
+    assert behind.endswith(". The source ends with Wed 6 Mar 2024: bring it up to date.")

@@ -119,9 +119,9 @@ def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow():
         "q50": 20e6,
     }
     lines = [index_line("SBUX"), index_line("KO", run=late, **older), index_line("T", **older)]
-    request = "Its newest request, on 2024-03-09, was extended: 1 new, newest 2024-03-07."
+    cause = "The source ends with Thu 7 Mar 2024: bring it up to date."
     digest = make_digest(
-        lines, newest_sessions=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN), requests={"T": request}
+        lines, newest_sessions=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN), causes={"T": cause}
     )
     count = "1 of 3 volume forecasts of Mon 11 Mar"
     assert digest.title == f"{count}, 1 of 3 hit on Fri 8 Mar, 2 things to know"
@@ -129,8 +129,7 @@ def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow():
     assert digest.problems == [
         "KO volume: late. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. No bar by "
         "09:00.",
-        f"T volume: behind. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. {request} "
-        "`forecasting run --symbol T --target volume` makes it, or says why not.",
+        f"T volume: behind. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. {cause}",
     ]
 
 
