@@ -35,7 +35,7 @@ from forecasting.report.night_view import PageData, ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
 from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.units import as_day
-from forecasting.sessions import calendar, opens_at
+from forecasting.sessions import calendar, last_completed, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
@@ -103,18 +103,21 @@ def each_report(
     Args:
         settings: Its symbols and target.
         as_of: An origin of forecasts.
-        now: The clock that names a traceback.
+        now: The clock by which forecasts are stale.
         brief: Whether a line of a listing is all that is shown, which needs fewer scores.
     """
 
     def report(of_symbol: Settings) -> ReportData:
         with connect.reading(of_symbol.url) as connection:
-            return report_data(
+            data = report_data(
                 connection,
                 of_symbol,
                 origin=as_of,
                 brief=brief,
             )
+        newest = last_completed(now(), of_symbol.exchange)
+        is_stale = as_of is None and data.origin < newest
+        return replace(data, newest=newest) if is_stale else data
 
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):

@@ -128,6 +128,8 @@ class ReportData:
     margin: Mapping[str, Any] | None = None  # the same of `fallback_margins`
     # The row of `runs` of a newer night that waits, or failed
     unfinished: Mapping[str, Any] | None = None
+    # The newest completed session, where it is after the origin: the forecasts are stale
+    newest: date | None = None
     # Inputs that the last finished night had not: name, then, now
     changed: Sequence[tuple[str, object, object]] = ()
     # By horizon, as in forecast_parts

@@ -22,6 +22,7 @@ from forecasting.report.units import (
     change,
     full_day,
     instant,
+    near_day,
     p_value,
     percent,
     short_day,
@@ -35,7 +36,6 @@ Listing = tuple[list[str], list[list[object]]]
 Parts = list[str | Listing]
 """Paragraphs and tables, as they follow each other."""
 
-LONG_WEEKEND = 5  # days that a newest bar may be old
 GUTTER = "  "
 NARROWEST = 8  # characters below which no column of text is made narrower
 
@@ -152,7 +152,7 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     ]
     head = "\n".join(paragraph(line, width=width) for line in lines if line)
     facts = "\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in _facts(data, now))
-    week = printed(_week_parts(data), width=width)
+    week = printed(_week_parts(data, now), width=width)
     costs = printed(_cost_parts(data), width=width)
     return "\n\n".join(filter(None, [head, week, facts, costs]))
 
@@ -170,10 +170,10 @@ def why_text(data: ReportData, *, width: int | None) -> str:
     return printed(parts, width=width)
 
 
-def _week_parts(data: ReportData) -> Parts:
+def _week_parts(data: ReportData, now: datetime) -> Parts:
     days: list[list[object]] = [
         [
-            short_day(line.session),
+            near_day(line.session, now.year),
             line.median,
             line.span_80,
             line.change,
@@ -271,7 +271,7 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
         brief = data.unit.brief
         row: list[object] = [
             f"{data.symbol} {data.target}" if has_several else data.symbol,
-            short_day(line.session),
+            near_day(line.session, now.year),
             brief(data.rows["q50"].iloc[0]),
             line.span_80,
         ]
@@ -299,10 +299,10 @@ def _flags(data: ReportData, now: datetime) -> list[str]:
     """What is unusual about a night, in a word or two each."""
     first = data.rows.iloc[0]
     flags = []
-    if (now.date() - data.origin).days > LONG_WEEKEND:
-        flags.append(f"{age(data.origin, now)} old")
-    if data.unfinished is not None:
-        flags.append("failed" if data.unfinished["status"] == "failed" else "stale")
+    if data.newest is not None:
+        flags.append(f"stale, {age(data.origin, now)} old")
+    if data.unfinished is not None and data.unfinished["status"] == "failed":
+        flags.append("failed")
     if first["kind"] != "live":
         flags.append(MADE[first["kind"]])
     if first["status"] == "ok" and first["reason"]:

@@ -131,6 +131,11 @@ def short_day(session: date) -> str:
     return f"{session:%a} {session.day} {session:%b}"
 
 
+def near_day(session: date, year: int) -> str:
+    """As `short_day` in the current `year`, else as `full_day`."""
+    return short_day(session) if session.year == year else full_day(session)
+
+
 def instant(value: datetime | None) -> str:
     """Like Sat 9 Mar 2024 10:31 UTC; a dash when unknown."""
     return "\N{EN DASH}" if value is None else f"{full_day(value)} {value:%H:%M} UTC"

@@ -59,7 +59,7 @@ class Notice(NamedTuple):
     tone: Literal["warn", "info"]  # warn: the forecast is less reliable than usual
     title: str
     text: str
-    is_of_kind: bool = False  # whether it says when the forecast was issued: late, or afterwards
+    is_of_kind: bool = False  # whether it says when the forecast was issued, as too early or late
 
 
 def headline(data: ReportData) -> dict[str, str]:
@@ -329,6 +329,9 @@ def notices(data: ReportData) -> list[Notice]:
         notes.append(Notice("warn", "Part of the night failed", data.run["error"]))
     if data.unfinished is not None:
         notes.append(_newer_notice(data.unfinished, data.origin))
+    elif data.newest is not None:
+        text = f"The newest completed session is {full_day(data.newest)}."
+        notes.append(Notice("warn", "Stale", text, is_of_kind=True))
     notes += _forecast_notices(data.rows.iloc[0])
     if data.changed:
         each = [f"{name} {_input(now)}, before {_input(then)}" for name, then, now in data.changed]

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -21,7 +21,7 @@ from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
 from forecasting.publish.runs import run_missed
 from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.terminal import line_listing
-from forecasting.sessions import between
+from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import reading, transaction
@@ -481,6 +481,18 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
     earlier, _ = pages.write_reports(settings, None, date(2024, 1, 3), now=clock.now)
     assert "found origins from 2024-03-07 to 2024-03-08." in str(earlier.errors["SBUX"])
+
+
+@pytest.mark.parametrize(
+    ("hours", "as_of", "newest"),
+    [(-1, None, None), (1, None, date(2024, 3, 11)), (1, LAST, None)],
+)
+def test_forecasts_are_stale_once_their_next_session_has_closed_and_of_a_past_night_never(
+    settings, hours, as_of, newest
+):
+    at = closes_at(date(2024, 3, 11)) + timedelta(hours=hours)
+    found = pages.each_report(settings, as_of, now=lambda: at).values["SBUX"]
+    assert found.newest == newest
 
 
 def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(sqlite_url, tmp_path, caplog):

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - what is printed is compared as it is
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -158,6 +158,16 @@ def test_many_symbols_are_a_line_each_at_80_columns():
         *line_listing(nights[:1], now=NOW), width=120, in_lines=True
     ).splitlines()[2:]
     assert first.endswith("  recent x1.14; Monday x0.90")
+
+
+def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_their_year():
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    data = report_data(forecasts=forecasts(kind="replay"), newest=date(2026, 11, 30))
+    shown = night_text(data, now=now, width=None)
+    assert "\nStale: The newest completed session is Mon 30 Nov 2026.\nMade afterwards: " in shown
+    assert "\nMon 11 Mar 2024 " in shown
+    ((_, session, *_, notes),) = line_listing([data], now=now)[1]
+    assert (session, notes) == ("Mon 11 Mar 2024", "stale, 998 days old; made afterwards")
 
 
 def test_rejected_rows_and_missing_sessions_are_one_line():

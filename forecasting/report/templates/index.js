@@ -10,8 +10,7 @@
   let stale = 0;
   for (const row of rows) {
     const cell = row.lastElementChild;
-    // A replay and an old sample are old on purpose.
-    if (cell.dataset.state === "made afterwards" || !isStale(row.dataset.session)) continue;
+    if (!isStale(row.dataset.session)) continue;
     stale += 1;
     if (cell.dataset.state === "stale") continue;
     cell.dataset.state += " stale";
