@@ -184,11 +184,17 @@ def run_here(
 def reach_server(settings: Settings, until_done: ExitStack) -> bool:
     """Whether a run goes through Prefect, whose server is then reached until the stack is closed.
 
-    A server that does not respond is an error here: before there is a database.
+    One that does not respond loses no night, which runs without it.
     """
     if not has_server(settings):
         return False
-    until_done.enter_context(load_server().reached_server())
+    try:
+        until_done.enter_context(load_server().reached_server())
+    except UsageError:  # as a wrong password: before there is a database
+        raise
+    except ForecastingError as error:
+        sys.stderr.write(f"{error} The night runs without Prefect.\n")
+        return False
     return True
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from forecasting.errors import ForecastingError, SymbolsFailedError, UnexpectedError
+from forecasting.errors import ForecastingError, SymbolsFailedError, UnexpectedError, UsageError
 from forecasting.plain_text import named, of_each, plain_text, quantity
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import Clock
@@ -105,6 +105,8 @@ def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingE
     causes = quoted(texts, most=QUOTED_SYMBOLS)
     codes = {error.exit_code for error in failed.values()}
     code = codes.pop() if len(codes) == 1 else 1
+    if code == UsageError.exit_code and len(failed) < of:  # the others have been done
+        code = 1
     return SymbolsFailedError(f"{len(failed)} of {of} failed. {' '.join(causes)}", code)
 
 

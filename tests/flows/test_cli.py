@@ -307,7 +307,7 @@ def test_given_options_override_the_environment_and_others_leave_it(first, tmp_p
 def test_what_stopped_a_symbol_is_said_after_the_others_are_shown(monkeypatch):
     outcomes = Outcomes({"SBUX": "all the same"}, {"BAD": UsageError("no such symbol")})
     monkeypatch.setattr("forecasting.audit.verify.verify", lambda *_, **__: outcomes)
-    failed = (2, "all the same\n", "1 of 2 failed. BAD: no such symbol\n")
+    failed = (1, "all the same\n", "1 of 2 failed. BAD: no such symbol\n")
     assert run("verify") == failed
     assert run("replay") == failed  # its name until release 0.3
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager, nullcontext
-from functools import partial
 
 import httpx
 import prefect
@@ -30,7 +29,9 @@ from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.folders import SERVED
 from forecasting.settings import read_settings
 from forecasting.store import migrate
+from tests.builders import LAST
 from tests.flows.sinks import http_source
+from tests.nights import rows
 
 
 @contextmanager
@@ -176,25 +177,29 @@ def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(
 def test_a_command_that_its_server_refuses_leaves_no_database(own_folder, monkeypatch):
     for name, value in {"FORECASTING_SOURCE": "sample", "PREFECT_HOME": str(own_folder)}.items():
         monkeypatch.setenv(name, value)
-    night = partial(start.start_night, as_of=None, mode="auto", switch_source=False)
-    catch_up = partial(start.start_catch_up, first=None, last=None, refit_every=5)
     with (
         health(b"true") as url,
         temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}),
     ):
         taken = {PREFECT_SERVER_API_PORT: httpx.URL(url).port}
         silent = {PREFECT_API_URL: "http://127.0.0.1:1/api"}
-        cases = [
-            (start.start_serving, taken),
-            *((each, silent) for each in (start.start_serving, night, catch_up)),
-        ]
-        for command, other in cases:
+        for other in (taken, silent):
             with (
                 temporary_settings(other),
                 pytest.raises(ForecastingError, match=r"Expected port|does not respond"),
             ):
-                command()
+                start.start_serving()
             assert not list(own_folder.rglob("*.db*"))
+
+
+@pytest.mark.slow
+def test_a_night_whose_server_does_not_respond_runs_without_it(night_folder, monkeypatch, capsys):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        start.start_night(as_of=LAST, mode="auto", switch_source=False)
+    (run,) = rows("runs")
+    assert (run["status"], run["flow_run_id"]) == ("done", None)
+    assert "does not respond" in capsys.readouterr().err
 
 
 def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(monkeypatch):

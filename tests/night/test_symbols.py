@@ -40,17 +40,19 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("errors", "code"),
+    ("errors", "of", "code"),
     [
-        ([UsageError("x"), UsageError("y")], 2),
-        ([DataLateError("x"), UsageError("y")], 1),
-        ([DataLateError("x")], 3),
+        ([UsageError("x"), UsageError("y")], 2, 2),
+        ([UsageError("x"), UsageError("y")], 5, 1),
+        ([DataLateError("x"), UsageError("y")], 2, 1),
+        ([DataLateError("x")], 5, 3),
     ],
 )
-def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors, code):
-    assert (
-        combined({str(place): error for place, error in enumerate(errors)}, of=5).exit_code == code
-    )
+def test_the_exit_code_is_that_of_the_failures_where_they_agree_and_nothing_was_done_for_usage(
+    errors, of, code
+):
+    failed = {str(place): error for place, error in enumerate(errors)}
+    assert combined(failed, of=of).exit_code == code
 
 
 def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_once():

@@ -219,7 +219,6 @@ def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_runs():
         "Stale",
         "PartlyFailed",
         "Failed",
-        "Cancelled",
         "Crashed",
     }
     assert "[outcomes](../../artifacts/key/outcomes)" in text
