@@ -34,7 +34,7 @@ def nights(deployed, tmp_path_factory):
     code, _, err = processes.here(
         "run", "--symbol", "^GSPC,NONE", "--as-of", "2018-12-31", environment=environment
     )
-    assert code == 2, err  # NONE is wrong usage: it is not in the sample
+    assert code == 1, err  # NONE is wrong usage: it is not in the sample
     return deployed
 
 
