@@ -210,15 +210,16 @@ def order_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
         ]
         for one in order["sessions"]
     ]
-    title = (
-        f"{order['symbol']}: {order['shares']:,.0f} shares at {_stated(order['participation'])} of "
-        f"the volume, forecast on {full_day(order['origin_session'])}. {_done(order)}"
-    )
-    parts: Parts = [title, *(f"{name}: {text}" for name, text in order["notices"].items())]
+    answer = _done(order)
     if order["by"] is not None:
         day = full_day(order["by"]["session"])
         takes = _taken(order["by"]["takes"])
-        parts.append(f"To be done by {day} with {chance} it takes {takes} of the volume.")
+        answer = f"To be done by {day} with {chance} it takes {takes} of the volume. {answer}"
+    title = (
+        f"{order['symbol']}: {order['shares']:,.0f} shares at {_stated(order['participation'])} of "
+        f"the volume, forecast on {full_day(order['origin_session'])}. {answer}"
+    )
+    parts: Parts = [title, *(f"{name}: {text}" for name, text in order["notices"].items())]
     columns = ["session", "traded: low", "median", "high", "done by then", f"{chance} takes"]
     return [*parts, (columns, rows), f"Low, median, high: 10, 50 and 90% quantile. {CAUTION}"]
 
@@ -277,9 +278,13 @@ def _taken(share: float) -> str:
 
 
 def _odds(session: Mapping[str, Any]) -> str:
-    """The chance in whole percent, from 1 to 99, with a star where it is extrapolated."""
-    star = "*" if session["is_extrapolated"] else ""
-    return f"{percent(min(max(session['done_chance'], 0.01), 0.99))}{star}"
+    """The chance in whole percent, below 1 and above 99 as such, with a star if extrapolated."""
+    chance = session["done_chance"]
+    if chance < 0.01:
+        return "< 1%*"
+    if chance > 0.99:
+        return "> 99%*"
+    return f"{percent(chance)}{'*' if session['is_extrapolated'] else ''}"
 
 
 def _done(order: Mapping[str, Any]) -> str:
