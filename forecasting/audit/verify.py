@@ -153,6 +153,8 @@ def rerun(
             of_hand,
             order=in_order,
         )
+        series = {"symbol": symbol, "target": settings.target}
+        with_totals = set(read.values(connection, "total_forecasts", "origin_session", series))
     with bar(f"{symbol} {settings.target}") as advance:
         for done, row in enumerate(nights):
             advance(done, len(nights))
@@ -165,6 +167,9 @@ def rerun(
                         after,
                         now=now,
                     )
+                if row["as_of"] not in with_totals:  # of a release without them
+                    with connect.transaction(scratch.url) as connection:
+                        write.remove_totals(connection, symbol, settings.target, row["as_of"])
             except ForecastingError as error:
                 raise ForecastingError(
                     f"The night of {row['as_of']} of {row['symbol']} {row['target']} cannot be run "

@@ -345,6 +345,13 @@ def write_standings(connection: Connection, symbol: str, target: str, kind: str)
     connection.execute(_STANDINGS, {**scope, "oldest": oldest, **rounding})
 
 
+def remove_totals(connection: Connection, symbol: str, target: str, origin: date) -> None:
+    """Remove a night's totals and their scores from a copy of a ledger."""
+    for table in (total_scores, total_forecasts):
+        of_night = (*of_series(table.c, symbol, target), table.c.origin_session == origin)
+        connection.execute(sa.delete(table).where(*of_night))
+
+
 def copy_inputs(source: Connection, target: Connection) -> None:
     """Copy the fetched data to a ledger without any; the rest can be computed from it."""
     for name in ("fetches", "bar_versions", "corporate_actions", "events", "findings"):

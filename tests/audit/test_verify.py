@@ -211,6 +211,21 @@ def _verify_from_the_middle(first, issued):
     shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
 
 
+def test_nights_of_a_release_without_totals_are_the_same_and_those_after_it_too(yahoo, monkeypatch):
+    first, second, *later = SESSIONS[:6]
+    url = read_settings().url
+    for session in (first, second, *later):
+        monkeypatch.setattr(clock, "now", after(session, 13.5))
+        yahoo.today = session
+        nightly.nightly()
+        if session == second:  # the upgrade
+            with connect.transaction(url) as connection:
+                connection.execute(sa.text("DELETE FROM total_scores"))
+                connection.execute(sa.text("DELETE FROM total_forecasts"))
+    assert f"6 nights, {first} to {later[-1]}: all " in (same := verified())
+    assert " 32 totals, " in same
+
+
 def _scores(url):
     columns = (
         "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, error, "
