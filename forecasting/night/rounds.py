@@ -104,7 +104,7 @@ class Rounds:
         # It may have begun hours later, after another one had waited.
         self._scheduled_at = min(scheduled_at or self._began, self._began)
         begun = by_series([night for night in nights if night.error is None])
-        self._waiting = {_key(some[0]): _Series(some, self._began) for some in begun}
+        self._waiting = {some[0].series: _Series(some, self._began) for some in begun}
         self._round = 0
         self._pause = timedelta(0)
         self._reasons = ""  # of the newest wait
@@ -133,7 +133,7 @@ class Rounds:
         """Set when the symbols that are still without their bar are requested again."""
         request_at = self._now() + self._pause
         for series in asked:
-            if _key(series.newest) not in self._waiting or series.missing is not None:
+            if series.newest.series not in self._waiting or series.missing is not None:
                 continue
             series.request_at = min(request_at, self._deadline(series.newest))
             if self._patient:
@@ -170,7 +170,7 @@ class Rounds:
     def _with_bars(self, nights: list[Night]) -> list[Night]:
         """The nights, whose bars came; what they waited for is noted."""
         newest = nights[-1]
-        series = self._waiting.pop(_key(newest))
+        series = self._waiting.pop(newest.series)
         if series.missing is not None:
             self._end_without_bar(series.missing, newest.session, series.missing.error)
         elif self._patient and self._round > 1:
@@ -185,7 +185,7 @@ class Rounds:
     def _without_bar(self, nights: list[Night], error: ForecastingError) -> list[Night]:
         """What is run in place of the nights whose newest bar did not come."""
         newest = nights[-1]
-        series = self._waiting[_key(newest)]
+        series = self._waiting[newest.series]
         if series.missing is None and self._is_requested_again(series, newest, error):
             series.nights = nights
             return []
@@ -197,7 +197,7 @@ class Rounds:
                 error,
                 newest_bar,
             )
-        del self._waiting[_key(newest)]
+        del self._waiting[newest.series]
         missing = replace(series.missing or newest, error=error)
         if self._patient or not is_refusal(newest.settings, newest.symbol, error):
             mark_stopped(missing, error)
@@ -233,7 +233,7 @@ class Rounds:
             series.nights = older
             series.request_at = self._now()
             return []
-        del self._waiting[_key(missing)]
+        del self._waiting[missing.series]
         if is_late:
             self._end_without_bar(missing, newest_bar, missing.error)
             return []
@@ -316,10 +316,6 @@ class Rounds:
         self._reasons = reasons
         hour = f"{next_at.astimezone(self._settings.timezone):%H:%M}"
         self._wait(next_at, f"{reasons} Next request at {hour}, retrying until {until}.")
-
-
-def _key(night: Night) -> tuple[str, str]:
-    return night.symbol, night.target
 
 
 def _requested(series: Sequence[_Series]) -> list[Night]:

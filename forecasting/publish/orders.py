@@ -22,7 +22,6 @@ from forecasting.report.night_view import ReportData
 from forecasting.report.terminal import Parts
 from forecasting.report.units import full_day, percent, short_day
 from forecasting.report.wording import notices
-from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.values import SYMBOL
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Clock
@@ -117,24 +116,16 @@ def plan_orders(
     documents = {}
     errors = dict(nights.errors)
     for symbol, night in nights.values.items():
-        newest = last_completed(now(), night.exchange) if as_of is None else night.origin
         try:
-            documents[symbol] = order_document(
-                night,
-                orders[symbol],
-                pace,
-                newest=newest,
-            )
+            documents[symbol] = order_document(night, orders[symbol], pace)
         except ForecastingError as error:  # as a session by which that an older night has not
             errors[symbol] = error
     slowest_first = sorted(documents, key=lambda symbol: -documents[symbol]["sessions_needed"])
     return Outcomes({symbol: documents[symbol] for symbol in slowest_first}, errors)
 
 
-def order_document(
-    night: ReportData, shares: float, pace: Pace, *, newest: date = date.min
-) -> dict[str, Any]:
-    """When an order is done, by a night's forecasts; stale where `newest` is a later session."""
+def order_document(night: ReportData, shares: float, pace: Pace) -> dict[str, Any]:
+    """When an order is done, by a night's forecasts."""
     sessions = _sessions(night, shares, pace)
     by = next((one for one in sessions if one["session"] == pace.by), None)
     if pace.by is not None and by is None:
@@ -142,13 +133,12 @@ def order_document(
         raise UsageError(f"Invalid by {pace.by}: expected a session that is forecast, {known}.")
     done = [one["session"] for one in sessions if one["takes"] <= pace.participation]
     texts = {notice.title: notice.text for notice in notices(night)}
-    is_stale = night.origin < newest
-    if is_stale:
-        texts.setdefault("Stale", f"The newest completed session is {full_day(newest)}.")
+    if night.newest is not None:  # also where the notice is that its night failed
+        texts.setdefault("Stale", f"The newest completed session is {full_day(night.newest)}.")
     return {
         "symbol": night.symbol,
         "origin_session": night.origin,
-        "is_stale": is_stale,
+        "is_stale": night.newest is not None,
         "shares": float(shares),
         "participation": pace.participation,
         "chance": pace.chance,

@@ -55,6 +55,7 @@ BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
 # Sessions of a chart in the index, and days that hold them on any exchange
 INDEX_SESSIONS = 30
 INDEX_DAYS = 60
+_NIGHT_KEY = [name for name in FORECAST_KEY if name != "horizon"]  # of a forecast and its totals
 RESULT_DAYS = 21  # Calendar days before the newest origin whose forecasts may have the last result
 # Between a forecast's session and a report's that is named beside it: two sessions, mostly
 REPORT_NEAR = timedelta(4)
@@ -270,7 +271,7 @@ def _published(
 
 def _totals(connection: Connection, row: Forecast) -> list[Row]:
     """The totals of a forecast's night, model and kind."""
-    of_night = {name: row[name] for name in FORECAST_KEY if name != "horizon"}
+    of_night = {name: row[name] for name in _NIGHT_KEY}
     of_night["origin_session"] = as_day(row["origin_session"])
     return read.table_rows(connection, "total_forecasts", of_night, order=["horizon"])
 
@@ -462,7 +463,7 @@ def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list
 
 def _of_night(row: Row) -> tuple[Any, ...]:
     """What a forecast and its totals have in common."""
-    return tuple(row[name] for name in FORECAST_KEY if name != "horizon")
+    return tuple(row[name] for name in _NIGHT_KEY)
 
 
 def _with_reports(line: SymbolLine, reports: Sequence[Row]) -> SymbolLine:

@@ -147,9 +147,10 @@ def test_a_file_of_orders_that_is_none_is_named(tmp_path):
 
 
 def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
-    older = replace(NIGHT, forecasts=NIGHT.forecasts.assign(origin_session=date(2024, 3, 7)))
+    forecasts = NIGHT.forecasts.assign(origin_session=date(2024, 3, 7))
+    older = replace(NIGHT, forecasts=forecasts, newest=NIGHT.origin)
     orders = [
-        order_document(night, shares, pace_of(0.1, 0.9), newest=NIGHT.origin)
+        order_document(night, shares, pace_of(0.1, 0.9))
         for night, shares in ((older, 1e5), (NIGHT, 1e5), (NIGHT, 9e6))
     ]
     shown = printed(book_parts(orders), width=None)
@@ -168,8 +169,8 @@ def test_a_book_of_one_order_stays_one_and_says_what_a_day_takes():
 
 
 def test_a_notice_of_several_orders_of_a_book_is_shown_once():
-    old = NIGHT.origin + timedelta(1)
-    orders = [order_document(NIGHT, shares, pace_of(0.1, 0.9), newest=old) for shares in (1e5, 9e6)]
+    old = replace(NIGHT, newest=NIGHT.origin + timedelta(1))
+    orders = [order_document(old, shares, pace_of(0.1, 0.9)) for shares in (1e5, 9e6)]
     shown = printed(book_parts(orders), width=None)
     assert shown.count("The newest completed session") == 1
     assert "SBUX, SBUX: Stale: The newest completed session is Sat 9 Mar 2024." in shown
