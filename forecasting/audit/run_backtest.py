@@ -123,21 +123,22 @@ def _each_in_a_worker(
     if store:
         migrate.check_ready(settings.url)
     # Requested here, one after the other: a source is asked at the pace of one process.
-    series = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
-    outcomes = Outcomes[dict[str, Any]](errors=series.errors)
+    requested = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
+    outcomes = Outcomes[dict[str, Any]](errors=requested.errors)
+    series = settings.series
     tasks = [
-        delayed(each_symbol)(settings.series[name], partial(_documented, run), now=now)
-        for name, run in series.values.items()
+        delayed(each_symbol)(series[name], partial(_documented, run), now=now)
+        for name, run in requested.values.items()
     ]
     ended = Parallel(n_jobs=workers, return_as="generator")(tasks)
-    with bar(f"{len(settings.series)} backtests") as advance:
-        for done, (name, of_one) in enumerate(zip(series.values, ended, strict=True), start=1):
+    with bar(f"{len(series)} backtests") as advance:
+        for done, (name, of_one) in enumerate(zip(requested.values, ended, strict=True), start=1):
             for error in of_one.errors.values():
                 outcomes.errors[name] = error
             for result, document in of_one.values.values():
                 outcomes.values[name] = document
                 if store:
-                    add_metrics(result, spec_of(settings.series[name]), now=now)
+                    add_metrics(result, spec_of(series[name]), now=now)
             advance(done, len(tasks))
     return outcomes
 

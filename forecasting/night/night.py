@@ -59,7 +59,7 @@ class Night:
 
     @property
     def series(self) -> str:
-        """Its symbol and target, for a log."""
+        """What names its symbol and target."""
         return f"{self.symbol} {self.target}"
 
     @property
@@ -148,17 +148,18 @@ def check_closed(session: date, exchange: str, *, now: Clock) -> None:
 
 def by_symbol(nights: Sequence[Night]) -> list[list[Night]]:
     """The nights of each symbol, in their order."""
-    groups: dict[str, list[Night]] = {}
-    for night in nights:
-        groups.setdefault(night.symbol, []).append(night)
-    return list(groups.values())
+    return _grouped(nights, lambda night: night.symbol)
 
 
 def by_series(nights: Sequence[Night]) -> list[list[Night]]:
     """The nights of each symbol and target, in their order."""
-    groups: dict[tuple[str, str], list[Night]] = {}
+    return _grouped(nights, lambda night: night.series)
+
+
+def _grouped(nights: Sequence[Night], key: Callable[[Night], str]) -> list[list[Night]]:
+    groups: dict[str, list[Night]] = {}
     for night in nights:
-        groups.setdefault((night.symbol, night.target), []).append(night)
+        groups.setdefault(key(night), []).append(night)
     return list(groups.values())
 
 

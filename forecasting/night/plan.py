@@ -131,9 +131,10 @@ def _planned(
         return nights_of(own)
 
     found = each_symbol(settings, of_symbol, now=night.now)
+    series = settings.series
     for name, error in found.errors.items():
         logger.error("%s: %s", name, error)
-        one = settings.series[name]
+        one = series[name]
         symbol = one.symbols[0]
         stopped = replace(
             night,
@@ -239,11 +240,11 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         return missed
 
     found = each_symbol(settings, check, now=now)
+    series = settings.series
     # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the
     # planned night's.
     if not found.values and all(
-        is_refusal(settings, settings.series[name].symbols[0], error)
-        for name, error in found.errors.items()
+        is_refusal(settings, series[name].symbols[0], error) for name, error in found.errors.items()
     ):
         found.raise_failed()
     return list(chain(*found.values.values()))

@@ -85,7 +85,7 @@ def judged_alerts(settings: Settings, *, last: date = date.max) -> tuple[list[Ro
         and a sentence on each kind of alert that cannot hold.
     """
     alerts, refused = parse_alerts(settings.alerts)
-    if migrate.is_missing(settings.url):
+    if not alerts or migrate.is_missing(settings.url):
         return [], _wrong(refused, [], [])
     targets = list(dict.fromkeys(alert.target for alert in alerts))
     counts = list[Row]()
