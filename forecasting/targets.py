@@ -49,6 +49,7 @@ class TargetRules:
     moves_width: bool = False  # whether inputs move only its width: its median is a random walk's
     past_series: Literal["log_volume", "log_range"] = "log_range"  # of bars, it depends on
     effect_half_life: float = np.inf  # sessions after which one weighs half in a calendar effect
+    has_totals: bool = False  # whether its sessions add up: only then are totals forecast
     has_trees: bool = False  # where trees gain (docs/experiments.md)
 
     def to_present(self, values: Values, split_factor: Values | float) -> Values:
@@ -85,6 +86,7 @@ TARGETS: dict[str, TargetRules] = {
         # The effect of index funds grows: from 2020 on a Russell reconstitution traded twice the
         # ten-year mean. Effects on the range are stable, and estimated best from every session.
         effect_half_life=1000.0,
+        has_totals=True,
         has_trees=True,
     ),
     "close": TargetRules(

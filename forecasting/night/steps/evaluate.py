@@ -18,6 +18,7 @@ from forecasting.night.run_log import close, delete_files_of, mark_stopped
 from forecasting.night.steps.preprocess import input_fetch
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import short_id
 
 logger = logging.getLogger("forecasting.evaluate")
@@ -122,7 +123,7 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
 
 def _total_scores(connection: connect.Connection, night: Night, scores: Sequence[Row]) -> list[Row]:
     """The scores of totals that these scores complete, by bars as of `_scores`."""
-    if not scores:
+    if not scores or not TARGETS[night.target].has_totals:
         return []
     first = min(row["target_session"] for row in scores)
     series = partial(read.closed_totals, connection, night.symbol, night.target, first=first)

@@ -201,6 +201,8 @@ def _closed_forecasts(
 
 def _total_factor(connection: connect.Connection, night: Night, past: pd.DataFrame) -> float:
     """The factor of tonight's totals, from those of the night before and what has closed since."""
+    if not TARGETS[night.target].has_totals:
+        return 1.0
     since = read.totals_since_newest(
         connection,
         night.symbol,
@@ -354,7 +356,7 @@ def _write(
     what = published.reason or "the champion's is published"
     if added == len(rows) or read.row(connection, "forecasts", _of_run(night) | {"role": CHAMPION}):
         write.add(connection, "forecast_parts", *candidates.factor_rows(issued, about))
-        if TARGETS[night.target].unit == "shares":
+        if TARGETS[night.target].has_totals:
             totals = candidates.total_rows(
                 issued,
                 about,
