@@ -4,92 +4,30 @@ import json
 import logging
 import threading
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from pandas.api.types import is_list_like
 from pydantic import SecretStr
 
-from forecasting.errors import BadDataError, DataLateError, SymbolsFailedError, UsageError
+from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.evaluate.significance import p_value_of
-from forecasting.ingest.sources.files import NEEDED, Table, frame_table, holding
-from forecasting.ingest.sources.yahoo import page_dates
-from forecasting.plain_text import named
+from forecasting.frames import UNNAMED, check_frame, held_inputs
 from forecasting.publish import export
-from forecasting.report.charts import FAN_SESSIONS, backtest_svg, backtest_unit, fan_svg
-from forecasting.report.documents import hubverse, json_text, nixtla, nixtla_forecast
+from forecasting.report.documents import hubverse, json_text, nixtla
 from forecasting.report.night_view import ReportData
-from forecasting.report.plot import draw
-from forecasting.report.units import percent
+from forecasting.results import Backtest, Forecast
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
-from forecasting.targets import TARGETS
-from forecasting.values import (
-    FRAME_OF_MARKET,
-    NO_MARKET,
-    check_choice,
-    check_day,
-    check_symbol,
-    check_text,
-)
-from forecasting.vocabulary import (
-    BASELINE,
-    CHAMPION,
-    HORIZONS,
-    LSTM,
-    QUANTILE_COLUMNS,
-    Clock,
-    Mode,
-    Target,
-)
+from forecasting.values import NO_MARKET, check_choice, check_day, check_symbol, check_text
+from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_UNNAMED = "SERIES"  # the symbol of a frame without any
-_NAMES = {
-    "unique_id": "symbol",
-    "ticker": "symbol",
-    "ds": "session",
-    "date": "session",
-    "adj close": "adj_close",
-}
-_PRICES = ("open", "high", "low", "close")
-_DAYS = {"session", "date", "ds"}
-_IDS = {"unique_id", "symbol", "ticker"}
-_SHARES = ("coverage_80", "coverage_90")
-_SKILLS = ("vs_usual", "reference_skill")
-_SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
-_FIGURES = [
-    *("n", "mae", "pinball", "reference_skill", "baseline", "p_value"),
-    *_SHARES,
-]
-
-
-def _without_exponent(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
-
-
-_TABLE: dict[str, Any] = {
-    "index": False,
-    "max_rows": 20,
-    "float_format": _without_exponent,
-    "formatters": {
-        **dict.fromkeys(_SHARES, partial(percent, decimals=1)),
-        **dict.fromkeys(_SKILLS, partial(percent, signed=True, decimals=1)),
-    },
-}
-_BARS = "the frame of bars"
-_EVENTS = "the frame of events"
 Symbols = str | Iterable[str]
 Day = date | str
 Market = pd.DataFrame | pd.Series | str | None
@@ -110,122 +48,6 @@ __all__ = [
     "nixtla",
     "order",
 ]
-
-
-@dataclass(frozen=True, eq=False)
-class Backtest:
-    """A backtest of a series or more: `forecasts` and `figures`, as the functions of that name."""
-
-    forecasts: pd.DataFrame
-    figures: pd.DataFrame
-
-    @property
-    def long(self) -> pd.DataFrame:
-        """In Nixtla's long form: unique_id, ds, cutoff, y, medians and intervals by forecaster."""
-        return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
-
-    def plot(
-        self, horizon: int = 1, *, symbol: str | None = None, ax: "Axes | None" = None
-    ) -> "Axes":
-        """The network's medians and intervals at a horizon, 1 to 5, and the actual values.
-
-        Args:
-            horizon: Sessions ahead.
-            symbol: As for a Forecast.
-            ax: As for a Forecast.
-        """
-        rows = self._rows(horizon, symbol)
-        known = rows.set_index("target_session")["actual"]
-        return draw(rows, known, unit=backtest_unit(rows), ax=ax)
-
-    def save(self, path: str | Path, horizon: int = 1, *, symbol: str | None = None) -> None:
-        """Write the same as an SVG, which needs no matplotlib, to a file as for a Forecast."""
-        _write_svg(path, backtest_svg(self._rows(horizon, symbol)))
-
-    def _rows(self, horizon: int, symbol: str | None) -> pd.DataFrame:
-        if horizon not in HORIZONS:
-            raise UsageError(f"Invalid horizon {horizon!r:.60}: expected 1 to {len(HORIZONS)}.")
-        rows = self.forecasts.query(f"model == '{LSTM}' and horizon == {horizon}")
-        chosen = _chosen(rows["symbol"].unique().tolist(), symbol)
-        return rows[rows["symbol"] == chosen]
-
-    def __repr__(self) -> str:
-        """Symbols, target and origins, then the main figures, a line a symbol and horizon."""
-        return f"{self._title()}\n{self._table().to_string(**_TABLE)}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}"
-
-    def _title(self) -> str:
-        figures = self.figures
-        names = named(figures["symbol"].unique().tolist(), 3)
-        target = str(figures["target"].iat[0])
-        return (
-            f"{names} {target}, origins {figures['window_from'].min():%Y-%m-%d} to "
-            f"{figures['window_to'].max():%Y-%m-%d}; horizon 0: mean over all; "
-            "reference_skill and p_value: of pinball loss against the baseline."
-        )
-
-    def _table(self) -> pd.DataFrame:
-        keys = ["symbol", "horizon"]
-        tests = self.figures.set_index(["metric", *keys])[["n", "baseline", "p_value"]]
-        values = self.figures.pivot(index=keys, columns="metric", values="value")
-        return values.join(tests.loc["reference_skill"])[_FIGURES].reset_index()
-
-
-@dataclass(frozen=True, eq=False)
-class Forecast:
-    """Forecasts of a frame of bars; a notebook shows them with their drawing.
-
-    `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in
-    the target's unit (a range of 0.015 is 1.5%), usual, vs_usual and why (as in view
-    latest_forecasts), model (the network, `lstm`, or the baseline in its place) and reason (of a
-    baseline, else empty). `why` has the parts of each median, as `Ledger.why`: of a close those of
-    its 80% interval's width, while vs_usual is of the price. `totals`, of volume, has a row for the
-    next 2 to h sessions (horizon) together. `reports`, by symbol, are fans.
-    """
-
-    quantiles: pd.DataFrame
-    totals: pd.DataFrame
-    why: pd.DataFrame
-    reports: Mapping[str, ReportData]
-
-    @property
-    def long(self) -> pd.DataFrame:
-        """In Nixtla's long form: unique_id, ds, cutoff, `published` (the median), its intervals."""
-        return nixtla_forecast(self.quantiles)
-
-    def plot(self, symbol: str | None = None, *, ax: "Axes | None" = None) -> "Axes":
-        """The fan of a series after its newest sessions, drawn with matplotlib.
-
-        Args:
-            symbol: May be left out where there is one; else a UsageError.
-            ax: The axes to draw on; without them those of a new figure, which needs matplotlib
-                (`pip install 'forecasting[plot]'`).
-        """
-        report = self.reports[_chosen(self.reports, symbol)]
-        known = report.history["value"].iloc[-FAN_SESSIONS:]
-        return draw(report.rows, known, unit=report.unit, ax=ax)
-
-    def save(self, path: str | Path, symbol: str | None = None) -> None:
-        """Write the fan of a series as an SVG, which needs no matplotlib.
-
-        A UsageError unless the file's name ends with .svg or .html.
-        """
-        _write_svg(path, fan_svg(self.reports[_chosen(self.reports, symbol)]))
-
-    def __repr__(self) -> str:
-        """The medians, their 80% intervals and why, a line a session."""
-        return f"{self.quantiles.to_string(columns=_SHOWN, **_TABLE)}\n{self._note()}".rstrip()
-
-    def _repr_html_(self) -> str:
-        shown = ""
-        for name, rows in self.quantiles.groupby("symbol"):
-            shown += fan_svg(self.reports[str(name)]) + rows.to_html(columns=_SHOWN, **_TABLE)
-        return f"{shown}<p>{self._note()}</p>"
-
-    def _note(self) -> str:
-        return TARGETS[str(self.quantiles["target"].iat[0])].note
 
 
 def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
@@ -276,10 +98,10 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
             f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead. The models are "
             "trained, and their intervals calibrated, for no more."
         )
-    settings = read_settings().for_target(check_choice("target", target, Target))
+    settings = _without_inputs().for_target(check_choice("target", target, Target))
     clock = _clock(now)
-    inputs = {"source": frame, "market": market, "events": events}
-    with _TURN, _frame_settings(settings, symbol, inputs) as own:
+    inputs = {"source": check_frame(frame), "market": market, "events": events}
+    with _TURN, held_inputs(settings, symbol, inputs) as own:
         migrate.upgrade(own.url)
         try:
             run_missed(
@@ -293,29 +115,25 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
                 raise
             warnings.warn(str(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=clock).values
-        quantiles = export.frame("latest", own).query(f"horizon <= {h}")
-        totals = export.frame("totals", own).query(f"horizon <= {h}")
-        why = export.frame("why", own).query(f"horizon <= {h}")
-    _warn_of(reports, newest=max((report.origin for report in reports.values()), default=date.min))
-    if _UNNAMED in reports and events is None:
+        quantiles, totals, why = (
+            export.frame(name, own).query(f"horizon <= {h}").reset_index(drop=True)
+            for name in ("latest", "totals", "why")
+        )
+    _warn_of(reports, newest=max(report.origin for report in reports.values()))
+    if UNNAMED in reports and events is None:
         warnings.warn(
             "The series has no name, and so no earnings dates. Of a US stock the package knows "
             'them: name it, as symbol="SBUX"; or give events.',
             UserWarning,
             stacklevel=2,
         )
-    reports = {
+    fans = {
         name: replace(report, forecasts=report.forecasts.query(f"horizon <= {h}"))
         for name, report in reports.items()
     }
     columns = ["symbol", "target", "origin_session", "target_session", "horizon"]
     columns += [*QUANTILE_COLUMNS, "usual", "vs_usual", "why", "model", "reason"]
-    return Forecast(
-        quantiles[columns].reset_index(drop=True),
-        totals.filter(columns).reset_index(drop=True),
-        why.reset_index(drop=True),
-        reports,
-    )
+    return Forecast(quantiles[columns], totals.filter(columns), why, fans)
 
 
 @dataclass(frozen=True)
@@ -513,16 +331,10 @@ class Ledger:
             )
         first = check_day("first", first)
         last = check_day("last", last)
+        own = self._settings([symbol] if symbol is not None else [], target, {})
         inputs = {"source": source, "market": market, "events": events}
-        texts = {name: value for name, value in inputs.items() if isinstance(value, str | None)}
-        own = self._settings([symbol] if symbol is not None else [], target, texts)
-        frames = {name: inputs[name] for name in inputs.keys() - texts.keys()}
-        given = {"market": own.market, "events": own.events} | frames
-        with (
-            _TURN,
-            _frame_settings(own, symbol, given) if frames else nullcontext(own) as settings,
-        ):
-            results = []
+        results = []
+        with _TURN, held_inputs(own, symbol, inputs) as settings:
             for name in settings.symbols:
                 one = own_settings(settings, name)
                 spec = backtest_spec(
@@ -632,35 +444,21 @@ def backtest(  # noqa: PLR0913 - as `forecast`
     The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for
     `Ledger.backtest`.
     """
-    without_inputs = read_settings().model_copy(update={"market": NO_MARKET, "events": None})
-    return Ledger(without_inputs).backtest(
+    return Ledger(_without_inputs()).backtest(
         symbol,
         first,
         last,
         target=target,
-        source=_check_frame(frame),
+        source=check_frame(frame),
         market=market,
         events=events,
         refit_every=refit_every,
     )
 
 
-def _chosen(symbols: Collection[str], asked: str | None) -> str:
-    """The symbol asked for, None for the only one; a UsageError where it is none of the symbols."""
-    if asked is None and len(symbols) == 1:
-        return next(iter(symbols))
-    if asked is None or asked not in symbols:
-        raise UsageError(f"Expected one of the symbols {', '.join(symbols)}, found {asked!r:.60}.")
-    return asked
-
-
-def _write_svg(path: str | Path, svg: str) -> None:
-    """Write a drawing; a UsageError unless the file's name ends with .svg or .html."""
-    if Path(path).suffix.lower() not in (".svg", ".html"):
-        raise UsageError(
-            f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg or .html."
-        )
-    Path(path).write_text(svg, encoding="utf-8")
+def _without_inputs() -> Settings:
+    """The settings for a frame of bars, beside which no file of the settings is an input."""
+    return read_settings().model_copy(update={"market": NO_MARKET, "events": None})
 
 
 def _clock(now: Clock | None) -> Clock:
@@ -690,170 +488,3 @@ def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
             )
         for text in texts:
             warnings.warn(f"{name}: {text}", UserWarning, stacklevel=3)
-
-
-@contextmanager
-def _frame_settings(
-    settings: Settings, symbol: str | None, inputs: Mapping[str, object]
-) -> Iterator[Settings]:
-    """The settings with frames as inputs; with a frame of bars also of a ledger that is deleted."""
-    series = [str(settings.market)]
-    tables: dict[str, object] = {}
-    with ExitStack() as stack:
-        if "source" in inputs:
-            folder = stack.enter_context(TemporaryDirectory(prefix="forecasting-"))
-            settings = settings.model_copy(update=_without_ledger(Path(folder)))
-            bars = _bars_of(inputs["source"], symbol=symbol, target=settings.target)
-            series = bars["symbol"].unique().tolist()
-            tables["source"] = frame_table(_BARS, bars, "bars")
-        tables["market"] = _market_input(inputs["market"], series)
-        tables["events"] = _events_input(
-            inputs["events"],
-            settings,
-            symbol,
-            series,
-        )
-        stack.enter_context(holding([one for one in tables.values() if isinstance(one, Table)]))
-        update = {
-            name: one.name if isinstance(one, Table) else one
-            for name, one in tables.items()
-            if one is not None
-        }
-        update["symbols"] = _symbols(symbol, series, market=tables["market"])
-        try:
-            yield settings.model_copy(update=update)
-        except DataLateError as error:  # a refused bar, which waiting does not mend in a frame
-            raise BadDataError(str(error)) from None
-
-
-def _symbols(symbol: str | None, series: Sequence[str], *, market: object) -> tuple[str, ...]:
-    """The symbol asked for, else those of the frame but the market's, unless that is alone."""
-    if symbol:
-        return (check_symbol(symbol),)
-    others = [name for name in series if name != market]
-    return tuple(map(check_symbol, others or series))
-
-
-def _without_ledger(folder: Path) -> dict[str, object]:
-    """The settings of a run on a frame of bars alone, in a folder of its own."""
-    return {
-        "data_dir": folder,
-        "database_url": None,
-        "witness": None,
-        "notify": None,
-        "runner": "local",
-        "source": _BARS,
-        "market": NO_MARKET,
-        "events": None,
-    }
-
-
-def _market_input(market: object, series: Sequence[str]) -> Table | object:
-    """The closes of a frame or a series by day, else the option, which is checked."""
-    if isinstance(market, pd.DataFrame | pd.Series):
-        closes = pd.DataFrame(market)
-        # The one column is named after a series or a ticker.
-        if closes.shape[1] == 1 and str(closes.columns[0]).lower() not in _DAYS:
-            closes = closes.set_axis(["close"], axis="columns")
-        return frame_table(FRAME_OF_MARKET, _with_days(closes), "series")
-    if market in (None, NO_MARKET, *series) or str(market).startswith(("csv:", "parquet:")):
-        return market
-    forms = "a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the bars"
-    raise UsageError(f"Expected as market {forms}; found {market!r:.60}.")
-
-
-def _events_input(
-    events: object, settings: Settings, symbol: str | None, series: Sequence[str]
-) -> Table | object:
-    """The earnings dates of a frame or of days, some of the bars' symbols, else the option."""
-    if events is None or isinstance(events, str):
-        return events
-    dates = _events_of(events, settings.exchange_of(symbol or _UNNAMED))
-    if "symbol" in dates and not set(dates["symbol"]) & {symbol, *series}:
-        raise UsageError(
-            f"Expected earnings dates of {symbol or named(series, 3)}, found none among the events."
-        )
-    return frame_table(_EVENTS, dates, "events")
-
-
-def _events_of(events: object, exchange: str) -> pd.DataFrame:
-    """Earnings dates in a file's columns: a frame of ours, days, or yfinance's earnings_dates."""
-    if isinstance(events, pd.DataFrame):
-        if events.index.name != "Earnings Date":
-            rows = events.rename(columns=lambda column: str(column).lower())
-            if "announced" in rows and "timing" not in rows:
-                rows["timing"] = ""
-            return rows
-        events = events.index
-    if isinstance(events, pd.DatetimeIndex) and events.tz is not None:
-        return page_dates(events, exchange=exchange)
-    days = list(events) if isinstance(events, Iterable) else [events]
-    return pd.DataFrame({"announced": days, "timing": ""})
-
-
-def _check_frame(frame: object) -> pd.DataFrame:
-    if not isinstance(frame, pd.DataFrame):
-        raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
-    return frame
-
-
-def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
-    """The bars in this project's names, from those of Yahoo or Nixtla; a UsageError without any."""
-    whose = ""
-    if symbol is not None:
-        whose = f" of {check_symbol(symbol)}"
-    rows = _named(_check_frame(frame), target)
-    undated = int(rows["session"].isna().sum())
-    if undated:
-        raise UsageError(
-            f"Expected a date in each row of the bars, found none in {undated}. Correct or remove "
-            "them."
-        )
-    if "symbol" not in rows:
-        rows["symbol"] = symbol or _UNNAMED
-    rows["symbol"] = rows["symbol"].map(str)
-    if rows.empty or (symbol and symbol not in set(rows["symbol"])):
-        raise UsageError(f"Expected bars{whose}, found no row.")
-    return rows.drop(columns="y", errors="ignore").reset_index(drop=True)
-
-
-def _named(frame: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The frame with days as a column and columns in our names, each once and none missing."""
-    given = _with_days(frame)
-    names = given.columns.map(lambda column: str(column).lower()).to_series().replace(_NAMES)
-    if len(TARGETS[target].columns) == 1:
-        names = names.replace("y", target)
-    twice = names.duplicated(keep=False)
-    if twice.any():
-        first = names == names[twice].iat[0]
-        raise UsageError(
-            f"Expected one column in place of {' and '.join(map(str, given.columns[first]))}. "
-            "Remove the others."
-        )
-    rows = given.set_axis(names, axis="columns")
-    if target == "volume" and rows.columns.isin(_PRICES).sum() == 0:
-        # A price that never moves is an input that says nothing
-        rows = rows.assign(**dict.fromkeys(_PRICES, 1.0))
-    missing = ", ".join(name for name in NEEDED["bars"] if name not in rows)
-    if missing:
-        raise UsageError(
-            "Expected bars with columns date (or ds), open, high, low, close and volume, which "
-            f"are inputs of every target; {missing.replace('session', 'date')} missing among "
-            f"{', '.join(map(str, frame.columns))[:200]}. Volume alone is forecast without prices."
-        )
-    return rows
-
-
-def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its index as columns, unless it only counts rows or a column has the days."""
-    if frame.columns.nlevels > 1:  # yfinance's: of price and ticker, in either order
-        level = int("Close" in frame.columns.get_level_values(0))
-        long = pd.DataFrame(frame.stack(level, future_stack=True))
-        frame = long.dropna(how="all").rename_axis(["date", "symbol"])
-    index = {str(name).lower() for name in frame.index.names}
-    columns = {str(name).lower() for name in frame.columns}
-    has_days = columns & _DAYS and not index & _IDS
-    if has_days or isinstance(frame.index, pd.RangeIndex):
-        return frame
-    names = ["date" if name is None else str(name) for name in frame.index.names]
-    return frame.reset_index(names=names)

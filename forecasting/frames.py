@@ -1,0 +1,163 @@
+"""Frames that a caller in Python gives in place of files: bars, a market series, earnings dates."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from forecasting.errors import BadDataError, DataLateError, UsageError
+from forecasting.ingest.bar_rules import PRICES
+from forecasting.ingest.sources.files import Table, frame_table, holding
+from forecasting.ingest.sources.yahoo import page_dates
+from forecasting.plain_text import named
+from forecasting.settings import Settings
+from forecasting.targets import TARGETS
+from forecasting.values import FRAME_OF_MARKET, NO_MARKET, check_symbol, check_text
+
+UNNAMED = "SERIES"
+"""The symbol of a frame without any."""
+
+_BARS = "the frame of bars"
+_EVENTS = "the frame of events"
+_NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "date"}
+_DAYS = {"session", "date", "ds"}
+_IDS = {"unique_id", "symbol", "ticker"}
+
+
+@contextmanager
+def held_inputs(
+    settings: Settings, symbol: str | None, inputs: Mapping[str, object]
+) -> Iterator[Settings]:
+    """The settings with `source`, `market` and `events`, frames or options; None keeps a setting.
+
+    With a frame of bars, also with a folder without a ledger, which is deleted.
+    """
+    chosen = dict(inputs)
+    series: list[str] = []
+    symbols = settings.symbols
+    with ExitStack() as stack:
+        if isinstance(inputs["source"], pd.DataFrame):
+            folder = stack.enter_context(TemporaryDirectory(prefix="forecasting-"))
+            settings = settings.model_copy(update=_without_ledger(Path(folder)))
+            bars = _bars_of(inputs["source"], symbol=symbol, target=settings.target)
+            series = bars.rows["symbol"].unique().tolist()
+            chosen["source"] = bars
+        chosen["market"] = _market_input(inputs["market"], series)
+        if series:
+            symbols = _symbols(symbol, series, market=chosen["market"])
+        chosen["events"] = _events_input(inputs["events"], settings, symbols)
+        stack.enter_context(holding([one for one in chosen.values() if isinstance(one, Table)]))
+        update: dict[str, object] = {"symbols": symbols}
+        for name, one in chosen.items():
+            if one is not None:
+                update[name] = one.name if isinstance(one, Table) else check_text(name, one)
+        try:
+            yield settings.model_copy(update=update)
+        except DataLateError as error:
+            if not series:
+                raise
+            # A refused bar, which waiting does not mend in a frame
+            raise BadDataError(str(error)) from None
+
+
+def check_frame(frame: object) -> pd.DataFrame:
+    """The frame itself, of bars; a UsageError for anything else."""
+    if not isinstance(frame, pd.DataFrame):
+        raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
+    return frame
+
+
+def _symbols(symbol: str | None, series: Sequence[str], *, market: object) -> tuple[str, ...]:
+    """The symbol asked for, else those of the frame but the market's, unless that is alone."""
+    if symbol:
+        return (symbol,)
+    others = [name for name in series if name != market]
+    return tuple(map(check_symbol, others or series))
+
+
+def _without_ledger(folder: Path) -> dict[str, object]:
+    """The settings of a run on a frame of bars alone, in a folder of its own."""
+    return {
+        "data_dir": folder,
+        "database_url": None,
+        "witness": None,
+        "notify": None,
+        "runner": "local",
+    }
+
+
+def _market_input(market: object, series: Sequence[str]) -> Table | object:
+    """The closes of a frame or a series by day, else the option, with a frame of bars checked."""
+    if isinstance(market, pd.DataFrame | pd.Series):
+        closes = pd.DataFrame(market)
+        # The one column is named after a series or a ticker.
+        if closes.shape[1] == 1 and str(closes.columns[0]).lower() not in _DAYS:
+            closes = closes.set_axis(["close"], axis="columns")
+        return frame_table(FRAME_OF_MARKET, _with_days(closes), "series")
+    is_file = str(market).startswith(("csv:", "parquet:"))
+    if is_file or not series or market in (None, NO_MARKET, *series):
+        return market
+    forms = "a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the bars"
+    raise UsageError(f"Expected as market {forms}; found {market!r:.60}.")
+
+
+def _events_input(events: object, settings: Settings, symbols: Sequence[str]) -> Table | object:
+    """The earnings dates of a frame or of days, some of the symbols, else the option."""
+    if events is None or isinstance(events, str):
+        return events
+    dates = _events_of(events, settings.exchange_of(symbols[0]))
+    if "symbol" in dates and set(dates["symbol"]).isdisjoint(symbols):
+        raise UsageError(
+            f"Expected earnings dates of {named(symbols, 3)}, found none among the events."
+        )
+    return frame_table(_EVENTS, dates, "events")
+
+
+def _events_of(events: object, exchange: str) -> pd.DataFrame:
+    """Earnings dates in a file's columns: a frame of ours, days, or yfinance's earnings_dates."""
+    if isinstance(events, pd.DataFrame):
+        if events.index.name != "Earnings Date":
+            rows = events.rename(columns=lambda column: str(column).lower())
+            if "announced" in rows and "timing" not in rows:
+                rows["timing"] = ""
+            return rows
+        events = events.index
+    if isinstance(events, pd.DatetimeIndex) and events.tz is not None:
+        return page_dates(events, exchange=exchange)
+    days = list(events) if isinstance(events, Iterable) else [events]
+    return pd.DataFrame({"announced": days, "timing": ""})
+
+
+def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> Table:
+    """The bars of a frame with names of columns as of Yahoo, Nixtla or ours."""
+    name = UNNAMED if symbol is None else check_symbol(symbol)
+    names = dict(_NAMES)
+    if len(TARGETS[target].columns) == 1:
+        names["y"] = target
+    rows = _with_days(frame).rename(columns=lambda name: str(name).lower()).rename(columns=names)
+    if "symbol" not in rows:
+        rows = rows.assign(symbol=name)
+    if target == "volume" and not rows.columns.isin(PRICES).any():
+        # A price that never moves is an input that says nothing
+        rows = rows.assign(**dict.fromkeys(PRICES, 1.0))
+    table = frame_table(_BARS, rows, "bars")
+    if not table.places or (symbol is not None and symbol not in table.places):
+        raise UsageError(f"Expected bars of {name}, found no row.")
+    return table
+
+
+def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its index as columns, unless it only counts rows or a column has the days."""
+    if frame.columns.nlevels > 1:  # yfinance's: of price and ticker, in either order
+        level = int("Close" in frame.columns.get_level_values(0))
+        long = pd.DataFrame(frame.stack(level, future_stack=True))
+        frame = long.dropna(how="all").rename_axis(["date", "symbol"])
+    index = {str(name).lower() for name in frame.index.names}
+    columns = {str(name).lower() for name in frame.columns}
+    has_days = columns & _DAYS and not index & _IDS
+    if has_days or isinstance(frame.index, pd.RangeIndex):
+        return frame
+    names = ["date" if name is None else str(name) for name in frame.index.names]
+    return frame.reset_index(names=names)

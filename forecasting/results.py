@@ -1,0 +1,176 @@
+"""What `forecast` and `backtest` return: frames, which a notebook shows with their drawing."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from forecasting.errors import UsageError
+from forecasting.plain_text import named
+from forecasting.report.charts import FAN_SESSIONS, backtest_svg, backtest_unit, fan_svg
+from forecasting.report.documents import nixtla, nixtla_forecast
+from forecasting.report.night_view import ReportData
+from forecasting.report.plot import draw
+from forecasting.report.units import percent
+from forecasting.targets import TARGETS
+from forecasting.vocabulary import BASELINE, HORIZONS, LSTM
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SHARES = ("coverage_80", "coverage_90")
+_SKILLS = ("vs_usual", "reference_skill")
+_SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
+_FIGURES = ["n", "mae", "pinball", "reference_skill", "baseline", "p_value", *_SHARES]
+
+
+def _without_exponent(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
+
+
+_TABLE: dict[str, Any] = {
+    "index": False,
+    "max_rows": 20,
+    "float_format": _without_exponent,
+    "formatters": {
+        **dict.fromkeys(_SHARES, partial(percent, decimals=1)),
+        **dict.fromkeys(_SKILLS, partial(percent, signed=True, decimals=1)),
+    },
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """A backtest of a series or more: `forecasts` and `figures`, as the functions of that name."""
+
+    forecasts: pd.DataFrame
+    figures: pd.DataFrame
+
+    @property
+    def long(self) -> pd.DataFrame:
+        """In Nixtla's long form: unique_id, ds, cutoff, y, medians and intervals by forecaster."""
+        return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
+
+    def plot(
+        self, horizon: int = 1, *, symbol: str | None = None, ax: "Axes | None" = None
+    ) -> "Axes":
+        """The network's medians and intervals at a horizon, 1 to 5, and the actual values.
+
+        Args:
+            horizon: Sessions ahead.
+            symbol: As for a Forecast.
+            ax: As for a Forecast.
+        """
+        rows = self._rows(horizon, symbol)
+        known = rows.set_index("target_session")["actual"]
+        return draw(rows, known, unit=backtest_unit(rows), ax=ax)
+
+    def save(self, path: str | Path, horizon: int = 1, *, symbol: str | None = None) -> None:
+        """Write the same as an SVG, which needs no matplotlib, to a file as for a Forecast."""
+        _write_svg(path, backtest_svg(self._rows(horizon, symbol)))
+
+    def _rows(self, horizon: int, symbol: str | None) -> pd.DataFrame:
+        if horizon not in HORIZONS:
+            raise UsageError(f"Invalid horizon {horizon!r:.60}: expected 1 to {len(HORIZONS)}.")
+        rows = self.forecasts.query(f"model == '{LSTM}' and horizon == {horizon}")
+        chosen = _chosen(rows["symbol"].unique().tolist(), symbol)
+        return rows[rows["symbol"] == chosen]
+
+    def __repr__(self) -> str:
+        """Symbols, target and origins, then the main figures, a line a symbol and horizon."""
+        return f"{self._title()}\n{self._table().to_string(**_TABLE)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}"
+
+    def _title(self) -> str:
+        figures = self.figures
+        names = named(figures["symbol"].unique().tolist(), 3)
+        target = str(figures["target"].iat[0])
+        return (
+            f"{names} {target}, origins {figures['window_from'].min():%Y-%m-%d} to "
+            f"{figures['window_to'].max():%Y-%m-%d}; horizon 0: mean over all; "
+            "reference_skill and p_value: of pinball loss against the baseline."
+        )
+
+    def _table(self) -> pd.DataFrame:
+        keys = ["symbol", "horizon"]
+        tests = self.figures.set_index(["metric", *keys])[["n", "baseline", "p_value"]]
+        values = self.figures.pivot(index=keys, columns="metric", values="value")
+        return values.join(tests.loc["reference_skill"])[_FIGURES].reset_index()
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Forecasts of a frame of bars; a notebook shows them with their drawing.
+
+    `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in
+    the target's unit (a range of 0.015 is 1.5%), usual, vs_usual and why (as in view
+    latest_forecasts), model (the network, `lstm`, or the baseline in its place) and reason (of a
+    baseline, else empty). `why` has the parts of each median, as `Ledger.why`: of a close those of
+    its 80% interval's width, while vs_usual is of the price. `totals`, of volume, has a row for the
+    next 2 to h sessions (horizon) together. `reports`, by symbol, are fans.
+    """
+
+    quantiles: pd.DataFrame
+    totals: pd.DataFrame
+    why: pd.DataFrame
+    reports: Mapping[str, ReportData]
+
+    @property
+    def long(self) -> pd.DataFrame:
+        """In Nixtla's long form: unique_id, ds, cutoff, `published` (the median), its intervals."""
+        return nixtla_forecast(self.quantiles)
+
+    def plot(self, symbol: str | None = None, *, ax: "Axes | None" = None) -> "Axes":
+        """The fan of a series after its newest sessions, drawn with matplotlib.
+
+        Args:
+            symbol: May be left out where there is one; else a UsageError.
+            ax: The axes to draw on; without them those of a new figure, which needs matplotlib
+                (`pip install 'forecasting[plot]'`).
+        """
+        report = self.reports[_chosen(self.reports, symbol)]
+        known = report.history["value"].iloc[-FAN_SESSIONS:]
+        return draw(report.rows, known, unit=report.unit, ax=ax)
+
+    def save(self, path: str | Path, symbol: str | None = None) -> None:
+        """Write the fan of a series as an SVG, which needs no matplotlib.
+
+        A UsageError unless the file's name ends with .svg or .html.
+        """
+        _write_svg(path, fan_svg(self.reports[_chosen(self.reports, symbol)]))
+
+    def __repr__(self) -> str:
+        """The medians, their 80% intervals and why, a line a session."""
+        return f"{self.quantiles.to_string(columns=_SHOWN, **_TABLE)}\n{self._note()}".rstrip()
+
+    def _repr_html_(self) -> str:
+        shown = ""
+        for name, rows in self.quantiles.groupby("symbol"):
+            shown += fan_svg(self.reports[str(name)]) + rows.to_html(columns=_SHOWN, **_TABLE)
+        return f"{shown}<p>{self._note()}</p>"
+
+    def _note(self) -> str:
+        return TARGETS[str(self.quantiles["target"].iat[0])].note
+
+
+def _chosen(symbols: Collection[str], asked: str | None) -> str:
+    """The symbol asked for, None for the only one; a UsageError where it is none of the symbols."""
+    if asked is None and len(symbols) == 1:
+        return next(iter(symbols))
+    if asked is None or asked not in symbols:
+        raise UsageError(f"Expected one of the symbols {', '.join(symbols)}, found {asked!r:.60}.")
+    return asked
+
+
+def _write_svg(path: str | Path, svg: str) -> None:
+    """Write a drawing; a UsageError unless the file's name ends with .svg or .html."""
+    if Path(path).suffix.lower() not in (".svg", ".html"):
+        raise UsageError(
+            f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg or .html."
+        )
+    Path(path).write_text(svg, encoding="utf-8")
