@@ -26,7 +26,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
 from forecasting.values import NO_MARKET, check_choice, check_day, check_symbol, check_text
-from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
 
 Symbols = str | Iterable[str]
 Day = date | str
@@ -271,10 +271,10 @@ class Ledger:
         The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not
         waited for. `as_of` is the newest session whose bar may be used; without it the newest
         completed one, and all that are missing since the last finished night. `source`, `market`
-        and `events` are those of the command, `mode` auto, scratch, warm or skip. Raises a
-        ForecastingError where a check or the night failed, or the bar is late.
+        and `events` are those of the command, `mode` auto, scratch, warm or skip. A night that is
+        finished, with whatever inputs, comes back as it is. Raises a ForecastingError where a check
+        or the night failed, or the bar is late.
         """
-        from forecasting.night.steps.predict import ISSUED_BEFORE
         from forecasting.night.symbols import own_settings
         from forecasting.publish.pages import each_report
         from forecasting.publish.runs import run_missed  # loads torch, which readers do without
@@ -290,15 +290,12 @@ class Ledger:
                 mode=check_choice("mode", mode, Mode),
                 now=clock,
             )
-        history = export.frame("history", settings)
-        forecasts = history[history["run_id"].isin(done)]
-        if CHAMPION not in set(forecasts["role"]):
-            warnings.warn(ISSUED_BEFORE, UserWarning, stacklevel=2)
         reports = each_report(settings, day, now=clock).values
         if day is None:
             day = last_completed(clock(), own_settings(settings, symbol).exchange)
         _warn_of(reports, newest=day)
-        return forecasts.reset_index(drop=True)
+        history = export.frame("history", settings)
+        return history[history["run_id"].isin(done)].reset_index(drop=True)
 
     def backtest(  # noqa: PLR0913 - as the command's options
         self,

@@ -13,7 +13,7 @@ from forecasting.night.run_log import mark_cut_off
 from forecasting.publish.messages import send_digest, send_failed
 from forecasting.publish.pages import publish_page, update_index
 from forecasting.settings import Settings
-from forecasting.store import lock
+from forecasting.store import connect, lock, read
 from forecasting.vocabulary import Clock, Mode
 
 
@@ -39,13 +39,19 @@ def run_published(
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the nights that it ran: of the session `as_of`, or all missing ones."""
-    missed = plan.check_nights(
+    """The ids of the nights of the session `as_of`, or of all missing ones, once they are run.
+
+    Where some are finished, with whatever settings, theirs, and none is run.
+    """
+    asked = plan.check_nights(
         settings,
         as_of=as_of,
         mode=mode,
         now=now,
     )
+    finished = _finished(settings, asked)
+    if finished:
+        return finished
     with nights_here(settings, now=now):
         planned = plan.planned_nights(
             settings,
@@ -54,9 +60,19 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
             now=now,
         )
         nights = run_published(planned, settings, now=now)
-    concluded(nights, settings, now=now)
-    left = plan.not_done(missed)
-    return [night.id for night in missed if night not in left]
+    return concluded(nights, settings, now=now)
+
+
+def _finished(settings: Settings, nights: Sequence[Night]) -> list[str]:
+    """The ids of the finished nights of the same series and sessions."""
+    of_nights = {
+        "symbol": list(settings.symbols),
+        "target": list(settings.targets),
+        "as_of": [night.session for night in nights],
+        "status": "done",
+    }
+    with connect.reading(settings.url) as connection:
+        return read.values(connection, "runs", "id", of_nights)
 
 
 @contextmanager
