@@ -71,7 +71,7 @@ def inferred_earnings(bars: pd.DataFrame) -> pd.DataFrame:
     """Columns session, kind and known_from of the sessions most like a quarterly series of reactions.
 
     No rows for a stock with weak reactions: their dates would be guesses, and weights trained with
-    guesses are worse (see docs/model.md).
+    guesses are worse (docs/experiments.md).
 
     Args:
         bars: One row per session, ascending; open, close and volume. Unknown volumes are carried.

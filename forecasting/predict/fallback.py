@@ -24,8 +24,9 @@ LEAVE = 1.0
 ceases to be.
 
 The best baseline is chosen afterwards, so a statistic of 2 would be passed by chance. With an
-excess of 2% over 60 origins and no test, as until release 0.2, fallback cost volume 1.3% of pinball
-loss at the mean of ten stocks; with these limits it never sets in on them (docs/experiments.md).
+excess of 2% over 60 origins and no test, as until release 0.2, fallback cost volume 1.19% of
+pinball loss at the mean of eight stocks; with these limits it never sets in on them
+(docs/experiments.md).
 """
 
 

@@ -136,8 +136,7 @@ def losses(
     Returns:
         Columns LOSS_COLUMNS; inside_80 1.0 or 0.0.
     """
-    # SQL chooses: to hand every score to Python, half of them superseded, took three times as long
-    # (performance.md).
+    # SQL chooses: to hand every score to Python, half of them superseded, took three times as long.
     wanted = _wanted(
         connection,
         symbol,
