@@ -141,7 +141,6 @@ FAULTS: dict[str, Fault] = {
     ),
     "another symbol's newest bar": lambda night: swapped(night, 1),
     "another symbol's history": lambda night: swapped(night, WINDOW + 1),
-    "another symbol's history, no symbol column": lambda night: swapped(night, WINDOW + 1),
     "stale: ends a session early": lambda night: night.bars.iloc[:-1],
     "stale: the bars of a week ago under the dates of this week": lambda night: older(
         night, WEEK, WEEK
@@ -178,7 +177,6 @@ def outcome(name: str, night: Night, fault: Fault) -> tuple[str, list[str]]:
     """`held`, `flagged` or `not noticed`, and the rules of the findings on the night's own changes."""
     bars = fault(night)
     stored = night.stored.iloc[STORED.get(name, slice(None))]
-    named = not name.endswith("no symbol column")
     actions = implied_dividends(night.bars)
     last = night.bars.index[-1].date()
     fetched = Fetched(
@@ -191,7 +189,6 @@ def outcome(name: str, night: Night, fault: Fault) -> tuple[str, list[str]]:
         "",
         "",
         live=True,
-        names_symbol=named,
     )
     known = stored.drop(columns="adj_close").assign(
         version=1, settled=np.arange(len(stored)) < len(stored) - 1

@@ -1,4 +1,4 @@
-"""Whether its night can use a fetch: usable, late, too short, held back, or of another series.
+"""Whether its night can use a fetch: usable, late, too short or held back.
 
 A history that differs from the stored one is refused until the user accepts it.
 """
@@ -9,30 +9,25 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import BadDataError, DataLateError, HistoryError
+from forecasting.errors import DataLateError, HistoryError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bar_rules import BEFORE, FEWEST_BEFORE, Finding, is_other_unit
+from forecasting.ingest.bar_rules import (
+    BEFORE,
+    FEWEST_BEFORE,
+    Finding,
+    is_other_unit,
+    newest_run,
+)
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, StoredBars, explain, nothing_changed
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.splits import ACCEPTED, on_one_basis
 from forecasting.sessions import after
 
-MATCH = 0.01  # relative difference within which two closes of one session are the same
-MATCHING_SHARE = 0.95
-"""Least share of the common sessions whose closes match. Of 8,930 pairs of 95 US stocks the best
-pair matches on 20% of 2,600 sessions, of 10,000 random pairs on 87% of 63. Two downloads of
-SBUX, 19 months apart, match on all of 253."""
-
-FEWEST = 63
-"""Common sessions below which closes prove nothing: of 20, 1 in 100 random pairs passes."""
-
-_RETURNS = "The hold ends when the source returns to the stored"
 SWITCH = "`forecasting run` with --switch-source"
-_UNIT_RETURNS = f"{_RETURNS} unit; {SWITCH} accepts the new one, once."
-_HISTORY_RETURNS = f"{_RETURNS} history; {SWITCH} accepts its new history, once."
-_OTHERS_RETURN = (
-    f"{_RETURNS} history. Forecast another company in another data folder; {SWITCH} joins the two."
+_UNTIL_ACCEPTED = (
+    "The hold ends when the source returns to the stored history. Correct the symbol or the file; "
+    f"forecast another company in another data folder; {SWITCH} accepts the new history, once."
 )
 _BY_ITSELF = "Run again later; the hold ends by itself after a few sessions."
 _CORRECT = "Correct or remove its newest rows."
@@ -51,6 +46,7 @@ class Request:
     accept: bool = False
     # Of the session's bar, without whose values the night waits for it
     columns: tuple[str, ...] = ()
+    of_index: bool = False  # whether it is of a market series
 
 
 @dataclass(frozen=True)
@@ -66,61 +62,55 @@ class _Case:
 
 
 def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
-    """What a fetch changes about the stored bars, or the error by which its night cannot use it."""
-    fetched = on_one_basis(
+    """What a fetch changes about the stored bars, or the error by which its night cannot use it.
+
+    Of an index never an error: older bars are stored without the newest. Its jumps are news (the
+    VIX doubled on 2018-02-05): no split is searched, no jump held and no volume judged.
+    """
+    exchange = request.exchange
+    refusals = [_other_unit, _unusable, _detached]
+    if request.accept:
+        refusals = [_unusable]
+    if request.of_index:
+        refusals = []
+    else:
+        fetched = on_one_basis(
+            fetched,
+            known=stored.bars,
+            known_actions=stored.actions,
+            exchange=exchange,
+        )
+    bars, findings = check_bars(
         fetched,
+        exchange=exchange,
         known=stored.bars,
-        known_actions=stored.actions,
-        exchange=request.exchange,
+        of_index=request.of_index,
     )
-    bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
-    unit = _other_volume_unit(fetched.bars, stored.bars)
     case = _Case(
         fetched,
         request,
         stored.bars,
         bars,
         findings,
-        unit,
+        _other_volume_unit(fetched.bars["volume"], stored.bars),
     )
-    checks = [_other_series, _other_unit, _unusable, _detached]
-    for refused in [_unusable] if request.accept else checks:
-        if (refusal := refused(case)) is not None:
+    for refusal_of in refusals:
+        if (refusal := refusal_of(case)) is not None:
             return refusal
     revision = explain(
         stored,
         bars,
         actions=fetched.actions,
-        exchange=request.exchange,
+        exchange=exchange,
+        of_index=request.of_index,
         accept=request.accept,
     )
-    if unit is not None:
-        findings = [*findings, replace(unit, rule=ACCEPTED, severity="flag")]
+    if case.unit is not None:
+        findings = [*findings, replace(case.unit, rule=ACCEPTED, severity="flag")]
     revision = replace(revision, findings=[*findings, *revision.findings])
-    return _held_back(case, revision) if request.session in revision.held else revision
-
-
-def assess_index(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
-    """As `assess` for a market series; never an error: older bars are stored without the newest.
-
-    Its jumps are news (the VIX doubled on 2018-02-05): no split is searched, no jump held and no
-    volume judged.
-    """
-    bars, findings = check_bars(
-        fetched,
-        exchange=request.exchange,
-        known=stored.bars,
-        of_index=True,
-    )
-    revision = explain(
-        stored,
-        bars,
-        actions=fetched.actions,
-        exchange=request.exchange,
-        of_index=True,
-        accept=request.accept,
-    )
-    return replace(revision, findings=[*findings, *revision.findings])
+    if request.of_index or request.session not in revision.held:
+        return revision
+    return _held_back(case, revision)
 
 
 def prices_alone(fetched: Fetched) -> Fetched:
@@ -130,46 +120,26 @@ def prices_alone(fetched: Fetched) -> Fetched:
     )
 
 
-def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]:
-    """Sessions in common, the share whose closes match, and the median of fetched / stored close.
-
-    Each divided by the median ratio they match too: another unit, or wholly rebased; after a split
-    in two parts.
-    """
-    common = known.index.intersection(bars.index)
-    if common.empty:
-        return 0, 1.0, np.nan
-    ratio = (bars["close"].reindex(common) / known["close"].reindex(common)).to_numpy()
-    steps = np.abs(np.diff(np.log(ratio)))
-    at = int(np.nanargmax(steps)) + 1 if len(steps) and np.nanmax(steps) > MATCH else 0
-    matching = 0
-    for part in (ratio[:at], ratio[at:]):
-        if len(part):
-            from_one = np.abs(part - 1.0)
-            from_median = np.abs(part / np.nanmedian(part) - 1.0)
-            apart = from_one if np.nanmedian(from_one) <= np.nanmedian(from_median) else from_median
-            matching += int((apart <= MATCH).sum())
-    return len(common), matching / len(common), float(np.nanmedian(ratio))
-
-
-def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | None:
+def _other_volume_unit(volume: pd.Series, stored: pd.DataFrame) -> Finding | None:
     """The finding on two or more newest volumes, all in another unit than the stored ones."""
     known = stored["volume"].dropna().tail(BEFORE)
     if len(known) < FEWEST_BEFORE:
         return None
-    new = bars["volume"][bars.index > stored.index[-1]].dropna()
+    new = volume[volume.index > stored.index[-1]].dropna()
     # Once the user has accepted them, the newest stored volume is in that unit too.
     is_other = is_other_unit(new / known.median()) & is_other_unit(new / known.iloc[-1])
-    first = len(new) - int(np.logical_and.accumulate(is_other[::-1]).sum())
-    if len(new) - first < 2:
+    count = newest_run(is_other)
+    if count < 2:
         return None
-    times = float(new.iloc[first:].median() / known.median())
+    newest = new.tail(count)
+    session = newest.index[0].date()
+    times = float(newest.median() / known.median())
     detail = (
-        f"The {len(new) - first} volumes from this session on are x{times:.4g} of the stored ones: "
-        "another unit, as thousands of shares."
+        f"The {count} volumes from {session} on are x{times:.4g} of the stored ones: another unit, "
+        "as thousands of shares."
     )
     return Finding(
-        new.index[first].date(),
+        session,
         "volume_unit",
         "reject",
         times,
@@ -177,40 +147,12 @@ def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | No
     )
 
 
-def _held(subject: str, detail: str, ends: str, usable: pd.Index) -> DataLateError:
-    why = f"{subject}, not stored: {detail} {ends}"
+def _held(case: _Case, detail: str, ends: str, usable: pd.Index) -> DataLateError:
+    why = (
+        f"{case.fetched.symbol}'s bar of {case.request.session} is held back, not stored: {detail} "
+        f"{ends}"
+    )
     return DataLateError(why, usable[-1].date() if len(usable) else None, why)
-
-
-def _other_series(case: _Case) -> Revision | None:
-    """The refusal of bars without a symbol whose closes are not the stored ones."""
-    if case.fetched.names_symbol:
-        return None
-    common, share, ratio = compare(case.stored, case.bars)
-    if common < FEWEST or share >= MATCHING_SHARE:
-        return None
-    detail = (
-        f"Of {common} common sessions {share:.0%} have the stored close within {MATCH:.0%} (median "
-        f"ratio x{ratio:.4g}); expected at least {MATCHING_SHARE:.0%}."
-    )
-    error = BadDataError(
-        f"{case.fetched.source} has no symbol column, and its rows are not the stored series of "
-        f"{case.fetched.symbol}. {detail} Correct the symbol or the file; {SWITCH} accepts the new "
-        "series."
-    )
-    newest = case.stored.index.intersection(case.bars.index)[-1].date()
-    return nothing_changed(
-        error,
-        [
-            Finding(
-                newest,
-                "other_series",
-                "reject",
-                share,
-                detail,
-            )
-        ],
-    )
 
 
 def _other_unit(case: _Case) -> Revision | None:
@@ -219,13 +161,12 @@ def _other_unit(case: _Case) -> Revision | None:
     if unit is None:
         return None
     days = case.fetched.bars.index
-    subject = f"{case.fetched.symbol}'s bars are held back from {unit.session} on"
     usable = days[days < pd.Timestamp(unit.session)]
     return nothing_changed(
         _held(
-            subject,
+            case,
             unit.detail,
-            _UNIT_RETURNS,
+            _UNTIL_ACCEPTED,
             usable,
         ),
         [unit],
@@ -311,9 +252,9 @@ def _detached(case: _Case) -> Revision | None:
         detail,
     )
     error = _held(
-        _bar_is_held(case),
+        case,
         detail,
-        _OTHERS_RETURN,
+        _UNTIL_ACCEPTED,
         case.bars.index[:0],
     )
     return nothing_changed(error, [*case.findings, apart])
@@ -324,19 +265,17 @@ def _held_back(case: _Case, revision: Revision) -> Revision:
     detail = f"{revision.detail}."
     if revision.until_accepted:
         detail = revision.findings[-1].detail
-        ends = _HISTORY_RETURNS
+        ends = _UNTIL_ACCEPTED
     else:
         ends = _refusal(revision.findings, revision.held[0])
         ends += _CORRECT if case.request.is_frame else _BY_ITSELF
     usable = case.bars.index.difference(pd.DatetimeIndex(revision.held))
-    error = _held(
-        _bar_is_held(case),
-        detail,
-        ends,
-        usable,
+    return nothing_changed(
+        _held(
+            case,
+            detail,
+            ends,
+            usable,
+        ),
+        revision.findings,
     )
-    return nothing_changed(error, revision.findings)
-
-
-def _bar_is_held(case: _Case) -> str:
-    return f"{case.fetched.symbol}'s bar of {case.request.session} is held back"

@@ -155,11 +155,7 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
     if live and len(bars):
         # Where the newest sessions, several, have volumes in another unit, the user has accepted
         # it.
-        in_unit = int(
-            np.logical_and.accumulate(
-                is_other_unit(volume_multiple(bars.iloc[-2 * BEFORE :]))[::-1]
-            ).sum()
-        )
+        in_unit = newest_run(is_other_unit(volume_multiple(bars.iloc[-2 * BEFORE :])))
         newest = bars.iloc[-in_unit:] if in_unit > 1 else bars
         partial[-1] = is_partial(newest, bars.index[-1].date(), exchange)
         inflated[-1] = is_inflated(newest)
@@ -262,6 +258,11 @@ def volume_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
 def is_other_unit(multiple: NDArray[np.float64] | pd.Series) -> NDArray[np.bool_]:
     """(D,) which multiples of the usual volume no trading explains, but another unit."""
     return np.asarray((multiple > OTHER_UNIT) | (multiple < 1.0 / OTHER_UNIT))
+
+
+def newest_run(is_true: NDArray[np.bool_]) -> int:
+    """How many are true in a row, from the newest one back."""
+    return int(np.logical_and.accumulate(is_true[::-1]).sum())
 
 
 def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:

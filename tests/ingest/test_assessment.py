@@ -10,14 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.errors import BadDataError, DataLateError, HistoryError
+from forecasting.errors import DataLateError, HistoryError
 from forecasting.ingest.assessment import (
-    FEWEST,
-    MATCHING_SHARE,
     Request,
     assess,
-    assess_index,
-    compare,
     prices_alone,
 )
 from forecasting.ingest.revisions import NOTHING_STORED, StoredBars
@@ -139,13 +135,13 @@ def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
         assert rejected(found) == [(first, "split_like_jump")]
 
 
-def test_bars_of_another_series_without_a_symbol_are_refused_unless_the_user_accepts_them():
+def test_bars_of_another_series_are_held_unless_the_user_accepts_them():
     known = random_bars(100, seed=3)
-    other = replace(fetched_of(random_bars(100, seed=8)), names_symbol=False)
-    found = assess(other, request(), stored(known))
-    assert isinstance(found.error, BadDataError)
-    assert [finding.rule for finding in found.findings] == ["other_series"]
-    assert found.versions.empty
+    other = fetched_of(random_bars(100, seed=8))
+    found = assess(other, request(), stored(known.iloc[:-1]))
+    facts = ("Prices of", "no split explains", "Correct the symbol", "--switch-source accepts")
+    assert_late(found, *facts, newest=BEFORE_LAST)
+    assert rejected(found) == [(BEFORE_LAST, "rebase_unexplained")]
     accepted = assess(other, request(accept=True), stored(known))
     assert (accepted.error, len(accepted.versions)) == (None, 100)
 
@@ -159,7 +155,7 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
     facts = (
         "The stored bars end at 2024-02-08",
         "begin at 2024-02-13, with 2 missing between",
-        "--switch-source joins",
+        "--switch-source accepts",
     )
     assert_late(found, *facts, newest=None)
     assert rejected(found) == [(date(2024, 2, 13), "history_detached")]
@@ -182,8 +178,8 @@ def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit):
         found = assess(fetched_of(bars.iloc[: 50 + held]), request(days[49 + held]), known)
         assert_late(
             found,
-            f"held back from {days[50]} on",
-            "--switch-source accepts the new one",
+            f"volumes from {days[50]} on",
+            "--switch-source accepts",
             newest=days[49],
         )
         assert rejected(found) == [(days[50], "volume_unit")]
@@ -205,30 +201,6 @@ def test_a_single_volume_in_another_unit_is_another_rules_finding():
     assert (found.error, [one.rule for one in found.findings]) == (None, ["volume_outlier"])
 
 
-# Closes of the same series, and of another.
-
-KNOWN = random_bars(300, seed=1)
-OTHER = random_bars(300, seed=2)
-
-
-@pytest.mark.parametrize(
-    ("bars", "share", "ratio"),
-    [
-        (KNOWN, 1.0, 1.0),
-        (KNOWN * 100.0, 1.0, 100.0),
-        (KNOWN * 0.926, 1.0, 0.926),
-        (pd.concat([KNOWN[:250] / 2.0, KNOWN[250:]]), 1.0, 0.5),  # rebased before a split
-        (KNOWN[-20:], 1.0, 1.0),
-        (OTHER[-62:], None, None),  # too few prove nothing
-    ],
-)
-def test_another_unit_or_share_basis_is_the_same_series(bars, share, ratio):
-    common, found_share, found_ratio = compare(KNOWN, bars)
-    assert common < FEWEST or found_share >= MATCHING_SHARE
-    assert share is None or (found_share, found_ratio) == (share, pytest.approx(ratio))
-    assert compare(KNOWN, OTHER)[1] < 0.5
-
-
 # A market series.
 
 VIX = market_bars(random_bars(days=300, seed=4, last=LAST))
@@ -241,7 +213,8 @@ def assessed(bars, known=None, *, accept=False):
         else replace(NOTHING_STORED, bars=known.assign(version=1, settled=True))
     )
     answer = fetched_of(bars, symbol="^VIX", last_asked=LAST, live=True)
-    return assess_index(prices_alone(answer), request(needed=10**6, accept=accept), before)
+    of_index = replace(request(needed=10**6, accept=accept), of_index=True)
+    return assess(prices_alone(answer), of_index, before)
 
 
 JUMPS = [

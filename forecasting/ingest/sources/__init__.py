@@ -50,8 +50,6 @@ class Fetched:
     # Newest session after last_asked that has a bar: this machine's clock is behind
     newest: date | None = None
     unreadable: tuple[UnreadableRow, ...] = ()  # rows left out of the bars; each becomes a finding
-    # The source states the symbol of its bars; else they must match the stored ones
-    names_symbol: bool = True
 
 
 class Source(Protocol):

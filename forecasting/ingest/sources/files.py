@@ -144,7 +144,6 @@ class Files:
             # A bar that newer ones follow is finished
             live=bars.index[-1] == every.index[-1],
             unreadable=unreadable,
-            names_symbol=self.names_symbols(),
         )
 
     def newest(self, symbol: str) -> date:

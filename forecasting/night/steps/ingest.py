@@ -331,11 +331,10 @@ def _revision(asked: _Asked, fetched: Fetched) -> revisions.Revision:
         is_frame=is_frame(night.source),
         accept=asked.accept,
         columns=tuple(chain.from_iterable(TARGETS[one].columns for one in asked.targets)),
+        of_index=night.trigger == "market",
     )
-    if night.trigger == "market":
-        return assessment.assess_index(fetched, request, asked.bars)
     revision = assessment.assess(fetched, request, asked.bars)
-    if revision.verdict != "first" or asked.accept:
+    if revision.verdict != "first" or request.accept or request.of_index:
         return revision
     newest = revision.versions.set_index("session")["volume"].dropna().tail(_COMPARED)
     with connect.reading(night.settings.url) as connection:

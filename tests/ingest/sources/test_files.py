@@ -151,12 +151,12 @@ def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
     assert_bars(fetch(path))
     assert_bars(fetch(path, "PEP"), other)
     assert [Files("csv", path).newest(symbol) for symbol in ("SBUX", "PEP")] == [DAYS[-1], DAYS[-4]]
-    assert fetch(path).names_symbol
+    assert Files("csv", path).names_symbols()
     with pytest.raises(
         UsageError, match=r"no rows of PEPP; symbols that it has: 2\..* writes it: PEP\.$"
     ):
         fetch(path, "PEPP")
-    assert not fetch(write(tmp_path, BARS)).names_symbol
+    assert not Files("csv", write(tmp_path, BARS)).names_symbols()
 
 
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
