@@ -31,9 +31,9 @@ from forecasting.ingest.bar_rules import (
     quiet_moves,
     volume_multiple,
 )
-from forecasting.ingest.bars import canonical, check_bars
+from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import StoredBars
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Fetched, canonical
 
 WINDOW = 300  # sessions of an answer
 WEEK = 5

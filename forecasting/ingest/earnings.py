@@ -19,8 +19,12 @@ import pandas as pd
 
 from forecasting.errors import BadDataError, SourceError, UsageError
 from forecasting.ingest.bar_rules import STALE_EARNINGS, UNREAD_EARNINGS, Finding
-from forecasting.ingest.bars import are_midnights
-from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
+from forecasting.ingest.sources import (
+    EarningsCalendarSource,
+    EarningsSource,
+    Source,
+    are_midnights,
+)
 from forecasting.ingest.sources.files import (
     Table,
     faults,

@@ -41,9 +41,9 @@ import forecasting as fc
 from flows import cli, clock, nightly
 from forecasting.errors import ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import canonical, check_bars
+from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import read_events_csv
-from forecasting.ingest.sources import Fetched, UnreadableRow, plugins, yahoo
+from forecasting.ingest.sources import Fetched, UnreadableRow, canonical, plugins, yahoo
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.night.run import ingest_only
@@ -588,7 +588,7 @@ def installed_source(place):
         if isinstance(answer, ForecastingError):
             assert stored == []
             return
-        bars = answers["fetch"]("TEST", None, None).bars
+        bars = answers["fetch"]("TEST", SOUND.first_asked, LAST).bars
         for day, *numbers in stored:
             wanted = bars.loc[pd.Timestamp(day), list(NUMBERS)].to_numpy(dtype=float, copy=True)
             wanted[4] = np.round(wanted[4]) or np.nan  # shares are whole

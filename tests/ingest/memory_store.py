@@ -12,9 +12,9 @@ import pandas as pd
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.bars import canonical, check_bars
+from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, StoredBars, adjustment, explain
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Fetched, canonical
 from forecasting.ingest.splits import on_one_basis
 
 VALUES = ["open", "high", "low", "close", "volume"]

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -185,41 +184,6 @@ def test_the_payload_hash_moves_with_bars_and_actions_but_not_with_adj_close():
         fetched_of(bars, symbol="PEP"),
     ]
     assert len({digest, *map(payload_hash, others)}) == 6
-
-
-SHAPED = random_bars(30, seed=5)
-SPIN_OFF = make_actions([(SHAPED.index[3], "spin-off", 1.0)])
-
-
-@pytest.mark.parametrize(
-    ("changed", "expected"),
-    [
-        ({"bars": SHAPED.reset_index(drop=True)}, "found RangeIndex"),
-        (
-            {"bars": SHAPED.tz_localize("America/New_York")},
-            r"naive midnights; found DatetimeIndex \['2024-",
-        ),
-        (
-            {"bars": SHAPED.set_axis(SHAPED.index + pd.Timedelta(hours=16))},
-            r"naive midnights; found DatetimeIndex \['2024-",
-        ),
-        ({"bars": pd.concat([SHAPED, SHAPED.iloc[-1:]])}, "ascending, unique sessions"),
-        (
-            {"bars": SHAPED.drop(columns="adj_close")},
-            "expected float64 columns open, .* found {'open'",
-        ),
-        ({"bars": SHAPED.astype({"volume": "int64"})}, "'volume': 'int64'"),
-        ({"last_asked": date(2024, 3, 7)}, "no bar after 2024-03-07"),
-        ({"actions": SPIN_OFF}, "'kind': 'spin-off'"),
-        ({"actions": SPIN_OFF.drop(columns="value")}, "session, kind, value"),
-        ({"currency": "US dollars"}, "found 'US dollars'"),
-        ({"live": 1}, "expected bool as live"),
-        ({"unreadable": ("x",)}, "an UnreadableRow"),
-    ],
-)
-def test_a_response_of_another_shape_is_bad_data_that_names_the_difference(changed, expected):
-    with pytest.raises(BadDataError, match=f"'test' returned bars of SBUX .*{expected}"):
-        check_bars(replace(fetched_of(SHAPED), **changed), exchange="XNYS", known=None)
 
 
 # The usual of the 63 sessions before.

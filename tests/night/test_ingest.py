@@ -340,7 +340,10 @@ def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness
     [
         (Mock(side_effect=UnavailableError("The house is closed.")), "The house is closed."),
         (Mock(side_effect=ZeroDivisionError("of other people's code")), "of other people's code"),
-        (lambda _: BARS.drop(columns="volume"), "in another shape than the canonical one"),
+        (
+            lambda _: BARS.drop(columns="volume"),
+            "expected the columns open, high, low, close, adj_close, volume",
+        ),
         (lambda _: BARS.iloc[:0], f"It has none of the 20 sessions up to {LAST}."),
     ],
 )

@@ -4,18 +4,63 @@ A new source is a class with a `name` and a `fetch`; it returns `Fetched` and ra
 SourceErrors. docs/developer.md contains a complete one.
 """
 
-from __future__ import annotations
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+import numpy as np
+import pandas as pd
+from pydantic import AfterValidator, ConfigDict
+from pydantic.dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import date
+from forecasting.errors import SourceError
 
-    import pandas as pd
+COLUMNS = ["open", "high", "low", "close", "adj_close", "volume"]
 
-    from forecasting.errors import SourceError
+# Shares below which a volume is unknown: the ledger has whole ones, and Yahoo writes 0 for unknown
+LEAST_VOLUME = 0.5
+
+
+def canonical(frame: pd.DataFrame) -> pd.DataFrame:
+    """Canonical bars: `session`, ascending naive midnights, and six float64; a volume 0 is NaN."""
+    bars = frame.reindex(columns=COLUMNS).astype("float64")
+    bars.index = pd.DatetimeIndex(frame.index).as_unit("ns").rename("session")
+    bars["volume"] = bars["volume"].where(bars["volume"].abs() >= LEAST_VOLUME)
+    return bars.sort_index()
+
+
+def are_midnights(days: pd.Series) -> bool:
+    """Whether each value is a naive midnight."""
+    if days.empty:
+        return True
+    return bool(pd.api.types.is_datetime64_dtype(days) and (days == days.dt.normalize()).all())
+
+
+def _sound_bars(bars: pd.DataFrame) -> pd.DataFrame:
+    """The bars, canonical; a ValueError, as pydantic expects it, for another shape."""
+    days = bars.index.to_series()
+    if (
+        sorted(bars.columns) != sorted(COLUMNS)
+        or days.duplicated().any()
+        or not are_midnights(days)
+    ):
+        raise ValueError(
+            f"expected the columns {', '.join(COLUMNS)} and a row a session, at its naive "
+            f"midnight; found {', '.join(map(str, bars.columns))} at {list(map(str, days[:1]))}"
+        )
+    return canonical(bars)
+
+
+def _sound_actions(actions: pd.DataFrame) -> pd.DataFrame:
+    """The actions; a ValueError where one is no dividend or split above 0 at a naive midnight."""
+    value = actions["value"]
+    is_sound = actions["kind"].isin(("dividend", "split")) & (value > 0.0) & (value < np.inf)
+    if is_sound.all() and are_midnights(actions["session"]):
+        return actions
+    raise ValueError(
+        "expected dividends and splits above 0 at naive midnights; found "
+        f"{actions[~is_sound].head(1).to_dict('records')}"
+    )
 
 
 class UnreadableRow(NamedTuple):
@@ -26,9 +71,12 @@ class UnreadableRow(NamedTuple):
     reason: str  # what was expected and what was found, with the line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
 class Fetched:
-    """The response to one request for one symbol, in the canonical shape, before any check."""
+    """The response to one request for one symbol, before any check of its values.
+
+    Its bars are made canonical; a value of another type or shape is a pydantic.ValidationError.
+    """
 
     source: str  # its name as stored in the ledger: `yahoo`, `csv:SBUX.csv`, `sample`
     symbol: str  # the requested one
@@ -37,10 +85,10 @@ class Fetched:
     # Index `session` (naive midnight, ascending, unique); float64 columns open, high, low, close,
     # adj_close (split-adjusted; adj_close NaN where the source has none) and volume (shares; NaN
     # means unknown, never 0).
-    bars: pd.DataFrame
+    bars: Annotated[pd.DataFrame, AfterValidator(_sound_bars)]
     # Columns session (naive midnight), kind (`dividend` or `split`), value (per share, or new per
     # old share). One newer than the last bar is announced by the source already.
-    actions: pd.DataFrame
+    actions: Annotated[pd.DataFrame, AfterValidator(_sound_actions)]
     library_version: str  # the library that read it, `yfinance 1.7.0`
     title: str  # description of the series, for tables and report
     # The newest bar may be unfinished or cut off, so its volume is checked; no bar follows

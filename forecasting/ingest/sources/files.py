@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import PRICES
-from forecasting.ingest.bars import canonical
-from forecasting.ingest.sources import Fetched, UnreadableRow
+from forecasting.ingest.sources import Fetched, UnreadableRow, canonical
 from forecasting.plain_text import named
 from forecasting.sessions import NEWEST_DAY
 from forecasting.values import SYMBOL, source_name

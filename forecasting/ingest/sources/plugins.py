@@ -9,7 +9,6 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from forecasting.errors import BadDataError, ForecastingError, UsageError
-from forecasting.ingest.bars import canonical, check_shape
 from forecasting.ingest.sources import EndedSource, Fetched, Source
 from forecasting.ingest.sources.files import Files, Sample, is_frame
 from forecasting.ingest.sources.yahoo import Yahoo
@@ -131,30 +130,33 @@ def called(source: object) -> Iterator[None]:
 
 
 def fetched_from(source: Source, symbol: str, first: date, last: date) -> Fetched:
-    """The response of a source to one request, its bars canonical."""
+    """The response of a source to one request."""
     with called(source):
         fetched = source.fetch(symbol, first, last)
-    return made_canonical(
+    return as_requested(
         fetched,
-        source.name,
+        source,
         symbol,
         (first, last),
     )
 
 
-def made_canonical(fetched: Fetched, source: str, symbol: str, asked: tuple[date, date]) -> Fetched:
-    """The response with canonical bars; a BadDataError for another shape or another request."""
-    check_shape(fetched)
-    request = {"source": source, "symbol": symbol, "first_asked": asked[0], "last_asked": asked[1]}
-    for name, value in request.items():
-        stated = getattr(fetched, name)
-        if stated != value:
+def as_requested(fetched: Fetched, source: Source, symbol: str, span: tuple[date, date]) -> Fetched:
+    """The response as that of its request, without later bars; a BadDataError of another symbol."""
+    first, last = span
+    with called(source):
+        if fetched.symbol != symbol:
             raise BadDataError(
-                f"The source {source!r:.60} returned a Fetched of another request: expected "
-                f"{value} as {name}, found {str(stated)[:60]}. In its code, pass on its own name "
-                "and the arguments of fetch."
+                f"Expected bars of {symbol} from {source.name:.60}; found a Fetched of "
+                f"{str(fetched.symbol)[:60]}. In its code, pass on the arguments of fetch."
             )
-    return replace(fetched, bars=canonical(fetched.bars))
+        return replace(
+            fetched,
+            source=source.name,
+            first_asked=first,
+            last_asked=last,
+            bars=fetched.bars.loc[: str(last)],
+        )
 
 
 def _package(offer: EntryPoint) -> str:

@@ -25,8 +25,7 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import canonical
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Fetched, canonical
 from forecasting.sessions import calendar, is_us_stock, may_report_earnings
 from forecasting.time_limit import TimeLimitError, within
 

@@ -447,9 +447,9 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
                 last,
             )
         else:
-            fetched = plugins.made_canonical(
+            fetched = plugins.as_requested(
                 response,
-                source.name,
+                source,
                 night.symbol,
                 (asked.first, last),
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from flows import clock
 from forecasting.audit.series import load_series
@@ -24,7 +25,7 @@ from forecasting.errors import (
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.files import Files
-from forecasting.ingest.sources.plugins import is_live, made_canonical, newest_session, source_of
+from forecasting.ingest.sources.plugins import as_requested, is_live, newest_session, source_of
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.night.run import ingest_only
 from forecasting.settings import Settings, read_settings
@@ -132,29 +133,47 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
 
+def test_a_response_is_of_its_request_whatever_it_states_and_none_of_another_symbol(house):
+    source = source_of("house:x", cache_dir=Path())
+    response = Fetched("v2", "SBUX", LAST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
+    as_of = BARS.index[-3].date()
+    of_request = as_requested(response, source, "SBUX", (FIRST, as_of))
+    assert (of_request.source, of_request.first_asked) == ("house", FIRST)
+    pd.testing.assert_frame_equal(of_request.bars, BARS.iloc[:-2], check_freq=False)
+    with pytest.raises(BadDataError, match="bars of MSFT from house; found a Fetched of SBUX"):
+        as_requested(response, source, "MSFT", (FIRST, LAST))
+    with pytest.raises(BadDataError, match="'house' failed with AttributeError"):
+        as_requested(BARS, source, "SBUX", (FIRST, LAST))
+
+
+SPIN_OFF = make_actions([(BARS.index[3], "spin-off", 1.0)])
+
+
 @pytest.mark.parametrize(
-    "other",
+    ("changed", "expected"),
     [
-        {"symbol": "MSFT"},
-        {"source": "house v2"},
-        {"first_asked": LAST},
-        {"last_asked": date(2024, 3, 28)},
+        ({"bars": BARS.reset_index(drop=True)}, r"naive midnight; found .* at \['0'\]"),
+        ({"bars": BARS.tz_localize("America/New_York")}, r"at \['202.* 00:00:00-0"),
+        ({"bars": BARS.set_axis(BARS.index + pd.Timedelta(hours=16))}, r"at \['202.* 16:00:00'\]"),
+        ({"bars": pd.concat([BARS, BARS.iloc[-1:]])}, "a row a session"),
+        ({"bars": BARS.drop(columns="adj_close")}, "found open, high, low, close, volume at"),
+        ({"actions": SPIN_OFF}, "'kind': 'spin-off'"),
+        ({"currency": 7}, "currency"),
+        ({"live": 1}, "live"),
+        ({"unreadable": ("x",)}, "an instance of UnreadableRow"),
     ],
 )
-def test_a_response_that_names_another_request_is_refused(other):
-    response = Fetched("house", "SBUX", FIRST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
-    assert made_canonical(response, "house", "SBUX", (FIRST, LAST)).symbol == "SBUX"
-    with pytest.raises(BadDataError, match=f"as {next(iter(other))}, found"):
-        made_canonical(replace(response, **other), "house", "SBUX", (FIRST, LAST))
+def test_a_response_of_another_shape_is_an_error_that_names_the_difference(changed, expected):
+    sound = Fetched("house", "SBUX", FIRST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
+    with pytest.raises(ValidationError, match=expected):
+        replace(sound, **changed)
 
 
 def test_a_backtest_reads_an_installed_source_as_a_night_does(tmp_path, server, monkeypatch):
     code = block("python").replace(
         "bars = canonical(rows)", "bars = rows.reindex(columns=COLUMNS).astype(float)"
     )
-    code = code.replace(
-        "import Fetched\n", "import Fetched\nfrom forecasting.ingest.bars import COLUMNS\n"
-    )
+    code = code.replace("import Fetched, canonical\n", "import COLUMNS, Fetched\n")
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
     monkeypatch.setenv("FORECASTING_SOURCE", f"house:{server.url}")
     server.put(scaled(BARS, 0.0, -1, "volume"))

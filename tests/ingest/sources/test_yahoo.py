@@ -11,7 +11,6 @@ from yfinance import calendars
 
 from forecasting.errors import BadDataError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import check_shape
 from forecasting.ingest.sources import yahoo as source
 from forecasting.ingest.sources.yahoo import Yahoo, calendar_dates, page_dates
 from tests.builders import adjusted_close, random_bars
@@ -137,7 +136,6 @@ def test_a_funds_capital_gain_is_a_dividend_of_its_day_before_its_bar_and_beside
     fetched = fetch(yahoo)
     paid = make_actions([(day, "dividend", 1.25) for day in gains])
     pd.testing.assert_frame_equal(fetched.actions[-2:].reset_index(drop=True), paid)
-    check_shape(fetched)
     assert fetched.bars.index[-1].date() == DAYS[-1]
 
 
