@@ -17,7 +17,7 @@ from forecasting.night.failures import combined, explained
 from forecasting.plain_text import named
 from forecasting.sessions import with_days
 from forecasting.settings import Settings
-from forecasting.store import connect, read
+from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.values import check_symbol, listed
@@ -81,6 +81,15 @@ def each_symbol(
         except Exception as error:  # whatever it is, it is this one's
             outcomes.errors[name] = explained(error, now=now, settings=settings)
     return outcomes
+
+
+def each_stored(
+    settings: Settings, work: Callable[[Settings], Value], *, now: Clock
+) -> Outcomes[Value]:
+    """As `each_symbol`, of `work` that reads the ledger; a StoreError where there is none."""
+    migrate.check_ready(settings.url, writes=False)
+    with connect.kept_open(settings.url):
+        return each_symbol(settings, work, now=now)
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:

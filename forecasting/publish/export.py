@@ -13,7 +13,7 @@ from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.night.failures import combined
 from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.steps.preprocess import input_fetch
-from forecasting.night.symbols import check_forecast, each_symbol
+from forecasting.night.symbols import check_forecast, each_stored
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import hubverse, json_text, nixtla
 from forecasting.sessions import is_session, name_of
@@ -288,9 +288,7 @@ def export(
     if form == "bars":  # which are of no target
         settings = settings.for_target(settings.target)
     check_writable(out)
-    migrate.check_ready(settings.url, writes=False)
-    with connect.kept_open(settings.url):
-        outcomes = each_symbol(settings, lambda one: _rows(one, form, as_of), now=now)
+    outcomes = each_stored(settings, lambda one: _rows(one, form, as_of), now=now)
     if not outcomes.values:
         outcomes.raise_failed()
     rows = pd.concat(outcomes.values.values(), ignore_index=True)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -29,22 +28,20 @@ from forecasting.night.folders import (
 )
 from forecasting.night.night import Night
 from forecasting.night.plan import check_session
-from forecasting.night.symbols import Outcomes, check_forecast, each_symbol, only_symbol
+from forecasting.night.symbols import Outcomes, check_forecast, each_stored, only_symbol
 from forecasting.preprocess.windows import actual_of
 from forecasting.report.night_view import PageData, ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
-from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.units import as_day
 from forecasting.sessions import calendar, last_completed, opens_at
 from forecasting.settings import Settings
-from forecasting.store import connect, migrate, read
+from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
 
 Forecast = Mapping[Any, Any]  # a row of table forecasts
-Parts = Mapping[tuple[Any, ...], list[tuple[str, float]]]
 
 logger = logging.getLogger("forecasting.night")
 
@@ -55,8 +52,8 @@ BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
 # Sessions of a chart in the index, and days that hold them on any exchange
 INDEX_SESSIONS = 30
 INDEX_DAYS = 60
-_NIGHT_KEY = [name for name in FORECAST_KEY if name != "horizon"]  # of a forecast and its totals
 RESULT_DAYS = 21  # Calendar days before the newest origin whose forecasts may have the last result
+_OF_TOTAL = ["symbol", "target", "origin_session"]
 # Between a forecast's session and a report's that is named beside it: two sessions, mostly
 REPORT_NEAR = timedelta(4)
 
@@ -99,30 +96,31 @@ def _write(
 def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> Outcomes[ReportData]:
-    """The night of each symbol, of the session `as_of` or the newest.
+    """The night of each symbol, as `night_of`."""
+    return each_stored(settings, lambda one: night_of(one, as_of, now=now, brief=brief), now=now)
+
+
+def night_of(
+    settings: Settings, as_of: date | None, *, now: Clock, brief: bool = False
+) -> ReportData:
+    """The night of one symbol, of the session `as_of` or the newest.
 
     Args:
-        settings: Its symbols and target.
+        settings: Of one symbol and target.
         as_of: An origin of forecasts.
         now: The clock by which forecasts are stale.
         brief: Whether a line of a listing is all that is shown, which needs fewer scores.
     """
-
-    def report(of_symbol: Settings) -> ReportData:
-        with connect.reading(of_symbol.url) as connection:
-            data = report_data(
-                connection,
-                of_symbol,
-                origin=as_of,
-                brief=brief,
-            )
-        newest = last_completed(now(), of_symbol.exchange)
-        is_stale = as_of is None and data.origin < newest
-        return replace(data, newest=newest) if is_stale else data
-
-    migrate.check_ready(settings.url, writes=False)
-    with connect.kept_open(settings.url):
-        return each_symbol(settings, report, now=now)
+    with connect.reading(settings.url) as connection:
+        data = report_data(
+            connection,
+            settings,
+            origin=as_of,
+            brief=brief,
+        )
+    newest = last_completed(now(), settings.exchange)
+    is_stale = as_of is None and data.origin < newest
+    return replace(data, newest=newest) if is_stale else data
 
 
 def write_reports(
@@ -146,12 +144,10 @@ def write_reports(
         path, _ = _write(of_symbol, as_of=as_of, out=out)
         return path
 
-    migrate.check_ready(settings.url, writes=False)
-    with connect.kept_open(settings.url):
-        outcomes = each_symbol(settings, write, now=now)
-        if out is not None or not outcomes.values:
-            return outcomes, []
-        return outcomes, [write_index(settings)]
+    outcomes = each_stored(settings, write, now=now)
+    if out is not None or not outcomes.values:
+        return outcomes, []
+    return outcomes, [write_index(settings)]
 
 
 def write_index(settings: Settings) -> Path:
@@ -218,20 +214,12 @@ def report_data(
         )
     if unfinished is not None:
         newest_fetch = read.newest_fetch(connection, symbol, with_bars=False) or fetch
-    scored = _scored(
-        connection,
-        row,
-        origin,
-        brief=brief,
-    )
-    parts = read.parts(
-        connection,
-        [symbol],
-        [target],
-        first=session,
-        last=session,
-    )
     skills = {} if origin else read.skills(connection, {"symbol": symbol, "target": target})
+    of_night = {name: row[name] for name in FORECAST_KEY if name != "horizon"}
+    of_night["origin_session"] = session
+    parts = defaultdict[int, list[tuple[str, float]]](list)
+    for part in read.table_rows(connection, "forecast_parts", of_night, order=["place"]):
+        parts[part["horizon"]].append((part["part"], part["factor"]))
     return ReportData(
         run=run,
         fetch=fetch,
@@ -239,14 +227,21 @@ def report_data(
         forecasts=published,
         history=_history(connection, row),
         events=_known_events(connection, row),
-        scored=scored,
+        scored=read.scored(
+            connection,
+            symbol,
+            target,
+            last=origin,
+            known_at=row["data_as_of"],
+            origins=LINE_ORIGINS if brief else SHOWN_SESSIONS,
+        ),
         findings=read.findings(connection, newest_fetch["id"]),
-        totals=_totals(connection, row),
+        totals=read.table_rows(connection, "total_forecasts", of_night, order=["horizon"]),
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
-        parts={one["horizon"]: _parts_of(one, parts) for one in published.to_dict("records")},
+        parts=parts,
         skill=skills.get((symbol, target)),
         exchange=settings.exchange,
         currency=fetch["currency"],
@@ -267,13 +262,6 @@ def _published(
     except StoreError:
         check_forecast(connection, symbol, target)
         raise  # it has forecasts of other origins
-
-
-def _totals(connection: Connection, row: Forecast) -> list[Row]:
-    """The totals of a forecast's night, model and kind."""
-    of_night = {name: row[name] for name in _NIGHT_KEY}
-    of_night["origin_session"] = as_day(row["origin_session"])
-    return read.table_rows(connection, "total_forecasts", of_night, order=["horizon"])
 
 
 def _with_id(connection: Connection, table: str, row_id: str) -> Row:
@@ -304,35 +292,6 @@ def _known_events(connection: Connection, row: Forecast) -> pd.DataFrame:
     events = read.events(connection, row["symbol"])
     was_known = events["known_from"] <= row["origin_session"]
     return events[was_known & ~(events["withdrawn_from"] <= row["origin_session"])]
-
-
-def _scored(
-    connection: Connection, row: Forecast, origin: date | None, *, brief: bool
-) -> pd.DataFrame:
-    """The scores of a page; `brief`, of a listing's line, older ones where few are live."""
-    scores = partial(
-        read.scored,
-        connection,
-        row["symbol"],
-        row["target"],
-        last=origin,
-        known_at=row["data_as_of"],
-    )
-    if not brief:
-        return scores(origins=SHOWN_SESSIONS)
-    newest = scores(origins=LINE_ORIGINS)
-    live = newest.query("kind == 'live' and role == 'champion' and horizon == 1")
-    is_cut = newest["origin_session"].nunique() == LINE_ORIGINS
-    if is_cut and live["origin_session"].nunique() < ENOUGH_LIVE:
-        return scores(origins=SHOWN_SESSIONS)
-    return newest
-
-
-def _parts_of(forecast: Forecast, parts: Parts) -> list[tuple[str, float]]:
-    """The parts of a forecast's median, whose origin may be a timestamp."""
-    origin = as_day(forecast["origin_session"])
-    of_day = {**forecast, "origin_session": origin}
-    return parts.get(tuple(of_day[name] for name in FORECAST_KEY), [])
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
@@ -404,11 +363,14 @@ def symbol_lines(
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
     lines = [line for some in by_origin.values() for line in _lines(connection, some, last=last)]
     skills = read.skills(connection)
+    of_five = read.view(connection, "latest_totals", {"horizon": HORIZONS[-1]})
+    totals: dict[Any, Any] = of_five.set_index(_OF_TOTAL).to_dict("index")
     reports = read.events_near(connection, {line.session for line in lines}, REPORT_NEAR)
     lines = [
         replace(
             _with_reports(line, reports.get(line.symbol, [])),
             skill=skills.get((line.symbol, line.target)),
+            total=totals.get((line.symbol, line.target, pd.Timestamp(line.origin)), {}),
         )
         for line in lines
     ]
@@ -441,10 +403,6 @@ def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list
         last=origin,
         horizons=[1],
     )
-    of_five = {"symbol": list(symbols), "origin_session": origin, "horizon": HORIZONS[-1]}
-    totals = {
-        _of_night(row): row for row in read.table_rows(connection, "total_forecasts", of_five)
-    }
     lines = []
     for night in nights:
         key = (night["symbol"], night["target"])
@@ -454,16 +412,10 @@ def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list
             forecast=night,
             values=_values(by_symbol.get(night["symbol"], bars.iloc[:0]), night),
             result=results.get(key, {}),
-            parts=_parts_of(night, parts),
-            total=totals.get(_of_night(night), {}),
+            parts=parts.get(tuple(night[name] for name in FORECAST_KEY), []),
         )
         lines.append(line)
     return lines
-
-
-def _of_night(row: Row) -> tuple[Any, ...]:
-    """What a forecast and its totals have in common."""
-    return tuple(row[name] for name in _NIGHT_KEY)
 
 
 def _with_reports(line: SymbolLine, reports: Sequence[Row]) -> SymbolLine:

@@ -281,7 +281,8 @@ class SymbolLine:
     result: Mapping[str, Any] = field(default_factory=dict)
     skill: Skill | None = None  # None before the first score
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
-    total: Mapping[str, Any] = field(default_factory=dict)  # of its next five sessions together
+    # Of its next five sessions together, as in view latest_totals; empty without
+    total: Mapping[str, Any] = field(default_factory=dict)
     opens: datetime | None = None  # when the session that is forecast opens
     page: str = ""  # file name or address of its page; empty where there is none
     # Whether the ledger has a newer forecast of it: a run was of a past night
@@ -363,10 +364,8 @@ class SymbolLine:
     @property
     def is_total_unusual(self) -> bool:
         """Whether the usual total of its next five sessions is outside their 80% interval."""
-        if not self.total:
-            return False
-        usual = self.total["horizon"] * self.usual
-        return usual < self.total["q10"] or usual > self.total["q90"]
+        total = self.total
+        return bool(total) and not total["q10"] <= total["usual"] <= total["q90"]
 
     @property
     def special_days(self) -> list[str]:

@@ -27,7 +27,7 @@ from forecasting.report.units import (
     unit_for,
 )
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import LSTM, Target
+from forecasting.vocabulary import HORIZONS, LSTM, Target
 
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
@@ -226,11 +226,10 @@ def digest_notes(line: SymbolLine) -> str:
     notes = [brief_why(line.why, line.notes)]
     if line.is_total_unusual:
         total = line.total
-        usual = total["horizon"] * line.usual
         notes.append(
-            f"the next {total['horizon']} sessions {line.unit.brief(total['q50'])} "
+            f"the next {len(HORIZONS)} sessions {line.unit.brief(total['q50'])} "
             f"({line.unit.brief(total['q10'], total['q90'])}), "
-            f"{change(total['q50'], usual, target=line.target)} against usual"
+            f"{percent(total['vs_usual'], signed=True)} against usual"
         )
     return "; ".join(filter(None, notes))
 

@@ -271,18 +271,13 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, show
     }
 
 
-@pytest.mark.parametrize(
-    "origins", [LINE_ORIGINS, ENOUGH_LIVE - 1], ids=["enough", "too few to decide"]
-)
-def test_a_line_of_a_listing_is_the_same_without_the_older_scores(url, data, origins, monkeypatch):
-    monkeypatch.setattr(pages, "LINE_ORIGINS", origins)
+def test_a_line_of_a_listing_is_the_same_without_the_older_scores(url, data):
     with reading(url) as connection:
         brief = pages.report_data(connection, settings_of(url), brief=True)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    held = data.scored["origin_session"].nunique()
     assert line_listing([brief], now=now) == line_listing([data], now=now)
-    assert brief.scored["origin_session"].nunique() == (
-        min(held, origins) if origins == LINE_ORIGINS else held
+    assert brief.scored["origin_session"].nunique() == min(
+        LINE_ORIGINS, data.scored["origin_session"].nunique()
     )
 
 

@@ -12,7 +12,13 @@ from forecasting.report.wording import alert_value
 from tests.report.nights import ORIGIN, index_line
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
-HALF_MORE = {"horizon": 5, "q10": 51e6, "q50": 75e6, "q90": 99e6}  # than five usual sessions
+HALF_MORE = {
+    "usual": 50e6,
+    "vs_usual": 0.5,
+    "q10": 51e6,
+    "q50": 75e6,
+    "q90": 99e6,
+}  # than five usual sessions
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
 
