@@ -31,7 +31,7 @@ class Axes:
     floor: float
     low: float  # the values at the edges
     high: float
-    ticks: tuple[float, ...]
+    labels: dict[float, str]  # of round values
 
     @property
     def width(self) -> float:
@@ -44,7 +44,7 @@ class Axes:
 
 
 def make_axes(
-    values: Iterable[float], *, width: float, height: float, unit: Unit, from_zero: bool
+    values: Iterable[float], size: tuple[float, float], unit: Unit, *, from_zero: bool
 ) -> Axes:
     """A plot area whose axis holds all finite `values`, with three to six round ticks."""
     finite = [value for value in values if math.isfinite(value)]
@@ -54,15 +54,15 @@ def make_axes(
     if not from_zero:
         low -= room
     high += room
-    ticks = round_ticks(low, high)
-    left = 14.0 + 6.4 * max(len(tick_label(tick, unit, ticks)) for tick in ticks)
+    labels = tick_labels(round_ticks(low, high), unit)
+    width, height = size
     return Axes(
-        left,
+        14.0 + 6.4 * max(map(len, labels.values())),
         width - RIGHT,
         height - BOTTOM,
         low,
         high,
-        ticks,
+        labels,
     )
 
 
@@ -76,56 +76,46 @@ def round_ticks(low: float, high: float) -> tuple[float, ...]:
     return tuple(k * step for k in range(first, last + 1))
 
 
-def tick_label(tick: float, unit: Unit, ticks: Sequence[float]) -> str:
-    """A tick without needless decimals."""
-    shown = [value / unit.scale for value in ticks]
+def tick_labels(ticks: Sequence[float], unit: Unit) -> dict[float, str]:
+    """The ticks without needless decimals."""
+    shown = [tick / unit.scale for tick in ticks]
     fine = 1e-6 * (max(shown) - min(shown))
     decimals = 0
     while any(abs(round(value, decimals) - value) > fine for value in shown):
         decimals += 1
-    return f"{unit.before}{tick / unit.scale:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    labels = [
+        f"{unit.before}{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in shown
+    ]
+    return dict(zip(ticks, labels, strict=True))
 
 
 def grid(plot: Axes, unit: Unit) -> str:
     """Grid lines with their labels, and the unit above them."""
-    parts = (
-        []
+    drawn = (
+        ""
         if unit.before
-        else [
-            text(
-                0.0,
-                12.0,
-                unit.name,
-                css="axis",
-            )
-        ]
+        else text(
+            0.0,
+            12.0,
+            unit.name,
+            css="axis",
+        )
     )
-    for tick in plot.ticks:
-        y = plot.y(tick)
-        label = tick_label(tick, unit, plot.ticks)
-        parts.append(
-            line(
-                plot.left,
-                y,
-                plot.right,
-                y,
-                css="floor" if tick == 0 else "grid",
-            )
+    for tick, label in plot.labels.items():
+        drawn += level(plot, tick, css="floor" if tick == 0 else "grid")
+        drawn += text(
+            plot.left - 6,
+            plot.y(tick) + 4,
+            label,
+            css="axis end",
         )
-        parts.append(
-            text(
-                plot.left - 6,
-                y + 4,
-                label,
-                css="axis end",
-            )
-        )
-    return "".join(parts)
+    return drawn
 
 
-def line(x1: float, y1: float, x2: float, y2: float, *, css: str) -> str:
-    """A straight line."""
-    return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+def level(plot: Axes, value: float, *, css: str) -> str:
+    """A line across the plot at a value."""
+    y = plot.y(value)
+    return path([(plot.left, y), (plot.right, y)], css=css)
 
 
 def box(x: float, y1: float, y2: float, *, width: float, css: str) -> str:
@@ -160,8 +150,9 @@ def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
     return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
 
 
-def drawing(width: float, height: float, *, label: str, marks: Iterable[str], css: str) -> str:
+def drawing(size: tuple[float, float], marks: Iterable[str], *, label: str, css: str) -> str:
     """The SVG element; `label` is its text alternative."""
+    width, height = size
     stated = f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" '
@@ -181,23 +172,27 @@ _PAST_SESSIONS = {"wide": 60, "narrow": 20}
 _COMING = {"wide": 3.8, "narrow": 4.8}
 _LETTERS = {"earnings": "E", "half day": "½"}
 _LABEL_WIDTH = 44.0
+_SHAPES = {
+    "dot": "m-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0 -6.4 0Z",
+    "diamond": "m0 -4.5l4.5 4.5l-4.5 4.5l-4.5 -4.5Z",
+    "cross": "m-4 -4l8 8m-8 0l8 -8",
+}
+"""The shape of an actual around its place, by where it is."""
+_WHERE = {"dot": "inside 80%", "diamond": "outside 80%", "cross": "outside 90%"}
 
 
 def night_chart(data: ReportData, layout: Layout) -> str:
     """The drawing of the newest sessions, and of the intervals of the coming ones."""
     past = data.known.iloc[-_PAST_SESSIONS[layout] :]
-    width, height = SIZES[layout]
     plot = make_axes(
         [*past, data.usual, *data.rows["q05"], *data.rows["q95"]],
-        width=width,
-        height=height,
-        unit=data.unit,
+        SIZES[layout],
+        data.unit,
         from_zero=not TARGETS[data.target].moves_width,
     )
     coming = _COMING[layout]
     step = plot.width / (len(past) + coming * len(data.rows))
     start = plot.left + step * len(past)
-    usual = plot.y(data.usual)
     marks = [
         box(
             start,
@@ -207,64 +202,75 @@ def night_chart(data: ReportData, layout: Layout) -> str:
             css="coming",
         ),
         grid(plot, data.unit),
-        line(
-            plot.left,
-            usual,
-            plot.right,
-            usual,
-            css="usual",
+        level(plot, data.usual, css="usual"),
+        *_known_slots(
+            data,
+            past,
+            plot,
+            step=step,
         ),
-        *_known_slots(data, past, plot, step=step),
-        *session_labels(plot, list(past.index), step=step, end=start),
-        *_coming_slots(data, plot, start=start, step=coming * step),
+        *session_labels(
+            plot,
+            list(past.index),
+            step=step,
+            end=start,
+        ),
+        *_coming_slots(
+            data,
+            plot,
+            start=start,
+            step=coming * step,
+        ),
     ]
     label = (
         f"{data.symbol} {data.target}: {quantity(len(past), 'past session')}, and the intervals of "
         "the coming ones, which the table has too."
     )
     return drawing(
-        width,
-        height,
+        SIZES[layout],
+        marks,
         label=label,
-        marks=marks,
         css=layout,
     )
 
 
 def totals_chart(data: ReportData, layout: Layout) -> str:
     """The drawing of the intervals of the next 2 to 5 sessions together."""
-    width, _ = SIZES[layout]
+    size = (SIZES[layout][0], 200.0)
+    highest = [row["q95"] for row in data.totals]
     plot = make_axes(
-        [row["q95"] for row in data.totals],
-        width=width,
-        height=200.0,
-        unit=data.unit,
+        highest,
+        size,
+        data.unit,
         from_zero=True,
     )
     step = plot.width / len(data.totals)
     marks = [grid(plot, data.unit)]
     for place, row in enumerate(data.totals):
         middle = plot.left + (place + 0.5) * step
-        marks += [
+        name = f"{row['horizon']} sessions"
+        marks.append(
             _intervals(
                 row,
                 plot,
                 BANDS,
                 middle=middle,
                 width=step / 3,
-            ),
+            )
+        )
+        marks.append(
             text(
                 middle,
                 plot.floor + 16,
-                f"{row['horizon']} sessions",
+                name,
                 css="axis strong middle",
-            ),
-        ]
+            )
+        )
+    label = f"{data.symbol}: the next sessions together, which the sentence has too."
     return drawing(
-        width,
-        200.0,
-        label=f"{data.symbol}: the next sessions together, which the sentence has too.",
-        marks=marks,
+        size,
+        marks,
+        label=label,
         css=layout,
     )
 
@@ -274,19 +280,22 @@ def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) 
     is_price = TARGETS[data.target].moves_width
     points = []
     slots = []
-    for place, (session, value) in enumerate(zip(past.index, past, strict=True)):
+    for place, (session, value) in enumerate(past.items()):
         x = plot.left + place * step
         y = plot.y(value)
         points.append((x + step / 2, y))
         days = data.special_days(session)
-        drawn = ""
+        marks = _letter(days, x + step / 2, y)
         if not is_price:
-            drawn = box(
-                x + step * 0.14,
-                y,
-                plot.floor,
-                width=step * 0.72,
-                css="bar",
+            marks = (
+                box(
+                    x + step * 0.14,
+                    y,
+                    plot.floor,
+                    width=step * 0.72,
+                    css="bar",
+                )
+                + marks
             )
         tip = "\n".join([full_day(session), data.unit.text(value), *days])
         slots.append(
@@ -295,7 +304,7 @@ def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) 
                 plot,
                 width=step,
                 tip=tip,
-                marks=drawn + _letter(days, x + step / 2, y),
+                marks=marks,
             )
         )
     return [path(points, css="history"), *slots] if is_price else slots
@@ -330,6 +339,7 @@ def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) ->
                 name,
                 css="axis strong middle",
             )
+        marks += _letter(shown.special_days, middle, plot.y(row["q95"]))
         tip = [
             full_day(shown.session),
             f"median {shown.median}",
@@ -344,7 +354,7 @@ def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) ->
                 plot,
                 width=step,
                 tip="\n".join(tip),
-                marks=marks + _letter(shown.special_days, middle, plot.y(row["q95"])),
+                marks=marks,
             )
         )
     return slots
@@ -353,13 +363,15 @@ def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) ->
 def _letter(days: Sequence[str], x: float, y: float) -> str:
     """The letter of a special day, above a height."""
     letters = [_LETTERS[day] for day in days if day in _LETTERS]
-    if not letters:
-        return ""
-    return text(
-        x,
-        max(y - 8, 14),
-        letters[0],
-        css="event middle",
+    return (
+        text(
+            x,
+            max(y - 8, 14),
+            letters[0],
+            css="event middle",
+        )
+        if letters
+        else ""
     )
 
 
@@ -368,49 +380,54 @@ def past_chart(data: ReportData, layout: Layout) -> str:
 
     An actual is a dot inside 80%, a cross outside 90%, else a diamond.
     """
-    unit = data.unit
     ahead = data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
-    width, height = SIZES[layout]
     plot = make_axes(
         [*ahead["q05"], *ahead["q95"], *ahead["actual"]],
-        width=width,
-        height=height,
-        unit=unit,
+        SIZES[layout],
+        data.unit,
         from_zero=not TARGETS[data.target].moves_width,
     )
     # Few forecasts in a wide chart would be very wide columns: they keep the width of one among
     # twenty.
     step = plot.width / max(len(ahead), 20)
-    marks = [grid(plot, unit)]
+    marks = [grid(plot, data.unit)]
     for position, row in enumerate(ahead.to_dict("records")):
         x = plot.left + position * step
-        intervals = _intervals(
+        middle = x + step / 2
+        shape = _shape(row)
+        drawn = _intervals(
             row,
             plot,
             BANDS[:2],
-            middle=x + step / 2,
+            middle=middle,
             width=min(step * 0.7, 16.0),
         )
+        at = f"M{middle:.1f} {plot.y(row['actual']):.1f}"
+        drawn += f'<path class="{shape}" d="{at}{_SHAPES[shape]}"/>'
         marks.append(
             slot(
                 x,
                 plot,
                 width=step,
-                tip=_past_tip(row, unit),
-                marks=intervals + _actual(row, x + step / 2, plot.y(row["actual"])),
+                tip=_past_tip(row, data.unit),
+                marks=drawn,
             )
         )
-    marks += session_labels(plot, list(ahead["target_session"]), step=step, end=width)
+    marks += session_labels(
+        plot,
+        list(ahead["target_session"]),
+        step=step,
+        end=SIZES[layout][0],
+    )
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = (
         f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside "
         "the 80% interval."
     )
     return drawing(
-        width,
-        height,
+        SIZES[layout],
+        marks,
         label=label,
-        marks=marks,
         css=layout,
     )
 
@@ -436,61 +453,26 @@ def _intervals(
         )
         for low, high, css in bands
     ]
-    drawn.append(
-        line(
-            left,
-            median,
-            left + width,
-            median,
-            css="median",
-        )
-    )
-    return "".join(drawn)
+    return "".join([*drawn, path([(left, median), (left + width, median)], css="median")])
 
 
-def _actual(row: dict[Any, Any], x: float, y: float) -> str:
+def _shape(row: Mapping[Any, Any]) -> str:
+    """Which of _SHAPES an actual is."""
     if row["inside_80"]:
-        return _dot(x, y)
-    if row["inside_90"]:
-        return _diamond(x, y, 4.5)
-    falling = line(
-        x - 4,
-        y - 4,
-        x + 4,
-        y + 4,
-        css="cross",
-    )
-    rising = line(
-        x - 4,
-        y + 4,
-        x + 4,
-        y - 4,
-        css="cross",
-    )
-    return falling + rising
+        return "dot"
+    return "diamond" if row["inside_90"] else "cross"
 
 
-def _past_tip(row: dict[Any, Any], unit: Unit) -> str:
-    where = "outside 90%"
-    if row["inside_90"]:
-        where = "inside 80%" if row["inside_80"] else "outside 80%"
+def _past_tip(row: Mapping[Any, Any], unit: Unit) -> str:
     return (
-        f"{full_day(row['target_session'])}\nactual {unit.text(row['actual'])}, {where}\n"
+        f"{full_day(row['target_session'])}\nactual {unit.text(row['actual'])}, "
+        f"{_WHERE[_shape(row)]}\n"
         f"forecast {unit.text(row['q50'])}\n80% {unit.text(row['q10'], row['q90'])}\n"
         f"{row['kind']}, from {short_day(row['origin_session'])}"
     )
 
 
-def _dot(x: float, y: float) -> str:
-    return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>'
-
-
-def _diamond(x: float, y: float, r: float) -> str:
-    steps = f"{x:.1f} {y - r:.1f}L{x + r:.1f} {y:.1f}L{x:.1f} {y + r:.1f}L{x - r:.1f} {y:.1f}"
-    return f'<path class="diamond" d="M{steps}Z"/>'
-
-
-def session_labels(plot: Axes, sessions: list[date], *, step: float, end: float) -> list[str]:
+def session_labels(plot: Axes, sessions: Sequence[date], *, step: float, end: float) -> list[str]:
     """Dates under the first session of a week, as many as have room up to `end`."""
     labels = []
     free = plot.left
@@ -510,15 +492,7 @@ def session_labels(plot: Axes, sessions: list[date], *, step: float, end: float)
                 css="axis middle",
             )
         )
-        labels.append(
-            line(
-                x,
-                plot.floor,
-                x,
-                plot.floor + 4,
-                css="floor",
-            )
-        )
+        labels.append(path([(x, plot.floor), (x, plot.floor + 4)], css="floor"))
     return labels
 
 
@@ -615,11 +589,12 @@ def _fan(
     unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, str], title: str
 ) -> str:
     """The drawing of intervals, medians and known values by place; an unknown one leaves a gap."""
+    values = [*known, *fan["q05"], *fan["q95"]]
+    size = (FAN_WIDTH - _FAN_LEFT, FAN_HEIGHT - _FAN_LEGEND)
     plot = make_axes(
-        [*known, *fan["q05"], *fan["q95"]],
-        width=FAN_WIDTH - _FAN_LEFT,
-        height=FAN_HEIGHT - _FAN_LEGEND,
-        unit=unit,
+        values,
+        size,
+        unit,
         from_zero=False,
     )
     last = max(days)
@@ -642,15 +617,7 @@ def _fan(
     for place, day in days.items():
         x = plot.left + step * place
         if 0.0 < place < last:
-            marks.append(
-                line(
-                    x,
-                    TOP,
-                    x,
-                    plot.floor,
-                    css="grid",
-                )
-            )
+            marks.append(path([(x, TOP), (x, plot.floor)], css="grid"))
             x -= 6.0
         marks.append(
             text(
@@ -660,35 +627,12 @@ def _fan(
                 css="end" if place else "",
             )
         )
-    marks += [
-        *_fan_key(plot),
-        text(
-            plot.right,
-            14,
-            title,
-            css="end strong",
-        ),
-        "</g>",
-    ]
-    label = f"{title}; {_FAN_SHOWS}"
-    return drawing(
-        FAN_WIDTH,
-        FAN_HEIGHT,
-        label=label,
-        marks=marks,
-        css="fan",
-    )
-
-
-def _fan_key(plot: Axes) -> list[str]:
-    """The meaning of each mark, below the days."""
     middle = plot.floor + 48
-    marks = []
     for offset, half, css, name in _FAN_KEY:
-        left = plot.left + offset
+        x = plot.left + offset
         marks.append(
             box(
-                left,
+                x,
                 middle - half,
                 middle + half,
                 width=18,
@@ -697,13 +641,27 @@ def _fan_key(plot: Axes) -> list[str]:
         )
         marks.append(
             text(
-                left + 24,
+                x + 24,
                 middle + 5,
                 name,
                 css="",
             )
         )
-    return marks
+    marks += [
+        text(
+            plot.right,
+            14,
+            title,
+            css="end strong",
+        ),
+        "</g>",
+    ]
+    return drawing(
+        (FAN_WIDTH, FAN_HEIGHT),
+        marks,
+        label=f"{title}; {_FAN_SHOWS}",
+        css="fan",
+    )
 
 
 def sparkline(line: SymbolLine) -> str:
@@ -712,16 +670,13 @@ def sparkline(line: SymbolLine) -> str:
     row = line.forecast
     shown = [*known, row["q10"], row["q90"]]
     low = min(shown)
-    scale = 26.0 / (max(shown) - min(shown) or 1.0)
+    scale = 26.0 / (max(shown) - low or 1.0)
     step = 116.0 / max(len(known) - 1, 1)
     bottom, middle, top = (28.0 - (row[name] - low) * scale for name in ("q10", "q50", "q90"))
-    points = "L".join(
-        f"{n * step:.1f} {28.0 - (value - low) * scale:.1f}" for n, value in enumerate(known)
-    )
-    history = f'<path d="M{points}"/>' if known else ""
+    points = [(n * step, 28.0 - (value - low) * scale) for n, value in enumerate(known)]
     return (
-        f'<svg viewBox="0 0 132 30" width="132" height="30" aria-hidden="true">{history}<rect '
-        'x="121" width="9" '
-        f'y="{top:.1f}" height="{max(bottom - top, 1.0):.1f}"/><path class="m" d="M120 '
-        f'{middle:.1f}H131"/></svg>'
+        '<svg viewBox="0 0 132 30" width="132" height="30" aria-hidden="true">'
+        f"{path(points, css='') if known else ''}"
+        f"{box(121, bottom, top, width=9, css='')}"
+        f"{path([(120, middle), (131, middle)], css='m')}</svg>"
     )
