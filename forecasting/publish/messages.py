@@ -127,7 +127,15 @@ def _digest(
     newest_sessions = {line.symbol: _newest_session(line, settings, at) for line in stored}
     with connect.reading(settings.url) as connection:
         behind = [line for line in stored if line.origin < newest_sessions[line.symbol]]
-        causes = {line.symbol: _cause(connection, line, settings, at) for line in behind}
+        causes = {
+            line.symbol: _cause(
+                connection,
+                line,
+                settings,
+                at,
+            )
+            for line in behind
+        }
         current = [
             line
             for line in stored

@@ -97,7 +97,16 @@ def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> Outcomes[ReportData]:
     """The night of each symbol, as `night_of`."""
-    return each_stored(settings, lambda one: night_of(one, as_of, now=now, brief=brief), now=now)
+    return each_stored(
+        settings,
+        lambda one: night_of(
+            one,
+            as_of,
+            now=now,
+            brief=brief,
+        ),
+        now=now,
+    )
 
 
 def night_of(
@@ -218,7 +227,12 @@ def report_data(
     of_night = {name: row[name] for name in FORECAST_KEY if name != "horizon"}
     of_night["origin_session"] = session
     parts = defaultdict[int, list[tuple[str, float]]](list)
-    for part in read.table_rows(connection, "forecast_parts", of_night, order=["place"]):
+    for part in read.table_rows(
+        connection,
+        "forecast_parts",
+        of_night,
+        order=["place"],
+    ):
         parts[part["horizon"]].append((part["part"], part["factor"]))
     return ReportData(
         run=run,
@@ -236,7 +250,12 @@ def report_data(
             origins=LINE_ORIGINS if brief else SHOWN_SESSIONS,
         ),
         findings=read.findings(connection, newest_fetch["id"]),
-        totals=read.table_rows(connection, "total_forecasts", of_night, order=["horizon"]),
+        totals=read.table_rows(
+            connection,
+            "total_forecasts",
+            of_night,
+            order=["horizon"],
+        ),
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),

@@ -44,6 +44,7 @@ HUBVERSE_COLUMNS = ("model_id", *TASK_IDS, "output_type", "output_type_id", "val
 _CSV = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
 _CSV += ["last_value", "kind", "status", "reason", "data_as_of"]
 _CSV += ["usual", "vs_usual", "special_day", "why"]
+_RESULT = ("target_session", "q10", "q50", "q90", "actual", "inside_80")
 _NIGHT = ["symbol", "target", "origin_session"]
 _NIXTLA = {"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"}
 
@@ -107,7 +108,7 @@ def night_document(data: ReportData) -> dict[str, Any]:
         "mode": data.run["mode"],
         "notices": {notice.title: notice.text for notice in notices(data)},
         "forecasts": forecasts,
-        "last_result": _last_result(data),
+        "last_result": {name: data.result[name] for name in _RESULT} if data.result else None,
         "skill": None if data.skill is None else asdict(data.skill),
         "track_record": {
             "origins": record.origins,
@@ -117,13 +118,6 @@ def night_document(data: ReportData) -> dict[str, Any]:
         },
         "cost": None if data.cost_ratio is None else _cost_document(data, data.cost_ratio),
     }
-
-
-def _last_result(data: ReportData) -> dict[Any, Any] | None:
-    """The newest result one session ahead; None without one."""
-    newest = data.record.ahead(1).tail(1).astype({"inside_80": bool})
-    columns = ["target_session", "q10", "q50", "q90", "actual", "inside_80"]
-    return next(iter(newest[columns].to_dict("records")), None)
 
 
 def _cost_document(data: ReportData, ratio: float) -> dict[str, Any]:
@@ -151,7 +145,7 @@ def forecast_csv(nights: Sequence[ReportData]) -> str:
             usual=data.usual,
             vs_usual=data.rows["q50"] / data.usual - 1,
             special_day=[", ".join(line.special_days) for line in data.lines],
-            why=[factors(line.why, status=line.status) for line in data.lines],
+            why=[factors(line.why) for line in data.lines],
         )[_CSV]
         if data.cost_ratio is not None:
             quantiles = cost_quantiles(data.rows, data.cost_ratio)
@@ -169,7 +163,7 @@ def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
             "vs_usual": line.vs_usual,
             "skill": line.skill.share if line.skill and line.skill.is_known else None,
             "special_day": ", ".join(line.special_days),
-            "why": factors(line.why, status=line.forecast["status"]),
+            "why": factors(line.why),
         }
         for line in lines
     ]

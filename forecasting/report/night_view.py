@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -38,6 +37,13 @@ def usual_value(target: Target, known: Sequence[float]) -> float:
     return median(known[-TARGETS[target].usual_sessions :]) if known else math.nan
 
 
+def hit_or_miss(result: Mapping[Any, Any]) -> str:
+    """`hit` where a result came inside the 80% interval, else `miss`; empty without one."""
+    if not result:
+        return ""
+    return "hit" if result["inside_80"] else "miss"
+
+
 def reason_of(run: Mapping[str, Any]) -> str:
     """Why a night failed or waits, or what is to be known of it; empty without any."""
     return str(run["note"] if run["error"] is None else run["error"])
@@ -49,9 +55,16 @@ class Why:
 
     target: Target
     session: date
+    status: str
     special_days: Sequence[str]
     # In order, the usual level first; empty where they are unknown
     parts: Sequence[tuple[str, float]]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of a forecast: that it is a baseline's, and the special days."""
+        kind = [] if self.status == "ok" else ["baseline"]
+        return [*kind, *self.special_days]
 
     @property
     def product(self) -> float:
@@ -72,11 +85,6 @@ class Why:
         return f"width {width}" if self.parts else width
 
 
-def notes_on(status: str, special_days: list[str]) -> list[str]:
-    """What is to be known of a forecast: a status that is not ok, and the special days."""
-    return special_days if status == "ok" else ["baseline", *special_days]
-
-
 @dataclass(frozen=True)
 class SessionLine:
     """What is published for one session, in bare numbers of the night's unit.
@@ -90,14 +98,8 @@ class SessionLine:
     span_80: str
     span_90: str
     change: str
-    status: str
     special_days: list[str]
     why: Why
-
-    @property
-    def notes(self) -> list[str]:
-        """As `notes_on`."""
-        return notes_on(self.status, self.special_days)
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,12 @@ class ReportData:
         return track_record(self.scored)
 
     @cached_property
+    def result(self) -> Mapping[Any, Any]:
+        """The newest score one session ahead; empty without one."""
+        newest = self.record.ahead(1).tail(1).astype({"inside_80": bool})
+        return next(iter(newest.to_dict("records")), {})
+
+    @cached_property
     def rows(self) -> pd.DataFrame:
         """The published forecasts, nearest session first, sessions as dates."""
         rows = self.forecasts.sort_values("horizon", ignore_index=True)
@@ -188,6 +196,7 @@ class ReportData:
         why = Why(
             self.target,
             session,
+            row["status"],
             days,
             self.parts.get(row["horizon"], ()),
         )
@@ -198,7 +207,6 @@ class ReportData:
             span_80=self.unit.span(row["q10"], row["q90"]),
             span_90=self.unit.span(row["q05"], row["q95"]),
             change=why.against_usual(relative(row["q50"], self.usual)),
-            status=row["status"],
             special_days=days,
             why=why,
         )
@@ -213,18 +221,14 @@ class ReportData:
         """The target's known values up to the origin, by date, oldest first."""
         return self.dated["value"].astype(float).loc[: self.origin].dropna()
 
-    def special_days(self, session: date, *, known: date = date.max) -> list[str]:
-        """Earnings, half day, expiry and the like of a session, as `known` on a day."""
-        kinds = [kind for kind, since in self._event_kinds.get(session, []) if since <= known]
+    def special_days(self, session: date) -> list[str]:
+        """Earnings, half day, expiry and the like of a session."""
+        kinds = self._event_kinds.get(session, [])
         return list(dict.fromkeys([*kinds, *calendar_notes(session, self.exchange)]))
 
     @cached_property
-    def _event_kinds(self) -> dict[date, list[tuple[str, date]]]:
-        kinds = defaultdict[date, list[tuple[str, date]]](list)
-        for event in self.events.to_dict("records"):
-            kind = (event["kind"], as_day(event["known_from"]))
-            kinds[as_day(event["session"])].append(kind)
-        return kinds
+    def _event_kinds(self) -> dict[date, list[str]]:
+        return self.events["kind"].groupby(self.events["session"].map(as_day)).agg(list).to_dict()
 
     @cached_property
     def usual(self) -> float:
@@ -380,24 +384,20 @@ class SymbolLine:
         return f"a report {verb} on {short_day(day)}{hours[timing]}"
 
     @property
-    def notes(self) -> list[str]:
-        """As `notes_on`."""
-        return notes_on(self.forecast["status"], self.special_days)
-
-    @property
     def why(self) -> Why:
         """What its median is made of."""
         return Why(
             self.target,
             self.session,
+            self.forecast["status"],
             self.special_days,
             self.parts,
         )
 
     @property
     def hit(self) -> str:
-        """`hit` where the newest result came inside the 80% interval, else `miss`."""
-        return "hit" if self.result and self.result["inside_80"] else "miss"
+        """As `hit_or_miss` of the newest result."""
+        return hit_or_miss(self.result)
 
     @property
     def result_session(self) -> date:

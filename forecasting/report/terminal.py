@@ -14,7 +14,7 @@ from tabulate import SEPARATING_LINE, tabulate
 from forecasting.plain_text import named, ordinary_spaces, plain_text, quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
-from forecasting.report.night_view import MADE, ReportData
+from forecasting.report.night_view import MADE, ReportData, hit_or_miss
 from forecasting.report.record import cost_quantiles, coverages, realised_costs
 from forecasting.report.units import (
     age,
@@ -143,7 +143,7 @@ def printed(parts: Parts, *, width: int | None) -> str:
 
 def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     """One night: tomorrow in a sentence, notices, the week, data, last result, skill."""
-    why = wording.brief_why(data.lines[0].why, data.lines[0].notes)
+    why = wording.brief_why(data.lines[0].why, data.lines[0].why.notes)
     lines = [
         f"{data.symbol} {data.target}: {data.fetch['title']}",
         wording.sentence(data),
@@ -177,7 +177,7 @@ def _week_parts(data: ReportData, now: datetime) -> Parts:
             line.median,
             line.span_80,
             line.change,
-            wording.brief_why(line.why, line.notes),
+            wording.brief_why(line.why, line.why.notes),
         ]
         for line in data.lines
     ]
@@ -279,20 +279,12 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
             row.append(brief(cost_quantiles(data.rows, ratio).iloc[0]))
         row += [
             line.change,
-            _last(data),
+            hit_or_miss(data.result),
             wording.skill_brief(data.skill),
-            wording.brief_why(line.why, [*_flags(data, now), *line.notes]),
+            wording.brief_why(line.why, [*_flags(data, now), *line.why.notes]),
         ]
         rows.append(row)
     return columns, rows
-
-
-def _last(data: ReportData) -> str:
-    """Whether the last result was a hit; empty without any."""
-    hits = data.record.ahead(1)["inside_80"]
-    if hits.empty:
-        return ""
-    return "hit" if hits.iloc[-1] else "miss"
 
 
 def _flags(data: ReportData, now: datetime) -> list[str]:

@@ -165,10 +165,10 @@ def named_parts(why: Why) -> list[tuple[str, float]]:
     return large if f"{other:.2f}" == "1.00" else [*large, ("other", other)]
 
 
-def factors(why: Why, *, status: str) -> str:
+def factors(why: Why) -> str:
     """The factors beside the usual level, as column `why` of view latest_forecasts has them."""
     named = [_times(*part) for part in why.parts[1:] if not _is_small(part[1])]
-    if not named and status == "fallback":
+    if not named and why.status == "fallback":
         return "baseline"
     return ", ".join(named)
 
@@ -190,7 +190,7 @@ def usual_level(why: Why, unit: Unit) -> str:
     return f"80% interval {width} wide: usual {percent(math.expm1(level), decimals=1)}"
 
 
-def brief_why(why: Why, notes: Sequence[str] = ()) -> str:
+def brief_why(why: Why, notes: Sequence[str]) -> str:
     """Notes that no factor names, then the two largest factors, like `trees x1.05`."""
     parts = _large_parts(why, briefly=True)
     largest = sorted(parts, key=lambda part: -abs(math.log(part[1])))[:2]
@@ -223,7 +223,7 @@ def forecast_words(line: SymbolLine) -> str:
 
 def digest_notes(line: SymbolLine) -> str:
     """Why, and the total of the next five sessions where that is unusual."""
-    notes = [brief_why(line.why, line.notes)]
+    notes = [brief_why(line.why, line.why.notes)]
     if line.is_total_unusual:
         total = line.total
         notes.append(
@@ -242,13 +242,13 @@ def alert_value(row: Mapping[str, Any], name: str = "value") -> str:
     return unit.brief(row[name])
 
 
-def result_words(line: SymbolLine) -> tuple[str, str, str, str]:
-    """The newest result of a line: what came; what was forecast; how far off; inside or outside."""
-    actual = line.result["actual"]
-    median = line.result["q50"]
-    off = change(actual, median, target=line.target)
-    side = "inside" if line.hit == "hit" else "outside"
-    return line.unit.brief(actual), line.unit.brief(median), off, side
+def result_words(night: ReportData | SymbolLine) -> tuple[str, str, str, str]:
+    """The newest result: what came; what was forecast; how far off; inside or outside."""
+    actual = night.result["actual"]
+    median = night.result["q50"]
+    off = change(actual, median, target=night.target)
+    side = "inside" if night.result["inside_80"] else "outside"
+    return night.unit.brief(actual), night.unit.brief(median), off, side
 
 
 def skill_sentence(skill: Skill) -> str:
@@ -277,13 +277,18 @@ def skill_brief(skill: Skill | None) -> str:
 
 
 def baselines_sentence(skills: Sequence[Mapping[str, Any]]) -> str:
-    """Like `Ahead of 4 of 5 baselines one session ahead.`, in pinball loss; as `skill_sentence`."""
+    """Like `Ahead of 4 of 5 baselines one session ahead, 2 of them with p below 0.05`.
+
+    In pinball loss; of few nights as `skill_sentence`.
+    """
     others = [row for row in skills if row["forecaster"] != LSTM]
     nights = max(row["n"] for row in others)
     if nights < ENOUGH_NIGHTS:
         return f"{_too_few(nights)}."
-    ahead = sum(row["skill_pinball"] > 0 for row in others)
-    return f"Ahead of {ahead} of {quantity(len(others), 'baseline')} one session ahead."
+    p_values = [row["p_value"] for row in others if row["skill_pinball"] > 0]
+    sure = sum(p_value < 0.05 for p_value in p_values)
+    baselines = f"{len(p_values)} of {quantity(len(others), 'baseline')}"
+    return f"Ahead of {baselines} one session ahead, {sure} of them with p below 0.05."
 
 
 def calibration_sentence(coverages: pd.DataFrame) -> str:
@@ -307,17 +312,13 @@ def calibration_sentence(coverages: pd.DataFrame) -> str:
 
 def last_result(data: ReportData) -> str:
     """How the newest scored forecast one session ahead did; empty before the first score."""
-    ahead = data.record.ahead(1)
-    unit = data.unit
-    if ahead.empty:
+    result = data.result
+    if not result:
         return ""
-    row = ahead.iloc[-1]
-    off = change(row["actual"], row["q50"], target=data.target)
-    side = "inside" if row["inside_80"] else "outside"
+    actual, median, off, side = result_words(data)
     return (
-        f"{short_day(row['target_session'])}: forecast {unit.brief(row['q50'])}, actual "
-        f"{unit.brief(row['actual'])} ({off}), {side} the 80% interval "
-        f"{unit.span(row['q10'], row['q90'])}"
+        f"{full_day(result['target_session'])}: forecast {median}, actual {actual} ({off}), {side} "
+        f"the 80% interval {data.unit.span(result['q10'], result['q90'])}"
     )
 
 
@@ -330,7 +331,14 @@ def notices(data: ReportData) -> list[Notice]:
         notes.append(_newer_notice(data.unfinished, data.origin))
     elif data.newest is not None:
         text = f"The newest completed session is {full_day(data.newest)}."
-        notes.append(Notice("warn", "Stale", text, is_of_kind=True))
+        notes.append(
+            Notice(
+                "warn",
+                "Stale",
+                text,
+                is_of_kind=True,
+            )
+        )
     notes += _forecast_notices(data.rows.iloc[0])
     if data.changed:
         each = [f"{name} {_input(now)}, before {_input(then)}" for name, then, now in data.changed]
@@ -368,10 +376,24 @@ def _forecast_notices(first: pd.Series[Any]) -> list[Notice]:
         written = f"Written at {instant(first['issued_at'])}"
         opened = f"after {short_day(first['target_session'])} had opened"
         text = f"{written}, {opened}: it is not scored as live."
-        notes.append(Notice("warn", "Issued late", text, is_of_kind=True))
+        notes.append(
+            Notice(
+                "warn",
+                "Issued late",
+                text,
+                is_of_kind=True,
+            )
+        )
     if first["kind"] == "replay":
         text = "For a past session, from the data known at that session; never counted as live."
-        notes.append(Notice("info", "Made afterwards", text, is_of_kind=True))
+        notes.append(
+            Notice(
+                "info",
+                "Made afterwards",
+                text,
+                is_of_kind=True,
+            )
+        )
     return notes
 
 
@@ -409,7 +431,7 @@ def published_sentence(document: Mapping[str, Any]) -> str:
     return (
         f"Published: {quantity(nights['network'], 'night')} the network, {nights['fallback']} a "
         f"baseline; {quantity(nights['scratch'], 'fit')} from scratch, {nights['warm']} warm, "
-        f"{nights['refused']} refused."
+        f"{nights['refused']} refused. Skill and p are of pinball loss."
     )
 
 

@@ -28,7 +28,15 @@ def test_a_row_has_median_interval_change_why_last_result_and_status():
     forecast = ["Mon 11 Mar", "12.0 M", "8.0\N{EN DASH}16.0 M", "+20%", ""]
     why = "earnings; triple witching x2.00; recent x1.10"
     result = "hit Fri 8 Mar: 10% above"
-    assert row == ["SBUX Starbucks Corporation", *forecast, why, result, "+12%", "Fri 8 Mar", "ok"]
+    assert row == [
+        "SBUX Starbucks Corporation",
+        *forecast,
+        why,
+        result,
+        "+12% of 250",
+        "Fri 8 Mar",
+        "ok",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,9 @@ def test_every_folded_part_answers_in_one_sentence():
     whole = long_record(origins=60)
     assert answers(render_page(report_page(parts=parts, scored=whole))) == {
         "why": "1 factor from usual to the forecast of Mon 11 Mar.",
-        "results": "Fri 8 Mar: forecast 7.44 M, actual 7.09 M (+5%), inside the 80% interval "
+        "results": "Fri 8 Mar 2024: forecast 7.44 M, actual 7.09 M (+5%), inside the 80% interval "
         "5.21-11.16.".replace("+", "\N{MINUS SIGN}"),
-        "skill": "Ahead of 1 of 2 baselines one session ahead.",
+        "skill": "Ahead of 1 of 2 baselines one session ahead, 0 of them with p below 0.05.",
         "calibration": "80% of 60 actuals fell inside the 80% interval: as it should be.",
         "data": "Bars up to Fri 8 Mar 2024 : each passed its checks.",
         "audit": "lstm 3f9c2ab1a77d0e11, issued Sat 9 Mar 2024 10:31 UTC.",

@@ -172,7 +172,7 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_and_last_result():
         "\n| session | median, M shares | 80% interval | vs usual | note, why |\n",
         "\n| Wed 13 Mar | 8.45 | 6.00-12.00 | ",
         " | earnings; recent x1.10; Wednesday x0.96 |\n",
-        "\n\nFri 8 Mar: forecast ",
+        "\n\nFri 8 Mar 2024: forecast ",
         "Report page: `reports/SBUX-volume.html`",
     )
     places = [text.find(part) for part in parts]

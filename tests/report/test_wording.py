@@ -87,7 +87,11 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
     width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
     assert width == "80% interval 9.5% wide: usual 4.2%; a report nearby x2.20."
     of_close = Why(
-        "close", date(2024, 3, 11), ["earnings"], [("usual", 0.04), ("report", 2.2), ("trees", 0.9)]
+        "close",
+        date(2024, 3, 11),
+        "ok",
+        ["earnings"],
+        [("usual", 0.04), ("report", 2.2), ("trees", 0.9)],
     )
     assert (
         wording.brief_why(of_close, ["replay", "earnings"])
@@ -186,7 +190,8 @@ def test_each_exception_has_its_notice(changed, tone, title, fact):
 def test_what_the_nights_of_a_backtest_published_and_fitted_is_counted():
     nights = {"network": 30, "fallback": 2, "warm": 30, "scratch": 2, "refused": 1}
     assert wording.published_sentence({"nights": nights}) == (
-        "Published: 30 nights the network, 2 a baseline; 2 fits from scratch, 30 warm, 1 refused."
+        "Published: 30 nights the network, 2 a baseline; 2 fits from scratch, 30 warm, 1 refused. "
+        "Skill and p are of pinball loss."
     )
 
 
