@@ -67,7 +67,7 @@ def show_backtests(
         typer.echo(json_text(documents[0] if len(documents) == 1 else documents))
         return
     for document in documents:
-        for part in terminal.backtest_parts(document, with_dates=True):
+        for part in terminal.backtest_parts(document):
             if isinstance(part, str):
                 echo(part)
             else:

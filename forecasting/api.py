@@ -359,15 +359,16 @@ class Ledger:
         settings = self._settings(names, target, {})
         of_nights = None if bars else settings.target
         if names:
-            export.check_named(settings, of_nights)
+            export.check_known(settings, of_nights)
             return settings
         if "symbols" not in settings.model_fields_set:
             known = export.known_symbols(settings, of_nights)
             if known:
                 return settings.model_copy(update={"symbols": tuple(known)})
-        export.check_settings(
+        export.check_known(
             settings,
             of_nights,
+            named_in_call=False,
             advice="That is FORECASTING_SYMBOLS, or its default: name symbols in the call.",
         )
         return settings

@@ -1,7 +1,6 @@
 """What the ledger holds, as data frames of the same types on both databases, and as files."""
 
 import json
-from collections.abc import Sequence
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -171,48 +170,35 @@ def _fetched_at(connection: Connection, settings: Settings, session: date) -> da
 def known_symbols(settings: Settings, target: str | None) -> list[str]:
     """The symbols that the ledger has nights of `target` of, or without a target bars."""
     migrate.check_ready(settings.url, writes=False)
+    table = "fetches" if target is None else "runs"
+    wanted = {} if target is None else {"target": target}
     with connect.reading(settings.url) as connection:
-        if target is None:
-            return read.values(
-                connection,
-                "fetches",
-                "symbol",
-                {},
-            )
         return read.values(
             connection,
-            "runs",
+            table,
             "symbol",
-            {"target": target},
+            wanted,
         )
 
 
-def check_named(settings: Settings, target: str | None) -> None:
-    """Raise a UsageError for a symbol, named in a call, that is none of `known_symbols`."""
+def check_known(
+    settings: Settings, target: str | None, *, advice: str = "", named_in_call: bool = True
+) -> None:
+    """Raise a UsageError for a symbol that is none of `known_symbols`.
+
+    Of settings, that no call has named, only where the ledger has symbols, and none of theirs.
+    """
     known = known_symbols(settings, target)
-    if not set(settings.symbols) <= set(known):
-        raise _unknown(settings, target, known)
-
-
-def check_settings(settings: Settings, target: str | None, *, advice: str) -> None:
-    """Raise a UsageError where the ledger has symbols, and none of those of the settings."""
-    known = known_symbols(settings, target)
-    if set(settings.symbols).isdisjoint(known) and known_symbols(settings, None):
-        raise _unknown(
-            settings,
-            target,
-            known,
-            advice,
-        )
-
-
-def _unknown(
-    settings: Settings, target: str | None, known: Sequence[str], advice: str = ""
-) -> UsageError:
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
+    if not unknown:
+        return
+    if not named_in_call:
+        has_some = len(unknown) < len(settings.symbols)
+        if has_some or not known_symbols(settings, None):
+            return
     whose = f"the ledger with nights of {target}" if target else "the ledger"
     there = named(known, 10) or "none"
-    return UsageError(
+    raise UsageError(
         f"Expected symbols of {whose} ({there}), found {named(unknown, 10)}. {advice}".rstrip()
     )
 
@@ -242,7 +228,7 @@ def answer(
     Every text in them is clean.
     """
     if symbol:
-        check_named(settings.for_symbol(check_symbol(symbol)), target)
+        check_known(settings.for_symbol(check_symbol(symbol)), target)
     migrate.check_ready(settings.url, writes=False)
     asked = {"symbol": symbol, "target": target, "horizon": horizon}
     equal = {column: value for column, value in asked.items() if value}

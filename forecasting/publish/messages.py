@@ -21,7 +21,7 @@ from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, joined, own_settings
 from forecasting.plain_text import named, plain_text
 from forecasting.publish.alerts import judged_alerts
-from forecasting.publish.export import check_settings
+from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
@@ -51,7 +51,12 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     migrate.check_ready(settings.url, writes=False)
     lines = newest_nights(settings)
     if not any(line.run for line in lines):  # as of a misspelt symbol
-        check_settings(settings, None, advice="Name them by --symbol.")
+        check_known(
+            settings,
+            None,
+            named_in_call=False,
+            advice="Name them by --symbol.",
+        )
     return _digest(
         settings,
         lines,
@@ -96,11 +101,14 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
     digest_id = short_id("digest", session.isoformat(), text)
     if digest_id == last:
         return
-    failed = _send_as_page(
+    link = page_address(settings, INDEX) or link
+    failed = send(
         settings,
-        digest,
+        digest.title,
         text,
-        link=page_address(settings, INDEX) or link,
+        link=link,
+        page=digest_in("html", digest, link=link),
+        kind="info" if digest.is_well else "warning",
     )
     # Because of one address, the others get it twice at most
     is_sent = failed < 1.0 if was_not_sent else failed == 0.0
@@ -108,25 +116,14 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
     remembered.write_text(digest_id if is_sent else "", encoding="utf-8")
 
 
-def _send_as_page(settings: Settings, digest: Digest, text: str, *, link: str) -> float:
-    is_well = not (digest.problems or digest.stale or digest.alerts)
-    return send(
-        settings,
-        digest.title,
-        text,
-        link=link,
-        page=digest_in("html", digest, link=link),
-        kind="info" if is_well else "warning",
-    )
-
-
 def _digest(
     settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Night], at: datetime
 ) -> Digest:
     stored = [line for line in lines if line.forecast]
     newest_sessions = {line.symbol: _newest_session(line, settings, at) for line in stored}
+    behind = [line for line in stored if line.origin < newest_sessions[line.symbol]]
+    current = [line for line in stored if line not in behind and not line.is_past]
     with connect.reading(settings.url) as connection:
-        behind = [line for line in stored if line.origin < newest_sessions[line.symbol]]
         causes = {
             line.symbol: _cause(
                 connection,
@@ -136,28 +133,17 @@ def _digest(
             )
             for line in behind
         }
-        current = [
-            line
-            for line in stored
-            if line.origin >= newest_sessions[line.symbol] and not line.is_past
-        ]
         outages = _outages(connection, current, settings)
         of_runs = _of_runs(connection, nights, lines)
-    counts, wrong = _judged(settings, nights)
+    last = max((night.session for night in nights), default=date.max)
+    counts, wrong = judged_alerts(settings, last=last)
     return make_digest(
         lines,
         newest_sessions=newest_sessions,
         causes=causes,
         findings=[*wrong, *outages, *of_runs],
-        alerts=counts,
+        alerts=[row for row in counts if row["target"] in settings.targets],
     )
-
-
-def _judged(settings: Settings, nights: Sequence[Night]) -> tuple[list[Row], list[str]]:
-    """As `judged_alerts`, of the run's targets."""
-    last = max((night.session for night in nights), default=date.max)
-    counts, wrong = judged_alerts(settings, last=last)
-    return [row for row in counts if row["target"] in settings.targets], wrong
 
 
 def _newest_session(line: SymbolLine, settings: Settings, at: datetime) -> date:
@@ -357,15 +343,13 @@ def send_fresh(settings: Settings, text: str) -> None:
     if not _mark(settings).is_file():
         return
     title = f"forecast.missing is over, {_subject(settings)}"
-    if (
-        send(
-            settings,
-            title,
-            text,
-            kind="success",
-        )
-        < 1.0
-    ):
+    failed = send(
+        settings,
+        title,
+        text,
+        kind="success",
+    )
+    if failed < 1.0:
         _mark(settings).unlink()
 
 

@@ -17,7 +17,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from forecasting.errors import ForecastingError, StoreError
-from forecasting.night.failures import ADVICE, explained
+from forecasting.night.failures import explained
 from forecasting.night.folders import (
     INDEX,
     check_writable,
@@ -78,7 +78,7 @@ def _write(
         data = report_data(connection, settings, origin=as_of)
         page = page_data(connection, data)
     if out is not None:
-        return write_page(render_page(page), out), data
+        return _written(render_page(page), out), data
     path = report_path(
         settings,
         data.symbol,
@@ -90,7 +90,7 @@ def _write(
         other = report_path(settings, data.symbol, target)
         if other != path and other.is_file():
             links.append((target, other.name))
-    return write_page(render_page(page, links=links), path), data
+    return _written(render_page(page, links=links), path), data
 
 
 def each_report(
@@ -168,7 +168,7 @@ def write_index(settings: Settings) -> Path:
     for line in lines:
         page = path.with_name(page_name(line.symbol, line.target))
         linked.append(replace(line, page=page.name) if page.is_file() else line)
-    return write_page(render_index(linked), path)
+    return _written(render_index(linked), path)
 
 
 def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock) -> None:
@@ -334,35 +334,22 @@ def _inputs(connection: Connection, run: Row) -> dict[str, object]:
 
 def page_data(connection: Connection, data: ReportData) -> PageData:
     """The night with what its page alone shows: champions and lineage."""
-    symbol = data.symbol
-    target = data.target
-    origin = data.origin
-    last = pd.Timestamp(origin)
-    champions = read.view(connection, "champions", {"symbol": symbol, "target": target})
+    last = pd.Timestamp(data.origin)
+    series = {"symbol": data.symbol, "target": data.target}
+    champions = read.view(connection, "champions", series)
     # Not known on that night
     champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)
     return PageData(
         data,
         champions=champions[champions["from_session"] <= last],
-        lineage=read.lineage(connection, data.model, last=origin),
+        lineage=read.lineage(connection, data.model, last=data.origin),
     )
 
 
-def write_page(page: str, path: Path) -> Path:
-    """The path of the page, which is there whole or not at all.
-
-    Raises:
-        ForecastingError: It cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda draft: draft.write_text(page, encoding="utf-8"))
-    except OSError as error:
-        do = ADVICE.get(error.errno or 0, "Correct that, then run again.")
-        raise ForecastingError(
-            f"The page {str(path)[-300:]} cannot be written: {error.strerror}. {do} Or name "
-            "another path: forecasting report --out PATH. Forecasts and scores are stored."
-        ) from error
+def _written(page: str, path: Path) -> Path:
+    """The path of the page, which is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda draft: draft.write_text(page, encoding="utf-8"))
     return path
 
 
@@ -387,7 +374,8 @@ def symbol_lines(
     reports = read.events_near(connection, {line.session for line in lines}, REPORT_NEAR)
     lines = [
         replace(
-            _with_reports(line, reports.get(line.symbol, [])),
+            line,
+            reports=[row for row in reports.get(line.symbol, []) if _is_near(row, line)],
             skill=skills.get((line.symbol, line.target)),
             total=totals.get((line.symbol, line.target, pd.Timestamp(line.origin)), {}),
         )
@@ -437,20 +425,10 @@ def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list
     return lines
 
 
-def _with_reports(line: SymbolLine, reports: Sequence[Row]) -> SymbolLine:
-    """The line with those of its symbol's reports near its session that its origin knew."""
-    near = [
-        report
-        for report in reports
-        if as_day(report["known_from"]) <= line.origin
-        and abs(as_day(report["session"]) - line.session) <= REPORT_NEAR
-    ]
-    on_session = [report for report in near if as_day(report["session"]) == line.session]
-    return replace(
-        line,
-        events=[report["kind"] for report in on_session],
-        reports=[(as_day(report["announced"]), report["timing"]) for report in near],
-    )
+def _is_near(report: Row, line: SymbolLine) -> bool:
+    """Whether a report is near the line's session, and its origin knew it."""
+    is_known = as_day(report["known_from"]) <= line.origin
+    return is_known and abs(as_day(report["session"]) - line.session) <= REPORT_NEAR
 
 
 def _values(bars: pd.DataFrame, night: Row) -> list[float]:

@@ -280,7 +280,7 @@ def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) 
     is_price = TARGETS[data.target].moves_width
     points = []
     slots = []
-    for place, (session, value) in enumerate(past.items()):
+    for place, (session, value) in enumerate(zip(past.index, past, strict=True)):
         x = plot.left + place * step
         y = plot.y(value)
         points.append((x + step / 2, y))

@@ -54,6 +54,11 @@ class Digest:
         return [reason.text for reason in self.reasons]
 
     @property
+    def is_well(self) -> bool:
+        """Whether there is nothing to know."""
+        return not (self.reasons or self.stale or self.alerts)
+
+    @property
     def target(self) -> str:
         """What is forecast; empty where it is of several targets."""
         targets = {line.target for line in self.lines}

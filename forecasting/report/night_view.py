@@ -227,8 +227,9 @@ class ReportData:
         return list(dict.fromkeys([*kinds, *calendar_notes(session, self.exchange)]))
 
     @cached_property
-    def _event_kinds(self) -> dict[date, list[str]]:
-        return self.events["kind"].groupby(self.events["session"].map(as_day)).agg(list).to_dict()
+    def _event_kinds(self) -> dict[Any, list[str]]:
+        sessions = self.events["session"].map(as_day)
+        return {day: list(kinds) for day, kinds in self.events["kind"].groupby(sessions)}
 
     @cached_property
     def usual(self) -> float:
@@ -278,9 +279,8 @@ class SymbolLine:
     forecast: Mapping[str, Any] = field(default_factory=dict)
     # Known values up to the origin, oldest first, in the target's own unit; NaN: unknown
     values: Sequence[float] = ()
-    events: Sequence[str] = ()  # kinds of the events on the session that is forecast, as `earnings`
-    # Day and timing of those that the session, or one near it, reacts to
-    reports: Sequence[tuple[date, str]] = ()
+    # Earnings dates (session, kind, announced, timing) to which it, or a session near, reacts
+    reports: Sequence[Mapping[str, Any]] = ()
     # The newest score one session ahead, of a replay where all are, and `q50`; empty without one
     result: Mapping[str, Any] = field(default_factory=dict)
     skill: Skill | None = None  # None before the first score
@@ -373,15 +373,18 @@ class SymbolLine:
 
     @property
     def special_days(self) -> list[str]:
-        """What is special about the session."""
-        reports = [] if self.events else [self._report_words(*report) for report in self.reports]
+        """What is special about the session; of a report near it when it comes."""
         calendar = filter(None, str(self.forecast["calendar"]).split(", "))
-        return [*self.events, *reports, *calendar]
+        on_session = [one for one in self.reports if as_day(one["session"]) == self.session]
+        if on_session:
+            return [*(one["kind"] for one in on_session), *calendar]
+        return [*map(self._report_words, self.reports), *calendar]
 
-    def _report_words(self, day: date, timing: str) -> str:
+    def _report_words(self, report: Mapping[str, Any]) -> str:
         hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
+        day = as_day(report["announced"])
         verb = "came" if day < self.session else "comes"
-        return f"a report {verb} on {short_day(day)}{hours[timing]}"
+        return f"a report {verb} on {short_day(day)}{hours[report['timing']]}"
 
     @property
     def why(self) -> Why:

@@ -63,10 +63,10 @@ class TrackRecord:
     def skills(self) -> pd.DataFrame:
         """Losses of the published forecasts and of each forecaster on the same sessions.
 
-        A row a forecaster, the best baseline first and the network last, and horizon, 0 for all
-        pooled: n, our and their losses, skill (1 - ours / theirs: positive when ours is better, NaN
-        when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss, two-sided;
-        NaN below ten origins for each session of the horizon, where its size is off.
+        A row a forecaster and horizon, 0 for all pooled: n, our and their losses, skill (1 - ours /
+        theirs: positive when ours is better, NaN when theirs is 0), p_value of Diebold and
+        Mariano's test of equal pinball loss, two-sided; NaN below ten origins for each session of
+        the horizon, where its size is off.
         """
         means = {"absolute": "mae", "pinball": "pinball"}
         means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
@@ -76,16 +76,12 @@ class TrackRecord:
         losses = losses.reset_index(names=["forecaster", "horizon"])
         for loss in ("mae", "pinball"):
             losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
-        pooled = losses[losses["horizon"] == 0].assign(is_network=losses["forecaster"] == LSTM)
-        best_first = pooled.sort_values(["is_network", "their_pinball", "forecaster"])
-        losses = losses.set_index("forecaster").loc[best_first["forecaster"]].reset_index()
         by_origin = self._pairs.groupby(["name", "horizon", "origin_session"])
         # Over the horizons, where all are pooled
         means_of = by_origin[["pinball", "pinball_theirs"]].mean()
-        keys = losses[["forecaster", "horizon"]].itertuples(index=False, name=None)
         p_values = [
             p_value_of_enough(*means_of.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS))
-            for key in keys
+            for key in zip(losses["forecaster"], losses["horizon"], strict=True)
         ]
         return losses.assign(p_value=np.array(p_values, dtype=float))
 

@@ -306,23 +306,20 @@ def _flags(data: ReportData, now: datetime) -> list[str]:
     return flags
 
 
-def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> Parts:
-    """What is shown of a backtest: span, maybe earnings dates, figures, what the nights did."""
+def backtest_parts(document: Mapping[str, Any]) -> Parts:
+    """What is shown of a backtest: span, earnings dates, figures, what the nights did."""
     title = (
         f"{document['symbol']} {document['target']}, origins {document['from']} to "
         f"{document['to']}: {quantity(document['origins'], 'origin')}, "
         f"{quantity(document['refits'], 'fit')}, {document['seconds']:.0f} s"
     )
     lists = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
-    parts: Parts = [title]
-    if with_dates:
-        counts = document.get("earnings_dates", {})
-        dates = [
-            f"{quantity(count, 'earnings date')} from {lists.get(name, name)}"
-            for name, count in counts.items()
-        ]
-        parts.append(", ".join(dates) or "No earnings dates")
-    return [*parts, backtest_listing(document), wording.published_sentence(document)]
+    dates = [
+        f"{quantity(count, 'earnings date')} from {lists.get(name, name)}"
+        for name, count in document["earnings_dates"].items()
+    ]
+    earnings = ", ".join(dates) or "No earnings dates"
+    return [title, earnings, backtest_listing(document), wording.published_sentence(document)]
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:

@@ -494,7 +494,7 @@ def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(sqlite_url, 
     (tmp_path / "reports").write_text("a file in place of the folder", encoding="utf-8")
     pages.update_index(Settings(data_dir=tmp_path, database_url=sqlite_url), now=clock.now)
     ((level, message),) = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert (level, message[:46]) == ("WARNING", "the index of the pages was not written: The pa")
+    assert (level, message[:38]) == ("WARNING", "the index of the pages was not written")
 
 
 def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(

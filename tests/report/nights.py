@@ -14,6 +14,12 @@ from tests.builders import random_bars
 ORIGIN = date(2024, 3, 8)
 SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
 ISSUED = datetime(2024, 3, 9, 10, 31, tzinfo=UTC)
+REPORT = {
+    "session": date(2024, 3, 11),
+    "kind": "earnings",
+    "announced": "2024-03-08",
+    "timing": "amc",
+}
 FINDING_COLUMNS = ["session", "rule", "severity", "value", "detail", "since"]
 
 

@@ -9,7 +9,7 @@ from forecasting.report.digest import SHOWN, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.terminal import alert_listing
 from forecasting.report.wording import alert_value
-from tests.report.nights import ORIGIN, index_line
+from tests.report.nights import ORIGIN, REPORT, index_line
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
 HALF_MORE = {
@@ -30,7 +30,7 @@ def morning():
             "ADBE",
             q50=18.24e6,
             q90=28e6,
-            events=["earnings"],
+            reports=[REPORT],
             parts=PARTS,
             result=MISS,
             total=HALF_MORE,
@@ -106,7 +106,8 @@ def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_
     alerts = [held_row("SBUX", "median > 1", 2.0)]
     alerts.append(held_row("KO", "median > 1", 2.0) | {"target": "close"})
     alerts.append(held_row("KO", "median > 1", 2.0))  # of another target of the symbol
-    reports = [(date(2024, 3, 7), "amc"), (date(2024, 3, 12), "")]
+    near = REPORT | {"session": ORIGIN, "announced": "2024-03-07"}
+    reports = [near, near | {"announced": "2024-03-12", "timing": ""}]
     well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
     title = "Alerts SBUX volume and 1 more, 2 forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
     assert well.title == title

@@ -4,7 +4,7 @@ import pytest
 
 from forecasting.evaluate.significance import Skill
 from forecasting.report.page import render_index
-from tests.report.nights import ORIGIN, index_line
+from tests.report.nights import ORIGIN, REPORT, index_line
 
 SKILL = Skill("ridge", 250, 0.12, 0.01)
 
@@ -23,7 +23,7 @@ def cells(page):
 
 def test_a_row_has_median_interval_change_why_last_result_and_status():
     parts = [("usual", 10e6), ("expiry", 2.0), ("report", 1.01), ("recent", 1.1)]
-    line = index_line(events=["earnings"], calendar="triple witching", skill=SKILL, parts=parts)
+    line = index_line(reports=[REPORT], calendar="triple witching", skill=SKILL, parts=parts)
     _, row = cells(render_index([line]))
     forecast = ["Mon 11 Mar", "12.0 M", "8.0\N{EN DASH}16.0 M", "+20%", ""]
     why = "earnings; triple witching x2.00; recent x1.10"
