@@ -78,6 +78,17 @@ def _option(
     )
 
 
+def _day(name: str, text: str, default: str | bool = False) -> Any:  # noqa: ANN401
+    """The option of a day."""
+    return typer.Option(
+        name,
+        metavar="DATE",
+        parser=parse_date,
+        help=text,
+        show_default=default,
+    )
+
+
 # It overrides a variable: a command does nothing with it
 _setting = partial(_option, callback=override)
 
@@ -216,34 +227,24 @@ ArticleSource = Annotated[
     ),
 ]
 AsOf = Annotated[
-    str | None,
-    _option(
+    date | None,
+    _day(
         "--as-of",
-        "DATE",
         "The newest session whose bar may be used, like 2024-03-08.",
         "the newest completed one",
     ),
 ]
 AsOfBars = Annotated[
-    str | None,
-    _option(
-        "--as-of",
-        "DATE",
-        "Bars as the night of DATE had them.",
-        "as they are now",
-    ),
+    date | None, _day("--as-of", "Bars as the night of DATE had them.", "as they are now")
 ]
 Closed = Annotated[
-    str | None,
-    _option(
-        "--closed", "DATE", "A day that was no session after all: its night is closed, not late."
-    ),
+    date | None,
+    _day("--closed", "A day that was no session after all: its night is closed, not late."),
 ]
 AsOfOrigin = Annotated[
-    str | None,
-    _option(
+    date | None,
+    _day(
         "--as-of",
-        "DATE",
         "Origin session of the page, like 2024-03-08.",
         "the newest origin that has a forecast",
     ),
@@ -256,47 +257,24 @@ Participation = Annotated[
     str, _option("--participation", "SHARE", "Share of each session's volume.", True)
 ]
 By = Annotated[
-    str | None, _option("--by", "DATE", "Session by which it is to be done, one of the next five.")
+    date | None, _day("--by", "Session by which it is to be done, one of the next five.")
 ]
 Chance = Annotated[str, _option("--chance", "SHARE", "With which it is to be done.", True)]
-First = Annotated[
-    str | None,
-    _option(
-        "--from",
-        "DATE",
-        "Oldest session to run.",
-        "the oldest missed one",
-    ),
-]
+First = Annotated[date | None, _day("--from", "Oldest session to run.", "the oldest missed one")]
 FirstVerified = Annotated[
-    str | None,
-    _option(
+    date | None,
+    _day(
         "--from",
-        "DATE",
         "Oldest session to re-run; what the nights before it left is copied.",
         "the oldest",
     ),
 ]
-Last = Annotated[
-    str | None,
-    _option(
-        "--to",
-        "DATE",
-        "Newest session to run.",
-        "the newest completed one",
-    ),
-]
+Last = Annotated[date | None, _day("--to", "Newest session to run.", "the newest completed one")]
 LastVerified = Annotated[
-    str | None,
-    _option(
-        "--to",
-        "DATE",
-        "Newest session to re-run.",
-        "the newest stored one",
-    ),
+    date | None, _day("--to", "Newest session to re-run.", "the newest stored one")
 ]
-FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
-LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
+FirstOrigin = Annotated[date, _day("--from", "First origin session.")]
+LastOrigin = Annotated[date, _day("--to", "Last origin session.")]
 ModeOption = Annotated[
     str,
     _option(
@@ -347,8 +325,3 @@ def settings() -> Settings:
     from forecasting.settings import read_settings
 
     return read_settings()
-
-
-def parse(text: str | None) -> date | None:
-    """The date named by an option, or None where it was not given."""
-    return parse_date(text) if text is not None else None

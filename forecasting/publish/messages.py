@@ -29,7 +29,7 @@ from forecasting.report.page import environment
 from forecasting.report.units import as_day, full_day, short_day
 from forecasting.report.wording import without_bar
 from forecasting.sessions import after, last_completed
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
@@ -307,6 +307,17 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
     if sends:
         send_fresh(settings, text)
     return text
+
+
+def send_check(error: ForecastingError) -> None:
+    """Send why a check failed, whose caller is a scheduler."""
+    settings = settings_to_send()
+    title = "check.failed"
+    if isinstance(error, NoLiveForecastError):
+        title = f"forecast.missing, {error.subject}"
+    send(settings, title, str(error))
+    if settings.notify is None:
+        logger.warning("Nothing was sent: FORECASTING_NOTIFY has no address.")
 
 
 def message_checks(settings: Settings) -> dict[str, Callable[[], str]]:

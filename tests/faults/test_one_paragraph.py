@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 from prefect.exceptions import UnfinishedRun
 
-from flows import cli, nightly
+from flows import daily, nightly
 from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
@@ -55,7 +55,7 @@ def data(tmp_path, migrated_sqlite_file, monkeypatch):
 def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_private_file(
     data, error, words, is_kept, monkeypatch
 ):
-    monkeypatch.setattr(cli, "settings", Mock(side_effect=error))
+    monkeypatch.setattr(daily, "settings", Mock(side_effect=error))
     code, out, err = run("show")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert re.search(words, err)
@@ -84,7 +84,6 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
             2,
             "Invalid --market 'VIX.csv': expected none, a symbol in capitals",
         ),
-        (["show", "--json", "--csv"], 2, "Expected one of --why, --json and --csv, found several."),
         (
             ["models", "rollback", "--symbol", "SBUX,KO"],
             2,

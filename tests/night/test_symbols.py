@@ -1,7 +1,8 @@
 import pytest
 
 from flows import clock
-from flows.cli import models_list, models_rollback, show
+from flows.advanced import models_list, models_rollback
+from flows.daily import show
 from forecasting.errors import (
     DataLateError,
     StoreError,

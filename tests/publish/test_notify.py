@@ -163,7 +163,6 @@ def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(
         ("--symbols-file", "/nowhere"),
         ("--target", "vol"),
         ("--target", ""),
-        ("--symbols", "SBUX"),
     ):
         code, _, err = run("check", "--notify", *words)  # of options that are refused
         title, text = sent(posted)
@@ -297,8 +296,6 @@ def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_f
         r"median > 1e0 +TEST volume +1 +1 +100%( +[\d.]+ M){2} +met +Fri 8 Mar 2024\n",
         preview.output,
     )
-    both = CliRunner().invoke(cli.app, ["digest", "--preview", "--format", "html"]).exception
-    assert (type(both), "--preview or --format" in str(both)) == (UsageError, True)
     found = {row["check"]: row for row in health.checked(messages.message_checks(read_settings()))}
     assert found["alerts"] == {"check": "alerts", "state": "wrong", "found": f"{refused} {problem}"}
     monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")

@@ -1,0 +1,373 @@
+"""The commands beside those of every day: more nights, audits, exports, models, the database."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import clock, options
+from flows.options import AsJson, OneSymbol, settings
+from forecasting.errors import UsageError
+
+ModelId = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it."),
+]
+Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
+
+app = typer.Typer()
+group = partial(
+    typer.Typer,
+    cls=options.Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+models_app = group(help="List, show, promote and roll back models.")
+db_app = group(help="Manage the database schema.")
+app.add_typer(models_app, name="models")
+app.add_typer(db_app, name="db")
+
+
+@app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01")
+def catch_up(
+    first: options.First = None,
+    last: options.Last = None,
+    refit_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Sessions between fits.")
+    ] = 5,
+) -> str:
+    """Run missed sessions, oldest first. Each has the bars known by then.
+
+    The newest alone can be live.
+    """
+    options.quieten_nights()
+    from flows.start import start_catch_up
+
+    return start_catch_up(first=first, last=last, refit_every=refit_every)
+
+
+@app.command(epilog="Example: forecasting ingest --symbol SBUX")
+def ingest(
+    as_of: options.AsOf = None, switch_source: options.Switch = False, as_json: AsJson = False
+) -> None:
+    """Bring the stored bars up to date and stop."""
+    from flows import console
+    from forecasting.night.run import ingest_only
+    from forecasting.report.terminal import fetch_listing
+
+    fetched = ingest_only(
+        settings(),
+        as_of=as_of,
+        switch_source=switch_source,
+        now=clock.now,
+        wait=clock.wait_until,
+    )
+    console.show_rows(list(fetched.values.values()), fetch_listing, as_json=as_json)
+    fetched.raise_failed()
+
+
+@app.command(
+    epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29"
+)
+def backtest(
+    first: options.FirstOrigin,
+    last: options.LastOrigin,
+    refit_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Sessions between fits; 1: as published.")
+    ] = 21,
+    out: options.Out = None,
+    as_json: AsJson = False,
+    workers: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Processes for several symbols; 0: one a core.")
+    ] = 0,
+    store: Annotated[
+        bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")
+    ] = False,
+) -> None:
+    """Work off past nights and score them against every baseline."""
+    from flows import console
+    from flows.progress import progress_bar
+    from forecasting.audit.run_backtest import backtest_spec, run_each
+
+    spec_of = partial(
+        backtest_spec,
+        first=first,
+        last=last,
+        refit_every=refit_every,
+    )
+    backtests = run_each(
+        settings(),
+        spec_of,
+        store=store,
+        workers=workers,
+        now=clock.now,
+        bar=progress_bar,
+        out=out,
+    )
+    console.show_backtests(list(backtests.values.values()), as_json=as_json, out=out)
+    backtests.raise_failed()
+
+
+@app.command("replay", hidden=True)  # its name until release 0.3
+@app.command(epilog="Example: forecasting verify --symbol SBUX --to 2024-03-08")
+def verify(first: options.FirstVerified = None, last: options.LastVerified = None) -> None:
+    """Re-run finished nights from stored bars and compare what they published to the bit."""
+    from flows import console
+    from flows.progress import progress_bar
+    from forecasting.audit.verify import verify as verify_nights
+
+    verdicts = verify_nights(
+        settings(),
+        now=clock.now,
+        first=first,
+        last=last,
+        bar=progress_bar,
+    )
+    for sentence in verdicts.values.values():
+        console.echo(sentence)
+    verdicts.raise_failed()
+
+
+@app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
+def export(
+    form: Annotated[
+        str,
+        typer.Argument(
+            metavar="latest|totals|history|bars|hubverse|nixtla", help="What is written."
+        ),
+    ],
+    out: options.OutNeeded,
+    as_of: options.AsOfBars = None,
+) -> str:
+    """Write forecasts, their history or bars to a file."""
+    from forecasting.publish.export import export as write_export
+
+    return write_export(
+        settings(),
+        form,
+        out,
+        now=clock.now,
+        as_of=as_of,
+    )
+
+
+@app.command(epilog="Example: forecasting order --symbol SBUX --shares 3e6 --participation 10%")
+def order(
+    shares: options.Shares = None,
+    orders: options.Orders = None,
+    participation: options.Participation = "10%",
+    by: options.By = None,
+    chance: options.Chance = "90%",
+    as_of: options.AsOfOrigin = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print when an order is done at a share of the volume, and what share is done in time."""
+    from flows import console
+    from forecasting.publish import orders as planning
+
+    in_force = settings()
+    parts = planning.order_parts
+    if orders is not None and shares is None:
+        asked = planning.read_orders(orders)
+        parts = planning.book_parts
+    elif orders is None and shares is not None and len(in_force.symbols) == 1:
+        asked = {in_force.symbols[0]: shares}
+    else:
+        raise UsageError("Expected --orders csv:FILE, or --shares with one --symbol.")
+    plans = planning.plan_orders(
+        in_force,
+        asked,
+        planning.pace_of(participation, chance, by),
+        now=clock.now,
+        as_of=as_of,
+    )
+    console.show_parts(list(plans.values.values()), parts, as_json=as_json)
+    plans.raise_failed()
+
+
+@app.command(
+    epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting "
+    "mcp"
+)
+def mcp() -> None:
+    """Answer an assistant over standard input and output.
+
+    It reads forecasts, history, skill and why.
+    """
+    from flows.assistant import serve_assistant
+
+    serve_assistant(settings())
+
+
+@app.command(epilog="Example: forecasting worker --pool forecasting")
+def worker(
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")
+    ] = "forecasting",
+) -> None:
+    """Run Prefect's worker, where ledger and Prefect server are ready."""
+    from flows.start import load_server
+
+    load_server().start_worker(pool)
+
+
+@app.command(
+    epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast"
+)
+def doctor(as_json: AsJson = False) -> None:
+    """Check everything that a night needs, changing nothing. Exit 1 when a check fails."""
+    from flows import console
+    from flows.start import all_checks
+    from forecasting.report.terminal import check_listing
+
+    checks = all_checks()
+    console.show_rows(checks, check_listing, as_json=as_json)
+    if any(check["state"] != "ok" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command(
+    "settings", epilog="Example: FORECASTING_SYMBOLS=SBUX,MSFT forecasting settings --json"
+)
+def show_settings(as_json: AsJson = False) -> None:
+    """Print the settings, the variable that changes each, and where its value is from.
+
+    Secrets stay hidden.
+    """
+    from flows import console
+    from forecasting.ingest.sources.plugins import source_of
+    from forecasting.report.terminal import settings_document, settings_listing
+    from forecasting.settings import setting_places
+
+    in_force = settings()
+    source_of(in_force.source, cache_dir=in_force.yahoo_cache)  # refuses one of no kind
+    console.show_rows(
+        settings_document(in_force),
+        partial(settings_listing, places=setting_places()),
+        as_json=as_json,
+    )
+
+
+@db_app.command("upgrade", epilog="Example: forecasting db upgrade")
+def db_upgrade(revision: Revision = "head") -> str:
+    """Create the tables, or upgrade them to this version's schema."""
+    from forecasting.store import migrate
+
+    migrate.upgrade(settings().url, revision)
+    return _revision_of(settings().url)
+
+
+@db_app.command("downgrade", epilog="Example: forecasting db downgrade 0009")
+def db_downgrade(revision: Revision) -> str:
+    """Downgrade the schema. Data that only the later revision holds is lost."""
+    from forecasting.store import migrate
+
+    migrate.downgrade(settings().url, revision)
+    return _revision_of(settings().url)
+
+
+def _revision_of(url: str) -> str:
+    from forecasting.store import connect, migrate
+
+    return f"The database {connect.place(url)} is at revision {migrate.current(url)}."
+
+
+@db_app.command("current", epilog="Example: forecasting db current")
+def db_current() -> str:
+    """Print the revision of the database, and the newest there is."""
+    from forecasting.store import migrate
+
+    return f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})"
+
+
+@models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
+def models_list(as_json: AsJson = False) -> None:
+    """List each symbol's networks, the newest first. The champion is marked."""
+    from flows import console
+    from forecasting.night import models
+    from forecasting.report.terminal import model_listing
+
+    networks, outcomes = models.list_models(settings(), now=clock.now)
+    console.show_rows(networks, model_listing, as_json=as_json)
+    outcomes.raise_failed()
+
+
+@models_app.command("show", epilog="Example: forecasting models show 3f9c2a")
+def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
+    """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
+    from flows import console
+    from forecasting.night import models
+    from forecasting.report.terminal import lineage_listing
+
+    console.show_rows(models.show_model(model_id, settings()), lineage_listing, as_json=as_json)
+
+
+@models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
+def models_promote(model_id: ModelId) -> str:
+    """Make a model champion from the next forecast on.
+
+    Refused when its weights cannot be loaded and run.
+    """
+    from forecasting.night import models
+
+    return models.promote(model_id, settings(), now=clock.now)
+
+
+@models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
+def models_rollback(symbol: OneSymbol = None) -> str:
+    """Return to the previous champion of one symbol. Run twice, it undoes itself.
+
+    Further back: models promote.
+    """
+    from forecasting.night import models
+
+    return models.roll_back(settings(), now=clock.now)
+
+
+@app.command(
+    epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10"
+)
+def article(
+    source: options.ArticleSource = "sample",
+    symbol: OneSymbol = None,
+    as_of: options.AsOf = None,
+    out: options.OutNeeded = Path("article.svg"),
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=2**31 - 1,
+            metavar="N",
+            help="First of the five seeds of its networks.",
+        ),
+    ] = 0,
+) -> str:
+    """Compare the model of the article that this project began with.
+
+    "How to apply LSTM using PyTorch": its model as printed, then without its leakage, then this
+    project's model, on one symbol.
+    """
+    from flows import console
+    from flows.progress import progress_bar
+    from forecasting.audit.article import article_experiment
+
+    result = article_experiment(
+        settings(),
+        as_of=as_of,
+        seed=seed,
+        now=clock.now,
+        bar=progress_bar,
+        out=out,
+    )
+    console.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
+    console.show_table(
+        ["model", "question", "what changed", "MAE"],
+        [
+            [variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"]
+            for variant in result.variants
+        ],
+    )
+    if result.note:
+        console.echo(result.note)
+    return f"Figure: {out}"

@@ -1,0 +1,182 @@
+"""The commands of every day."""
+
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from flows import clock, options
+from flows.options import AsJson, settings
+from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.values import check_choice
+from forecasting.vocabulary import Mode
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: forecasting init --symbol SBUX --symbol MSFT")
+def init() -> None:
+    """Write forecasting.toml: each setting explained, commented out unless an option gives it."""
+    from forecasting.ingest.sources.plugins import source_of
+    from forecasting.settings import write_config
+
+    in_force = settings()
+    source_of(in_force.source, cache_dir=in_force.data_dir)  # refuses a misspelt one
+    typer.echo(write_config())
+
+
+@app.command(
+    epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08"
+)
+def run(
+    as_of: options.AsOf = None,
+    mode: options.ModeOption = "auto",
+    switch_source: options.Switch = False,
+    closed: options.Closed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
+    options.quieten_nights()
+    failed = None
+    from flows.start import start_night
+
+    try:
+        start_night(
+            as_of=as_of,
+            mode=check_choice("mode", mode, Mode),
+            switch_source=switch_source,
+            closed=closed,
+        )
+    except SymbolsFailedError as error:  # the other symbols' nights are done
+        failed = error
+    show_newest(as_of, as_json=as_json, error=failed)
+
+
+@app.command(epilog="Example: forecasting show --symbol SBUX")
+def show(
+    as_of: options.AsOfOrigin = None,
+    why: options.Why = False,
+    as_json: AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
+    show_newest(as_of, why=why, as_json=as_json, as_csv=as_csv)
+
+
+def show_newest(
+    as_of: date | None,
+    *,
+    why: bool = False,
+    as_json: bool,
+    as_csv: bool = False,
+    error: SymbolsFailedError | None = None,
+) -> None:
+    """Print the newest night of each symbol, or of a session; then raise what stopped others."""
+    from flows import console
+    from forecasting.publish.pages import each_report
+    from forecasting.store import migrate
+    from forecasting.store.frames import python_strings
+
+    in_force = settings()
+    # All were refused before there was a ledger
+    if error is not None and migrate.is_missing(in_force.url):
+        raise error
+    is_brief = len(in_force.series) > 1 and not (as_json or why)
+    with python_strings():
+        nights = each_report(
+            in_force,
+            as_of,
+            now=clock.now,
+            brief=is_brief,
+        )
+        if is_brief and len(nights.values) == 1:  # of the others there is none: it is shown in full
+            nights = each_report(in_force, as_of, now=clock.now)
+        shown = list(nights.values.values())
+        console.show_nights(shown, why=why, as_json=as_json, as_csv=as_csv)
+    if error is not None:
+        raise error
+    nights.raise_failed()
+
+
+@app.command(epilog="Example: forecasting digest --format html > digest.html")
+def digest(
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")
+    ] = "text",
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Count the nights on which each alert held.")
+    ] = False,
+) -> str | None:
+    """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
+    from forecasting.night.folders import INDEX, page_address
+    from forecasting.publish.alerts import judged_alerts
+    from forecasting.publish.messages import newest_digest
+    from forecasting.report.digest import digest_in
+
+    if preview:
+        from flows.console import show_rows
+        from forecasting.report.terminal import alert_listing
+        from forecasting.store import migrate
+
+        if not settings().alerts:
+            raise UsageError(
+                "Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > "
+                "1.5 usual'."
+            )
+        migrate.check_ready(settings().url, writes=False)
+        counts, wrong = judged_alerts(settings())
+        show_rows(counts, alert_listing)
+        if wrong:
+            raise UsageError(" ".join(wrong))
+        return None if counts else "No forecast of these symbols is stored to count."
+    morning = newest_digest(settings(), now=clock.now)
+    typer.echo(digest_in(form, morning, link=page_address(settings(), INDEX)))
+    return None
+
+
+@app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
+def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
+    """Write each symbol's report page, and their index.
+
+    With --out, the page of one symbol alone goes there.
+    """
+    from forecasting.publish.pages import write_reports
+
+    pages, index = write_reports(
+        settings(),
+        out,
+        as_of,
+        now=clock.now,
+    )
+    for path in [*pages.values.values(), *index]:
+        typer.echo(path)
+    pages.raise_failed()
+
+
+@app.command(epilog="Example, in any scheduler: forecasting check --notify")
+def check(
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")
+    ] = False,
+) -> str:
+    """Exit 4 unless each symbol has a live forecast. It must be of the newest session.
+
+    Without a database, exit 1.
+    """
+    from forecasting.publish.messages import check_fresh
+
+    return check_fresh(now=clock.now, sends=notify)
+
+
+@app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
+def serve(mode: options.ModeOption = "auto", switch_source: options.Switch = False) -> None:
+    """Run the night on its schedule until stopped.
+
+    It uses the configured Prefect server, or starts its own.
+    """
+    from flows.start import start_serving
+
+    start_serving(
+        mode=check_choice("mode", mode, Mode),
+        switch_source=switch_source,
+    )
