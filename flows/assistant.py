@@ -35,36 +35,23 @@ def serve_assistant(settings: Settings) -> None:
     """Answer an assistant until it closes standard input."""
     try:
         from mcp.server import MCPServer
-        from mcp.server.mcpserver.tools import Tool
     except ImportError:
         raise UsageError(
             "Expected the package mcp 2, which is not installed here. Run: pip install "
             "'forecasting[mcp]'"
         ) from None
 
-    asked: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
-        question: (
-            asker(settings, question, most=50 if question == "history" else MOST_ANSWERED),
-            about + _ARGUMENTS,
-        )
-        for question, about in QUESTIONS.items()
-    }
-    asked["order"] = (planner(settings), _ABOUT_ORDERS)
-    tools = []
-    for name, (ask, about) in asked.items():
-        tool = Tool.from_function(ask, name=name, description=about)
-        arguments = tool.fn_metadata.arg_model
-        arguments.model_config["extra"] = "forbid"  # else a misspelt argument is ignored
-        arguments.model_rebuild(force=True)
-        tool.parameters = arguments.model_json_schema()
-        tools.append(tool)
     server = MCPServer(
         "forecasting",
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=tools,
         log_level="WARNING",
     )
+    for question, about in QUESTIONS.items():
+        most = 50 if question == "history" else MOST_ANSWERED
+        ask = asker(settings, question, most=most)
+        server.add_tool(ask, question, description=about + _ARGUMENTS)
+    server.add_tool(planner(settings), "order", description=_ABOUT_ORDERS)
     server.run("stdio")
 
 

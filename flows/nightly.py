@@ -157,8 +157,9 @@ def run_nights(
 
     An unattended run gives up its lock, which `turn` has, while it waits for late bars.
     """
-    begun = [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
-    nights_bar().begin(begun)
+    begun = nights_bar().begun(
+        [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
+    )
     caller = Caller(
         call=call_task,
         after=after_nights,

@@ -20,10 +20,11 @@ class NightsBar:
     total: int = 0
     ended: int = 0
 
-    def begin(self, nights: Sequence[Night]) -> None:
-        """Take all nights of a run."""
+    def begun(self, nights: list[Night]) -> list[Night]:
+        """All nights of a run, which begin."""
         self.total = len(nights)
         self.ended = 0
+        return nights
 
     def step(self, nights: Sequence[Night], step: str) -> None:
         """Show that a step of some nights begins."""

@@ -59,9 +59,11 @@ START_S = 120.0  # seconds until a server must respond: the first start creates 
 # Since the last response; retries after the first would take minutes for each night
 _outages: list[str] = []
 
-_ONCE = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: 15.0}
-_ONCE |= {PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}
-_IN_OUTAGE = _ONCE | {PREFECT_API_REQUEST_TIMEOUT: 5.0}
+_ONCE = {
+    PREFECT_CLIENT_MAX_RETRIES: 0,
+    PREFECT_API_REQUEST_TIMEOUT: 10.0,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
+}
 
 
 def check_server() -> str:
@@ -83,7 +85,7 @@ def check_server() -> str:
         # By Prefect's own client, which has its settings of certificates, keys and headers.
         with temporary_settings(_ONCE), get_client(sync_client=True) as client:
             client.api_version()  # which needs the password
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # of what is no version
         raise _not_reached(shown, error) from error
     if shown == url:
         _warn_if_open(url)
@@ -93,20 +95,16 @@ def check_server() -> str:
 def _not_reached(shown: str, error: Exception) -> ForecastingError:
     """What is wrong with the server at a URL, and what to do."""
     if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (401, 403):
-        found = "another one" if PREFECT_API_AUTH_STRING.value() else "none"
         return UsageError(
-            f"The Prefect server {shown} expects a password; {found} was found in "
-            f"PREFECT_API_AUTH_STRING ({_reason(error)}). Set it to the server's "
+            f"The Prefect server {shown} expects another password than PREFECT_API_AUTH_STRING has "
+            f"({_reason(error)}). Set it to the server's "
             "PREFECT_SERVER_API_AUTH_STRING, or PREFECT_API_KEY to a gateway's key; for the server "
             f"of `forecasting serve`: export PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
         )
-    # A response that is no version is a ValueError
-    is_other = isinstance(error, httpx.HTTPStatusError | ValueError)
-    does = "responds, but not as Prefect's API does" if is_other else "does not respond"
     return ForecastingError(
-        f"The Prefect server {shown} {does} ({_reason(error)}). Check that it runs (`prefect "
-        "server start`, `systemctl status prefect-server` or `docker compose ps`) and that "
-        "PREFECT_API_URL is right, or unset it."
+        f"The Prefect server {shown} does not respond as Prefect's API does ({_reason(error)}). "
+        "Check that it runs (`prefect server start`, `systemctl status prefect-server` or `docker "
+        "compose ps`) and that PREFECT_API_URL is right, or unset it."
     )
 
 
@@ -124,14 +122,12 @@ def _warn_if_open(url: str) -> None:
 
 
 def _reason(failure: BaseException) -> str:
-    """What failed, without URL and headers, which may have a password."""
+    """What failed; no text that may quote the URL or a header, which may have a password."""
     if isinstance(failure, httpx.HTTPStatusError):
         return f"{failure.response.status_code} {failure.response.reason_phrase}"
-    if isinstance(failure, httpx.InvalidURL):
-        return "that is no URL"
-    if isinstance(failure, httpx.LocalProtocolError):
-        return "a header, as of PREFECT_CLIENT_CUSTOM_HEADERS, is not valid"
-    return str(failure) or type(failure).__name__
+    if isinstance(failure, httpx.NetworkError):
+        return str(failure)
+    return type(failure).__name__
 
 
 @contextmanager
@@ -140,7 +136,7 @@ def tolerate_outage(what: str) -> Iterator[None]:
     try:
         with ExitStack() as briefly:
             if _outages:  # settings of their own take 20 ms
-                briefly.enter_context(temporary_settings(_IN_OUTAGE))
+                briefly.enter_context(temporary_settings(_ONCE))
                 # Else Prefect reuses the run's client, with its timeout
                 briefly.enter_context(SyncClientContext(httpx_settings={}))
             yield
@@ -184,10 +180,8 @@ def ensure_server() -> Iterator[str]:
         watcher.join(timeout=0.5)
         ending.set()
         process.terminate()
-        try:
-            process.wait(timeout=5)
-        except psutil.TimeoutExpired:
-            process.kill()
+        for hanging in psutil.wait_procs([process], timeout=5)[1]:
+            hanging.kill()
         own_file(SERVED).unlink(missing_ok=True)
 
 
@@ -251,18 +245,15 @@ def _start() -> OwnServer:
 
 
 def _check_free(port: int) -> None:
-    """Refuse a port that another program has, before anything is sent there."""
+    """Refuse a port at which another program listens, before anything is sent there."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ForecastingError(
-                f"Expected port {port} of 127.0.0.1 for the Prefect server of `serve`; it cannot "
-                f"be had: {error.strerror}. Set PREFECT_SERVER_API_PORT to another one, or, to use "
-                f"a Prefect server that you trust, PREFECT_API_URL={own_url(port)} and "
-                "PREFECT_API_AUTH_STRING."
-            ) from None
+        if probe.connect_ex(("127.0.0.1", port)):
+            return
+    raise ForecastingError(
+        f"Expected port {port} of 127.0.0.1 for the Prefect server of `serve`; another program "
+        "listens there. Set PREFECT_SERVER_API_PORT to another one, or, to use a Prefect server "
+        f"that you trust, PREFECT_API_URL={own_url(port)} and PREFECT_API_AUTH_STRING."
+    )
 
 
 def _await_own(process: psutil.Popen, port: int) -> None:

@@ -3,12 +3,12 @@
 import asyncio
 import io
 import os
-import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -28,7 +28,7 @@ from forecasting.night.run import Caller, Step, call_step
 from forecasting.plain_text import quantity
 from forecasting.publish import messages
 from forecasting.publish.alerts import judged_alerts
-from forecasting.publish.runs import concluded, nights_here, run_published
+from forecasting.publish.runs import run_here
 from forecasting.report.units import full_day
 from forecasting.settings import Settings, is_own, read_settings, settings_to_send
 from forecasting.store import lock, migrate
@@ -49,6 +49,11 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
         if not sys.stderr.isatty():
             messages.send(settings_to_send(), "the run failed (night.failed)", str(error))
         raise
+    if settings.model_fields_set.isdisjoint({"symbols", "source"}):
+        sys.stderr.write(
+            "No symbol and no source is set, so these are SBUX and yahoo; `forecasting init "
+            "--symbol SYMBOL --source SOURCE` sets them.\n"
+        )
     if not migrate.is_missing(settings.url):
         try:
             yield settings, settings
@@ -83,31 +88,25 @@ def start_night(
             through_prefect = reach_server(settings, until_done)
         if closed is not None:
             plan.close_session(settings, closed, now=clock.now)
-            nights = plan.check_nights(
+        elif as_of is None:
+            early = plan.early_end(nights, now=clock.now)
+            sys.stderr.write(f"{early}\n" if early else "")
+        _, wrong = judged_alerts(settings)
+        sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
+        with watched_nights():
+            if through_prefect:
+                from flows.nightly import nightly
+
+                nightly(as_of=as_of, mode=mode, switch_source=switch_source)
+                return
+            planned = partial(
+                plan.planned_nights,
                 settings,
                 as_of=as_of,
                 mode=mode,
                 now=clock.now,
             )
-        if as_of is None and (early := plan.early_end(nights, now=clock.now)):
-            sys.stderr.write(f"{early}\n")
-        _, wrong = judged_alerts(settings)
-        sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
-        if through_prefect:
-            from flows.nightly import nightly
-
-            with watched_nights():
-                nightly(as_of=as_of, mode=mode, switch_source=switch_source)
-            return
-    with watched_nights(), nights_here(settings, now=clock.now):
-        planned = plan.planned_nights(
-            settings,
-            as_of=as_of,
-            mode=mode,
-            now=clock.now,
-        )
-        ended = run_here(planned, settings, switch_source=switch_source)
-    concluded(ended, settings, now=clock.now)
+            ended = run_watched(planned, settings, switch_source=switch_source)
     if not ended:
         sys.stderr.write(f"{nothing_new(settings, as_of=as_of, now=clock.now)} Nothing was run.\n")
 
@@ -127,41 +126,31 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
             if through_prefect:
                 from flows.catch_up import catch_up
 
-                done = catch_up(first, last, refit_every=refit_every) or []
+                done = len(catch_up(first, last, refit_every=refit_every) or [])
             else:
-                done = catch_up_here(
+                planned = partial(
+                    plan.planned_span,
                     settings,
                     first,
                     last,
                     refit_every=refit_every,
+                    now=clock.now,
                 )
+                done = sum(night.is_done for night in run_watched(planned, settings))
     names = ", ".join(settings.symbols)
     if not done:
-        which = f"every session from {first} to {last}" if first < last else f"the session {first}"
-        return f"{names}: {which} has its forecasts already; nothing was run."
-    return f"{names}: {quantity(len(done), 'night')} completed between {first} and {last}."
-
-
-def catch_up_here(settings: Settings, first: date, last: date, *, refit_every: int) -> list[str]:
-    """The ids of the nights that this process has done without Prefect."""
-    with nights_here(settings, now=clock.now):
-        planned = plan.planned_span(
-            settings,
-            first,
-            last,
-            refit_every=refit_every,
-            now=clock.now,
+        return (
+            f"{names}: every session from {first} to {last} has its forecasts already; nothing was "
+            "run."
         )
-        ended = run_here(planned, settings)
-    return concluded(ended, settings, now=clock.now)
+    return f"{names}: {quantity(done, 'night')} completed between {first} and {last}."
 
 
-def run_here(
-    planned: list[Night], settings: Settings, *, switch_source: bool = False
+def run_watched(
+    planned: Callable[[], list[Night]], settings: Settings, *, switch_source: bool = False
 ) -> list[Night]:
-    """The nights as they ended, which the bar shows."""
+    """The nights as they ended in this process, which the bar shows."""
     bar = nights_bar()
-    bar.begin(planned)
 
     def call(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
         bar.step(nights, step)
@@ -172,8 +161,8 @@ def run_here(
         after=bar.end,
         pause=lambda until, why: clock.wait_until(until),
     )
-    return run_published(
-        planned,
+    return run_here(
+        lambda: bar.begun(planned()),
         settings,
         caller,
         now=clock.now,
@@ -245,15 +234,14 @@ def load_server() -> ModuleType:
 def _refused(error: OSError | ValueError, files: Sequence[Path]) -> str:
     """Why Prefect refuses a setting, and where it may be; no value, which may be a secret."""
     reason = str(error)
-    places = [f"setting of Prefect in the environment or {_profiles()}"]
-    places += map(str, files)
     if isinstance(error, ValidationError):
         problem = error.errors(include_url=False, include_input=False)[0]
-        name = str(next(iter(problem["loc"]), "settings"))
-        reason = f"{name}: {problem['msg']}"
-        variables = re.compile(f"PREFECT_(.*_)?{name}", re.IGNORECASE)
-        places = list(filter(variables.fullmatch, os.environ)) or places
-    return f"Invalid {' or '.join(places)}: {reason}. Correct it; `prefect config view` quotes it."
+        reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    places = ", ".join(map(str, [_profiles(), *files]))
+    return (
+        f"Invalid setting of Prefect in its variables (PREFECT_...) or {places}: {reason}. Correct "
+        "it; `prefect config view` quotes it."
+    )
 
 
 def _profiles() -> str:

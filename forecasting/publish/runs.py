@@ -1,9 +1,10 @@
 """A run whose nights are published: pages as they end, one index, one message, one error."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
+from itertools import chain
 
 from forecasting.night import plan
 from forecasting.night.failures import combined, explained
@@ -41,7 +42,7 @@ def run_published(
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
     """The ids of the nights of the session `as_of`, or of all missing ones, once they are run.
 
-    Where some are finished, with whatever settings, theirs, and none is run.
+    Where all are finished, with whatever settings, theirs, and none is run.
     """
     asked = plan.check_nights(
         settings,
@@ -50,38 +51,60 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
         now=now,
     )
     finished = _finished(settings, asked)
-    if finished:
-        return finished
-    with nights_here(settings, now=now):
-        planned = plan.planned_nights(
-            settings,
-            as_of=as_of,
-            mode=mode,
-            now=now,
-        )
-        nights = run_published(planned, settings, now=now)
-    return concluded(nights, settings, now=now)
+    if finished and all(finished):
+        return list(chain(*finished))
+    planned = partial(
+        plan.planned_nights,
+        settings,
+        as_of=as_of,
+        mode=mode,
+        now=now,
+    )
+    nights = run_here(planned, settings, now=now)
+    return [night.id for night in nights if night.is_done]
 
 
-def _finished(settings: Settings, nights: Sequence[Night]) -> list[str]:
-    """The ids of the finished nights of the same series and sessions."""
-    of_nights = {
-        "symbol": list(settings.symbols),
-        "target": list(settings.targets),
-        "as_of": [night.session for night in nights],
-        "status": "done",
-    }
+def _finished(settings: Settings, nights: Sequence[Night]) -> list[list[str]]:
+    """Of each night the ids of the finished ones of its series and session."""
     with connect.reading(settings.url) as connection:
-        return read.values(connection, "runs", "id", of_nights)
+        return [
+            read.values(
+                connection,
+                "runs",
+                "id",
+                {
+                    "symbol": night.symbol,
+                    "target": night.target,
+                    "as_of": night.session,
+                    "status": "done",
+                },
+            )
+            for night in nights
+        ]
 
 
-@contextmanager
-def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
-    """A block in which nights run without Prefect, under their lock; what stops all is sent."""
+def run_here(
+    planned: Callable[[], list[Night]],
+    settings: Settings,
+    caller: Caller = PLAINLY,
+    *,
+    now: Clock,
+    switch_source: bool = False,
+) -> list[Night]:
+    """The nights as they ended, planned and run without Prefect under their lock.
+
+    The digest is sent, then failures raise one error; what stops all is sent.
+    """
     try:
         with lock.night_lock(settings.url, "night"), ledger(settings):
             try:
-                yield
+                nights = run_published(
+                    planned(),
+                    settings,
+                    caller,
+                    now=now,
+                    switch_source=switch_source,
+                )
             except KeyboardInterrupt:
                 mark_cut_off(settings, now=now)
                 raise
@@ -89,12 +112,8 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
         failure = explained(error, now=now)
         send_failed(settings, failure)
         raise failure from None
-
-
-def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> list[str]:
-    """The ids of the nights that are done; the digest is sent, then failures raise one error."""
-    done, failed, _ = outcome_of(nights, settings)
     send_digest(settings, nights, now=now)
+    _, failed, _ = outcome_of(nights, settings)
     if failed:
         raise combined(failed, of=len(settings.series))
-    return done
+    return nights

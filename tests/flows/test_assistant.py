@@ -26,7 +26,6 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("history", {"target": "price"}),
     ("history", {"limit": 100_000}),
     ("history", {"horizon": 6}),
-    ("latest", {"symbols": "SBUX"}),
     ("order", {"symbol": "SBUX", "shares": -1}),
 ]
 
@@ -37,7 +36,6 @@ REFUSED = (
     "'volume', 'close' or 'range'",
     "equal to 500",
     "equal to 5",
-    "symbols",
     "shares -1.0 of SBUX: expected a number above 0",
 )
 

@@ -32,7 +32,7 @@ def a_terminal(monkeypatch):
 def test_nothing_is_written_without_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress_bar("refits") as advance, watched_nights():
-        nights_bar().begin(NIGHTS)
+        nights_bar().begun(NIGHTS)
         nights_bar().step(NIGHTS[:1], "train")
         advance(1, 2)
     assert capsys.readouterr() == ("", "")
@@ -46,7 +46,7 @@ def test_the_bar_names_the_step_and_moves_with_each_night_that_ends(monkeypatch)
         assert (last.startswith(words), share in last) == (True, True), last
 
     with watched_nights():
-        nights_bar().begin(NIGHTS)
+        nights_bar().begun(NIGHTS)
         nights_bar().step(NIGHTS, "ingest")
         check("AAA 2024-03-07 and 1 more: ingest", "0%")
         nights_bar().end(NIGHTS[:1])
