@@ -44,14 +44,13 @@ from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.linear import one_blas_thread
 from forecasting.train.loop import Hyperparameters, generator, new_network, train_members
 from forecasting.train.prepare import prepare
-from forecasting.train.pretrained import shipped_weights
-from forecasting.train.trees import Trees, shipped_trees, tree_inputs
+from forecasting.train.pretrained import SHIPPED, TREES, WEIGHTS, shipped
+from forecasting.train.trees import Trees, tree_inputs
 from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
     import lightgbm
 
-WEIGHTS = Path(__file__).parents[1] / "forecasting" / "train" / "weights"
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
 
 # Four epochs are no better (2.297 against 2.299)
@@ -96,15 +95,15 @@ def main() -> None:
     panel = panel[~panel["Symbol"].isin(options.leave_out)]
     spans = [sessions_index(date(1990, 1, 2), last)[-1].date() for last in options.to]
     if options.trees:
-        name = "trees.json"
+        name = TREES
         made = "file"
-        entries = shipped_trees()
+        entries = shipped(name)
         symbols = sorted(set(panel["Symbol"]))
         entries += [make_trees(f"parquet:{options.panel}", symbols, newest) for newest in spans]
     else:
-        name = "index.json"
+        name = WEIGHTS
         made = "folder"
-        entries = shipped_weights()
+        entries = shipped(name)
         market = None
         if options.market is not None:
             market = MarketSeries(
@@ -116,7 +115,7 @@ def main() -> None:
         ]
     newest_made = {entry[made]: entry for entry in entries}.values()
     index = sorted(newest_made, key=lambda entry: (entry["trained_to"], *order(entry)))
-    (WEIGHTS / name).write_text(json.dumps(index, indent=1) + "\n")
+    (SHIPPED / name).write_text(json.dumps(index, indent=1) + "\n")
 
 
 def order(entry: dict[str, Any]) -> tuple[int, ...]:
@@ -150,7 +149,7 @@ def make_weights(
     if market is not None:
         parts.append("market")
     name = "-".join(parts)
-    sha256 = save(checkpoint, WEIGHTS / name)
+    sha256 = save(checkpoint, SHIPPED / name)
     seconds = time.perf_counter() - started
     print(
         f"{name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True
@@ -235,7 +234,7 @@ def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, A
     name = f"trees-volume-{newest}.safetensors"
     rows = sum(map(len, truth))
     content = safetensors.numpy.save(vars(as_arrays(booster)))
-    (WEIGHTS / name).write_bytes(content)
+    (SHIPPED / name).write_bytes(content)
     print(
         f"{name}: {len(symbols)} symbols, {rows} rows, {time.perf_counter() - started:.0f} s",
         flush=True,

@@ -1,19 +1,24 @@
-"""Pretrained weights, from which a fit on any symbol may start.
+"""The models that ship with the package: pretrained weights, and boosted trees.
 
-They are of an ensemble that was trained on many symbols (a global model). Those of several spans
-ship with the package, made by benchmarks/base_weights.py. They are never used for an origin inside
-their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four, with
-and without earnings dates and a market series.
+They were trained on many symbols by benchmarks/base_weights.py; a fit on any symbol may start from
+the weights. Those of several spans ship, and are never used for an origin inside their own span: a
+replay of 2016 starts from weights trained up to 2014. Each span has four sets of weights, with and
+without earnings dates and a market series.
 """
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from forecasting.preprocess.windows import Windows
 from forecasting.train.checkpoint import Checkpoint, load
 
-_SHIPPED = Path(__file__).with_name("weights")
+SHIPPED = Path(__file__).with_name("weights")
+WEIGHTS = "index.json"
+TREES = "trees.json"
 
 
 def pretrained_for(windows: Windows) -> Checkpoint | None:
@@ -24,23 +29,29 @@ def pretrained_for(windows: Windows) -> Checkpoint | None:
     way round 1.1%. A file that is missing, altered or of other code raises ArtifactError.
     """
     kind = {"target": windows.target, "earnings": windows.has_events, "market": windows.has_market}
-    newest = str(windows.sessions[windows.learnable_sessions - 1])
-    usable = {
-        str(entry["trained_to"]): entry
-        for entry in shipped_weights()
-        if entry.items() >= kind.items() and str(entry["trained_to"]) <= newest
-    }
-    if not usable:
+    entry = newest_shipped(WEIGHTS, windows.sessions[windows.learnable_sessions - 1], kind)
+    if entry is None:
         return None
-    entry = usable[max(usable)]
-    folder = str(entry["folder"])
-    checkpoint = load(_SHIPPED / folder, str(entry["sha256"]))
-    return replace(checkpoint, card=replace(checkpoint.card, base=folder))
+    checkpoint = load(SHIPPED / entry["folder"], entry["sha256"])
+    return replace(checkpoint, card=replace(checkpoint.card, base=entry["folder"]))
 
 
-def shipped_weights() -> list[dict[str, str | int | bool]]:
-    """The index of the shipped weights, an entry each.
+def newest_shipped(index: str, last: np.datetime64, kind: dict[str, Any]) -> dict[str, Any] | None:
+    """The entry of an index that was trained to the newest day up to `last`; None without one.
 
-    Its keys are target, trained_to, earnings, market, members, symbols, folder and sha256.
+    `kind` has the values of some of its keys.
     """
-    return json.loads((_SHIPPED / "index.json").read_text())
+    usable = [
+        entry
+        for entry in shipped(index)
+        if entry.items() >= kind.items() and entry["trained_to"] <= str(last)
+    ]
+    return max(usable, key=lambda entry: str(entry["trained_to"]), default=None)
+
+
+def shipped(index: str) -> list[dict[str, Any]]:
+    """The entries of an index: trained_to, symbols and sha256 of each.
+
+    Of weights target, earnings, market, members and folder too, of trees rows and file.
+    """
+    return json.loads((SHIPPED / index).read_text())

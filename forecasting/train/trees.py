@@ -7,10 +7,8 @@ either (docs/experiments.md). They move the median, the widths stay the network'
 earnings dates have them.
 """
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +27,7 @@ from forecasting.preprocess.windows import (
 )
 from forecasting.train.checkpoint import read_unaltered
 from forecasting.train.linear import unusual_quarters_before
+from forecasting.train.pretrained import SHIPPED, TREES, newest_shipped
 from forecasting.vocabulary import HORIZONS
 
 LAGS = 22
@@ -41,8 +40,6 @@ _WITHIN = 700
 _PHASES = (-1, 0, 1, 2, 3, 4, 5)  # sessions from the one that reacts, each with a flag of its own
 _FLAGS = tuple(EVENT_NAMES.index(f"earnings{phase:+d}") for phase in _PHASES)
 _NEVER = 99  # sessions since a report that there is none of
-
-_SHIPPED = Path(__file__).with_name("weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,31 +65,20 @@ class Trees:
 
 def tree_medians(windows: Windows) -> Floats:
     """(H,) medians of the newest row in model scale, by the newest trees before it; NaN without."""
-    usable = {}
+    newest = None
     if windows.rules.has_trees and windows.has_events:
-        origin = str(windows.origins[-1])
-        usable = {
-            str(entry["trained_to"]): entry
-            for entry in shipped_trees()
-            if str(entry["trained_to"]) <= origin
-        }
-    if not usable:
+        newest = newest_shipped(TREES, windows.origins[-1], {})
+    if newest is None:
         return np.full(H, np.nan)
-    newest = usable[max(usable)]
-    trees = _load(str(newest["file"]), str(newest["sha256"]))
+    trees = _load(newest["file"], newest["sha256"])
     return trees.forecast(tree_inputs(windows, np.array([len(windows) - 1]))[0])
-
-
-def shipped_trees() -> list[dict[str, str | int]]:
-    """The index of the shipped trees: trained_to, symbols, rows, file and sha256 of each."""
-    return json.loads((_SHIPPED / "trees.json").read_text())
 
 
 @lru_cache(maxsize=2)
 def _load(name: str, sha256: str) -> Trees:
     from safetensors.numpy import load
 
-    return Trees(**load(read_unaltered(_SHIPPED / name, sha256)))
+    return Trees(**load(read_unaltered(SHIPPED / name, sha256)))
 
 
 def tree_inputs(windows: Windows, rows: Rows) -> NDArray[np.float32]:

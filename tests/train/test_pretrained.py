@@ -17,8 +17,8 @@ from forecasting.train.checkpoint import load, save
 from forecasting.train.fit import PRETRAINED, fit
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.prepare import member_quantiles
-from forecasting.train.pretrained import pretrained_for, shipped_weights
-from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
+from forecasting.train.pretrained import TREES, WEIGHTS, newest_shipped, pretrained_for, shipped
+from forecasting.train.trees import Trees, tree_inputs, tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 from tests.nights import killed
 from tests.train.windows import SETTINGS, scratch_fit, some_windows
@@ -104,22 +104,25 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
         windows = some_windows(target, market=market)
         windows = windows if earnings else without_events(windows)
         kind = {"target": target, "earnings": earnings, "market": market}
-        entries = [entry for entry in shipped_weights() if entry.items() >= kind.items()]
+        entries = [entry for entry in shipped(WEIGHTS) if entry.items() >= kind.items()]
         before = None
         for entry in sorted(entries, key=lambda entry: str(entry["trained_to"])):
             newest = date.fromisoformat(str(entry["trained_to"]))
-            inside, shipped = (
+            inside, newest_weights = (
                 pretrained_for(moved_to(windows, newest - timedelta(days))) for days in (1, 0)
             )
             assert (inside and inside.card.base) == before
-            assert (shipped.card.base, shipped.trained_to) == (entry["folder"], newest)
+            assert (newest_weights.card.base, newest_weights.trained_to) == (
+                entry["folder"],
+                newest,
+            )
             assert (
                 np.abs(
-                    member_quantiles(shipped, windows, np.arange(250, 300))[0][..., MEDIAN]
+                    member_quantiles(newest_weights, windows, np.arange(250, 300))[0][..., MEDIAN]
                 ).mean()
                 < 2.0
             )
-            before = shipped.card.base
+            before = newest_weights.card.base
 
 
 def moved_to(windows, newest):
@@ -289,7 +292,7 @@ def test_a_tree_is_followed_to_the_leaf_of_its_inputs():
 
 
 def test_an_origin_has_the_newest_trees_whose_span_had_ended_and_none_before_every_span():
-    days = [np.datetime64(str(entry["trained_to"])) for entry in shipped_trees()]
+    days = [np.datetime64(str(entry["trained_to"])) for entry in shipped(TREES)]
     before_all, inside, after = (
         tree_medians(moved_to(some_windows(), day))
         for day in (min(days) - 1, max(days) - 1, max(days))
@@ -304,7 +307,9 @@ def test_without_earnings_dates_and_for_other_targets_there_are_no_trees():
 
 
 def test_altered_trees_are_refused(monkeypatch):
-    altered = [entry | {"sha256": "0" * 64} for entry in shipped_trees()]
-    monkeypatch.setattr(trees, "shipped_trees", lambda: altered)
+    def altered(*of):
+        return newest_shipped(*of) | {"sha256": "0" * 64}
+
+    monkeypatch.setattr(trees, "newest_shipped", altered)
     with pytest.raises(ArtifactError, match="has changed since"):
         tree_medians(some_windows())
