@@ -41,8 +41,13 @@ from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint, save
-from forecasting.train.linear import one_blas_thread
-from forecasting.train.loop import Hyperparameters, generator, new_network, train_members
+from forecasting.train.loop import (
+    Hyperparameters,
+    generator,
+    new_network,
+    one_thread,
+    train_members,
+)
 from forecasting.train.prepare import prepare
 from forecasting.train.pretrained import SHIPPED, TREES, WEIGHTS, shipped
 from forecasting.train.trees import Trees, tree_inputs
@@ -166,7 +171,7 @@ def make_weights(
     }
 
 
-@one_blas_thread()
+@one_thread()
 def pretrain(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
     """An ensemble fitted on all of `panel` together.
 

@@ -22,7 +22,7 @@ from forecasting.preprocess.windows import H, Rows, Windows
 from forecasting.settings import Settings
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.linear import linear_quantiles, one_blas_thread
+from forecasting.train.linear import linear_quantiles
 from forecasting.train.model import Network
 from forecasting.train.prepare import Prepared, prepare, prepare_like, span_of, training_rows
 from forecasting.train.pretrained import pretrained_for
@@ -48,7 +48,7 @@ and the Nasdaq 1.43 to 1.70. For close, which neither predicts well, it is 0.97 
 _VALIDATION_ROWS = 250  # a year
 
 
-@one_blas_thread()
+@loop.one_thread()
 def fit(
     windows: Windows,
     *,

@@ -19,8 +19,8 @@ from forecasting.preprocess.windows import H, Rows, Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import PRETRAINED, WARM
-from forecasting.train.linear import linear_quantiles, one_blas_thread
-from forecasting.train.loop import load_members, training_losses
+from forecasting.train.linear import linear_quantiles
+from forecasting.train.loop import load_members, one_thread, training_losses
 from forecasting.train.prepare import member_quantiles, prepare, prepare_like, training_rows
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HIGH_80, LOW_80, MEDIAN
@@ -91,7 +91,7 @@ def gate_rows(windows: Windows) -> Rows:
     return np.append(np.arange(max(0, stop - SESSIONS), stop), tonight)
 
 
-@one_blas_thread()
+@one_thread()
 def examine(
     fitted: Checkpoint,
     windows: Windows,

@@ -60,9 +60,9 @@ _RECENT = 20  # sessions whose mean calendar effect a forecast's is compared wit
 # Mean squared range of a random walk, in units of its variance (Parkinson 1980)
 _PARKINSON = 4.0 * np.log(2.0)
 
-IN_TURN = threading.RLock()
-"""Held while a number of threads is 1: it is the whole process's, and a fit that ends would restore
-it for one that goes on."""
+# Held while a number of threads is 1: it is the whole process's, and a fit that ends would restore
+# it for one that goes on
+_IN_TURN = threading.RLock()
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def one_blas_thread() -> Iterator[None]:
     BLAS splits a sum by the number of threads, so its last bits depend on it; a refit took 4.5 s of
     CPU, 1.1 s on one.
     """
-    with IN_TURN, _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
+    with _IN_TURN, _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
 
 
@@ -332,7 +332,6 @@ def _quantiles(
     return windows.scale(rows).from_model(adjusted.from_adjusted(by_horizon, rows))
 
 
-@one_blas_thread()
 def fit_horizons(
     windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows
 ) -> list[HorizonFit]:

@@ -22,7 +22,7 @@ from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import LOOKBACK, H, Rows
 from forecasting.targets import TARGETS
 from forecasting.train.checkpoint import Card, Vector
-from forecasting.train.linear import IN_TURN, AdjustedWindows
+from forecasting.train.linear import AdjustedWindows, one_blas_thread
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.vocabulary import QUANTILES
 
@@ -100,26 +100,25 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int
             deviations = (values - np.array(mean)) / np.array(scale)
         return put(np.clip(deviations, -_INPUT_LIMIT, _INPUT_LIMIT))
 
-    with one_thread():  # beside another worker, copies by two threads took a tenth of a night
-        return Tensors(
-            steps=scaled(adjusted.steps, card.step_mean, card.step_scale),
-            past=scaled(adjusted.past, card.past_mean, card.past_scale),
-            future=put(adjusted.future),
-            truth=put(adjusted.truth),
-            rows=rows,
-            warm_up=warm_up,
-            directed=not TARGETS[card.target].moves_width,
-        )
+    return Tensors(
+        steps=scaled(adjusted.steps, card.step_mean, card.step_scale),
+        past=scaled(adjusted.past, card.past_mean, card.past_scale),
+        future=put(adjusted.future),
+        truth=put(adjusted.truth),
+        rows=rows,
+        warm_up=warm_up,
+        directed=not TARGETS[card.target].moves_width,
+    )
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A context in which torch uses one thread; afterwards as many as before.
+    """A context, or decorator, in which torch and BLAS use one thread; afterwards as before.
 
     Two threads sum in another order, so that the same seed would give other bits; on a busy machine
     4 s became 52.
     """
-    with IN_TURN:
+    with one_blas_thread():
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -173,22 +172,12 @@ def train(
     steps = hyperparameters.steps(sum(len(symbol.ends) for symbol in panel))
     take_step = _adamw(list(network.parameters()), steps, peak=hyperparameters.learning_rate)
     for _ in range(hyperparameters.epochs):
-        with one_thread():
-            for sessions, past, future, truth in _shuffled_batches(
-                panel, hyperparameters.batch_size, rng
-            ):
-                loss = pinball(
-                    truth,
-                    network(
-                        sessions,
-                        past,
-                        future,
-                        dropout,
-                    ),
-                )
-                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-                take_step()
-                network.zero_grad()
+        for batch in _shuffled_batches(panel, hyperparameters.batch_size, rng):
+            sessions, past, future, truth = batch
+            quantiles = network(sessions, past, future, dropout)
+            pinball(truth, quantiles).backward()  # type: ignore[no-untyped-call]  # torch's own
+            take_step()
+            network.zero_grad()
         if after_epoch is not None:
             after_epoch()
 
@@ -271,7 +260,7 @@ def train_members(
 
 def training_losses(network: Network, tensors: Tensors) -> Floats:
     """(n,) adjusted pinball loss of each known row in the sequences that tile the rows."""
-    with one_thread(), torch.inference_mode():
+    with torch.inference_mode():
         steps, past, future, truth = tensors.batch(tensors.ends, _LOSS_ROWS)
         quantiles = network(steps, past, future)
     by_row = (values.flatten(0, 1).double().cpu().numpy() for values in (truth, quantiles))
@@ -287,7 +276,7 @@ def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
     """
     quantiles = np.empty((len(rows), H, len(QUANTILES)), dtype=np.float32)
     network.double()
-    with one_thread(), torch.inference_mode(), np.errstate(over="ignore"):
+    with torch.inference_mode(), np.errstate(over="ignore"):
         for start in range(0, len(rows), _ROWS_PER_PASS):
             batch = rows[start : start + _ROWS_PER_PASS]
             steps, past, future = (values.double() for values in tensors.batch(batch, 1)[:3])

@@ -23,7 +23,7 @@ from forecasting.train.linear import (
     fit_effect,
     fit_horizons,
 )
-from forecasting.train.loop import Tensors, forecast_rows, load_members, make_tensors
+from forecasting.train.loop import Tensors, forecast_rows, load_members, make_tensors, one_thread
 from forecasting.train.model import ARCHITECTURE
 
 
@@ -169,6 +169,7 @@ def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
     return {"trained_from": str(oldest), "trained_to": str(newest), "rows": len(rows)}
 
 
+@one_thread()
 def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
     """(n, H, Q) the ensemble's quantiles at `rows`, (M, n, H, Q) its members', in model scale."""
     prepared = prepare_like(checkpoint, windows)
