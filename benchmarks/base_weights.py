@@ -182,7 +182,7 @@ def pretrain(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
     prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
     training = [symbol.tensors for symbol in prepared]
     rngs = [generator(settings.seed, member) for member in range(settings.members)]
-    networks = (new_network(training[0], rng) for rng in rngs)
+    networks = [new_network(training[0], rng) for rng in rngs]
     weights = train_members(networks, rngs, training, HYPERPARAMETERS)
     if not any(windows.has_events for windows in panel):
         # The weights of their columns are still random, noise to a symbol that has some.

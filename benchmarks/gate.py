@@ -175,17 +175,14 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
         if number % EVERY == 0:
             night = Night(known, settings, other, number)
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
-        found += [
-            (name, examine(one, known, settings=settings, champion=champion))
-            for name, one in judged.items()
-        ]
+        found += [(name, examine(one, known, champion=champion)) for name, one in judged.items()]
         if number % FIRST_EVERY == 0:
             first_fit = fit(known, settings=settings)
             night = Night(known, settings, other, number)
             judged = {"sound": first_fit, "reversed features": reversed_features(known, settings)}
             judged |= {name: damage(first_fit, night) for name, damage in DAMAGES.items()}
             found += [
-                (f"first, {name}", examine(one, known, settings=settings, champion=None))
+                (f"first, {name}", examine(one, known, champion=None))
                 for name, one in judged.items()
             ]
         champion = fitted

@@ -10,7 +10,6 @@ all but the newest rows, so no part of them could serve for early stopping.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +22,6 @@ from forecasting.settings import Settings
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import linear_quantiles
-from forecasting.train.model import Network
 from forecasting.train.prepare import Prepared, prepare, prepare_like, span_of, training_rows
 from forecasting.train.pretrained import pretrained_for
 
@@ -62,12 +60,11 @@ def fit(
         windows: one row per origin; their last is tonight's.
         settings: seed and number of members; of fewer pretrained members these are used again, and
             differ by their random seed alone.
-        parent: a warm fit continues from it, with its scaler, effect and features unchanged; None
-            for a fit from scratch.
+        parent: a warm fit continues from it (see `check_parent`), with its scaler, effect and
+            features unchanged; None for a fit from scratch.
         pretrained: a fit from scratch starts from it; None for random weights.
 
     Raises:
-        ArtifactError: A parent of another size.
         FitError: The validation loss or a weight is not finite.
         ValueError: Too few rows.
     """
@@ -96,14 +93,13 @@ def _fit_from_scratch(
     prepared = prepare(windows, method="scratch", settings=settings)
     tensors = prepared.tensors
     rngs = [loop.generator(settings.seed, member) for member in range(settings.members)]
-    networks: Iterable[Network]
     if pretrained is not None and _suits(pretrained, prepared, windows):
-        networks = loop.starting_networks(pretrained.weights, tensors, settings.members)
+        networks = loop.load_members(pretrained.weights, tensors, settings.members)
         hyperparameters = PRETRAINED
         card = replace(prepared.card, base=pretrained.card.base)
     else:
         epochs, loss = _choose_epochs(tensors, settings.seed)
-        networks = (loop.new_network(tensors, rng) for rng in rngs)
+        networks = [loop.new_network(tensors, rng) for rng in rngs]
         hyperparameters = loop.Hyperparameters(epochs, _RATE)
         card = replace(prepared.card, validation_loss=loss)
     weights = loop.train_members(
@@ -124,10 +120,8 @@ def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows) -> bool
     """
     tensors = prepared.tensors
     fitting, rows = split_validation(tensors.rows)
-    networks = loop.starting_networks(pretrained.weights, tensors, prepared.card.members)
-    quantiles = np.mean(
-        [loop.forecast_rows(network, tensors, rows) for network in networks], axis=0
-    )
+    networks = loop.load_members(pretrained.weights, tensors, prepared.card.members)
+    quantiles = loop.forecast_members(networks, tensors, rows).mean(axis=0)
     before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
     scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
     linear = prepared.adjusted.to_adjusted(scaled, rows)
@@ -136,13 +130,12 @@ def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows) -> bool
 
 
 def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
-    check_parent(parent, settings)
     rows = training_rows(windows)
     tensors = replace(prepare_like(parent, windows).tensors, rows=rows)
-    networks = loop.load_members(parent.weights, tensors)
+    networks = loop.load_members(parent.weights, tensors, settings.members)
     chain = parent.card.chain_epochs
     # The seed depends on the chain, so that two nights shuffle differently.
-    rngs = [loop.generator(settings.seed + chain, member) for member in range(len(networks))]
+    rngs = [loop.generator(settings.seed + chain, member) for member in range(settings.members)]
     weights = loop.train_members(
         networks,
         rngs,

@@ -8,20 +8,16 @@ damaged ones.
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from datetime import date
+from dataclasses import dataclass, replace
 
 import numpy as np
-from torch import Tensor
 
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import H, Rows, Windows
-from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import PRETRAINED, WARM
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.loop import load_members, one_thread, training_losses
-from forecasting.train.prepare import member_quantiles, prepare, prepare_like, training_rows
+from forecasting.train.prepare import member_quantiles, prepare_like, training_rows
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HIGH_80, LOW_80, MEDIAN
 
@@ -52,36 +48,16 @@ From so many rows the networks of stocks and an index learn what the linear mode
 an index, 1.84.
 """
 
-_ESTIMATED = (
-    "flag_names",
-    "effect",
-    "effect_intercept",
-    "market_mean",
-    "market_effect",
-    "step_mean",
-    "step_scale",
-    "past_mean",
-    "past_scale",
-)
-
 
 @dataclass(frozen=True)
 class Verdict:
     """What the gate found."""
 
     refused: str  # why the fit is refused, in words with figures; empty when it passed
-    origins: int  # closed ones that were compared
-    first: date
-    last: date
-    # Mean pinball loss of the fit, in the target's unit; None where it is not finite
-    challenger: float | None
-    champion: float | None  # the champion's; None also without one
-
-    def text(self) -> str:
-        """What was compared, as the JSON of column `gate` of table models."""
-        compared = asdict(self)
-        del compared["refused"]
-        return json.dumps(compared, default=date.isoformat)
+    # What was compared, as the JSON of column `gate` of table models: the number of closed origins,
+    # the first and last of them, and the mean pinball losses of the fit and of the champion in the
+    # target's unit, null where they are not finite, or without a champion
+    compared: str
 
 
 def gate_rows(windows: Windows) -> Rows:
@@ -92,13 +68,7 @@ def gate_rows(windows: Windows) -> Rows:
 
 
 @one_thread()
-def examine(
-    fitted: Checkpoint,
-    windows: Windows,
-    *,
-    settings: Settings,
-    champion: Checkpoint | None,
-) -> Verdict:
+def examine(fitted: Checkpoint, windows: Windows, *, champion: Checkpoint | None) -> Verdict:
     """Whether tonight's fit on `windows` may take over from the champion.
 
     A warm fit has started from it.
@@ -116,26 +86,22 @@ def examine(
     def objections() -> Iterator[str]:
         if not np.isfinite(members).all():
             yield "a quantile of a member is not finite"
-        yield from other_training(
-            fitted,
-            windows,
-            settings,
-            champion,
-        )
+        if fitted.card.method == "scratch":
+            yield learned_nothing(fitted, windows)
         if champions is None:
             yield worse_than_linear(fitted, windows)
         elif loss > champion_loss and (apart := unlike(members, champions)):
             yield f"{apart}, and worse: pinball {loss:.4g} against {champion_loss:.4g}"
 
-    origins = windows.origins[closed].tolist()
-    return Verdict(
-        refused=next(filter(None, objections()), ""),
-        origins=len(closed),
-        first=origins[0],
-        last=origins[-1],
-        challenger=_finite(loss),
-        champion=_finite(champion_loss),
-    )
+    origins = windows.origins[closed]
+    compared = {
+        "origins": len(closed),
+        "first": str(origins[0]),
+        "last": str(origins[-1]),
+        "challenger": _finite(loss),
+        "champion": _finite(champion_loss),
+    }
+    return Verdict(next(filter(None, objections()), ""), json.dumps(compared))
 
 
 def _finite(loss: float) -> float | None:
@@ -154,51 +120,15 @@ def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
     return float(row_losses(actual, scale.from_model(quantiles[: len(closed)])).mean())
 
 
-def other_training(
-    fitted: Checkpoint, windows: Windows, settings: Settings, champion: Checkpoint | None
-) -> Iterator[str]:
-    """Why a fit was not trained on these rows from its start, in words; empty where it may be."""
-    is_warm = fitted.card.method == "warm"
-    start = champion
-    if is_warm and champion is not None:
-        source = "parent"
-        expected = champion.card
-    else:
-        source = "rows"
-        expected = prepare(windows, method="scratch", settings=settings).card
-        start = pretrained_for(windows) if fitted.card.base else None
-    others = [name for name in _ESTIMATED if getattr(fitted.card, name) != getattr(expected, name)]
-    if others:
-        yield f"its card has another {', '.join(others)} than its {source}"
-    if start is not None:  # else random weights
-        yield moved_too_far(fitted, start)
-        if not is_warm:
-            yield learned_nothing(fitted, start, windows)
-
-
-def moved_too_far(fitted: Checkpoint, start: Checkpoint) -> str:
-    """Whether a weight is further from its start than training moves it; empty where not."""
-    hyperparameters = WARM if fitted.card.method == "warm" else PRETRAINED
-    limit = hyperparameters.reach(fitted.card.rows)
-    starts = starting_weights(fitted, start)
-    moved = max(
-        float((weight - starts[name]).abs().max()) for name, weight in fitted.weights.items()
-    )
-    if moved <= limit:
-        return ""
-    return (
-        f"a weight is {moved:.2g} from where the fit started, which training moves by {limit:.2g} "
-        "at most"
-    )
-
-
-def learned_nothing(fitted: Checkpoint, start: Checkpoint, windows: Windows) -> str:
+def learned_nothing(fitted: Checkpoint, windows: Windows) -> str:
     """Whether a fit from pretrained weights gained no more than chance on its rows; empty if not.
 
-    Weights of another symbol that start from the same ones are within reach, but were trained on
-    other rows.
+    Weights of another symbol that start from the same ones were trained on other rows.
     """
-    before = _losses(replace(fitted, weights=starting_weights(fitted, start)), windows)
+    start = pretrained_for(windows) if fitted.card.base else None
+    if start is None:  # random weights
+        return ""
+    before = _losses(replace(fitted, weights=start.weights), windows)
     after = _losses(fitted, windows)
     gained = before - after
     if gained.mean() >= MIN_GAIN * gained.std() > 0.0:
@@ -258,19 +188,10 @@ def _mean_width(quantiles: Floats) -> float:
     return float((quantiles[:-1, :, HIGH_80] - quantiles[:-1, :, LOW_80]).mean())
 
 
-def starting_weights(fitted: Checkpoint, start: Checkpoint) -> dict[str, Tensor]:
-    """The weight that each of the fit's started from, by its name; members start in turn."""
-    weights = {}
-    for name in fitted.weights:
-        member, parameter = name.split(".", 1)
-        weights[name] = start.weights[f"{int(member) % start.card.members}.{parameter}"]
-    return weights
-
-
 def _losses(fitted: Checkpoint, windows: Windows) -> Floats:
     """(n,) a fit's losses on its training rows, the mean over its members."""
     tensors = replace(prepare_like(fitted, windows).tensors, rows=training_rows(windows))
-    networks = load_members(fitted.weights, tensors)
+    networks = load_members(fitted.weights, tensors, fitted.card.members)
     return np.mean([training_losses(network, tensors) for network in networks], axis=0)
 
 

@@ -8,7 +8,7 @@ on the other rows requested.
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -76,15 +76,6 @@ class Hyperparameters:
     def steps(self, sequences: int) -> int:
         """The number of batches in all epochs."""
         return self.epochs * math.ceil(sequences / self.batch_size)
-
-    def reach(self, rows: int) -> float:
-        """The most that training on so many rows can move one weight.
-
-        A step of Adam is at most 1.3 times its rate, by Cauchy and Schwarz over thirty steps with
-        these betas, and the mean rate of a one-cycle schedule is about half its peak: together 0.7,
-        the rest is for weight decay.
-        """
-        return self.steps(rows // _LOSS_ROWS) * self.learning_rate
 
 
 def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int) -> Tensors:
@@ -237,7 +228,7 @@ def _half_cosine(start: float, end: float, share: float) -> float:
 
 
 def train_members(
-    networks: Iterable[Network],
+    networks: Sequence[Network],
     rngs: Sequence[torch.Generator],
     panel: Sequence[Tensors],
     hyperparameters: Hyperparameters,
@@ -285,6 +276,11 @@ def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
     return quantiles.astype(np.float64)
 
 
+def forecast_members(networks: Sequence[Network], tensors: Tensors, rows: Rows) -> Floats:
+    """(M, len(rows), H, Q) quantiles of each network."""
+    return np.stack([forecast_rows(network, tensors, rows) for network in networks])
+
+
 def named_weights(network: Network, member: int) -> dict[str, Tensor]:
     """The network's weights as CPU tensors under `member.parameter`."""
     return {
@@ -293,27 +289,21 @@ def named_weights(network: Network, member: int) -> dict[str, Tensor]:
     }
 
 
-def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
-    """The networks whose weights `named_weights` returned."""
+def load_members(weights: dict[str, Tensor], tensors: Tensors, count: int) -> list[Network]:
+    """`count` networks, of the members whose weights `named_weights` returned in turn."""
     by_member = defaultdict[int, dict[str, Tensor]](dict)
     for name, weight in weights.items():
-        number, parameter = name.split(".", 1)
-        # A copy: training changes it in place
-        by_member[int(number)][parameter] = weight.to(dtype=torch.float32, copy=True)
+        member, parameter = name.split(".", 1)
+        by_member[int(member)][parameter] = weight
     networks = []
-    for member in range(len(by_member)):
+    for place in range(count):
+        own = by_member[place % len(by_member)]
+        # Copies: training changes them in place
+        copies = {name: weight.to(torch.float32, copy=True) for name, weight in own.items()}
         network = empty_network(tensors)
-        network.load_state_dict(by_member[member], assign=True)
+        network.load_state_dict(copies, assign=True)
         networks.append(network.to(tensors.steps.device))
     return networks
-
-
-def starting_networks(weights: dict[str, Tensor], tensors: Tensors, count: int) -> list[Network]:
-    """`count` networks for training, with the weights of the members in turn."""
-    networks: list[Network] = []
-    while len(networks) < count:
-        networks += load_members(weights, tensors)
-    return networks[:count]
 
 
 def _shuffled_batches(

@@ -23,7 +23,7 @@ from forecasting.train.linear import (
     fit_effect,
     fit_horizons,
 )
-from forecasting.train.loop import Tensors, forecast_rows, load_members, make_tensors, one_thread
+from forecasting.train.loop import Tensors, forecast_members, load_members, make_tensors, one_thread
 from forecasting.train.model import ARCHITECTURE
 
 
@@ -173,7 +173,7 @@ def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
 def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
     """(n, H, Q) the ensemble's quantiles at `rows`, (M, n, H, Q) its members', in model scale."""
     prepared = prepare_like(checkpoint, windows)
-    networks = load_members(checkpoint.weights, prepared.tensors)
-    adjusted = np.stack([forecast_rows(network, prepared.tensors, rows) for network in networks])
+    networks = load_members(checkpoint.weights, prepared.tensors, checkpoint.card.members)
+    adjusted = forecast_members(networks, prepared.tensors, rows)
     from_adjusted = prepared.adjusted.from_adjusted
     return from_adjusted(adjusted.mean(axis=0), rows), from_adjusted(adjusted, rows)

@@ -119,9 +119,7 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
     damage_weights(night_folder)
     night(EVE, "skip")
     without_a_fit = rows("latest_forecasts")
-    monkeypatch.setattr(
-        gate, "other_training", lambda *_, **__: ["a quantile of a member is not finite"]
-    )
+    monkeypatch.setattr(gate, "learned_nothing", lambda *_: "no clear gain on its training rows")
     night(LAST)
     refused = rows("latest_forecasts")
     for issued in (without_a_fit, refused):
@@ -304,7 +302,7 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     night(EVE)
     monkeypatch.setattr(train, "fit", whole)
     (refused,) = [row for row in rows("models") if row["refused"]]
-    assert "from where the fit started" in str(refused["refused"])
+    assert "and worse: pinball" in str(refused["refused"])
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
     (shown,) = [
         one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"

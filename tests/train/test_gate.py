@@ -8,15 +8,13 @@ import pytest
 from forecasting.ingest.sources.files import Sample
 from forecasting.preprocess.windows import make_windows
 from forecasting.train import loop
-from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import WARM, fit, fit_scratch
+from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import (
     SESSIONS,
     examine,
     gate_rows,
     learned_nothing,
     mean_pinball,
-    moved_too_far,
     unlike,
 )
 from forecasting.train.pretrained import pretrained_for
@@ -36,7 +34,7 @@ def warm():
 
 
 def verdict(fitted, champion, windows=None):
-    return examine(fitted, windows or some_windows(), settings=SETTINGS, champion=champion)
+    return examine(fitted, windows or some_windows(), champion=champion)
 
 
 def changed(fitted, name, by):
@@ -47,36 +45,22 @@ def changed(fitted, name, by):
 
 def test_sound_fits_pass_and_the_verdict_holds_what_was_compared(champion, warm):
     windows = some_windows()
-    first = verdict(champion, None)
-    found = verdict(warm, champion)
-    assert (first.refused, first.champion) == ("", None)
-    assert (found.refused, found.origins) == ("", SESSIONS)
-    assert found.last == windows.origins[-1 - len(HORIZONS)].astype(object)
-    assert windows.origins[gate_rows(windows)][[0, -1]].tolist() == [
-        found.first,
-        windows.origins[-1].item(),
-    ]
-    stored = json.loads(found.text())
-    assert stored.keys() == {"origins", "first", "last", "challenger", "champion"}
-    assert date.fromisoformat(stored["first"]) == found.first
+    rows = gate_rows(windows)
+    assert (len(rows), rows[-1]) == (SESSIONS + 1, len(windows) - 1)
+    closed = windows.origins[[rows[0], -1 - len(HORIZONS)]].astype(str)
+    for fitted, before in ((champion, None), (warm, champion)):
+        found = verdict(fitted, before)
+        assert found.refused == ""
+        stored = json.loads(found.compared)
+        assert [stored[name] for name in ("origins", "first", "last")] == [SESSIONS, *closed]
+        assert (stored["champion"] is None) == (before is None)
+        assert stored["challenger"] > 0.0
 
 
 def test_a_fit_that_is_not_finite_is_refused(champion, warm):
     found = verdict(changed(warm, "1.shape_bias", float("nan")), champion)
-    assert (found.refused, found.challenger) == ("a quantile of a member is not finite", None)
-    json.loads(found.text())
-
-
-def test_a_weight_beyond_the_reach_of_training_is_refused_however_small_its_effect(champion, warm):
-    reach = WARM.reach(warm.card.rows)
-    moved = max(
-        float((warm.weights[name] - weight).abs().max())
-        for name, weight in champion.weights.items()
-    )
-    assert 0.1 * reach < moved < reach
-    for by, refused in ((reach - moved, ""), (2 * reach, "from where the fit started")):
-        found = verdict(changed(warm, "0.from_horizon", by), champion).refused
-        assert refused in found and bool(refused) == bool(found)
+    assert found.refused == "a quantile of a member is not finite"
+    assert json.loads(found.compared)["challenger"] is None
 
 
 def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(monkeypatch):
@@ -91,8 +75,7 @@ def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(monkeyp
         fitted,
         weights={name: 2 * shipped.weights[name] - own for name, own in fitted.weights.items()},
     )
-    assert moved_too_far(away, shipped) == ""
-    assert learned_nothing(away, shipped, windows) != ""
+    assert learned_nothing(away, windows) != ""
 
 
 def quantiles(medians, width=1.0):
@@ -131,18 +114,6 @@ def test_a_fit_from_random_weights_that_is_unlike_the_champion_passes_if_it_is_b
     assert verdict(champion, worse).refused == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "factor"), [("step_scale", 2.0), ("past_scale", 2.0), ("effect", 0.5)]
-)
-def test_a_card_with_another_scaler_or_effect_than_its_rows_or_parent_give_is_refused(
-    champion, warm, name, factor
-):
-    for fitted, parent in ((champion, None), (warm, champion)):
-        estimate = {name: tuple(factor * value for value in getattr(fitted.card, name))}
-        damaged = replace(fitted, card=replace(fitted.card, **estimate))
-        assert f"its card has another {name}" in verdict(damaged, parent).refused
-
-
 def index_windows(first, rows):
     """Volumes of the S&P 500 from a year on, which has no report, up to 2018."""
     last = date(2018, 12, 31)
@@ -175,9 +146,7 @@ def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatc
 
     monkeypatch.setattr(loop, "train", reversed_train)
     damaged = fit(index, settings=one)
-    verdicts = [
-        examine(fitted, index, settings=one, champion=None).refused for fitted in (sound, damaged)
-    ]
+    verdicts = [verdict(fitted, None, index).refused for fitted in (sound, damaged)]
     assert (verdicts[0], "the linear model" in verdicts[1]) == ("", True)
 
 
@@ -190,14 +159,6 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
     fitted = fit_scratch(short, settings=SETTINGS)
     assert fitted.card.base == "volume-2018-12-31"
     assert verdict(fitted, None, short).refused == ""
-
-
-def test_members_that_share_a_start_are_measured_from_it(champion):
-    first = {name: weight for name, weight in champion.weights.items() if name.startswith("0.")}
-    one = Checkpoint(replace(champion.card, members=1, method="base"), first)
-    twice = {f"{m}.{name[2:]}": weight for m in (0, 1) for name, weight in one.weights.items()}
-    assert moved_too_far(replace(champion, weights=twice), one) == ""
-    assert moved_too_far(champion, one) != ""
 
 
 def test_the_loss_is_in_the_targets_own_unit():

@@ -164,12 +164,7 @@ def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkp
         fitted = fit(windows, parent=parent, settings=settings)
     else:
         fitted = fit_scratch(windows, settings=settings)
-    verdict = examine(
-        fitted,
-        windows,
-        settings=settings,
-        champion=parent,
-    )
+    verdict = examine(fitted, windows, champion=parent)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)
@@ -199,4 +194,4 @@ def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkp
     row |= {"trained_from": fitted.trained_from, "trained_to": fitted.trained_to}
     row |= {"epochs": card.epochs, "chain_epochs": card.chain_epochs, "seconds": seconds}
     row |= {"artifact_path": f"{ARTIFACTS}/{model_id}", "artifact_hash": sha256}
-    return row | {"refused": verdict.refused, "gate": verdict.text(), "created_at": night.now()}
+    return row | {"refused": verdict.refused, "gate": verdict.compared, "created_at": night.now()}
