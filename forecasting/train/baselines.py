@@ -21,7 +21,7 @@ from forecasting.preprocess.windows import (
     past_column,
     trailing_mean,
 )
-from forecasting.train.linear import Ridge, fit_ridge, log_volatility, one_blas_thread
+from forecasting.train.linear import fit_ridge, log_volatility, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 VERSION = "1"
@@ -31,7 +31,6 @@ The market series did not: without one their bits are as before, and with one `r
 names it.
 """
 
-_PENALTY = 100.0
 _RECENT_ERRORS = 500  # that the quantiles of a rule are computed from
 _WEEK = 5
 _MONTH = 20
@@ -89,19 +88,10 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
     for h in range(H):
         design = np.column_stack([past, future[:, h]])
         known = np.isfinite(windows.scaled[:, h]) & np.isfinite(design).all(axis=1)
-        ridge = _ridge(design[known], windows.scaled[known, h])
+        ridge = fit_ridge(design[known], windows.scaled[known, h], np.ones(known.sum()))
         offsets = _level_quantiles(ridge.loo_residuals, windows)
         quantiles.append(ridge.forecast(design[-1]) + offsets)
     return np.stack(quantiles)
-
-
-def _ridge(features: Floats, truth: Floats) -> Ridge:
-    return fit_ridge(
-        features,
-        truth,
-        penalty=_PENALTY,
-        weights=np.ones(len(truth)),
-    )
 
 
 def _volatility_quantiles(windows: Windows) -> Floats:
@@ -124,7 +114,7 @@ def _volatility_quantiles(windows: Windows) -> Floats:
         features = np.column_stack([past, windows.future_flags[:, : h + 1].max(axis=1)])
         known = np.isfinite(returns[:, h]) & np.isfinite(features).all(axis=1)
         realised = log_volatility(windows, h)[known]
-        ridge = _ridge(features[known], realised)
+        ridge = fit_ridge(features[known], realised, np.ones(len(realised)))
         expected = np.exp(realised - ridge.loo_residuals)
         least = _LEAST_VOLATILITY * np.median(expected)
         shape = _level_quantiles(returns[known, h] / np.maximum(expected, least), windows)

@@ -123,8 +123,7 @@ def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows) -> bool
     networks = loop.load_members(pretrained.weights, tensors, prepared.card.members)
     quantiles = loop.forecast_members(networks, tensors, rows).mean(axis=0)
     before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
-    scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
-    linear = prepared.adjusted.to_adjusted(scaled, rows)
+    linear = linear_quantiles(before, rows, prepared.adjusted)
     limit = MAX_LOSS_RATIO * _mean(_losses(tensors, rows, linear))
     return _mean(_losses(tensors, rows, quantiles)) <= limit
 

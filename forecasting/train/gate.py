@@ -143,8 +143,7 @@ def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
     """Whether a fit lost more on its training rows than the linear model of them; empty if not."""
     rows = training_rows(windows)
     adjusted = prepare_like(fitted, windows).adjusted
-    scaled = windows.scale(rows).to_model(linear_quantiles(windows, rows))
-    linear = adjusted.to_adjusted(scaled, rows)
+    linear = linear_quantiles(windows, rows, adjusted)
     ours = float(_losses(fitted, windows).mean())
     theirs = float(row_losses(adjusted.truth[rows], linear).mean())
     limit = MAX_LINEAR_RATIO if len(rows) >= MANY_ROWS else MAX_LINEAR_RATIO_OF_FEW

@@ -42,7 +42,6 @@ from forecasting.preprocess.windows import (
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
 _EFFECT_PENALTY = 50.0
-_PENALTY = 100.0
 _NETWORK_FLAGS = (
     "weekday_tue",
     "weekday_wed",
@@ -105,7 +104,7 @@ class Ridge:
         return terms.sum(axis=-1) + self.intercept
 
 
-def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Floats) -> Ridge:
+def fit_ridge(features: Floats, truth: Floats, weights: Floats, *, penalty: float = 100.0) -> Ridge:
     """The weighted ridge of `truth` (N,) on `features` (N, P), no NaN.
 
     The intercept is not penalised. The leave-one-out residual r / (1 - leverage) is exact for a
@@ -157,12 +156,8 @@ class AdjustedWindows:
     width: Floats  # (N, H)
     truth: Floats  # (N, H) these targets; NaN where unknown
 
-    def to_adjusted(self, scaled: Floats, rows: Rows) -> Floats:
-        """(len(rows), H, Q) adjusted quantiles, from those in model scale."""
-        return (scaled - self.centre[rows][..., None]) / self.width[rows][..., None]
-
-    def from_adjusted(self, adjusted: Floats, rows: Rows) -> Floats:
-        """(len(rows), H, Q) quantiles in model scale, from adjusted ones."""
+    def from_adjusted(self, adjusted: Floats, rows: Rows | int) -> Floats:
+        """(..., H, Q) quantiles of one row or of n in model scale, from adjusted ones."""
         return self.centre[rows][..., None] + self.width[rows][..., None] * adjusted
 
 
@@ -184,12 +179,7 @@ def fit_effect(windows: Windows) -> CalendarEffect:
     effect = CalendarEffect(np.zeros(flags.shape[1]), 0.0)
     for _ in range(_PASSES):
         deviation = series - np.convolve(series - effect.of(flags), window, "same") / counts
-        ridge = fit_ridge(
-            flags[known],
-            deviation[known],
-            penalty=_EFFECT_PENALTY,
-            weights=weights,
-        )
+        ridge = fit_ridge(flags[known], deviation[known], weights, penalty=_EFFECT_PENALTY)
         intercept = ridge.intercept - float(ridge.mean @ ridge.slopes)
         effect = CalendarEffect(ridge.slopes, intercept)
     return effect
@@ -269,9 +259,9 @@ def unusual_quarters_before(windows: Windows, log_volume: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class LinearForecast:
-    """The linear model's forecast of the newest row, and what each kind of input adds to it."""
+    """The linear model's forecasts, and what each kind of input adds to that of the newest row."""
 
-    quantiles: Floats  # (H, Q) in the target's own unit; ascending
+    quantiles: Floats  # (H, Q) or (n, H, Q) in the target's own unit; ascending
     # By kind of input, (H,) its part of the log of the median, for close of the width. The
     # calendar's is against the mean of the last 20 sessions, a report's against a session without
     # one, the market's against its mean.
@@ -290,46 +280,25 @@ class HorizonFit:
 
 
 @one_blas_thread()
-def linear_forecast(windows: Windows) -> LinearForecast:
-    """The forecast of the newest row, with its parts."""
+def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
+    """The forecast of one row, by default the newest, or of n; fitted on all known targets."""
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     fits = fit_horizons(windows, effect, adjusted)
-    quantiles = _quantiles(
-        windows,
-        adjusted,
-        fits,
-        np.array([len(windows) - 1]),
-    )
-    return LinearForecast(quantiles[0], _effects(windows, effect, fits))
-
-
-@one_blas_thread()
-def linear_quantiles(windows: Windows, rows: Rows) -> Floats:
-    """(len(rows), H, Q) quantiles of `rows` in the target's own unit, ascending.
-
-    Fitted on rows with a known target.
-    """
-    effect = fit_effect(windows)
-    adjusted = adjust(windows, effect)
-    return _quantiles(
-        windows,
-        adjusted,
-        fit_horizons(windows, effect, adjusted),
-        rows,
-    )
-
-
-def _quantiles(
-    windows: Windows, adjusted: AdjustedWindows, fits: list[HorizonFit], rows: Rows
-) -> Floats:
-    forecasts = np.stack([fit.ridge.forecast(fit.features[rows]) for fit in fits], axis=1)
+    points = np.stack([fit.ridge.forecast(fit.features[rows]) for fit in fits], axis=-1)
     errors = np.stack([fit.errors for fit in fits])
     if windows.rules.moves_width:
-        by_horizon = np.exp(forecasts)[..., None] * errors
+        by_horizon = np.exp(points)[..., None] * errors
     else:
-        by_horizon = forecasts[..., None] + errors
-    return windows.scale(rows).from_model(adjusted.from_adjusted(by_horizon, rows))
+        by_horizon = points[..., None] + errors
+    quantiles = windows.scale(rows).from_model(adjusted.from_adjusted(by_horizon, rows))
+    return LinearForecast(quantiles, _effects(windows, effect, fits))
+
+
+def linear_quantiles(windows: Windows, rows: Rows, adjusted: AdjustedWindows) -> Floats:
+    """(n, H, Q) quantiles of n rows by the linear model of `windows`, adjusted as `adjusted`."""
+    scaled = windows.scale(rows).to_model(linear_forecast(windows, rows).quantiles)
+    return (scaled - adjusted.centre[rows][..., None]) / adjusted.width[rows][..., None]
 
 
 def fit_horizons(
@@ -349,12 +318,7 @@ def fit_horizons(
             usual = np.log(adjusted.width * windows.spread)[:, h]
             learned = (log_volatility(windows, h) - usual)[rows]
         weights = 0.5 ** ((rows[-1] - rows) / windows.rules.row_half_life)
-        ridge = fit_ridge(
-            features[rows],
-            learned,
-            penalty=_PENALTY,
-            weights=weights,
-        )
+        ridge = fit_ridge(features[rows], learned, weights)
         errors = ridge.loo_residuals
         if of_width:
             errors = targets / np.exp(learned - errors)

@@ -35,7 +35,7 @@ def widths(windows):
     Mean over targets that react to earnings, and over all.
     """
     rows = np.arange(ROWS - 300, ROWS - 1)
-    width = np.log(np.divide(*linear.linear_quantiles(windows, rows)[:, 0, [5, 1]].T))
+    width = np.log(np.divide(*linear.linear_forecast(windows, rows).quantiles[:, 0, [5, 1]].T))
     reacts = windows.future_flags[rows, 0, windows.flag_names.index(EVENT_NAMES[3])] > 0.0
     return float(width[reacts].mean()), float(width.mean())
 
@@ -135,7 +135,7 @@ WEIGHTS = 0.5 ** (np.arange(60)[::-1] / 20)
 
 
 def test_a_weighted_ridge_equals_that_of_scikit_learn_and_a_left_out_residual_that_of_a_fit_without_the_row():
-    ridge = fit_ridge(FEATURES, TRUTH, penalty=7.0, weights=WEIGHTS)
+    ridge = fit_ridge(FEATURES, TRUTH, WEIGHTS, penalty=7.0)
     standard = (FEATURES - ridge.mean) / ridge.scale
     reference = Reference(alpha=7.0).fit(standard, TRUTH, sample_weight=WEIGHTS)
     np.testing.assert_allclose(ridge.coefficients, reference.coef_, atol=1e-10)
@@ -169,7 +169,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
         baseline_quantiles("ridge", windows)
-        linear.linear_quantiles(windows, np.arange(290, 300))
+        linear.linear_forecast(windows)
         fit(windows, settings=SETTINGS)
         assert blas_threads() == before
     assert len(threads_of_ridges) > 10
@@ -309,6 +309,6 @@ def log_interval(windows):
 def test_the_linear_model_depends_on_known_targets_alone_and_forecasts_ascending_quantiles(target):
     windows = some_windows(target)
     whole, cut = (windows.cut(0, end, known_to=280) for end in (300, 281))
-    quantiles = linear.linear_quantiles(whole, np.array([280]))
+    quantiles = linear.linear_forecast(whole, np.array([280])).quantiles
     np.testing.assert_array_equal(quantiles[0], linear.linear_forecast(cut).quantiles)
     assert (np.diff(quantiles, axis=-1) >= 0.0).all()

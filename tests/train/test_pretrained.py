@@ -78,9 +78,9 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
 ):
     calls = []
 
-    def recorded(windows, rows):
+    def recorded(windows, rows, adjusted):
         calls.append((windows, rows))
-        return linear_quantiles(windows, rows)
+        return linear_quantiles(windows, rows, adjusted)
 
     monkeypatch.setattr("forecasting.train.fit.linear_quantiles", recorded)
     fit(some_windows(), settings=SETTINGS, pretrained=pretrained)
