@@ -161,7 +161,7 @@ def make_weights(
     )
     return {
         "target": target,
-        "trained_to": checkpoint.card.trained_to,
+        "trained_to": str(checkpoint.card.trained_to),
         "earnings": earnings,
         "market": market is not None,
         "members": settings.members,

@@ -4,10 +4,12 @@ import hashlib
 import json
 import secrets
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter
 
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.future_covariates import AFTER_EVENTS
@@ -38,8 +40,8 @@ class Card:
     step_scale: Vector
     past_mean: Vector  # (P,) the same of a row's features
     past_scale: Vector
-    trained_from: str  # oldest origin
-    trained_to: str  # newest session whose value was used in training
+    trained_from: date  # oldest origin
+    trained_to: date  # newest session whose value was used in training
     rows: int
     epochs: int = 0
     chain_epochs: int = 0  # since the last fit from scratch, which is included
@@ -68,22 +70,15 @@ class Card:
         return any(map(any, self.market_effect))
 
 
+_CARDS = TypeAdapter(Card)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A card and the CPU tensors of its members, named `member.parameter`."""
 
     card: Card
     weights: "dict[str, Tensor]"
-
-    @property
-    def trained_from(self) -> date:
-        """The oldest training row's origin."""
-        return date.fromisoformat(self.card.trained_from)
-
-    @property
-    def trained_to(self) -> date:
-        """The newest session whose value was used in training."""
-        return date.fromisoformat(self.card.trained_to)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> str:
@@ -95,7 +90,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> str:
 
     weights = to_bytes({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()})
     card = asdict(checkpoint.card) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
-    model = json.dumps(card, indent=1, allow_nan=False).encode()
+    model = json.dumps(card, indent=1, allow_nan=False, default=date.isoformat).encode()
     folder.parent.mkdir(parents=True, exist_ok=True)
     written = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
     written.mkdir()  # under the umask, as every other folder: one of tempfile's is its user's alone
@@ -128,24 +123,19 @@ def load(path: Path, sha256: str) -> Checkpoint:
 
     card, weights = read_whole(path, sha256)
     version = (card.get("format"), card.get("architecture"))
-    if version != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
+    if version != (FORMAT, ARCHITECTURE):
         raise ArtifactError(
             f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {version[0]} "
             f"and {version[1]} in {path}: it was written by other code. Fit from scratch (mode "
             "scratch), or run the code that wrote it."
         )
-    fields_of_card = {name: _tuples(value) for name, value in card.items()}
-    return Checkpoint(Card(**fields_of_card), from_bytes(weights))
+    return Checkpoint(_CARDS.validate_python(card), from_bytes(weights))
 
 
 def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
     """The card and the weights as stored in the folder `path`, of any format, without torch."""
     card: dict[str, Any] = json.loads(read_unaltered(path / _MODEL, sha256))
     return card, read_unaltered(path / _WEIGHTS, card.pop("weights_sha256"))
-
-
-def _tuples(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def read_unaltered(path: Path, sha256: str) -> bytes:

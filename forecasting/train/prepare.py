@@ -164,9 +164,9 @@ def training_rows(windows: Windows) -> Rows:
 
 def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
     """The span of `rows` as fields of a card: oldest origin, newest learnable session, number."""
-    oldest = windows.origins[rows[0]]
-    newest = windows.sessions[windows.learnable_sessions - 1]
-    return {"trained_from": str(oldest), "trained_to": str(newest), "rows": len(rows)}
+    oldest = windows.origins[rows[0]].item()
+    newest = windows.sessions[windows.learnable_sessions - 1].item()
+    return {"trained_from": oldest, "trained_to": newest, "rows": len(rows)}
 
 
 @one_thread()

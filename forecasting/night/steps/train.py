@@ -170,7 +170,7 @@ def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkp
     seconds = round(time.perf_counter() - started, 3)
     sha256 = save(fitted, child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id))
     card = fitted.card
-    base = fitted.card.base or RANDOM
+    base = card.base or RANDOM
     logger.info(
         "fitted model %s (%s, base %s, %d epochs) in %.1f s",
         model_id,
@@ -191,7 +191,7 @@ def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkp
         "fetch_id": night.fetch_id,
         "run_id": night.id,
     }
-    row |= {"trained_from": fitted.trained_from, "trained_to": fitted.trained_to}
+    row |= {"trained_from": card.trained_from, "trained_to": card.trained_to}
     row |= {"epochs": card.epochs, "chain_epochs": card.chain_epochs, "seconds": seconds}
     row |= {"artifact_path": f"{ARTIFACTS}/{model_id}", "artifact_hash": sha256}
     return row | {"refused": verdict.refused, "gate": verdict.compared, "created_at": night.now()}
