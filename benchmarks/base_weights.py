@@ -48,7 +48,7 @@ from forecasting.train.loop import (
     one_thread,
     train_members,
 )
-from forecasting.train.prepare import prepare
+from forecasting.train.prepare import make_card, prepare
 from forecasting.train.pretrained import SHIPPED, TREES, WEIGHTS, shipped
 from forecasting.train.trees import Trees, tree_inputs
 from forecasting.vocabulary import Target
@@ -179,8 +179,8 @@ def pretrain(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
 
     `panel` has windows of one target, one per symbol, of any span.
     """
-    prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
-    training = [symbol.tensors for symbol in prepared]
+    cards = [make_card(windows, settings=settings) for windows in panel]
+    training = [prepare(card, windows).tensors for card, windows in zip(cards, panel, strict=True)]
     rngs = [generator(settings.seed, member) for member in range(settings.members)]
     networks = [new_network(training[0], rng) for rng in rngs]
     weights = train_members(networks, rngs, training, HYPERPARAMETERS)
@@ -189,9 +189,9 @@ def pretrain(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
         for name, weight in weights.items():
             if name.endswith(("from_past.weight", "from_flags.weight")):
                 weight[:, -len(EVENT_NAMES) :] = 0.0
-    cards = [symbol.card for symbol in prepared]
     card = replace(
         cards[0],
+        method="base",
         trained_from=min(card.trained_from for card in cards),
         trained_to=max(card.trained_to for card in cards),
         rows=sum(card.rows for card in cards),

@@ -43,7 +43,7 @@ from forecasting.train.loop import (
     train,
 )
 from forecasting.train.model import Network
-from forecasting.train.prepare import prepare
+from forecasting.train.prepare import make_card, prepare
 from forecasting.values import parse_date
 
 # nights between two trials of each damage, and between two first fits
@@ -95,7 +95,8 @@ def noisy(fitted: Checkpoint, night: Night) -> Checkpoint:
 
 def half_trained(fitted: Checkpoint, night: Night) -> Checkpoint:
     """Random weights after one epoch."""
-    prepared = prepare(night.windows, method="scratch", settings=night.settings)
+    card = make_card(night.windows, settings=night.settings)
+    prepared = prepare(card, night.windows)
     weights: Weights = {}
     for member in range(night.settings.members):
         rng = generator(night.number, member)

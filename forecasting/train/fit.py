@@ -17,12 +17,12 @@ import torch
 
 from forecasting.errors import ArtifactError, FitError
 from forecasting.losses import Floats, row_losses
-from forecasting.preprocess.windows import H, Rows, Windows
+from forecasting.preprocess.windows import MIN_ROWS, H, Rows, Windows
 from forecasting.settings import Settings
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import linear_quantiles
-from forecasting.train.prepare import Prepared, prepare, prepare_like, span_of, training_rows
+from forecasting.train.prepare import Prepared, make_card, prepare, span_of
 from forecasting.train.pretrained import pretrained_for
 
 EPOCHS = 8  # the most epochs of a fit from random weights
@@ -68,6 +68,11 @@ def fit(
         FitError: The validation loss or a weight is not finite.
         ValueError: Too few rows.
     """
+    known = int(np.isfinite(windows.scaled).any(axis=1).sum())
+    if known < MIN_ROWS // 2:
+        raise ValueError(
+            f"Expected at least {MIN_ROWS // 2} rows with a known target; found {known}."
+        )
     if parent is not None:
         fitted = _fit_warm(windows, parent, settings)
     else:
@@ -90,18 +95,19 @@ def fit_scratch(windows: Windows, *, settings: Settings) -> Checkpoint:
 def _fit_from_scratch(
     windows: Windows, settings: Settings, pretrained: Checkpoint | None
 ) -> Checkpoint:
-    prepared = prepare(windows, method="scratch", settings=settings)
+    card = make_card(windows, settings=settings)
+    prepared = prepare(card, windows)
     tensors = prepared.tensors
     rngs = [loop.generator(settings.seed, member) for member in range(settings.members)]
-    if pretrained is not None and _suits(pretrained, prepared, windows):
+    if pretrained is not None and _suits(pretrained, prepared, windows, settings.members):
         networks = loop.load_members(pretrained.weights, tensors, settings.members)
         hyperparameters = PRETRAINED
-        card = replace(prepared.card, base=pretrained.card.base)
+        card = replace(card, base=pretrained.card.base)
     else:
         epochs, loss = _choose_epochs(tensors, settings.seed)
         networks = [loop.new_network(tensors, rng) for rng in rngs]
         hyperparameters = loop.Hyperparameters(epochs, _RATE)
-        card = replace(prepared.card, validation_loss=loss)
+        card = replace(card, validation_loss=loss)
     weights = loop.train_members(
         networks,
         rngs,
@@ -112,7 +118,7 @@ def _fit_from_scratch(
     return Checkpoint(replace(card, epochs=epochs, chain_epochs=epochs), weights)
 
 
-def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows) -> bool:
+def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows, members: int) -> bool:
     """Whether pretrained weights have no clearly larger validation loss than the linear model.
 
     Out of sample for both: the weights, unless trained on this symbol, and a linear model of
@@ -120,7 +126,7 @@ def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows) -> bool
     """
     tensors = prepared.tensors
     fitting, rows = split_validation(tensors.rows)
-    networks = loop.load_members(pretrained.weights, tensors, prepared.card.members)
+    networks = loop.load_members(pretrained.weights, tensors, members)
     quantiles = loop.forecast_members(networks, tensors, rows).mean(axis=0)
     before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
     linear = linear_quantiles(before, rows, prepared.adjusted)
@@ -129,8 +135,7 @@ def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows) -> bool
 
 
 def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
-    rows = training_rows(windows)
-    tensors = replace(prepare_like(parent, windows).tensors, rows=rows)
+    tensors = prepare(parent.card, windows).tensors
     networks = loop.load_members(parent.weights, tensors, settings.members)
     chain = parent.card.chain_epochs
     # The seed depends on the chain, so that two nights shuffle differently.
@@ -148,7 +153,7 @@ def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Check
         chain_epochs=chain + WARM.epochs,
         settings_hash=settings.hash,
         seed=settings.seed,
-        **span_of(windows, rows),
+        **span_of(windows),
     )
     return Checkpoint(card, weights)
 

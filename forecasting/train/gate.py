@@ -17,7 +17,7 @@ from forecasting.preprocess.windows import H, Rows, Windows
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.loop import load_members, one_thread, training_losses
-from forecasting.train.prepare import member_quantiles, prepare_like, training_rows
+from forecasting.train.prepare import member_quantiles, prepare
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HIGH_80, LOW_80, MEDIAN
 
@@ -141,11 +141,11 @@ def learned_nothing(fitted: Checkpoint, windows: Windows) -> str:
 
 def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
     """Whether a fit lost more on its training rows than the linear model of them; empty if not."""
-    rows = training_rows(windows)
-    adjusted = prepare_like(fitted, windows).adjusted
-    linear = linear_quantiles(windows, rows, adjusted)
+    prepared = prepare(fitted.card, windows)
+    rows = prepared.tensors.rows
+    linear = linear_quantiles(windows, rows, prepared.adjusted)
     ours = float(_losses(fitted, windows).mean())
-    theirs = float(row_losses(adjusted.truth[rows], linear).mean())
+    theirs = float(row_losses(prepared.adjusted.truth[rows], linear).mean())
     limit = MAX_LINEAR_RATIO if len(rows) >= MANY_ROWS else MAX_LINEAR_RATIO_OF_FEW
     if ours <= limit * theirs:
         return ""
@@ -189,7 +189,7 @@ def _mean_width(quantiles: Floats) -> float:
 
 def _losses(fitted: Checkpoint, windows: Windows) -> Floats:
     """(n,) a fit's losses on its training rows, the mean over its members."""
-    tensors = replace(prepare_like(fitted, windows).tensors, rows=training_rows(windows))
+    tensors = prepare(fitted.card, windows).tensors
     networks = load_members(fitted.weights, tensors, fitted.card.members)
     return np.mean([training_losses(network, tensors) for network in networks], axis=0)
 

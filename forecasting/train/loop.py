@@ -20,9 +20,7 @@ from torch.optim.adamw import adamw
 
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import LOOKBACK, H, Rows
-from forecasting.targets import TARGETS
-from forecasting.train.checkpoint import Card, Vector
-from forecasting.train.linear import AdjustedWindows, one_blas_thread
+from forecasting.train.linear import one_blas_thread
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.vocabulary import QUANTILES
 
@@ -34,7 +32,6 @@ _PEAK_BY_FIRST = 25.0  # the peak rate by the first rate
 _FIRST_BY_LAST = 1e4  # the first rate by the last one
 _BETAS = (0.85, 0.95)  # of the first moment, at the peak rate and at the ends
 _MAX_GRADIENT_NORM = 1.0
-_INPUT_LIMIT = 6.0  # standard deviations at which inputs are clipped
 _ROWS_PER_PASS = 32  # rows forecast in one pass
 
 
@@ -46,7 +43,7 @@ class Tensors:
     past: Tensor  # (N, P) features of each row
     future: Tensor  # (N, H, K) future covariates
     truth: Tensor  # (N, H) targets
-    rows: Rows  # those to train on, or all
+    rows: Rows  # those to train on
     warm_up: int  # D - N
     directed: bool  # whether the median may depend on the inputs
 
@@ -76,30 +73,6 @@ class Hyperparameters:
     def steps(self, sequences: int) -> int:
         """The number of batches in all epochs."""
         return self.epochs * math.ceil(sequences / self.batch_size)
-
-
-def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int) -> Tensors:
-    """The inputs standardised by the card's scaler, on the GPU if there is one."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-
-    def put(values: Floats) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.float32, device=device)
-
-    def scaled(values: Floats, mean: Vector, scale: Vector) -> Tensor:
-        # A foreign card's scale may be minute: what is infinite is clipped
-        with np.errstate(over="ignore"):
-            deviations = (values - np.array(mean)) / np.array(scale)
-        return put(np.clip(deviations, -_INPUT_LIMIT, _INPUT_LIMIT))
-
-    return Tensors(
-        steps=scaled(adjusted.steps, card.step_mean, card.step_scale),
-        past=scaled(adjusted.past, card.past_mean, card.past_scale),
-        future=put(adjusted.future),
-        truth=put(adjusted.truth),
-        rows=rows,
-        warm_up=warm_up,
-        directed=not TARGETS[card.target].moves_width,
-    )
 
 
 @contextmanager

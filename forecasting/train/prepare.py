@@ -8,12 +8,14 @@ ridge gains 1%.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from forecasting.losses import Floats
-from forecasting.preprocess.windows import MARKET_NAMES, MIN_ROWS, H, Rows, Windows
+from forecasting.preprocess.windows import MARKET_NAMES, H, Rows, Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Card, Checkpoint, Vector
 from forecasting.train.linear import (
@@ -23,40 +25,33 @@ from forecasting.train.linear import (
     fit_effect,
     fit_horizons,
 )
-from forecasting.train.loop import Tensors, forecast_members, load_members, make_tensors, one_thread
+from forecasting.train.loop import Tensors, forecast_members, load_members, one_thread
 from forecasting.train.model import ARCHITECTURE
+
+_INPUT_LIMIT = 6.0  # standard deviations at which inputs are clipped
 
 
 @dataclass(frozen=True)
 class Prepared:
     """One symbol's inputs for training or inference."""
 
-    card: Card  # scaler and effect, with the rows and settings that they come from
-    adjusted: AdjustedWindows  # the windows with the effect removed
-    tensors: Tensors  # standardised
+    adjusted: AdjustedWindows  # the windows with the effects of a card removed
+    tensors: Tensors  # the same, standardised by its scaler
 
 
-def prepare(
-    windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings
-) -> Prepared:
-    """The windows with their own effects and scaler, estimated on rows with a known target."""
+def make_card(windows: Windows, *, settings: Settings) -> Card:
+    """A card with the windows' own effects and scaler, estimated on rows with a known target."""
     from sklearn.preprocessing import StandardScaler
 
     rows = training_rows(windows)
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     mean, coefficients = _market_effect(windows, effect, adjusted)
-    adjusted = without_market(
-        adjusted,
-        windows,
-        mean,
-        coefficients,
-    )
     step = StandardScaler().fit(adjusted.steps[windows.warm_up + rows])
     past = StandardScaler().fit(adjusted.past[rows])
-    card = Card(
+    return Card(
         target=windows.target,
-        method=method,
+        method="scratch",
         flag_names=windows.flag_names,
         effect=tuple(effect.coefficients.tolist()),
         effect_intercept=effect.intercept,
@@ -70,17 +65,7 @@ def prepare(
         seed=settings.seed,
         members=settings.members,
         architecture=ARCHITECTURE,
-        **span_of(windows, rows),
-    )
-    return Prepared(
-        card,
-        adjusted,
-        make_tensors(
-            card,
-            adjusted,
-            rows,
-            windows.warm_up,
-        ),
+        **span_of(windows),
     )
 
 
@@ -95,22 +80,40 @@ def _market_effect(
     return ridges[0].mean[:size], np.stack([ridge.slopes[:size] for ridge in ridges])
 
 
-def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
-    """The windows with the scaler and effects of `checkpoint`, and every row."""
-    card = checkpoint.card
-    adjusted = _adjusted_like(
+def prepare(card: Card, windows: Windows) -> Prepared:
+    """The windows by the effects and scaler of `card`; tensors on the GPU if there is one."""
+    adjusted = _adjusted(
         windows,
         card.effect,
         card.effect_intercept,
         card.market_mean,
         card.market_effect,
     )
-    rows = np.arange(len(windows))
-    return Prepared(card, adjusted, make_tensors(card, adjusted, rows, windows.warm_up))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def put(values: Floats) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+    def scaled(values: Floats, mean: Vector, scale: Vector) -> Tensor:
+        # A foreign card's scale may be minute: what is infinite is clipped
+        with np.errstate(over="ignore"):
+            deviations = (values - np.array(mean)) / np.array(scale)
+        return put(np.clip(deviations, -_INPUT_LIMIT, _INPUT_LIMIT))
+
+    tensors = Tensors(
+        steps=scaled(adjusted.steps, card.step_mean, card.step_scale),
+        past=scaled(adjusted.past, card.past_mean, card.past_scale),
+        future=put(adjusted.future),
+        truth=put(adjusted.truth),
+        rows=training_rows(windows),
+        warm_up=windows.warm_up,
+        directed=not windows.rules.moves_width,
+    )
+    return Prepared(adjusted, tensors)
 
 
 @lru_cache(maxsize=1)  # a warm fit has the effects of the champion, with which it is compared
-def _adjusted_like(
+def _adjusted(
     windows: Windows,
     effect: Vector,
     intercept: float,
@@ -155,15 +158,15 @@ def training_rows(windows: Windows) -> Rows:
     The loss masks those between without one.
     """
     known = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
-    if len(known) < MIN_ROWS // 2:
-        raise ValueError(
-            f"Expected at least {MIN_ROWS // 2} rows with a known target; found {len(known)}."
-        )
-    return np.arange(known[0], known[-1] + 1)
+    return np.arange(known.min(initial=len(windows)), known.max(initial=-1) + 1)
 
 
-def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
-    """The span of `rows` as fields of a card: oldest origin, newest learnable session, number."""
+def span_of(windows: Windows) -> dict[str, Any]:
+    """The span of the training rows as fields of a card.
+
+    Their oldest origin, the newest learnable session and their number.
+    """
+    rows = training_rows(windows)
     oldest = windows.origins[rows[0]].item()
     newest = windows.sessions[windows.learnable_sessions - 1].item()
     return {"trained_from": oldest, "trained_to": newest, "rows": len(rows)}
@@ -172,7 +175,7 @@ def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
 @one_thread()
 def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
     """(n, H, Q) the ensemble's quantiles at `rows`, (M, n, H, Q) its members', in model scale."""
-    prepared = prepare_like(checkpoint, windows)
+    prepared = prepare(checkpoint.card, windows)
     networks = load_members(checkpoint.weights, prepared.tensors, checkpoint.card.members)
     adjusted = forecast_members(networks, prepared.tensors, rows)
     from_adjusted = prepared.adjusted.from_adjusted

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from forecasting import losses
 from forecasting.preprocess.windows import MARKET_NAMES
 from forecasting.train import loop
-from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import EPOCHS, WARM, fit
 from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.model import Network, initialise, pinball
-from forecasting.train.prepare import member_quantiles, prepare, prepare_like, without_market
+from forecasting.train.prepare import make_card, member_quantiles, prepare, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.train.windows import SETTINGS, market_unknown, plain_tensors, scratch_fit, some_windows
 
@@ -234,7 +233,7 @@ def adjusted_of(windows):
 
 
 def card_of(windows):
-    return prepare(windows, method="scratch", settings=SETTINGS).card
+    return make_card(windows, settings=SETTINGS)
 
 
 def test_a_volume_that_moves_with_the_market_has_that_effect():
@@ -282,10 +281,7 @@ def test_a_night_without_the_market_has_no_effect_of_it_and_keeps_that_of_the_ro
     windows = some_windows(market=True)
     card = card_of(windows)
     assert card.has_market
-    whole, failed = (
-        prepare_like(Checkpoint(card, {}), one).adjusted
-        for one in (windows, market_unknown(windows, -1))
-    )
+    whole, failed = (prepare(card, one).adjusted for one in (windows, market_unknown(windows, -1)))
     calendar_only = adjusted_of(windows)
     np.testing.assert_array_equal(failed.centre[:-1], whole.centre[:-1])
     np.testing.assert_array_equal(failed.centre[-1], calendar_only.centre[-1])
