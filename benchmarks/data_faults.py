@@ -31,7 +31,7 @@ from forecasting.ingest.bar_rules import (
     quiet_moves,
     volume_multiple,
 )
-from forecasting.ingest.bars import check_bars
+from forecasting.ingest.bars import check_bars, no_bars
 from forecasting.ingest.revisions import StoredBars
 from forecasting.ingest.sources import Fetched, canonical
 
@@ -194,9 +194,7 @@ def outcome(name: str, night: Night, fault: Fault) -> tuple[str, list[str]]:
         version=1, settled=np.arange(len(stored)) < len(stored) - 1
     )
     request = Request(last, "file", "XNYS", 200)
-    revision = assess(
-        fetched, request, StoredBars(known, actions[actions["session"] < str(last)], None)
-    )
+    revision = assess(fetched, request, StoredBars(known, actions[actions["session"] < str(last)]))
     rules = sorted({finding.rule for finding in revision.findings})
     if revision.error is not None:
         return "held", rules or [type(revision.error).__name__]
@@ -224,7 +222,7 @@ def false_alarms(series: dict[str, pd.DataFrame]) -> Counter[str]:
         last = bars.index[-1].date()
         fetched = Fetched("file", symbol, bars.index[0].date(), last, bars, actions, "", "")
         found.update(
-            finding.rule for finding in check_bars(fetched, exchange="XNYS", known=None)[1]
+            finding.rule for finding in check_bars(fetched, exchange="XNYS", known=no_bars())[1]
         )
         # As the newest of each night; the rules themselves decide on those that their limits name.
         multiple = volume_multiple(bars)

@@ -45,7 +45,7 @@ def load_series(
         known_actions=nothing.actions,
         exchange=exchange,
     )
-    bars, _ = check_bars(fetched, exchange=exchange, known=None)
+    bars, _ = check_bars(fetched, exchange=exchange, known=nothing.bars)
     asking = asking_of(
         settings,
         symbol,
@@ -79,7 +79,7 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     bars, _ = check_bars(
         fetched,
         exchange=choice.exchange,
-        known=None,
+        known=NOTHING_STORED.bars,
         of_index=True,
     )
     return MarketSeries(bars["close"], choice.exchange)

@@ -170,7 +170,7 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
 def doubts(
     bars: pd.DataFrame,
     actions: pd.DataFrame,
-    known: pd.DataFrame | None,
+    known: pd.DataFrame,
     changed: NDArray[np.bool_],
 ) -> list[Finding]:
     """The findings recorded only: on `changed` rows ((D,) bool), and on volumes unknown so far."""
@@ -191,9 +191,7 @@ def doubts(
         Rule("row_repeats", repeats, close),
         Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap),
     ]
-    unknown = bars["volume"].isna() & (
-        True if known is None else known["volume"].reindex(bars.index).isna()
-    )
+    unknown = bars["volume"].isna() & known["volume"].reindex(bars.index).isna()
     no_volume = Rule("volume_unknown", unknown.to_numpy(), close * np.nan)
     findings = []
     for rule in rules:

@@ -45,11 +45,11 @@ def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetche
 
 
 def check_bars(
-    fetched: Fetched, *, exchange: str, known: pd.DataFrame | None, of_index: bool = False
+    fetched: Fetched, *, exchange: str, known: pd.DataFrame, of_index: bool = False
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """The bars without rows that a rule rejects, and the findings on those and on doubtful ones.
 
-    Flagged is only what is new or changed against the `known` current bars, or all without them. Of
+    Flagged is only what is new or changed against the `known` current bars. Of
     an index no volume is expected, and no move is doubtful; it is calculated on holidays too (the
     VIX since 2022), and its open by itself: on 47 of 8,623 sessions of the VIX it lies outside low
     .. high. A BadDataError for other days.
@@ -94,7 +94,7 @@ def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
     return untraded
 
 
-def _left_out(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> list[Finding]:
+def _left_out(fetched: Fetched, known: pd.DataFrame, exchange: str) -> list[Finding]:
     """The findings on rows that could not be read and on sessions without a bar."""
     findings = []
     for row in fetched.unreadable:
@@ -112,7 +112,7 @@ def _left_out(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> li
         return findings
     seen = fetched.bars.index
     first = seen[0].date()
-    if known is not None and len(known):
+    if len(known):
         # Also between the stored bars and these
         first = min(first, max(fetched.first_asked, known.index[-1].date()))
         seen = seen.union(known.index)
@@ -140,10 +140,8 @@ def payload_hash(fetched: Fetched) -> str:
     return digest.hexdigest()
 
 
-def changed_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.bool_]:
+def changed_rows(bars: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
     """(D,) whether a row is new or differs: in a price by over 1e-5, in a known volume at all."""
-    if known is None or known.empty:
-        return np.ones(len(bars), dtype=bool)
     before = known[[*PRICES, "volume"]].reindex(bars.index).to_numpy()
     now = bars[[*PRICES, "volume"]].to_numpy()
     same = np.isclose(

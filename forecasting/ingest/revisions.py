@@ -1,6 +1,6 @@
 """Changes of a fetch to the stored bars, their causes, and whether its night can use it.
 
-    first      nothing was stored            dividend   Adj Close moved, no bar did
+    first      nothing was stored            dividend   a new dividend, no bar moved
     extended   new sessions, settled bars equal
     unchanged  no change                     revised    single bars were restated
     split      the share basis changed: new versions of every earlier bar
@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from forecasting.errors import DataLateError, FailedVerdict, HistoryError, SourceError
@@ -53,9 +52,6 @@ Yahoo restates single volumes of the last days; another unit, vendor or rounding
 and would replace the record that forecasts were made from.
 """
 
-# The smallest dividends move Adj Close / Close ten times as much; jitter a tenth of it
-_ADJUSTMENT = 1e-4
-
 _VERSION_COLUMNS = ["session", "version", *PRICES, "volume"]
 _NO_VERSIONS = pd.DataFrame(columns=_VERSION_COLUMNS)
 
@@ -67,11 +63,9 @@ class StoredBars:
     bars: pd.DataFrame  # current versions, columns as `read.bars`
     # Dividends and splits, the newest value of each: columns session, kind, value
     actions: pd.DataFrame
-    # Session and Adj Close / Close of the newest fetch that has one
-    adjustment: tuple[date, float] | None
 
 
-NOTHING_STORED = StoredBars(no_bars().assign(version=0, settled=False), make_actions([]), None)
+NOTHING_STORED = StoredBars(no_bars().assign(version=0, settled=False), make_actions([]))
 
 
 @dataclass(frozen=True)
@@ -132,12 +126,12 @@ def explain(
     kept = bars
     findings = list[Finding]()
     if not of_index:
-        kept, findings = _held_jumps(
+        kept, findings = hold_jumps(
             expected,
             bars,
             actions,
-            splits,
-            exchange,
+            shown=splits,
+            exchange=exchange,
         )
     versions = _versions(expected, kept, factor)
     restated = _restated_bars(expected, versions, factor=factor)
@@ -149,7 +143,7 @@ def explain(
             dividends,
             _history_restated(known, bars, alarming),
         )
-    is_single = restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]
+    is_single = restated["session"].isin(known.index[factor == 1.0])
     held = [day.date() for day in bars.index[len(kept) :]]
     changes = _changes(
         known,
@@ -158,7 +152,7 @@ def explain(
         rebased=factor[factor != 1.0],
         restated=restated[is_single],
     )
-    changes += _dividends(dividends, _adjustment_step(stored.adjustment, kept))
+    changes += _dividends(dividends)
     verdict, detail = _summary(changes, kept)
     return Revision(
         verdict,
@@ -187,24 +181,6 @@ def _summary(changes: list[tuple[Change, str]], kept: pd.DataFrame) -> tuple[Cha
     return min(kinds, key=_IMPORTANCE.index), ", ".join(words)
 
 
-def _held_jumps(
-    expected: pd.DataFrame,
-    bars: pd.DataFrame,
-    actions: pd.DataFrame,
-    splits: pd.DataFrame,
-    exchange: str,
-) -> tuple[pd.DataFrame, list[Finding]]:
-    """As `hold_jumps`; a split for which the fetch rebases explains no jump of its session."""
-    is_shown = (actions["kind"] == "split") & actions["session"].isin(splits["session"])
-    others = actions if expected.empty else actions[~is_shown]
-    return hold_jumps(
-        expected,
-        bars,
-        others,
-        exchange=exchange,
-    )
-
-
 def _changes(
     known: pd.DataFrame,
     versions: pd.DataFrame,
@@ -226,19 +202,16 @@ def _changes(
         # A night makes the bar of the night before final; that its volume has moved until then is
         # no news to anybody.
         is_news = restated["settled"].any() or not new
-        words = f"{len(restated)} restated ({_largest(restated)})"
-        changes.append(("revised" if is_news else "extended", words))
+        changes.append(("revised" if is_news else "extended", f"{len(restated)} restated"))
     return changes
 
 
-def _dividends(dividends: pd.DataFrame, adjustment: float) -> list[tuple[Change, str]]:
-    """As `_changes`, of the dividends and of Adj Close / Close, a multiple."""
+def _dividends(dividends: pd.DataFrame) -> list[tuple[Change, str]]:
+    """As `_changes`, of the new dividends."""
     newest = dividends.tail(3).itertuples()
     words = [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in newest]
     if len(dividends) > 3:
         words.append(f"{len(dividends) - 3} earlier dividends")
-    if abs(adjustment - 1.0) > _ADJUSTMENT:
-        words.append(f"Adj Close x{adjustment:.6f}")
     return [("dividend", text) for text in words]
 
 
@@ -259,15 +232,6 @@ def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
     """The newest session that has an Adj Close / Close, and that, which dividends will lower."""
     factor = (bars["adj_close"] / bars["close"]).dropna()
     return (factor.index[-1].date(), float(factor.iloc[-1])) if len(factor) else None
-
-
-def _adjustment_step(before: tuple[date, float] | None, kept: pd.DataFrame) -> float:
-    """The multiple of the stored Adj Close / Close; 1 where one of the two is not known."""
-    if before is None:
-        return 1.0
-    session, factor = before
-    now = (kept["adj_close"] / kept["close"]).dropna()
-    return float(now.get(pd.Timestamp(session), factor)) / factor
 
 
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
@@ -357,22 +321,12 @@ def _nothing_stored(
     )
 
 
-def _largest(restated: pd.DataFrame) -> str:
-    """The largest restatement: of a known volume, else of a price, else an unknown volume."""
-    for column, least, form in (("volume", 0.0, "+.2%"), ("price", PRICE_TOLERANCE, ".2%")):
-        change = restated[column].abs().fillna(0.0)
-        worst = restated.iloc[int(np.argmax(change))]
-        if change.max() > least:
-            return f"{column} by up to {worst[column]:{form}} on {worst['session']:%Y-%m-%d}"
-    return f"a volume that was unknown on {restated['session'].iloc[0]:%Y-%m-%d}"
-
-
 def _restated_bars(
     expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd.Series
 ) -> pd.DataFrame:
     """The known bars that get a new version.
 
-    Columns session, price, volume (relative changes), differs, alarming.
+    Columns session, price, volume (relative changes), settled, alarming.
     """
     now = versions[versions["session"].isin(expected.index)].set_index("session")
     before = expected.loc[now.index]
@@ -381,12 +335,10 @@ def _restated_bars(
     rebased = factor.loc[now.index] != 1.0
     price = price.mask(rebased & (price < SAME_RATIO), 0.0)
     volume = volume.mask(rebased & ((now["volume"] - before["volume"]).abs() <= 1.0), 0.0)
-    filled = before["volume"].isna() & now["volume"].notna()
     settled = before["settled"].astype(bool)
     moved = (price > PRICE_TOLERANCE) | (volume.abs() > VOLUME_ALARM)
     columns = {"price": price, "volume": volume, "settled": settled, "alarming": settled & moved}
-    differs = (price > PRICE_TOLERANCE) | (volume.abs() > 0) | filled
-    return pd.DataFrame(columns | {"differs": differs}).rename_axis("session").reset_index()
+    return pd.DataFrame(columns).rename_axis("session").reset_index()
 
 
 def _alarms(settled: pd.DataFrame, *, accept: bool) -> list[Finding]:

@@ -160,10 +160,9 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
     now = bars.loc[common]
     ratio = before["close"] / now["close"]
     expected = named.reindex(common)
-    if (expected != 1.0).any():
-        apart = (ratio / expected - 1.0).abs()[expected != 1.0]
-        if apart.median() < SAME_RATIO:
-            return named
+    apart = (ratio / expected - 1.0).abs()[expected != 1.0]
+    if apart.median() < SAME_RATIO:  # NaN without a named split
+        return named
     moved = (ratio - 1.0).abs() > MOVED
     if moved.sum() >= max(3.0, 0.05 * len(common)):
         return _one_ratio(
@@ -238,15 +237,23 @@ def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
 
 
 def hold_jumps(
-    expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame, *, exchange: str
+    expected: pd.DataFrame,
+    bars: pd.DataFrame,
+    actions: pd.DataFrame,
+    *,
+    shown: pd.DataFrame,
+    exchange: str,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """`bars` before the first one held, and the findings on split-like jumps.
 
-    `expected` are the stored bars on the basis of the fetch; `actions` lack the splits that rebase
-    them.
+    `expected` are the stored bars on the basis of the fetch; a split that is `shown` by that basis
+    explains no jump of its session.
     """
     if bars.empty:
         return bars, []
+    if len(expected):
+        is_shown = (actions["kind"] == "split") & actions["session"].isin(shown["session"])
+        actions = actions[~is_shown]
     close = bars["close"].to_numpy()
     before = expected["close"][expected.index < bars.index[0]].tail(1)
     ratio = close / np.append(close[0] if before.empty else before, close[:-1])

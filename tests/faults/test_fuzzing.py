@@ -41,7 +41,7 @@ import forecasting as fc
 from flows import cli, clock, nightly
 from forecasting.errors import ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import check_bars
+from forecasting.ingest.bars import check_bars, no_bars
 from forecasting.ingest.earnings import read_events_csv
 from forecasting.ingest.sources import Fetched, UnreadableRow, canonical, plugins, yahoo
 from forecasting.ingest.sources.files import Files
@@ -327,7 +327,7 @@ def csv_of_bars(place):
 
     def read():
         fetched = Files("csv", path).fetch("TEST", BARS.index[0].date(), BARS.index[-1].date())
-        return fetched, *check_bars(fetched, exchange="XNYS", known=None)
+        return fetched, *check_bars(fetched, exchange="XNYS", known=no_bars())
 
     def attempt(chosen):
         path.write_bytes(content := damaged(sound, chosen))
@@ -465,7 +465,7 @@ def chart_of_yahoo(place):
 
     def accepted():
         fetched = source.fetch("SBUX", bars.index[0].date(), bars.index[-1].date())
-        return check_bars(fetched, exchange="XNYS", known=None)[0]
+        return check_bars(fetched, exchange="XNYS", known=no_bars())[0]
 
     def attempt(chosen):
         body = json.dumps(sound).encode()

@@ -13,7 +13,7 @@ import pandas as pd
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_bars
-from forecasting.ingest.revisions import Revision, StoredBars, adjustment, explain
+from forecasting.ingest.revisions import Revision, StoredBars, explain
 from forecasting.ingest.sources import Fetched, canonical
 from forecasting.ingest.splits import on_one_basis
 
@@ -37,7 +37,6 @@ class MemoryStore:
 
     versions: pd.DataFrame = field(default_factory=no_versions)
     actions: pd.DataFrame = field(default_factory=lambda: make_actions([]))
-    adjustment: tuple | None = None
     nights: list[tuple[Revision, list[Finding]]] = field(default_factory=list)
 
     def bars(self) -> pd.DataFrame:
@@ -49,7 +48,7 @@ class MemoryStore:
 
     def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
-        stored = StoredBars(self.bars(), self.actions, self.adjustment)
+        stored = StoredBars(self.bars(), self.actions)
         fetched = on_one_basis(
             fetched, known=stored.bars, known_actions=stored.actions, exchange="XNYS"
         )
@@ -66,8 +65,6 @@ class MemoryStore:
         ] = True
         both = pd.concat([self.actions, revision.new_actions])
         self.actions = both.drop_duplicates(["session", "kind"], keep="last").reset_index(drop=True)
-        if len(bars):
-            self.adjustment = adjustment(bars)
         self.nights.append((revision, [*findings, *revision.findings]))
         return self.nights[-1]
 

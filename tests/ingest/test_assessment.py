@@ -35,7 +35,7 @@ def request(session=LAST, *, needed=20, accept=False, columns=()):
 def stored(bars):
     """The stored bars after one fetch of `bars`."""
     store = memory_store.stored(bars)
-    return StoredBars(store.bars(), store.actions, store.adjustment)
+    return StoredBars(store.bars(), store.actions)
 
 
 def rejected(found):

@@ -7,12 +7,13 @@ import pytest
 from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import is_inflated, is_partial, quiet_moves
-from forecasting.ingest.bars import check_bars, payload_hash
+from forecasting.ingest.bars import check_bars, no_bars, payload_hash
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
 from tests.ingest.memory_store import fetched_of, found
 
 
 def check(bars, actions=None, known=None, **changed):
+    known = no_bars() if known is None else known
     return check_bars(fetched_of(bars, actions, **changed), exchange="XNYS", known=known)
 
 
@@ -74,7 +75,7 @@ def test_bars_whose_dates_are_a_day_off_are_refused(days):
     shifted = random_bars(300, seed=3).shift(days, freq="D")
     for of_index in (False, True):
         with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
-            check_bars(fetched_of(shifted), exchange="XNYS", known=None, of_index=of_index)
+            check_bars(fetched_of(shifted), exchange="XNYS", known=no_bars(), of_index=of_index)
 
 
 SOUND = random_bars(100, seed=3)

@@ -79,19 +79,19 @@ def test_jitter_and_what_is_absent_or_unknown_change_nothing(fetch):
 @pytest.mark.parametrize(
     ("changes", "detail", "alarms"),
     [
-        ([(5, "volume", 1.0000001)], "1 restated (volume by up to +0.00% on", []),
+        ([(5, "volume", 1.0000001)], "1 restated", []),
         (
             [(3, "volume", 1.004), (4, "volume", 0.978), (5, "high", 1.001)],
-            f"3 restated (volume by up to -2.20% on {DAYS[4]})",
+            "3 restated",
             [(DAYS[5], "price_restated"), (DAYS[4], "volume_restated")],
         ),
         (
             [(7, "high", 1.02)],
-            f"1 restated (price by up to 2.00% on {DAYS[7]})",
+            "1 restated",
             [(DAYS[7], "price_restated")],
         ),
         # A provisional bar may move
-        ([(-1, "volume", 0.73)], "1 restated (volume by up to -27.00%", []),
+        ([(-1, "volume", 0.73)], "1 restated", []),
     ],
 )
 def test_a_restated_bar_is_a_version_and_of_settled_ones_past_half_a_percent_or_in_price_a_finding(
@@ -104,8 +104,7 @@ def test_a_restated_bar_is_a_version_and_of_settled_ones_past_half_a_percent_or_
     assert (revision.verdict, revision.settled) == ("revised", settled)
     assert revision.versions["version"].tolist() == [2] * len(changes)
     assert [(one.session, one.rule) for one in findings] == alarms
-    assert revision.detail.startswith(detail)
-    assert revision.detail.endswith(", newest 2024-03-08")
+    assert revision.detail == f"{detail}, newest 2024-03-08"
     assert_view(store, restated)
 
 
@@ -113,7 +112,7 @@ def test_a_provisional_bar_that_the_next_night_makes_final_is_routine_and_a_sett
     evening = edited((-1, "volume", 0.73), bars=BARS.iloc[:-1])
     revision, findings = stored(evening).take(fetched_of(BARS))
     assert (revision.verdict, findings) == ("extended", [])
-    assert revision.detail.startswith("1 new, 1 restated (volume by up to +36.99% on 2024-03-07)")
+    assert revision.detail == "1 new, 1 restated, newest 2024-03-08"
     assert stored(evening).take(fetched_of(edited((5, "volume", 1.001))))[0].verdict == "revised"
 
 
@@ -130,12 +129,7 @@ def test_a_volume_that_was_unknown_is_filled_and_only_then_settles():
     assert not store.bars()["settled"].iloc[7]
     revision, findings = store.take(fetched_of(BARS))
     assert (revision.verdict, revision.settled, findings) == ("revised", [DAYS[7]], [])
-    assert (
-        revision.detail == f"1 restated (a volume that was unknown on {DAYS[7]}), newest 2024-03-08"
-    )
     assert_view(store, BARS)
-    both = stored(edited((7, "volume", np.nan))).take(fetched_of(edited((9, "volume", 1.002))))[0]
-    assert both.detail == f"2 restated (volume by up to +0.20% on {DAYS[9]}), newest 2024-03-08"
     forgotten = stored(BARS.iloc[:-1]).take(fetched_of(edited((-2, "volume", np.nan))))[0]
     # A stored volume counts
     assert (forgotten.verdict, forgotten.settled) == ("extended", [DAYS[-2]])
@@ -148,7 +142,6 @@ def test_bars_of_a_series_without_any_volume_settle_by_their_prices():
     revision, _ = store.take(fetched_of(edited((7, "high", 1.002), bars=bars)))
     assert (revision.verdict, revision.settled) == ("revised", [DAYS[7], DAYS[-2]])
     assert found(revision.findings) == [(DAYS[7], "price_restated", "flag")]
-    assert "1 restated (price by up to 0.20%" in revision.detail
 
 
 @pytest.mark.parametrize(("moved", "verdict"), [(20, "revised"), (21, "held")])
@@ -186,13 +179,13 @@ def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     known = stored(bars.iloc[:-1]).bars()
     pence = scaled(bars, 100.0, columns=PRICES)
     revision = explain(
-        StoredBars(known, NO_ACTIONS, None), pence, actions=NO_ACTIONS, exchange="XNYS", accept=True
+        StoredBars(known, NO_ACTIONS), pence, actions=NO_ACTIONS, exchange="XNYS", accept=True
     )
     assert (revision.verdict, revision.until_accepted) == ("revised", False)
     assert revision.versions["version"].tolist() == [2] * 39 + [1]
     np.testing.assert_array_equal(revision.versions[VALUES], pence[VALUES])
     assert found(revision.findings) == [(bars.index[-3].date(), "history_accepted", "flag")]
-    assert revision.detail.startswith("1 new, 39 restated (price by up to 9900.00% on ")
+    assert revision.detail == "1 new, 39 restated, newest 2024-03-08"
 
 
 def test_a_dividend_is_a_verdict_and_no_bar():
@@ -201,10 +194,7 @@ def test_a_dividend_is_a_verdict_and_no_bar():
     revision, findings = stored(BARS.iloc[:-1]).take(fetched_of(adjusted, paid))
     assert (revision.verdict, len(revision.versions), findings) == ("dividend", 1, [])
     pd.testing.assert_frame_equal(revision.new_actions, paid)
-    assert revision.detail.startswith("1 new, dividend 0.57 on 2024-03-08, Adj Close x0.98")
-    revision, _ = stored(BARS).take(fetched_of(BARS.assign(adj_close=BARS["adj_close"] / 1.03402)))
-    assert (revision.verdict, len(revision.versions)) == ("dividend", 0)  # one after the newest bar
-    assert revision.detail == "Adj Close x0.967099, newest 2024-03-08"
+    assert revision.detail == "1 new, dividend 0.57 on 2024-03-08, newest 2024-03-08"
 
 
 def test_the_detail_names_the_newest_three_of_many_dividends():

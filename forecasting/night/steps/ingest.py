@@ -258,9 +258,6 @@ def _asked(span: Span, *, accept: bool) -> _Asked:
         # A run that was killed after some of its nights asks for as much again, not for what the
         # others need alone.
         first = min(first, newest["first_asked"])
-    adjustment = None
-    if newest.get("adjustment"):
-        adjustment = (newest["adjustment_session"], newest["adjustment"])
     dates = events[events["kind"] == "earnings"].reset_index(drop=True)
     return _Asked(
         night=night,
@@ -276,7 +273,7 @@ def _asked(span: Span, *, accept: bool) -> _Asked:
         first=first,
         switched_from=switched_from,
         accept=accept,
-        bars=revisions.StoredBars(bars, actions, adjustment),
+        bars=revisions.StoredBars(bars, actions),
         days=days,
         newest_instant=newest_instant,
     )

@@ -12,7 +12,7 @@ import pytest
 
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import check_bars
+from forecasting.ingest.bars import check_bars, no_bars
 from forecasting.ingest.sources import files
 from forecasting.ingest.sources.files import (
     SAMPLE,
@@ -179,7 +179,7 @@ def test_empty_cells_are_unknown_and_a_volume_of_zero_too_and_one_that_no_databa
     frame.iloc[6, 5] = "9223372036854775808"
     fetched = fetch(write(tmp_path, frame))
     assert np.flatnonzero(fetched.bars["volume"].isna()).tolist() == [3, 4, 5]
-    findings = check_bars(fetched, exchange="XNYS", known=None)[1]
+    findings = check_bars(fetched, exchange="XNYS", known=no_bars())[1]
     assert [one.value for one in findings if one.rule == "volume_impossible"] == [2.0**63]
 
 
@@ -213,7 +213,7 @@ def test_one_damaged_line_of_600_is_a_finding_and_the_rest_is_read(tmp_path, con
     (row,) = fetched.unreadable
     assert reason in row.reason
     assert len(fetched.bars) == 599
-    findings = check_bars(fetched, exchange="XNYS", known=None)[1]
+    findings = check_bars(fetched, exchange="XNYS", known=no_bars())[1]
     assert {finding.rule for finding in findings} == {"missing_session", "row_unreadable"}
 
 
@@ -263,7 +263,7 @@ def test_a_row_after_today_is_left_out_with_its_line_and_is_not_the_newest(tmp_p
     fetched = Files("csv", path, today=DAYS[-1]).fetch("SBUX", MANY.index[0].date(), DAYS[-1])
     assert_bars(fetched, MANY)
     assert fetched.live
-    findings = check_bars(fetched, exchange="XNYS", known=None)[1]
+    findings = check_bars(fetched, exchange="XNYS", known=no_bars())[1]
     (row,) = [one for one in findings if one.severity == "reject"]
     assert (row.session, row.rule, row.value) == (DAYS[-1], "row_unreadable", 602.0)
     assert (
@@ -439,7 +439,7 @@ def test_only_regular_files_of_limited_size_are_read(tmp_path, monkeypatch):
 
 def test_the_sample_is_twenty_valid_years_of_the_index_with_volume():
     fetched = Sample().fetch(SAMPLE, date(1990, 1, 2), SAMPLE_ENDS)
-    clean, findings = check_bars(fetched, exchange="XNYS", known=None)
+    clean, findings = check_bars(fetched, exchange="XNYS", known=no_bars())
     assert (len(clean), clean["volume"].notna().all(), findings) == (5031, True, [])
     assert (clean.index[0].date(), clean.index[-1].date()) == (date(1999, 1, 4), date(2018, 12, 31))
     assert (fetched.source, fetched.symbol, fetched.title, fetched.live) == (
