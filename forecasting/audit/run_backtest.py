@@ -13,7 +13,7 @@ from joblib import Parallel, cpu_count, delayed
 from forecasting.audit.backtest import BacktestSpec, Bar, backtest, no_bar
 from forecasting.audit.series import load_series, market_series
 from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult
-from forecasting.ingest.earnings import check_events
+from forecasting.ingest.event_files import check_events
 from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.run_log import code_version
 from forecasting.night.symbols import Outcomes, each_symbol

@@ -10,7 +10,8 @@ from datetime import date
 import pandas as pd
 
 from forecasting.errors import UsageError
-from forecasting.ingest.earnings import COLUMNS, OF_YAHOO, WITHDRAWN, days_of_file
+from forecasting.ingest.earnings import COLUMNS, WITHDRAWN
+from forecasting.ingest.event_files import OF_YAHOO, days_of_file
 from forecasting.plain_text import named
 
 Day = tuple[str, date]

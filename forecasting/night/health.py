@@ -17,7 +17,7 @@ from forecasting.errors import (
     StoreError,
     UsageError,
 )
-from forecasting.ingest.earnings import check_events
+from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.night.folders import ARTIFACTS, REPORTS
 from forecasting.night.models import weights_state

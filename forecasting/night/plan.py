@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.announced_days import BY_HAND, check_no_bar, new_days
-from forecasting.ingest.earnings import check_events
+from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files, is_frame
 from forecasting.night.models import load_model

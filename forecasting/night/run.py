@@ -17,7 +17,7 @@ from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
 from forecasting.errors import ForecastingError, NoBarError, UnavailableError, UsageError
-from forecasting.ingest.earnings import check_events
+from forecasting.ingest.event_files import check_events
 from forecasting.night import plan
 from forecasting.night.failures import explained
 from forecasting.night.night import Night, by_symbol, in_turn, make_night, received, sent

@@ -42,7 +42,7 @@ from flows import cli, clock, nightly
 from forecasting.errors import ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars, no_bars
-from forecasting.ingest.earnings import read_events_csv
+from forecasting.ingest.event_files import read_events_csv
 from forecasting.ingest.sources import Fetched, UnreadableRow, canonical, plugins, yahoo
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo

@@ -10,7 +10,7 @@ from forecasting.ingest.announced_days import (
     new_days,
     withdrawn_days,
 )
-from forecasting.ingest.earnings import check_events, days_of_file, read_events_csv
+from forecasting.ingest.event_files import check_events, days_of_file, read_events_csv
 
 CLOSED = ("closed", date(2027, 3, 11))
 HALF = ("half_day", date(2027, 3, 12))

@@ -19,19 +19,22 @@ from forecasting.ingest.earnings import (
     Asking,
     Lists,
     Reports,
-    bundled_events,
     changes,
-    check_events,
     doubts_of_lists,
     events_of_backtest,
-    filed_events,
     listed_events,
     lists_of_night,
     nothing_stored,
-    on_rhythm,
     reacting,
-    read_events_csv,
     validity_intervals,
+)
+from forecasting.ingest.event_files import (
+    bundled_events,
+    check_events,
+    dates_of,
+    filed_events,
+    on_rhythm,
+    read_events_csv,
 )
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import sessions_index, shift
@@ -76,7 +79,7 @@ def rows(frame, *columns):
 def test_after_the_close_the_next_session_reacts_and_else_that_of_the_day_or_the_next_one_traded(
     tmp_path, announced, timing, session
 ):
-    found = reacting(
+    found = placed(
         read_events_csv(
             write(tmp_path, f"announced,timing\n{announced},{timing}\n2026-07-01,amc\n")
         )
@@ -98,7 +101,12 @@ def stock(offset, *, switched=None):
 
 
 def untimed(days):
-    return pd.DataFrame({"announced": days, "timing": ""})
+    return dates_of(days)
+
+
+def placed(dates, **given):
+    """The rows that react to dates of a source."""
+    return reacting(dates.assign(rank=OF_SOURCE), **given)
 
 
 @pytest.mark.parametrize("offset", [0, 1])
@@ -107,21 +115,21 @@ def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the
 ):
     bars, days = stock(offset)
     coming = pd.DatetimeIndex(["2024-04-16"])
-    found = reacting(untimed(days.append(coming)), reports=Reports(days, bars["volume"]))
+    found = placed(untimed(days.append(coming)), reports=Reports(days, bars["volume"]))
     expected = sessions_index(bars.index[0].date(), date(2024, 5, 31), "XNYS")
     assert (
         found["session"].tolist()
         == expected[expected.get_indexer(days.append(coming)) + offset].tolist()
     )
-    stated = reacting(untimed(coming).assign(timing="bmo"), reports=Reports(days, bars["volume"]))
+    stated = placed(untimed(coming).assign(timing="bmo"), reports=Reports(days, bars["volume"]))
     assert rows(stated, "session") == [("2024-04-16",)]
-    unknown = reacting(untimed(coming), reports=Reports(days, bars["volume"] * float("nan")))
+    unknown = placed(untimed(coming), reports=Reports(days, bars["volume"] * float("nan")))
     assert rows(unknown, "session") == [("2024-04-16",)]
 
 
 def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its_last_eight_reports():
     bars, days = stock(0, switched=date(2022, 6, 1))
-    found = reacting(untimed(days), reports=Reports(days, bars["volume"]))
+    found = placed(untimed(days), reports=Reports(days, bars["volume"]))
     late = [bool(late) for late in found["session"] > found["announced"]]
     first = int(days.searchsorted(pd.Timestamp("2022-06-01")))
     assert late[: first + 4] == [False] * (first + 4)
@@ -139,7 +147,7 @@ def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset):
     moved = days.where(~unknown, days + pd.Timedelta(days=9))
 
     def inputs(bars, days):
-        events = reacting(untimed(days), reports=Reports(days, bars["volume"]))
+        events = placed(untimed(days), reports=Reports(days, bars["volume"]))
         return make_windows(
             bars, events, origin=origin.date(), settings=Settings(train_sessions=300)
         )
@@ -158,7 +166,7 @@ def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_late
     assert all(
         on_rhythm(days[:n]).tolist() == on_rhythm(days)[:n].tolist() for n in range(1, len(days))
     )
-    found = reacting(filed[filed["announced"].dt.year == 2020])
+    found = placed(filed[filed["announced"].dt.year == 2020])
     ahead = str(shift(date(2020, 1, 28), -21))
     assert rows(found, "session", "known_from", "known_rule")[:2] == [
         ("2020-01-28", ahead, "21 sessions ahead"),
@@ -187,7 +195,7 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
     own = f"csv:{tmp_path / 'own.csv'}"
     assert dates_of("KO", file=own) == {own: 1, FILINGS: len(filed_events("KO")) - 1}
     assert dates_of("SBUX") == {"bundled": 65, FILINGS: 25}
-    assert rows(reacting(bundled_events("SBUX")).iloc[[0, 64]], "session") == [
+    assert rows(placed(bundled_events("SBUX")).iloc[[0, 64]], "session") == [
         ("2010-01-21",),
         ("2026-01-28",),
     ]
@@ -195,7 +203,7 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
 
 
 def filed(night: Asking, volume: pd.Series) -> pd.DataFrame:
-    lists = lists_of_night(night, dict, volume=volume, seen_at=at("2024-04-12T22:00"))
+    lists = lists_of_night(night, of_all(), volume=volume)
     return lists.claims[lists.claims["rank"] == OF_FILINGS]
 
 
@@ -211,8 +219,8 @@ def test_the_hour_of_a_filing_is_that_of_the_sources_date_on_its_day():
 def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead():
     events = dates("2024-01-30", "2024-04-30")
     ahead, past = (str(shift(date.fromisoformat(day), -21)) for day in ("2024-05-01", "2024-01-31"))
-    assert rows(reacting(events), "known_from", "known_rule") == [(past, AHEAD), (ahead, AHEAD)]
-    of_list = reacting(events, seen=date(2024, 3, 9))
+    assert rows(placed(events), "known_from", "known_rule") == [(past, AHEAD), (ahead, AHEAD)]
+    of_list = placed(events, seen=date(2024, 3, 9))
     assert rows(of_list, "known_from", "known_rule") == [(past, AHEAD), ("2024-03-11", "seen")]
 
 
@@ -255,9 +263,12 @@ def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_anothe
 
 def dates(*days):
     """A list with these dates, after the close."""
-    return pd.DataFrame(
-        {"announced": pd.DatetimeIndex(list(days)).as_unit("ns"), "timing": ["amc"] * len(days)}
-    )
+    return dates_of(pd.DatetimeIndex(list(days)), "amc")
+
+
+def of_all(*days):
+    """A calendar with these dates of KO."""
+    return lambda: (dates(*days).assign(symbol="KO"), None)
 
 
 def event(
@@ -323,7 +334,7 @@ def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_
     stored, calendar, requests
 ):
     source = Source()
-    listed_events(asking(source, of_sessions(*stored)), lambda: {"KO": dates(*calendar)})
+    listed_events(asking(source, of_sessions(*stored)), of_all(*calendar))
     assert source.requests == requests
 
 
@@ -341,7 +352,7 @@ def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_
     ],
 )
 def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, expected):
-    found, unread = listed_events(asking(Source(*own)), lambda: {"KO": dates(*calendar)})
+    found, unread = listed_events(asking(Source(*own)), of_all(*calendar))
     assert unread is None
     assert [day for (day,) in rows(found, "announced")] == expected
 
@@ -349,9 +360,8 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, exp
 def lists(usable=None, listed=None, **others):
     """The lists, each with its source; empty where not given."""
     of = {"usable": usable, "listed": listed, **others}
-    seen_at = at("2024-04-12T22:00")
     claims = [
-        rows.assign(source=source, first_seen_at=pd.Timestamp(seen_at), rank=rank)
+        rows.assign(source=source, rank=rank)
         for rank, name, source in (
             (OF_FILE, "usable", FILE),
             (OF_FILINGS, "filed", FILINGS),
@@ -360,7 +370,7 @@ def lists(usable=None, listed=None, **others):
         if (rows := of.get(name)) is not None and len(rows)
     ]
     nothing = frame().assign(rank=0)
-    return Lists(pd.concat(claims, ignore_index=True) if claims else nothing, seen_at=seen_at)
+    return Lists(pd.concat(claims, ignore_index=True) if claims else nothing)
 
 
 def of_sessions(*days):

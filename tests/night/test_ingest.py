@@ -668,7 +668,7 @@ def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_the
         before.setattr(
             earnings,
             "filed_events",
-            lambda symbol, exchange: earnings.no_events().assign(scheduled=True),
+            lambda symbol, exchange: earnings.no_events(),
         )
         assert ingested(stocks, EVE, "MSFT") == [None]
     stored = rows("events")

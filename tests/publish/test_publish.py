@@ -15,7 +15,8 @@ from flows import clock
 from flows.cli import app
 from forecasting.api import connect as connect_ledger
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.ingest.earnings import reacting
+from forecasting.ingest.earnings import OF_FILE, reacting
+from forecasting.ingest.event_files import dates_of
 from forecasting.publish import pages
 from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
 from forecasting.publish.runs import run_missed
@@ -353,8 +354,8 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
     assert (close.parts, volume.parts) == ([("usual", 0.04)], [("usual", 110.0), ("recent", 0.9)])
     assert (len(close.values), len(volume.values), close.page, volume.page) == (30, 30, "", "")
     assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), LAST))
-    announced = pd.DataFrame(
-        {"announced": pd.to_datetime(["2024-03-07", "2024-03-12"]), "timing": ["amc", "bmo"]}
+    announced = dates_of(
+        pd.to_datetime(["2024-03-07", "2024-03-12"]), ["amc", "bmo"], scheduled=[True, False]
     )
     days = between(date(2024, 1, 2), date(2024, 3, 11))
     # A split, stored by the fetch of a night that failed later
@@ -365,7 +366,7 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
             connection, "runs", run_row("next", "2024-03-11", status="late", note="no bar yet")
         )
         # The second is not known in advance
-        reports = reacting(announced.assign(scheduled=[True, False]))
+        reports = reacting(announced.assign(rank=OF_FILE))
         write.add_events(
             connection, SYMBOL, reports, source="csv", first_seen_at=at("2024-03-13T21:00")
         )

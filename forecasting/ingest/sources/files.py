@@ -442,7 +442,7 @@ def _misspelt(our: str, others: list[str]) -> str:
     return f"{name} ({near[0]}?)" if near else name
 
 
-def faults(broken: NDArray[np.bool_], expected: str, cells: pd.Series) -> pd.Series:
+def faults(broken: NDArray[np.bool_] | pd.Series, expected: str, cells: pd.Series) -> pd.Series:
     """By line, what was expected of each broken cell and what was found, cut to 20 characters."""
     named = cells.index.name
     reasons = {
@@ -484,9 +484,7 @@ def read_days(column: pd.Series, first: date, last: date) -> tuple[pd.DatetimeIn
         text = _texts(column).str.extract(_DAY, flags=re.ASCII)[0]
         days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
     readable = days.between(pd.Timestamp(first), pd.Timestamp(last))
-    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), faults(
-        ~readable.to_numpy(), expected, column
-    )
+    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), faults(~readable, expected, column)
 
 
 def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:

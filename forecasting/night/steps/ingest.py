@@ -24,6 +24,7 @@ from forecasting.errors import (
 from forecasting.ingest import announced_days, assessment, earnings, revisions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import nothing_fetched, payload_hash
+from forecasting.ingest.event_files import OF_YAHOO
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
 from forecasting.ingest.sources.files import is_frame
 from forecasting.night.failures import explained
@@ -359,7 +360,7 @@ def asking_of(
 ) -> earnings.Asking:
     """What is asked for the earnings dates of a symbol up to a session."""
     file = settings.events
-    if file == earnings.OF_YAHOO:
+    if file == OF_YAHOO:
         file = None
         source = plugins.source_of(
             "yahoo", cache_dir=settings.yahoo_cache, exchange=settings.exchange
@@ -495,12 +496,7 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
         fetched = assessment.prices_alone(fetched)
     revision = _revision(asked, fetched)
     if not is_market:
-        lists = earnings.lists_of_night(
-            asking,
-            calendar,
-            volume=fetched.bars["volume"],
-            seen_at=seen_at,
-        )
+        lists = earnings.lists_of_night(asking, calendar, volume=fetched.bars["volume"])
         events = _with_days(earnings.changes(asking, lists), asked)
         doubts = earnings.doubts_of_lists(asking, lists)
     revision = replace(revision, findings=[*revision.findings, *doubts])

@@ -1,0 +1,160 @@
+"""Dates of files: earnings and other days of a CSV, SBUX's bundled dates, days of filings."""
+
+import gzip
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import UsageError
+from forecasting.ingest.sources.files import (
+    Table,
+    faults,
+    first_faults,
+    is_frame,
+    misfits,
+    read_days,
+    read_file,
+)
+from forecasting.sessions import DAY_KINDS
+
+OF_YAHOO = "yahoo"
+"""The value of --events that asks Yahoo for the dates, whatever source the bars have."""
+
+TIMINGS = ("bmo", "amc", "")  # before the market opens, after it closes, or not known
+
+# Those of the calendars: an older or later day has no session that reacts.
+_FIRST_DAY = date(1962, 1, 1)
+_LAST_DAY = date(2059, 12, 31)
+_HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
+_BUNDLED = Path(str(files("forecasting.ingest") / "sbux_earnings.csv"))
+_FILED = files("forecasting.ingest") / "filed_earnings.txt.gz"
+_FILING_EXCHANGE = "XNYS"
+# From one, two or three years after an earlier filing; 2.2% are further off
+_ON_RHYTHM = pd.Timedelta(days=14)
+
+
+def dates_of(
+    announced: pd.DatetimeIndex, timing: object = "", scheduled: object = True
+) -> pd.DataFrame:
+    """Earnings dates as a list has them: columns announced, timing, scheduled."""
+    columns = {"announced": announced.as_unit("ns"), "timing": timing, "scheduled": scheduled}
+    return pd.DataFrame(columns).astype({"timing": str, "scheduled": bool})
+
+
+def no_events() -> pd.DataFrame:
+    """No earnings dates, as `dates_of`."""
+    return dates_of(pd.DatetimeIndex([]))
+
+
+def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
+    """A symbol's earnings dates of a CSV, as `dates_of`."""
+    rows = _read_dates(path, symbol)
+    earnings = rows[rows["kind"] == "earnings"]
+    return dates_of(pd.DatetimeIndex(earnings["announced"]), earnings["timing"].to_numpy())
+
+
+def days_of_file(option: str, symbol: str) -> set[tuple[str, date]]:
+    """Kind and day of the announced days of csv:PATH: the symbol's, and those without a symbol."""
+    rows = _read_dates(path_of(option), symbol)
+    days = rows[rows["kind"] != "earnings"]
+    return set(zip(days["kind"], days["announced"].dt.date, strict=True))
+
+
+def check_events(option: str | None, symbols: Sequence[str]) -> str:
+    """The name of what --events names, once its file is read and has dates of each symbol alone."""
+    if option is None or option == OF_YAHOO:
+        return option or ""
+    path = path_of(option)
+    if len(symbols) == 1:
+        read_events_csv(path, symbols[0])
+    elif _table(path).places is None and len(read_events_csv(path)):
+        raise UsageError(
+            f"Expected a column symbol in {path.name}, whose earnings dates would count for each "
+            f"of {len(symbols)} symbols. Add it, or run one symbol with this file."
+        )
+    return path.name
+
+
+def path_of(option: str) -> Path:
+    """The file that csv:PATH names; a UsageError for anything else but a frame."""
+    if is_frame(option):
+        return Path(option)
+    kind, _, path = option.partition(":")
+    if kind != "csv" or not path:
+        raise UsageError(
+            f"Expected events as csv:PATH, with columns announced and timing, or {OF_YAHOO}; found "
+            f"{option!r:.60}."
+        )
+    return Path(path)
+
+
+def bundled_events(symbol: str) -> pd.DataFrame:
+    """The shipped earnings dates of SBUX, 2010 on, as `dates_of`; none of another symbol."""
+    return read_events_csv(_BUNDLED) if symbol == "SBUX" else no_events()
+
+
+def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
+    """Days of a US company's filings of results, as `dates_of`; scheduled if on its rhythm."""
+    line = _filings().get(symbol) if exchange == _FILING_EXCHANGE else None
+    if line is None:
+        return no_events()
+    first, *gaps = line.split()
+    days = pd.DatetimeIndex(np.datetime64(first) + np.cumsum([0, *map(int, gaps)]))
+    return dates_of(days, scheduled=on_rhythm(days))
+
+
+@cache
+def _filings() -> dict[str, str]:
+    """By symbol, the first day and the days from each to the next."""
+    text = gzip.decompress(_FILED.read_bytes()).decode()
+    return dict(line.split(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
+
+
+def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
+    """Whether each day, ascending, is of the first year or whole years after an earlier one."""
+    after = days.to_numpy()[:, None] - days.to_numpy()[None, :]
+    year = np.timedelta64(365, "D")
+    is_after = [np.abs(after - years * year) <= _ON_RHYTHM for years in (1, 2, 3)]
+    return np.any(is_after, axis=(0, 2)) | (after.max(axis=1) < year - _ON_RHYTHM)
+
+
+def _read_dates(path: Path, symbol: str) -> pd.DataFrame:
+    """The symbol's rows of a CSV and the days of all: announced (naive midnight), timing, kind."""
+    table = _table(path)
+    rows = table.of_symbol(symbol)
+    if table.places is not None and symbol:
+        rows = pd.concat([rows, table.of_symbol("")])
+    timing = rows["timing"].str.strip().str.lower()
+    kind = rows.get("kind", pd.Series("", rows.index)).str.strip().str.lower()
+    kind = kind.replace("", "earnings")
+    announced, undated = read_days(
+        rows["announced"].str.replace(_HOUR, "", regex=True), _FIRST_DAY, _LAST_DAY
+    )
+    untimed = faults(~timing.isin(TIMINGS), "expected the timing bmo, amc or empty", timing)
+    kinds = ("earnings", *DAY_KINDS)
+    unkind = faults(~kind.isin(kinds), f"expected the kind {', '.join(kinds)} or empty", kind)
+    reasons = first_faults(
+        misfits(rows),
+        undated,
+        untimed,
+        unkind,
+    )
+    if len(reasons):
+        raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
+    dates = {"announced": announced, "timing": timing.to_numpy(dtype=str), "kind": kind.to_numpy()}
+    is_of_nobody = (kind == "earnings") & (rows.get("symbol", symbol) != symbol)
+    return pd.DataFrame(dates)[~is_of_nobody.to_numpy()]
+
+
+def _table(path: Path) -> Table:
+    return read_file(
+        path,
+        "csv",
+        "events csv:PATH",
+        needed="events",
+    )
