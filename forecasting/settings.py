@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import time
 from pathlib import Path
@@ -243,14 +243,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Where settings come from, the first first; a secret's file is named as the variable."""
-        folder = os.environ.get("FORECASTING_SECRETS_DIR")
-        if folder and not Path(folder).is_dir():
-            raise SettingsError(f"no folder {folder}")
-        secrets = SecretsSettingsSource(cls, secrets_dir=folder or None)
         config = _config_values()
         _check_private(config)
-        variables = InitSettingsSource(cls, init_kwargs=_variables())
-        return init_settings, variables, secrets, InitSettingsSource(cls, init_kwargs=config)
+        given = config | _secrets() | _variables()
+        return init_settings, InitSettingsSource(cls, init_kwargs=given)
 
     @model_validator(mode="before")
     @classmethod
@@ -261,13 +257,6 @@ class Settings(BaseSettings):
         if values.get("source") == "sample" and not values.get("symbols"):
             values["symbols"] = "^GSPC"
         return values
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_text(cls, value: object) -> object:
-        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
-            raise ValueError("Expected text in UTF-8, found other bytes")
-        return value
 
     @field_validator("witness")
     @classmethod
@@ -384,11 +373,7 @@ def read_settings() -> Settings:
 def settings_to_send() -> Settings:
     """The defaults and FORECASTING_NOTIFY, from each place that can be read: others may not be."""
     given: dict[str, Any] = {}
-    folder = os.environ.get("FORECASTING_SECRETS_DIR", "")
-    secrets = SecretsSettingsSource(
-        Settings, secrets_dir=folder if os.access(folder, os.X_OK) else None
-    )
-    for place in (_config_values, secrets, _variables):
+    for place in (_config_values, _secrets, _variables):
         with suppress(UsageError, OSError, ValueError):
             given |= place()
     urls = given.get("notify", "none")
@@ -398,14 +383,20 @@ def settings_to_send() -> Settings:
 
 def setting_places() -> dict[str, str]:
     """Where each setting that is no default comes from: `environment`, or its file."""
-    secrets = SecretsSettingsSource(
-        Settings, secrets_dir=os.environ.get("FORECASTING_SECRETS_DIR") or None
-    )()
+    folder = os.environ.get("FORECASTING_SECRETS_DIR")
     return {
         **dict.fromkeys(_config_values(), f"{config_file()}"),
-        **{name: f"{os.environ['FORECASTING_SECRETS_DIR']}/forecasting_{name}" for name in secrets},
+        **{name: f"{folder}/forecasting_{name}" for name in _secrets()},
         **dict.fromkeys(_variables(), "environment"),
     }
+
+
+def _secrets() -> dict[str, Any]:
+    """What the files of FORECASTING_SECRETS_DIR have, each named as its variable."""
+    folder = os.environ.get("FORECASTING_SECRETS_DIR")
+    if folder and not Path(folder).is_dir():
+        raise SettingsError(f"no folder {folder}")
+    return SecretsSettingsSource(Settings, secrets_dir=folder or None)()
 
 
 def _variables() -> dict[str, Any]:
@@ -548,26 +539,18 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
     file = places.get(name, "environment")
     place = f"FORECASTING_{name.upper()}" if file == "environment" else f"{name} in {file}"
     if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
-        near = _nearest(name, Settings.model_fields)
-        return f"{place}: no such setting{f' ({near}?)' if near else ''}"
+        near = difflib.get_close_matches(name, Settings.model_fields, cutoff=_NEAR)
+        return f"{place}: no such setting{f' ({near[0]}?)' if near else ''}"
     # Our messages name what was found themselves
-    own = problem["type"] in ("value_error", "assertion_error")
-    found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
+    is_named = problem["type"] == "value_error" or name.startswith(_SECRETS)
+    found = "" if is_named else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     if problem["type"] == "zoneinfo_str":
         expected = "expected a time zone such as America/New_York"
     return f"{place}: {re.sub('^Input should be', 'expected', expected)}{found}"
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """The one of the known names that is nearly `name`, or an empty text."""
-    near = difflib.get_close_matches(
-        name,
-        list(known),
-        n=1,
-        cutoff=0.75,
-    )
-    return near[0] if near else ""
+_NEAR = 0.75  # least likeness of a misspelt name, as of `difflib`
 
 
 def _check_names() -> None:
@@ -580,9 +563,9 @@ def _check_names() -> None:
         prefix, _, setting = name.upper().partition("FORECASTING_")
         if prefix or not setting or setting in known:
             continue
-        near = _nearest(setting, known)
+        near = difflib.get_close_matches(setting, known, cutoff=_NEAR)
         if near:
-            misspelt.append(f"{name[:52]} (FORECASTING_{near}?)")
+            misspelt.append(f"{name[:52]} (FORECASTING_{near[0]}?)")
     if misspelt:
         raise UsageError(
             "Expected names of settings in the environment and in FORECASTING_SECRETS_DIR, found "

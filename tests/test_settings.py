@@ -60,10 +60,6 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
             "Expected an",
         ),
         ("WITNESS", ["yahoo"], "Expected another source"),
-        *(
-            (name, ["csv:\udcff"], "Expected text in UTF-8")
-            for name in ("WITNESS", "TIMEZONE", "NOTIFY", "DATA_DIR")
-        ),
         (
             "MARKET",
             ["vix", "VIX.csv", "csv:a name with spaces.csv", "None"],
