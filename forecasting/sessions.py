@@ -68,10 +68,7 @@ def parse_exchanges(text: str) -> dict[str, str]:
             raise ValueError(
                 f"Expected SYMBOL=EXCHANGE,SYMBOL=EXCHANGE (VOD=XLON), found {entry!r}"
             )
-        if exchanges.setdefault(symbol, exchange) != exchange:
-            raise ValueError(
-                f"Expected one exchange of {symbol}, found {exchanges[symbol]} and {exchange}"
-            )
+        exchanges[symbol] = exchange
     return exchanges
 
 
@@ -107,16 +104,13 @@ def name_of(exchange: str) -> str:
 
 def announced_days(exchange: str, kind: DayKind) -> list[date]:
     """The announced days of one kind that the exchange carries, ascending."""
-    pairs = (text.split("=") for text in exchange.split(" ")[1:])
-    return [date.fromisoformat(day) for day_kind, day in pairs if day_kind == kind]
+    return sorted(day for day_kind, day in days_of(exchange) if day_kind == kind)
 
 
 def days_of(exchange: str) -> set[tuple[str, date]]:
     """Kind and day of all announced days that the exchange carries."""
-    days: set[tuple[str, date]] = set()
-    for kind in DAY_KINDS:
-        days |= {(kind, day) for day in announced_days(exchange, kind)}
-    return days
+    pairs = (text.split("=") for text in exchange.split(" ")[1:])
+    return {(kind, date.fromisoformat(day)) for kind, day in pairs}
 
 
 SOON = 30
@@ -135,7 +129,6 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
     if exchange != name_of(exchange):
         return _with_announced(calendar(name_of(exchange)), exchange)
     try:
-        check_exchange(exchange)
         # xc's own are 20 years before today, 1 after
         first = pd.Timestamp(OLDEST_DAY)
         last = pd.Timestamp(NEWEST_DAY)
@@ -152,13 +145,10 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
     # exchange_calendars 4.13 itself raises NotImplementedError, under pandas 3.1, for Athens,
     # Bucharest and Tel Aviv.
     except (ValueError, NotImplementedError) as error:
-        problem = (
-            "cannot be made by" if exchange in xc.get_calendar_names() else "does not exist in"
-        )
         raise UsageError(
-            f"The calendar {exchange} {problem} exchange_calendars {xc.__version__} with pandas "
-            f"{pd.__version__}: {str(error)[:100]}. Upgrade either, or name one with the same "
-            "sessions in FORECASTING_EXCHANGES."
+            f"The calendar {exchange} cannot be made by exchange_calendars {xc.__version__} with "
+            f"pandas {pd.__version__}: {str(error)[:100]}. Upgrade either, or name one with the "
+            "same sessions in FORECASTING_EXCHANGES."
         ) from None
 
 
@@ -199,14 +189,13 @@ def last_completed(at: datetime, exchange: str = "XNYS") -> date:
 
 def newest_up_to(day: date, exchange: str = "XNYS") -> date:
     """The newest session up to `day`, traded or not; the calendar's oldest where that is later."""
-    days = calendar(exchange).sessions
-    return days[max(0, int(days.searchsorted(_stamp(day), side="right")) - 1)].date()
+    days, count = _up_to(day, exchange)
+    return days[max(0, count - 1)].date()
 
 
 def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
     """The `n` sessions after `session`, traded or not; a ForecastingError if the calendar ends."""
-    days = calendar(exchange).sessions
-    start = int(days.searchsorted(_stamp(session), side="right"))
+    days, start = _up_to(session, exchange)
     if start + n > len(days):
         raise ForecastingError(
             f"Expected {n} sessions of {name_of(exchange)} after {session} in exchange_calendars, "
@@ -217,8 +206,8 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
 
 def ends_soon(session: date, exchange: str = "XNYS") -> str:
     """In words, that the calendar has at most SOON sessions after `session`; else empty."""
-    days = calendar(exchange).sessions
-    if len(days) - int(days.searchsorted(_stamp(session), side="right")) > SOON:
+    days, count = _up_to(session, exchange)
+    if len(days) - count > SOON:
         return ""
     return (
         f"The calendar of {name_of(exchange)} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, "
@@ -311,11 +300,15 @@ def _holidays(exchange: str) -> pd.DatetimeIndex:
 
 
 def _cut(days: pd.DatetimeIndex, first: date, last: date) -> pd.DatetimeIndex:
-    return days[
-        days.searchsorted(_stamp(first), side="left") : days.searchsorted(
-            _stamp(last), side="right"
-        )
-    ]
+    start = days.searchsorted(_stamp(first))
+    end = days.searchsorted(_stamp(last), side="right")
+    return days[start:end]
+
+
+def _up_to(day: date, exchange: str) -> tuple[pd.DatetimeIndex, int]:
+    """All sessions, ascending, and the number of those up to a day."""
+    days = calendar(exchange).sessions
+    return days, int(days.searchsorted(_stamp(day), side="right"))
 
 
 def _stamp(day: date) -> pd.Timestamp:
