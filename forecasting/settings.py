@@ -328,10 +328,7 @@ class Settings(BaseSettings):
         """The database's SQLAlchemy URL, password included: never log it."""
         if self.database_url is None:
             return f"sqlite:///{encoded(self.data_dir.absolute() / 'forecasting.db')}"
-        # psycopg 3 is the installed driver; a bare postgresql:// would import psycopg2.
-        return re.sub(
-            r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value()
-        )
+        return self.database_url.get_secret_value()
 
     @property
     def hash(self) -> str:

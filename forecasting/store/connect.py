@@ -178,12 +178,9 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
     options = f"{_SESSION_OPTIONS} {limits} {parsed.query.get('options', '')}".strip()
     query = {**_POSTGRES_OPTIONS, **parsed.query, "options": options}
     named = parsed.set(drivername="postgresql+psycopg", query=query)
-    try:
-        # A prepared statement is one session's, which behind a pooler is another program's in the
-        # next transaction.
-        return sa.create_engine(named, connect_args={"prepare_threshold": None}, **pool)
-    except (ArgumentError, ValueError):  # hosts and ports in the options
-        raise _refused("; hosts or ports of the one given cannot be used. Correct them.") from None
+    # A prepared statement is one session's, which behind a pooler is another program's in the next
+    # transaction.
+    return sa.create_engine(named, connect_args={"prepare_threshold": None}, **pool)
 
 
 @lru_cache(maxsize=16)
@@ -197,47 +194,30 @@ def parse(url: str) -> sa.URL:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, ValueError):
-        raise _refused("; the one given cannot be parsed. Correct it.") from None
+        backend = ""
     if backend == "sqlite":
-        return _checked_sqlite(url, parsed)
-    if backend == "postgresql":
-        return _checked_postgres(parsed)
-    raise _refused("; the one given names another database. Use one of these two.")
-
-
-def _checked_sqlite(url: str, parsed: sa.URL) -> sa.URL:
-    # SQLAlchemy 2.0 takes %XX as part of a path, 2.1 decodes it; here every release decodes it.
-    path = sqlite_database(url)
-    if path in ("", ":memory:"):
-        raise _refused(
-            "; the one given names no file, and a ledger in memory would be lost at once."
-        )
+        # SQLAlchemy 2.0 takes %XX as part of a path, 2.1 decodes it; here every release decodes it.
+        path = sqlite_database(url)
+        if path not in ("", ":memory:") and "?" not in url:
+            return parsed.set(database=path)
+    if backend in ("postgresql", "postgres") and _is_of_libpq(parsed):
+        return parsed
     # No message quotes an option: after a ? that is not percent-encoded it may be the end of a
     # path, or of a password.
-    if "?" in url:
-        raise _refused(", and nothing after ? (SQLite takes none). Remove it.")
-    return parsed.set(database=path)
+    raise UsageError(
+        "Expected a database URL: of a file, like sqlite:///PATH/forecasting.db, with nothing "
+        "after ? (SQLite takes none); or like postgresql://USER:PASSWORD@HOST:5432/NAME, with @ : "
+        "/ ? # in a password percent-encoded (@ is %40), and after ? each of libpq's options "
+        "once, as sslmode=require. Correct the one given."
+    )
 
 
-def _checked_postgres(parsed: sa.URL) -> sa.URL:
+def _is_of_libpq(parsed: sa.URL) -> bool:
+    """Whether host and options are such as libpq takes; an unencoded password may run into them."""
     from psycopg.pq import Conninfo
 
-    if "@" in str(parsed.host):
-        raise _refused("; the one given has more than one @. Encode those of the password.")
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    if not parsed.query.keys() <= known:
-        raise _refused(
-            ", and after ? each of libpq's options once, as sslmode=require. Remove others."
-        )
-    return parsed
-
-
-def _refused(found: str) -> UsageError:
-    return UsageError(
-        "Expected a database URL like sqlite:///PATH/forecasting.db or "
-        "postgresql://USER:PASSWORD@HOST:5432/NAME, with @ : / ? # in a password percent-encoded "
-        f"(@ is %40){found}"
-    )
+    return "@" not in str(parsed.host) and parsed.query.keys() <= known
 
 
 def is_sqlite(url: str) -> bool:

@@ -4,7 +4,6 @@ import importlib.resources
 import re
 from contextlib import ExitStack
 from functools import cache
-from itertools import product
 from typing import Literal
 
 import sqlalchemy as sa
@@ -20,7 +19,7 @@ from forecasting.store.connect import (
     sqlite_path,
     transaction,
 )
-from forecasting.store.lock import LOCKED, no_run
+from forecasting.store.lock import no_run
 from forecasting.store.schema import metadata, standing
 from forecasting.store.views import VIEWS, text_of
 from forecasting.store.write import write_standings
@@ -154,16 +153,12 @@ def _check_there(url: str) -> None:
 
 
 def _check_known(url: str, stored: str) -> None:
-    if re.fullmatch("000[1-8]", stored):
-        raise StoreError(
-            f"The database {place(url)} is at revision {stored}, which this release cannot "
-            "upgrade. Upgrade it with release 0.2 first (forecasting db upgrade), after a backup."
-        )
     if stored not in _revisions():
         raise StoreError(
             f"The database {place(url)} is at revision {stored}, which this code does not have "
-            f"(its newest is {head()}). A newer release has migrated it, or it belongs to another "
-            "program. Upgrade forecasting, or name another database."
+            f"(its newest is {head()}). Upgrade forecasting where it is newer; one of 0001 to 0008 "
+            "with release 0.2 first (forecasting db upgrade), after a backup; or name another "
+            "database, where it is another program's."
         )
 
 
@@ -188,29 +183,10 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
                 "`forecasting db upgrade`, after a backup."
             )
         if writes:
-            _check_rights(url, connection)
-
-
-def _check_rights(url: str, connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        filled = metadata.tables.keys() - LOCKED.values()
-        updated = ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
-        needed = [*product(filled, ("SELECT", "INSERT")), *product(updated, ("UPDATE",))]
-        missing = [
-            f"{right} on {name}"
-            for name, right in needed
-            if not connection.scalar(sa.select(sa.func.has_any_column_privilege(name, right)))
-        ]
-        if missing:
-            raise StoreError(
-                f"The database {place(url)} cannot be written by this user, who lacks "
-                f"{', '.join(missing)}. Connect as the writer role; after an upgrade its owner "
-                "runs deploy/sql/roles.sql again."
-            )
-    # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only
-    # transaction.
-    runs = metadata.tables["runs"]
-    connection.execute(sa.update(runs).values(note=runs.c.note).where(sa.false()))
+            # A user without the right is refused here, not within a night. BEGIN IMMEDIATE does not
+            # fail: in a file that cannot be written it begins a read-only transaction.
+            runs = metadata.tables["runs"]
+            connection.execute(sa.update(runs).values(note=runs.c.note).where(sa.false()))
 
 
 def _has_views(connection: Connection) -> bool:

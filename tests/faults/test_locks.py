@@ -169,7 +169,7 @@ def test_a_reader_shows_reports_and_checks(postgres_url, monkeypatch, tmp_path, 
     exits = {"check": 4, "show": 1, "report": 1, "list": 0, "one": 0, "run": 1}
     assert {name: code for name, (code, _) in found.items()} == exits
     assert "found none" in found["show"][1]
-    assert "cannot be written by this user" in found["run"][1]
+    assert "Connect as the writer role" in found["run"][1]
 
 
 BOUNDARIES = 1000

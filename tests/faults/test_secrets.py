@@ -200,7 +200,7 @@ def test_a_variable_that_has_a_url_is_refused_without_its_password(name):
 def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_path):
     (tmp_path / "forecasting_database_url").write_text(f"{URL}\n")
     os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path)
-    assert read_settings().url == "postgresql+psycopg://u:canary0@h/x"
+    assert read_settings().url == "postgresql://u:canary0@h/x"
     assert found_in(repr(read_settings()) + read_settings().model_dump_json()) == []
     # As `verify` does
     elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})
