@@ -6,6 +6,7 @@ run repeated after a kill writes the same rows. Comments are those that Postgres
 """
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, get_args
 
 import sqlalchemy as sa
@@ -77,53 +78,26 @@ _ID = String(16)
 _WORD = String(10)
 
 
-def _column(name: str, kind: _Type, comment: str, *, default: str | None = None) -> Column[Any]:
-    """A column that is never NULL; its `default` as SQL."""
-    # Alembic takes a plain text for another default than the one it finds on SQLite.
-    server_default = None if default is None else sa.text(default)
-    return Column(
-        name,
-        kind,
-        nullable=False,
-        server_default=server_default,
-        comment=comment,
-    )
+def _column(
+    name: str,
+    kind: _Type,
+    comment: str,
+    *,
+    nullable: bool = False,
+    server_default: sa.TextClause | None = None,
+) -> Column[Any]:
+    return Column(name, kind, nullable=nullable, server_default=server_default, comment=comment)
 
 
-def _empty(name: str, kind: _Type, comment: str) -> Column[Any]:
-    """A column of texts that is empty unless stated."""
-    return _column(
-        name,
-        kind,
-        comment,
-        default="''",
-    )
-
-
-def _zero(name: str, kind: _Type, comment: str) -> Column[Any]:
-    """A column of numbers that is 0 unless stated."""
-    return _column(
-        name,
-        kind,
-        comment,
-        default="'0'",
-    )
-
-
-def _optional(name: str, kind: _Type, comment: str) -> Column[Any]:
-    """A column that may be NULL."""
-    return Column(name, kind, comment=comment)
+_optional = partial(_column, nullable=True)
+# Alembic takes a plain text for another default than the one it finds on SQLite.
+_empty = partial(_column, server_default=sa.text("''"))
+_zero = partial(_column, server_default=sa.text("'0'"))
 
 
 def _key(name: str, kind: _Type, comment: str) -> Column[Any]:
     """A column of the primary key."""
-    return Column(
-        name,
-        kind,
-        primary_key=True,
-        autoincrement=False,
-        comment=comment,
-    )
+    return Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
 
 
 def _refers(column: str, table: str) -> ForeignKeyConstraint:

@@ -1,7 +1,7 @@
 """Forecasts as issued."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -18,7 +18,7 @@ from forecasting.store.frames import (
     same_forecast,
     view_result,
 )
-from forecasting.store.read.inputs import next_history, split_factors
+from forecasting.store.read.inputs import LATEST, next_history, split_factors
 from forecasting.store.schema import (
     FORECAST_KEY,
     fetch,
@@ -100,7 +100,7 @@ def past_forecasts(
     issued = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
     is_newest = issued.groupby("horizon").cumcount(ascending=False) < limit
     issued = issued[is_newest].reset_index(drop=True)
-    last = pd.Timestamp(known_at or datetime.max.replace(tzinfo=UTC))
+    last = pd.Timestamp(known_at or LATEST)
     # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in
     # 2262, before `last`.
     moment = pd.Timedelta(microseconds=1).as_unit("us")
@@ -168,17 +168,6 @@ def published(
     return every.drop_duplicates("horizon", ignore_index=True)
 
 
-def oldest_of_newest(
-    wanted: Sequence[sa.ColumnElement[bool]], *, origins: int
-) -> sa.ScalarSelect[date]:
-    """The oldest of the newest `origins` origin sessions among the forecasts `wanted`."""
-    origin = forecast.origin_session
-    newer = (
-        select(origin).where(*wanted).distinct().order_by(origin.desc()).limit(origins).subquery()
-    )
-    return select(func.min(newer.c.origin_session)).scalar_subquery()
-
-
 def issued_before(
     connection: Connection, symbol: str, target: str, *, session: date
 ) -> tuple[date, datetime] | None:
@@ -225,10 +214,6 @@ def published_nights(
         Columns symbol, target_session, last_value, the quantiles, and usual, its part of the median
         (of a close of the width's log), NaN in forecasts of before 0.3.
     """
-    place = func.row_number().over(
-        partition_by=(forecast.symbol, forecast.origin_session),
-        order_by=(*best_first(forecast), forecast.model_id),
-    )
     night = func.dense_rank().over(
         partition_by=forecast.symbol, order_by=forecast.origin_session.desc()
     )
@@ -239,16 +224,17 @@ def published_nights(
         forecast.role == CHAMPION,
         forecast.origin_session <= last,
     )
-    ranked = select(*forecast, place.label("place"), night.label("night")).where(*wanted).subquery()
+    ranked = select(*forecast, night.label("night")).where(*wanted).subquery()
     usual_part = same_forecast(part, ranked.c) & (part.part == "usual")
     names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)
     statement = (
         select(*ranked.c[names], part.factor.label("usual"))
         .outerjoin(forecast_parts, usual_part)
-        .where(ranked.c.place == 1, ranked.c.night <= limit)
-        .order_by(ranked.c.symbol, ranked.c.night)
+        .where(ranked.c.night <= limit)
+        .order_by(ranked.c.symbol, ranked.c.night, *best_first(ranked.c), ranked.c.model_id)
     )
-    return frame(connection, statement)
+    nights = frame(connection, statement)
+    return nights.drop_duplicates(["symbol", "target_session"], ignore_index=True)
 
 
 _NAMES = ", ".join(FORECAST_KEY)

@@ -1,13 +1,13 @@
 """Fetched data: fetches, bars, actions, events and findings, as known now or at an instant."""
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, WITHDRAWN, validity_intervals
@@ -19,6 +19,9 @@ from forecasting.store.schema import NO_BARS, action, bar, event, fetch, fetches
 from forecasting.targets import TARGETS
 
 PRICES = ("open", "high", "low", "close", "volume")
+LATEST = datetime.max.replace(tzinfo=UTC)
+"""In place of now, for an instant at which all that is stored was known."""
+
 # A bar that was held back was received too
 _HAS_BARS = fetch.verdict.not_in(NO_BARS)
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
@@ -41,11 +44,9 @@ def newest_fetch(
         run_id: Of this night; None for any.
         with_bars: Whether it must have stored bars.
     """
-    wanted = [fetch.symbol == symbol]
+    wanted = [fetch.symbol == symbol, fetch.fetched_at <= (known_at or LATEST)]
     if with_bars:
         wanted.append(_HAS_BARS)
-    if known_at is not None:
-        wanted.append(fetch.fetched_at <= known_at)
     if run_id is not None:
         wanted.append(fetch.run_id == run_id)
     newest_first = (fetch.fetched_at.desc(), fetch.id.desc())
@@ -93,16 +94,13 @@ def bars(
 
     Index session; columns PRICES, version, and settled, whether a later night has confirmed it.
     """
-    is_settled: sa.ColumnElement[bool] = bar.settled_at.is_not(None)
-    known: sa.ColumnElement[bool] = bar.superseded_at.is_(None)
-    if known_at is not None:
-        is_settled = bar.settled_at <= known_at
-        known = bar.first_seen_at <= known_at
+    at = known_at or LATEST
     # Not the instants: to read them takes longer than all the rest.
-    settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label("settled")
+    is_settled = func.coalesce(bar.settled_at <= at, sa.false()).label("settled")
     statement = (
-        select(*bar["session", *PRICES, "version"], settled)
-        .where(bar.symbol == symbol, bar.session.between(first, last or date.max), known)
+        select(*bar["session", *PRICES, "version"], is_settled)
+        .where(bar.symbol == symbol, bar.session.between(first, last or date.max))
+        .where(bar.first_seen_at <= at)
         .order_by(bar.session, bar.version)
     )
     # The highest version comes last
@@ -164,11 +162,8 @@ def announced_days(
         of_days,
         order=["first_seen_at"],
     )
-    newest = {
-        (row["kind"], row["session"]): row
-        for row in seen
-        if known_at is None or row["first_seen_at"] <= known_at
-    }
+    at = known_at or LATEST
+    newest = {(row["kind"], row["session"]): row for row in seen if row["first_seen_at"] <= at}
     return {day: row["source"] for day, row in newest.items() if row["known_rule"] != WITHDRAWN}
 
 
@@ -199,10 +194,12 @@ def event_rows(
     connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> pd.DataFrame:
     """Rows of table events, now or as of an instant, ascending by first_seen_at: columns STORED."""
-    statement = select(*event[tuple(STORED)]).where(event.symbol == symbol)
-    if known_at is not None:
-        statement = statement.where(event.first_seen_at <= known_at)
-    return frame(connection, statement.order_by(event.first_seen_at, event.session))
+    statement = (
+        select(*event[tuple(STORED)])
+        .where(event.symbol == symbol, event.first_seen_at <= (known_at or LATEST))
+        .order_by(event.first_seen_at, event.session)
+    )
+    return frame(connection, statement)
 
 
 def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
@@ -253,13 +250,13 @@ def split_factors(
     symbol: str,
     forecasts: pd.DataFrame,
     *,
-    until: pd.Series | datetime | None = None,
+    until: pd.Series | datetime,
 ) -> pd.Series:
     """New shares per share of the day each forecast was issued, 1.0 without a split in between.
 
     A split counts when the bars of the forecast, fetched at data_as_of, could not show it yet, and
-    those at `until`, one instant or one a row (None: now), do; not one of before first_received:
-    its bars are on the new basis already.
+    those at `until`, one instant or one a row, do; not one of before first_received: its bars are
+    on the new basis already.
     """
     statement = (
         select(*action["session", "first_seen_at", "value"])
@@ -271,7 +268,7 @@ def split_factors(
         ratios = np.concatenate([[1.0], versions["value"]])  # 1.0 before it was first seen
         seen_at = versions["first_seen_at"]
         before = ratios[seen_at.searchsorted(forecasts["data_as_of"], side="right")]
-        after = ratios[-1 if until is None else seen_at.searchsorted(until, side="right")]
+        after = ratios[seen_at.searchsorted(until, side="right")]
         factor = np.where(forecasts["first_received"] < session, factor * after / before, factor)
     return pd.Series(factor, index=forecasts.index)
 
@@ -281,16 +278,6 @@ def next_history(connection: Connection, symbol: str, instants: pd.Series) -> pd
     accepted = accepted_at(connection, symbol)
     following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
     return following.iloc[accepted.searchsorted(instants, side="right")].set_axis(instants.index)
-
-
-def of_present_history(
-    connection: Connection, symbol: str, forecasts: pd.DataFrame, *, at: datetime | None
-) -> pd.DataFrame:
-    """Forecasts (data_as_of) without those before another history accepted by `at` (None: now)."""
-    accepted = next_history(connection, symbol, forecasts["data_as_of"])
-    is_present = accepted.isna() if at is None else ~(accepted <= at)
-    present: pd.DataFrame = forecasts[is_present.to_numpy()]
-    return present.reset_index(drop=True)
 
 
 def accepted_at(connection: Connection, symbol: str) -> pd.Series:
@@ -320,17 +307,14 @@ def on_basis_at(
     Rows from before another history that the user accepted are left out, and so are data_as_of and
     first_received.
     """
-    present = of_present_history(
-        connection,
-        symbol,
-        forecasts,
-        at=at,
-    )
+    moment = at or LATEST
+    accepted = next_history(connection, symbol, forecasts["data_as_of"])
+    present = forecasts[~(accepted <= moment)].reset_index(drop=True)
     factor = split_factors(
         connection,
         symbol,
         present,
-        until=at,
+        until=moment,
     )
     rebased = present.drop(columns=["data_as_of", "first_received"])
     for name in columns:

@@ -24,7 +24,6 @@ from forecasting.store.frames import (
     same_forecast,
     view,
 )
-from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
 from forecasting.store.schema import (
     FORECAST_KEY,
@@ -115,8 +114,9 @@ def network_ids(connection: Connection, symbol: str, target: str, *, pruned: boo
 def models_of_newest(connection: Connection, symbol: str, target: str, *, origins: int) -> set[str]:
     """Ids of the models with a forecast at the newest `origins` origin sessions."""
     of_symbol = of_series(forecast, symbol, target)
-    newer = forecast.origin_session >= oldest_of_newest(of_symbol, origins=origins)
-    return set(connection.scalars(select(forecast.model_id).where(*of_symbol, newer)))
+    origin = forecast.origin_session
+    newest = select(origin).where(*of_symbol).distinct().order_by(origin.desc()).limit(origins)
+    return set(connection.scalars(select(forecast.model_id).where(*of_symbol, origin.in_(newest))))
 
 
 def newest_scratch(
