@@ -134,7 +134,7 @@ def totals_since_newest(
     """
     values = {"symbol": symbol, "target": target, "session": session}
     found = view_result(connection, "total_forecasts", _SINCE_NEWEST, values)
-    rows = pd.DataFrame(found.mappings().all(), columns=list(found.keys()))
+    rows = pd.DataFrame(found, columns=list(found.keys()))
     return rows.drop_duplicates(["origin_session", "horizon"])
 
 

@@ -275,13 +275,6 @@ def split_factors(
 
 def next_history(connection: Connection, symbol: str, instants: pd.Series) -> pd.Series:
     """The next instant after each at which the user accepted another history; NaT where none."""
-    accepted = accepted_at(connection, symbol)
-    following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
-    return following.iloc[accepted.searchsorted(instants, side="right")].set_axis(instants.index)
-
-
-def accepted_at(connection: Connection, symbol: str) -> pd.Series:
-    """The instants at which the user accepted another history of the symbol's bars, ascending."""
     instant = fetch.fetched_at
     statement = (
         select(instant)
@@ -290,7 +283,9 @@ def accepted_at(connection: Connection, symbol: str) -> pd.Series:
         .where(finding.symbol == symbol, finding.rule == ACCEPTED)
         .order_by(instant)
     )
-    return pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")
+    accepted = pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")
+    following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
+    return following.iloc[accepted.searchsorted(instants, side="right")].set_axis(instants.index)
 
 
 def on_basis_at(

@@ -1,7 +1,7 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 import sqlalchemy as sa
@@ -14,12 +14,11 @@ from forecasting.store.frames import (
     kind_rank,
     of_series,
     same_forecast,
-    values,
     view_result,
 )
 from forecasting.store.read.inputs import (
+    LATEST,
     PRICES,
-    accepted_at,
     next_history,
     on_basis_at,
     split_factors,
@@ -159,26 +158,19 @@ def losses(
     )
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
-    splits = values(
-        connection,
-        "corporate_actions",
-        "session",
-        {"symbol": symbol, "kind": "split"},
+    based = (
+        chosen.add_columns(forecast.data_as_of, fetch.first_received)
+        .join(forecasts, same_forecast(forecast, ranked.c))
+        .join(fetches)
     )
-    if splits or len(accepted_at(connection, symbol)):  # else every loss is on the present basis
-        based = chosen.add_columns(forecast.data_as_of, fetch.first_received)
-        based = based.join(forecasts, same_forecast(forecast, ranked.c)).join(fetches)
-        stored = frame(connection, based)
-        every = on_basis_at(
-            connection,
-            symbol,
-            target,
-            stored,
-            ["pinball"],
-            at=known_at,
-        )
-    else:
-        every = frame(connection, chosen)
+    every = on_basis_at(
+        connection,
+        symbol,
+        target,
+        frame(connection, based),
+        ["pinball"],
+        at=known_at,
+    )
     counted = newest_origins(every, origins).reset_index(drop=True)
     return counted.assign(inside_80=counted["inside_80"].astype(float))
 
@@ -257,7 +249,7 @@ def unscored_forecasts(
         symbol,
         target,
         span,
-        known_at,
+        known_at or LATEST,
     )
     # Counting first is several times as fast as looking up the scores of every forecast of five
     # years.
@@ -347,10 +339,10 @@ def closed_totals(
         bar_version and actual, on the share basis of the day the forecast was issued.
     """
     values = {"symbol": symbol, "target": target, "target_session": first}
-    values["first_seen_at"] = known_at or datetime.max.replace(tzinfo=UTC)
+    values["first_seen_at"] = known_at or LATEST
     values["origin_session"] = first - timedelta(days=30)  # by which the key finds them
     found = view_result(connection, _OF_TOTALS, _ENDING, values)
-    each = pd.DataFrame(found.mappings().all(), columns=list(found.keys()))
+    each = pd.DataFrame(found, columns=list(found.keys()))
     of_total = each.groupby([*FORECAST_KEY, "stage"])
     is_whole = (each["place"] == each["horizon"]) & (
         of_total["place"].transform("size") == each["horizon"]
@@ -366,18 +358,18 @@ def _counted(table: Columns, wanted: Sequence[sa.ColumnElement[bool]], *names: s
 
 
 def _actuals(
-    symbol: str, target: Target, span: sa.ColumnElement[bool], known_at: datetime | None
+    symbol: str, target: Target, span: sa.ColumnElement[bool], known_at: datetime
 ) -> sa.Subquery:
     """The bars that forecasts of the sessions in a span are scored against, each with its stage."""
     earlier = bar_versions.alias("earlier")
     needed = TARGETS[target].columns
-    usable = [bar.symbol == symbol, span, *(bar[name].is_not(None) for name in needed)]
-    current: sa.ColumnElement[bool] = bar.superseded_at.is_(None)
-    confirmed: sa.ColumnElement[bool] = bar.settled_at.is_not(None)
-    if known_at is not None:
-        usable.append(bar.first_seen_at <= known_at)
-        current = current | (bar.superseded_at > known_at)
-        confirmed = bar.settled_at <= known_at
+    usable = (
+        bar.symbol == symbol,
+        span,
+        bar.first_seen_at <= known_at,
+        *(bar[name].is_not(None) for name in needed),
+    )
+    current = bar.superseded_at.is_(None) | (bar.superseded_at > known_at)
     filled = (earlier.c[name].is_not(None) for name in needed)
     same_session = (earlier.c.symbol == bar.symbol, earlier.c.session == bar.session)
     before = sa.exists().where(*same_session, earlier.c.version < bar.version, *filled)
@@ -389,5 +381,6 @@ def _actuals(
     first_print = select(sa.literal("first_print").label("stage"), *columns)
     settled = select(sa.literal("settled").label("stage"), *columns)
     return sa.union_all(
-        first_print.where(*usable, ~before), settled.where(*usable, current, confirmed)
+        first_print.where(*usable, ~before),
+        settled.where(*usable, current, bar.settled_at <= known_at),
     ).subquery("actual")
