@@ -130,22 +130,22 @@ def add_fetch(
 
     A second write under the same id changes nothing.
     """
+    sessions = fetched.bars.index
+    adjusted = adjustment(fetched.bars) or (None, None)
     row = {
         **{name: getattr(fetched, name) for name in _OF_FETCHED},
         "id": fetch_id,
         "run_id": run_id or None,
+        "first_received": sessions.min(),
+        "last_received": sessions.max(),
         "fetched_at": fetched_at,
-        "row_count": len(fetched.bars),
+        "row_count": len(sessions),
         "payload_hash": payload_hash(fetched),
+        "adjustment_session": adjusted[0],
+        "adjustment": adjusted[1],
         "verdict": revision.verdict,
         "detail": revision.detail,
     }
-    if len(fetched.bars):
-        row["first_received"] = fetched.bars.index[0]
-        row["last_received"] = fetched.bars.index[-1]
-    adjusted = adjustment(fetched.bars)
-    if adjusted is not None:
-        row["adjustment_session"], row["adjustment"] = adjusted
     if not add(connection, "fetches", row):
         return False
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
@@ -197,16 +197,8 @@ def _add_findings(
 
 
 def _is_same(value: float | None, stored: float | None) -> bool:
-    numbers = np.array([value, stored], dtype=float)
-    return bool(
-        np.isclose(
-            numbers[0],
-            numbers[1],
-            rtol=_SAME_VALUE,
-            atol=0.0,
-            equal_nan=True,
-        )
-    )
+    before, now = np.array([stored, value], dtype=float)
+    return bool(np.isclose(now, before, rtol=_SAME_VALUE, atol=0.0, equal_nan=True))
 
 
 def add_flags(
@@ -390,9 +382,10 @@ def copy_nights(
 
 def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None:
     at = seen["first_seen_at"]
-    settled = {pd.Timestamp(day) for day in revision.settled}
+    settled = set(revision.settled)
     rows = _rows(revision.versions[["session", "version", *PRICES]], seen)
     for row in rows:
+        row["session"] = row["session"].date()
         row["settled_at"] = at if row["session"] in settled else None
     add(connection, "bar_versions", *rows)
     current = sa.update(bar_versions).where(
@@ -403,9 +396,9 @@ def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None
         later = bar_versions.alias("later").c
         same_session = (later.symbol == bar.symbol, later.session == bar.session)
         superseded = sa.exists().where(*same_session, later.version > bar.version)
-        span = bar.session.between(min(restated).date(), max(restated).date())
+        span = bar.session.between(min(restated), max(restated))
         connection.execute(current.where(span, superseded).values(superseded_at=at))
-    confirmed = sorted(day.date() for day in settled - {row["session"] for row in rows})
+    confirmed = settled.difference(row["session"] for row in rows)
     if confirmed:
         provisional = current.where(bar.session.in_(confirmed), bar.settled_at.is_(None))
         connection.execute(provisional.values(settled_at=at))

@@ -65,21 +65,23 @@ def fetch_as_of(
     Raises:
         StoreError: No fetch has the session's bar.
     """
-    reaching = select(*fetch).where(
-        fetch.symbol == symbol, fetch.last_received >= session, _HAS_BARS
+    in_time = fetch.fetched_at <= cutoff
+    order = (
+        ~in_time,
+        sa.case((in_time, fetch.fetched_at)).desc(),
+        fetch.first_asked > first,
+        fetch.run_id.is_(None),
+        fetch.fetched_at,
+        fetch.id,
     )
-    in_time = reaching.where(fetch.fetched_at <= cutoff).order_by(
-        fetch.fetched_at.desc(), fetch.id.desc()
-    )
-    afterwards = reaching.order_by(fetch.run_id.is_(None), fetch.fetched_at, fetch.id)
-    for statement in (in_time, afterwards.where(fetch.first_asked <= first), afterwards):
-        stored = first_row(connection, statement)
-        if stored is not None:
-            return stored
-    raise StoreError(
-        f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest "
-        "first."
-    )
+    reaching = (fetch.symbol == symbol, fetch.last_received >= session, _HAS_BARS)
+    stored = first_row(connection, select(*fetch).where(*reaching).order_by(*order))
+    if stored is None:
+        raise StoreError(
+            f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run "
+            "ingest first."
+        )
+    return stored
 
 
 def bars(
@@ -207,19 +209,17 @@ def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
 
     Columns session, rule, severity, value, detail, and since, when each was first shown.
     """
-    of_fetch = fetches.alias("fetch")
-    of_first = fetches.alias("first")
-    fetched = of_fetch.c
-    first = of_first.c
-    not_cleared = finding.cleared_at.is_(None) | (finding.cleared_at > fetched.fetched_at)
-    was_open = (first.fetched_at <= fetched.fetched_at) & not_cleared
+    shown = fetches.alias("shown").c
+    since = fetch.fetched_at
+    not_cleared = finding.cleared_at.is_(None) | (finding.cleared_at > shown.fetched_at)
+    was_open = (since <= shown.fetched_at) & not_cleared
     columns = finding["session", "rule", "severity", "value", "detail"]
     statement = (
-        select(*columns, first.fetched_at.label("since"))
-        .join(of_first, first.id == finding.fetch_id)
-        .join(of_fetch, fetched.symbol == finding.symbol)
-        .where(fetched.id == fetch_id, was_open | (finding.fetch_id == fetch_id))
-        .order_by(finding.session, finding.rule, first.fetched_at)
+        select(*columns, since.label("since"))
+        .join(fetches)
+        .where(shown.id == fetch_id, shown.symbol == finding.symbol)
+        .where(was_open | (finding.fetch_id == fetch_id))
+        .order_by(finding.session, finding.rule, since)
     )
     return frame(connection, statement)
 

@@ -35,7 +35,9 @@ from forecasting.store.schema import (
     forecast,
     forecasts,
     model,
+    models,
     promotion,
+    promotions,
     run,
     runs,
     score,
@@ -196,23 +198,21 @@ def champion(
 
     None before the first.
     """
-    up_to = promotion.session <= session
-    winner = connection.scalar(_winners(symbol, target).where(up_to).limit(1))
-    return None if winner is None else row(connection, "models", {"id": winner})
+    return first_row(connection, _winners(symbol, target).where(promotion.session <= session))
 
 
 def champion_before(connection: Connection, symbol: str, target: str) -> Row | None:
     """The champion before the present one; None without another."""
-    winners = connection.scalars(_winners(symbol, target)).all()
-    before = next((winner for winner in winners if winner != winners[0]), None)
-    return None if before is None else row(connection, "models", {"id": before})
+    present = champion(connection, symbol, target) or {"id": ""}
+    return first_row(connection, _winners(symbol, target).where(model.id != present["id"]))
 
 
 def _winners(symbol: str, target: str) -> sa.Select[Any]:
+    """The winners of promotions, rows of table models, the newest first."""
     # The session before the decision: replaying a span today does not change tomorrow's champion.
     newest_first = (promotion.session.desc(), promotion.decided_at.desc(), promotion.id.desc())
-    of_symbol = select(promotion.winner).where(*of_series(promotion, symbol, target))
-    return of_symbol.order_by(*newest_first)
+    won = select(models).join(promotions, promotion.winner == model.id)
+    return won.where(*of_series(promotion, symbol, target)).order_by(*newest_first)
 
 
 _NIGHTS = select(forecasts, *fetch["title", "currency"]).join(fetches)
@@ -318,13 +318,9 @@ def last_results(
 def newest_runs(
     connection: Connection, symbols: Collection[str], *, first: date
 ) -> dict[tuple[str, str], Row]:
-    """As `newest_run`, of sessions from `first` on, by symbol and target.
-
-    Columns symbol, target, as_of, status, note, error.
-    """
-    columns = run["symbol", "target", "as_of", "status", "note", "error"]
+    """As `newest_run`, of sessions from `first` on, by symbol and target."""
     wanted = (run.as_of >= first, run.symbol.in_(symbols), ~_is_history())
-    return _first_of_each(connection, select(*columns).where(*wanted).order_by(*_NEWEST_FIRST))
+    return _first_of_each(connection, select(runs).where(*wanted).order_by(*_NEWEST_FIRST))
 
 
 def skills(
