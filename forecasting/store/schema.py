@@ -30,15 +30,6 @@ from forecasting.errors import FailedVerdict
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 
-def in_utc(value: datetime) -> datetime:
-    """`value` in UTC; raises ValueError for a naive instant, which is a fault of the code."""
-    if value.tzinfo is None:
-        raise ValueError(
-            f"Expected an instant with a time zone; found the naive {value.isoformat()}."
-        )
-    return value.astimezone(UTC)
-
-
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant: aware UTC in Python, timestamptz on Postgres, ISO text without zone on SQLite."""
 
@@ -47,7 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """`value` in UTC."""
-        return None if value is None else in_utc(value)
+        return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """The stored instant, aware again."""

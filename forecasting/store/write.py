@@ -5,7 +5,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +29,6 @@ from forecasting.store.schema import (
     bar_versions,
     forecast,
     forecasts,
-    in_utc,
     metadata,
     model,
     models,
@@ -109,7 +108,7 @@ _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
 _PLAIN: list[tuple[type, Callable[[Any], Any]]] = [
     (sa.String, lambda value: _NOT_STORABLE.sub("\ufffd", str(value))),
-    (UtcDateTime, in_utc),
+    (UtcDateTime, lambda value: value.astimezone(UTC)),
     (sa.Date, lambda value: value.date() if isinstance(value, datetime) else value),
     (sa.Float, float),
     (sa.Boolean, bool),
