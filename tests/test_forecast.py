@@ -18,8 +18,7 @@ from forecasting.errors import BadDataError, HistoryError, UsageError
 from forecasting.report.units import full_day
 from forecasting.sessions import next_sessions
 from forecasting.store import migrate
-from forecasting.vocabulary import QUANTILE_COLUMNS
-from tests.builders import LAST, random_bars
+from tests.builders import EVE, LAST, random_bars
 
 BARS = random_bars(days=650, seed=3, last=LAST)
 OTHER = random_bars(days=650, seed=4, last=LAST)
@@ -54,38 +53,39 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
     assert sorted(tmp_path.rglob("*")) == before
     assert found.quantiles["target_session"].dt.date.tolist() == next_sessions(LAST, 3)
     first = stored.run_night("TEST", source="parquet:bars.parquet")
-    night = stored.latest(["TEST"])
-    stated = [*QUANTILE_COLUMNS, "usual", "vs_usual", "why"]
-    pd.testing.assert_frame_equal(found.quantiles[stated], night.loc[:2, stated])
-    totals = stored.totals("TEST")
-    pd.testing.assert_frame_equal(found.totals, totals.loc[:1, list(found.totals)])
-    assert totals["horizon"].tolist() == [2, 3, 4, 5]
+    pairs = {
+        "quantiles": stored.latest(["TEST"]).query("horizon <= 3"),
+        "totals": stored.totals("TEST").query("horizon <= 3"),
+        "why": stored.why("TEST", origin=LAST).query("horizon <= 3"),
+    }
+    for name, of_night in pairs.items():
+        columns = [one for one in getattr(found, name) if one not in ("model_id", "reason")]
+        pd.testing.assert_frame_equal(getattr(found, name)[columns], of_night[columns])
     product = found.why.groupby("horizon")["factor"].prod()
     assert product.to_numpy() == pytest.approx(found.quantiles["q50"].to_numpy(), rel=1e-9)
-    of_night = stored.why("TEST", origin=LAST).query("horizon <= 3")
-    pd.testing.assert_frame_equal(
-        found.why.drop(columns="model_id"), of_night.drop(columns="model_id")
-    )
     monkeypatch.setenv("FORECASTING_SEED", "1")
     again = fc.connect().run_night("TEST", source="parquet:bars.parquet", mode="scratch")
     pd.testing.assert_frame_equal(again, first)
 
 
-def test_a_forecast_is_shown_as_text_and_drawn_as_far_as_it_goes(tmp_path, monkeypatch):
+def test_a_forecast_is_shown_as_text_and_its_svg_goes_as_far_as_it():
     found = fc.forecast(BARS, symbol="TEST", h=3)
-    assert "<svg" not in repr(found)
-    assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
     close = replace(found, quantiles=found.quantiles.assign(target="close"))
-    assert [found in {found}, close in [found]] == [True, False]
-    assert [
-        "is of the price" in text for text in (repr(close), close._repr_html_(), repr(found))
-    ] == [1, 1, 0]
-    found.save(tmp_path / "fan.svg")
-    drawing = (tmp_path / "fan.svg").read_text()
+    texts = (repr(close), close._repr_html_(), repr(found))
+    assert ["is of the price" in text for text in texts] == [True, True, False]
+    assert ["<svg" in text for text in texts] == [False, True, False]
+    assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
+    found.save("fan.svg")
+    drawing = Path("fan.svg").read_text()
     shown = [day in drawing for day in ("TEST, Mon 11 Mar: ", "Wed 13 Mar", "Fri 15 Mar")]
     assert shown == [True, True, False]
     with pytest.raises(UsageError, match=r"fan\.png': expected one that ends with \.svg"):
-        found.save(tmp_path / "fan.png")
+        found.save("fan.png")
+
+
+@pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # it is young
+def test_a_plot_has_the_medians_the_intervals_and_the_newest_sessions(monkeypatch):
+    found = fc.forecast(BARS.tail(70), symbol="TEST", h=3)
     ax = found.plot(ax=Figure().subplots())
     median, actual = ax.get_lines()
     np.testing.assert_array_equal(median.get_ydata(), found.quantiles["q50"])
@@ -115,28 +115,21 @@ def test_volumes_alone_are_forecast_and_drawn_on_axes_of_their_own():
             fc.forecast(long, symbol="TEST", target=target)
 
 
-@pytest.mark.filterwarnings("ignore:SERIES. :UserWarning")  # it is young
-def test_a_series_without_a_name_is_said_to_have_no_earnings_dates():
-    young = BARS.tail(70)
-    with pytest.warns(UserWarning, match='symbol="SBUX"') as told:
-        fc.forecast(young)
-    assert told[-1].filename == __file__
-    fc.forecast(young, events=["2024-01-30"])
-
-
-def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forecast_is_called():
+def test_what_a_caller_should_know_is_a_warning_where_the_forecast_is_called():
     with pytest.warns(UserWarning) as told:
         fc.forecast(BARS, symbol="TEST", market=BARS["close"].iloc[:-20])
         fc.forecast(pd.concat([BARS, AHEAD.shift(9999, "D")]), market=BARS["close"].iloc[-50:])
         fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), OTHER[:-2].assign(symbol="KO")]))
-    market, short, after_today, unnamed, early = [
+        fc.forecast(BARS.assign(ds=BARS.index.where(BARS.index < str(LAST))), events=["2024-01-30"])
+    market, short, after_today, unnamed, early, undated = [
         str(warning.message) for warning in told if warning.filename == __file__
     ]
-    assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
-    assert 'name it, as symbol="SBUX"' in unnamed
-    assert after_today.startswith(f"SERIES: Findings: row unreadable {full_day(LAST)}")
-    assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
     assert "the newest is of 2024-02-08, too old to be used" in market
+    assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
+    assert after_today.startswith(f"SERIES: Findings: row unreadable {full_day(LAST)}")
+    assert 'name it, as symbol="SBUX"' in unnamed  # not where earnings dates are given
+    assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
+    assert undated.startswith(f"SERIES: Findings: row unreadable {full_day(EVE)}")
 
 
 @pytest.mark.parametrize(
@@ -151,23 +144,18 @@ def test_a_young_series_is_forecast_by_a_baseline_with_a_warning(sessions, model
 
 
 def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_threads_too():
-    listed = pd.DataFrame(
-        {"EPS Estimate": [0.9]}, pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York")
-    )
+    at = pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York", name="Earnings Date")
+    listed = pd.DataFrame({"EPS Estimate": [0.9]}, at)
     events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"]})
     calls = [
-        {
-            "frame": DOWNLOADED.swaplevel(axis=1),
-            "market": "^VIX",
-            "events": listed.rename_axis("Earnings Date"),
-        }
+        {"frame": DOWNLOADED.swaplevel(axis=1), "market": "^VIX", "events": listed},
+        {"frame": BARS, "symbol": "TEST", "market": INDEX["close"], "events": events},
+        {"frame": DOWNLOADED, "symbol": "TEST", "market": "^VIX", "events": at},
     ]
-    calls += [{"frame": BARS, "symbol": "TEST", "market": INDEX["close"], "events": events}]
     with ThreadPoolExecutor(2) as threads:
-        of_frame, expected = threads.map(lambda given: fc.forecast(**given), calls)
-    pd.testing.assert_frame_equal(of_frame.quantiles, expected.quantiles)
-    again = fc.forecast(DOWNLOADED, symbol="TEST", market="^VIX", events=listed.index)
-    pd.testing.assert_frame_equal(again.quantiles, expected.quantiles)
+        first, *others = threads.map(lambda given: fc.forecast(**given).quantiles, calls)
+    for other in others:
+        pd.testing.assert_frame_equal(first, other)
 
 
 def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_too_short():
@@ -197,92 +185,62 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "words"),
+    ("given", "words"),
     [
-        ({"h": 6}, UsageError, r"1 to 5 sessions ahead\. The models"),
-        ({"target": "volumes"}, UsageError, "volume, close or range"),
-        ({"symbol": "sbux"}, UsageError, "sbux"),
-        ({"symbol": ["A", "B"]}, UsageError, r"\['A', 'B'\]: expected one"),
-        ({"frame": BARS.reset_index(drop=True)}, UsageError, "lacks date"),
-        ({"frame": BARS.drop(columns="open")}, UsageError, "lacks open"),
+        ({"h": 6}, r"1 to 5 sessions ahead\. The models"),
+        ({"target": "volumes"}, "volume, close or range"),
+        ({"symbol": "sbux"}, "sbux"),
+        ({"symbol": ["A", "B"]}, r"\['A', 'B'\]: expected one"),
+        ({"frame": BARS.reset_index(drop=True)}, "lacks date"),
+        ({"frame": BARS.drop(columns="open")}, "lacks open"),
+        ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, "of MSFT, found no row"),
+        ({"frame": BARS["volume"]}, "found Series"),
+        ({"frame": BARS.assign(Ticker="A", symbol="A")}, "two columns for symbol"),
+        ({"frame": BARS.assign(y=1.0)}, "two columns for volume"),
+        ({"frame": BARS.assign(volume="many")}, r"^the frame of bars row 1: expected a number for"),
+        ({"market": BARS[["open", "high"]]}, r"^the frame of market lacks close; .*and case\.$"),
+        ({"events": BARS.tail()}, r"^the frame of events lacks announced, timing; .* Expected ann"),
         (
-            {"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"},
-            UsageError,
-            "of MSFT, found no row",
+            {"events": pd.DataFrame({"announced": [LAST], "symbol": "TSLA"})},
+            "dates of SERIES, found none",
         ),
-        ({"frame": BARS["volume"]}, UsageError, "found Series"),
-        ({"frame": None}, UsageError, "found NoneType"),
-        ({"frame": BARS.assign(Ticker="A", symbol="A")}, UsageError, "two columns for symbol"),
-        ({"frame": BARS.assign(y=1.0)}, UsageError, "two columns for volume"),
+        ({"events": [LAST, "soon"]}, r"row 2: expected a date like 2024-01-30, .*; found 'soon'"),
+        ({"frame": BARS.shift(16, "h")}, r"\.dt\.tz_localize.*normalize.* found '.* 16:00:00'"),
+        ({"market": [13.1, 14.2]}, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
+        ({"market": "^VIX"}, r"or a symbol of the bars; found '\^VIX'"),
+    ],
+)
+def test_a_wrong_argument_is_raised_and_not_printed_too(given, words, monkeypatch, capfd):
+    check_refusal(given, UsageError, words, monkeypatch, capfd)
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "words"),
+    [
         (
-            {"frame": BARS.assign(open=-1.0)},
+            BARS.assign(open=-1.0),
             BadDataError,
             r"2024-03-08 yet; the frame of bars has no usable bar .*kept out.*its newest rows",
         ),
+        (pd.concat([BARS[:-1], BARS[-1:] * [*[1e3] * 5, 1]]), BadDataError, "jump.*newest rows"),
+        (pd.concat([BARS, AHEAD]), BadDataError, "row of SERIES is of Saturday .* no session of X"),
         (
-            {"frame": pd.concat([BARS[:-1], BARS[-1:] * [*[1e3] * 5, 1]])},
-            BadDataError,
-            "jump.*its newest rows",
-        ),
-        (
-            {"frame": BARS.assign(volume="many")},
-            UsageError,
-            r"^the frame of bars row 1: expected a number for volume",
-        ),
-        (
-            {"market": BARS[["open", "high"]]},
-            UsageError,
-            r"^the frame of market lacks close; .*order and case\.$",
-        ),
-        (
-            {"events": BARS.tail()},
-            UsageError,
-            r"^the frame of events lacks announced, timing; .* Expected announced",
-        ),
-        (
-            {"events": pd.DataFrame({"announced": [LAST], "symbol": "TSLA"})},
-            UsageError,
-            "dates of SERIES, found none",
-        ),
-        (
-            {"events": [LAST, "soon"]},
-            UsageError,
-            r"row 2: expected a date like 2024-01-30, .*; found 'soon'. .* row",
-        ),
-        (
-            {"frame": pd.concat([BARS, AHEAD])},
-            BadDataError,
-            "row of SERIES is of Saturday .* no session of XNYS",
-        ),
-        (
-            {"frame": BARS.shift(16, "h")},
-            UsageError,
-            r"\.dt\.tz_localize.*normalize.* found '.* 16:00:00'",
-        ),
-        (
-            {"market": [13.1, 14.2]},
-            UsageError,
-            r"Expected as market a frame .* found \[13\.1, 14\.2\]",
-        ),
-        ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
-        ({"frame": BARS.tail(65)}, HistoryError, "at least 66 sessions .*; found 65"),
-        (
-            {"frame": BARS.assign(volume=BARS["volume"].shift(-1))},
+            BARS.assign(volume=BARS["volume"].shift(-1)),
             BadDataError,
             r"The bar of 2024-03-08 came without its volume.*its newest rows",
         ),
-        ({"frame": BARS.assign(volume=float("nan"))}, HistoryError, "choose target range or close"),
-        (
-            {"frame": DOWNLOADED.tail(50), "symbol": "TEST"},
-            HistoryError,
-            "of TEST at 2024-03-08; found 50",
-        ),
+        (BARS.tail(65), HistoryError, "at least 66 sessions .*; found 65"),
+        (BARS.assign(volume=float("nan")), HistoryError, "choose target range or close"),
     ],
 )
-def test_what_cannot_be_forecast_is_raised_and_not_printed_too(
-    given, error, words, monkeypatch, capfd
+def test_bars_that_cannot_be_forecast_are_raised_and_not_printed_too(
+    frame, error, words, monkeypatch, capfd
 ):
-    # As in a notebook: Python itself prints warnings
+    check_refusal({"frame": frame}, error, words, monkeypatch, capfd)
+
+
+def check_refusal(given, error, words, monkeypatch, capfd):
+    """As in a notebook, where Python itself prints warnings; the words are not those of a file."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with pytest.raises(error, match=words) as raised:
         fc.forecast(**{"frame": BARS} | given)
@@ -290,125 +248,125 @@ def test_what_cannot_be_forecast_is_raised_and_not_printed_too(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
-def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(
-    stored, monkeypatch
-):
-    assert len(stored.latest()) == 0  # the ledger is empty
+def test_a_ledger_without_nights_is_empty_and_refuses_a_symbol(stored):
+    assert len(stored.latest()) == 0
     with pytest.raises(UsageError, match=r"nights of volume \(none\), found SBUX"):
         stored.latest("SBUX")
     with pytest.raises(UsageError, match="found an empty list"):
         stored.latest([])
     with pytest.raises(UsageError, match=r"dates\.csv"):
-        stored.run_night(
-            "TEST", source="parquet:bars.parquet", market="none", events="csv:dates.csv"
-        )
+        stored.run_night("TEST", source="parquet:bars.parquet", events="csv:dates.csv")
+
+
+@pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
+def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_what_it_has_nothing_of(
+    stored, monkeypatch
+):
     stored.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
-    with pytest.raises(UsageError, match="no column role"):
-        fc.nixtla(stored.latest("TEST"))
-    assert (
-        len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
-    )
-    with pytest.raises(
-        UsageError,
-        match=r"Expected symbols of the ledger with nights of volume \(TEST\), found SBUX",
-    ):
-        stored.history(["TEST", "SBUX"])
-    reading = (stored.latest, stored.why, stored.bars)
-    assert [len(call()) for call in reading] == [len(call("TEST")) for call in reading]
+    for call in (stored.latest, stored.why, stored.bars):
+        assert len(call()) == len(call("TEST")) == len(call(pd.Index(["TEST"]))) > 0
+    assert len(stored.bars("TEST", as_of="2024-03-08")) == len(stored.bars("TEST"))
+    assert len(stored.why("TEST", origin=LAST)) > 0
+    refused = [
+        (lambda: fc.nixtla(stored.latest("TEST")), "no column role"),
+        (lambda: stored.history(["TEST", "SBUX"]), r"nights of volume \(TEST\), found SBUX"),
+        (lambda: stored.latest("TEST", target="close"), r"of close \(none\), found TEST"),
+        (lambda: stored.why("TEST", origin="2024-03-07"), "forecasts of TEST, found 2024-03-07"),
+    ]
+    for call, words in refused:
+        with pytest.raises(UsageError, match=words):
+            call()
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
     for call in (fc.connect().latest, fc.connect().history, fc.connect().bars):
-        with pytest.raises(
-            UsageError, match=r" \(TEST\), found SBUX\. That is FORECASTING_SYMBOLS, or its d"
-        ):
+        with pytest.raises(UsageError, match=r" \(TEST\), found SBUX\. That is FORECASTING_SYMBOL"):
             call()
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,TEST")
     assert len(fc.connect().latest()) == 5
-    with pytest.raises(UsageError, match=r"with nights of close \(none\), found TEST"):
-        stored.latest("TEST", target="close")
-    with pytest.raises(UsageError, match=r"origin of volume forecasts of TEST, found 2024-03-07"):
-        stored.why("TEST", origin="2024-03-07")
-    assert len(stored.why("TEST", origin=LAST)) > 0
 
 
-def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(
-    stored,
-):
-    frame = (
-        BARS.rename_axis("ds")
-        .reset_index()
-        .rename(columns={"volume": "y"})
-        .assign(unique_id="TEST")
-    )
-    INDEX[["close"]].rename_axis("date").to_csv("vix.csv")
-    pd.DataFrame({"announced": ["2024-01-30"], "timing": [""]}).to_csv("dates.csv", index=False)
-    bars = "parquet:bars.parquet"
-    vix = INDEX["close"]
-    days = ["2024-01-30"]
-    files = ("csv:vix.csv", "csv:dates.csv")
-    others = (
-        stored.backtest(
-            "TEST",
-            "2024-02-01",
-            "2024-02-20",
-            source=source,
-            market=market,
-            events=events,
-            refit_every=30,
+LONG = BARS.rename_axis("ds").reset_index().rename(columns={"volume": "y"})
+SPAN = ("2024-02-01", "2024-02-20")
+
+
+@pytest.fixture(scope="module")
+def tested():
+    """The backtest of a frame of two series of the same bars."""
+    panel = pd.concat([LONG.assign(unique_id="TEST"), LONG.assign(unique_id="KO")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORECASTING_MEMBERS", "1")
+        patch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
+        yield fc.backtest(
+            panel, *SPAN, market=INDEX["close"], events=["2024-01-30"], refit_every=30
         )
-        for source, market, events in ((bars, vix, days), (bars, *files))
-    )
-    of_frame = fc.backtest(
-        frame, "2024-02-01", "2024-02-20", market=vix, events=days, refit_every=30
-    )
-    for other in others:
-        pd.testing.assert_frame_equal(of_frame.forecasts, other.forecasts)
-    panel = pd.concat([frame, frame.assign(unique_id="KO")])
-    both = fc.backtest(panel, "2024-02-01", "2024-02-20", market=vix, events=days, refit_every=30)
-    alone = both.forecasts.query("symbol == 'TEST'").reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone, of_frame.forecasts)
-    assert re.search(r"^TEST, KO volume(.|\n)* KO +5 ", repr(both))
-    with pytest.raises(UsageError, match="TEST, KO, found None"):
-        both.plot(5)
-    with pytest.raises(fc.HistoryError, match="436 sessions of KO"):
-        fc.backtest(panel[: len(frame) + 100], "2024-02-01", "2024-02-20")
-    with pytest.raises(UsageError, match="bars, found NoneType"):
-        fc.backtest(None, "2024-02-01", "2024-02-20")
-    with pytest.raises(UsageError, match="refit_every 0: expected a number of sessions, 1 or more"):
-        fc.backtest(panel, "2024-02-01", "2024-02-20", refit_every=0)
-    with pytest.raises(UsageError, match="horizon 6: expected 1 to 5"):
-        of_frame.plot(6)
-    both.save("both.svg", 5, symbol="TEST")
-    of_frame.save("alone.svg", 5)
+
+
+def of_series(tested, symbol):
+    """What a backtest has of one series alone."""
+    frames = (tested.forecasts, tested.figures)
+    return fc.Backtest(*(rows[rows["symbol"] == symbol].reset_index(drop=True) for rows in frames))
+
+
+@pytest.mark.parametrize("has_files", [False, True])
+def test_a_backtest_of_a_frame_is_that_of_its_file(tested, stored, has_files):
+    inputs = {"market": INDEX["close"], "events": ["2024-01-30"]}
+    if has_files:
+        INDEX[["close"]].rename_axis("date").to_csv("vix.csv")
+        pd.DataFrame({"announced": ["2024-01-30"], "timing": [""]}).to_csv("dates.csv", index=False)
+        inputs = {"market": "csv:vix.csv", "events": "csv:dates.csv"}
+    source = "parquet:bars.parquet"
+    found = stored.backtest("TEST", *SPAN, source=source, refit_every=30, **inputs)
+    pd.testing.assert_frame_equal(found.forecasts, of_series(tested, "TEST").forecasts)
+
+
+def test_a_backtest_comes_back_in_long_form(tested):
+    one = of_series(tested, "TEST")
+    columns = ["target_session", "origin_session", "actual", "q10"]
+    rows = one.forecasts.query("model == 'lstm'").sort_values(columns[:2])
+    assert one.long["unique_id"].unique().tolist() == ["TEST"]
+    long = one.long[["ds", "cutoff", "y", "LSTM-lo-80"]]
+    assert long.to_numpy().tolist() == rows[columns].to_numpy().tolist()
+
+
+def test_a_backtest_of_several_series_draws_the_one_that_is_named(tested):
+    tested.save("both.svg", 5, symbol="TEST")
+    one = of_series(tested, "TEST")
+    one.save("alone.svg", 5)
     drawn = Path("alone.svg").read_text()
     assert drawn == Path("both.svg").read_text()
-    median, actual = of_frame.plot(5, ax=Figure().subplots()).get_lines()
-    rows = of_frame.forecasts.query("model == 'lstm' and horizon == 5")
+    for text in ("TEST volume, horizon 5", ">Thu 8 Feb 2024<", ">Tue 27 Feb 2024<"):
+        assert text in drawn
+    median, actual = one.plot(5, ax=Figure().subplots()).get_lines()
+    rows = one.forecasts.query("model == 'lstm' and horizon == 5")
     np.testing.assert_array_equal(median.get_ydata(), rows["q50"])
     np.testing.assert_array_equal(actual.get_ydata(), rows["actual"])
-    assert [
-        text in drawn
-        for text in ("TEST volume, horizon 5", ">Thu 8 Feb 2024<", ">Tue 27 Feb 2024<")
-    ] == [True] * 3
-    figures = of_frame.figures
+
+
+def test_a_backtest_is_shown_by_its_main_figures(tested):
+    figures = of_series(tested, "TEST").figures
     other = figures["baseline"].mask(figures["metric"] == "reference_skill", "another")
-    viewed = replace(of_frame, figures=figures.assign(baseline=other))
-    views = repr(viewed), viewed._repr_html_()
-    ours = of_frame.forecasts.query("model == 'lstm'").sort_values(
-        ["target_session", "origin_session"]
-    )
-    long = of_frame.long
-    assert long["unique_id"].unique().tolist() == ["TEST"]
+    viewed = replace(tested, figures=figures.assign(baseline=other))
     mae = figures.query("horizon == 5 and metric == 'mae'")["value"].item()
-    words = {
-        f"{mae:,.0f}": True,
-        "TEST volume, origins 2024-02-01 to 2024-02-20; ": True,
-        "mae_har": False,
-    }
-    words |= {"reference_skill": True, "another": True, "skill_vs_best": False}
-    assert all((text in shown) == there for text, there in words.items() for shown in views)
-    columns = ["target_session", "origin_session", "actual", "q10"]
-    assert (
-        long[["ds", "cutoff", "y", "LSTM-lo-80"]].to_numpy().tolist()
-        == ours[columns].to_numpy().tolist()
-    )
+    title = "TEST volume, origins 2024-02-01 to 2024-02-20; "
+    for shown in (repr(viewed), viewed._repr_html_()):
+        assert [text in shown for text in (title, f"{mae:,.0f}", "another")] == [True] * 3
+        assert "mae_har" not in shown
+    assert re.search(r"^TEST, KO volume(.|\n)* KO +5 ", repr(tested))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda both: both.plot(5), UsageError, "TEST, KO, found None"),
+        (lambda both: both.plot(6), UsageError, "horizon 6: expected 1 to 5"),
+        (lambda _: fc.backtest(None, *SPAN), UsageError, "bars, found NoneType"),
+        (
+            lambda _: fc.backtest(BARS, *SPAN, refit_every=0),
+            UsageError,
+            "refit_every 0: expected a",
+        ),
+        (lambda _: fc.backtest(BARS[:100], *SPAN, symbol="KO"), HistoryError, "436 sessions of KO"),
+    ],
+)
+def test_a_backtest_that_cannot_be_made_or_drawn_is_refused(call, error, words, tested):
+    with pytest.raises(error, match=words):
+        call(tested)
