@@ -21,27 +21,19 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("history", {"symbol": "SBUX"}),
     ("skill", {}),
     ("why", {"symbol": "SBUX", "horizon": 1, "limit": 1}),
-    ("latest", {"symbol": "SBUX' OR 1=1 --"}),
-    ("latest", {"symbol": "MSFT"}),
-    ("history", {"target": "price"}),
-    ("history", {"limit": 100_000}),
-    ("history", {"horizon": 6}),
-    ("order", {"symbol": "SBUX", "shares": -1}),
+]
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("latest", {"symbol": "SBUX' OR 1=1 --"}, "Invalid symbol"),
+    ("latest", {"symbol": "MSFT"}, "found MSFT"),
+    ("history", {"target": "price"}, "'volume', 'close' or 'range'"),
+    ("history", {"limit": 100_000}, "equal to 500"),
+    ("history", {"horizon": 6}, "equal to 5"),
+    ("order", {"symbol": "SBUX", "shares": -1}, "-1"),
 ]
 
 
-REFUSED = (
-    "Invalid symbol",
-    "found MSFT",
-    "'volume', 'close' or 'range'",
-    "equal to 500",
-    "equal to 5",
-    "shares -1.0 of SBUX: expected a number above 0",
-)
-
-
 async def ask(url, folder):
-    """The names of the tools, and the answers to CALLS."""
+    """The names of the tools, and the answers to CALLS and to REFUSED."""
     environment = {
         **os.environ,
         "FORECASTING_DATABASE_URL": url,
@@ -52,7 +44,8 @@ async def ask(url, folder):
     )
     async with mcp.Client(server) as client:
         tools = (await client.list_tools()).tools
-        return [tool.name for tool in tools], [await client.call_tool(*call) for call in CALLS]
+        answers = [await client.call_tool(*call[:2]) for call in (*CALLS, *REFUSED)]
+        return [tool.name for tool in tools], answers[: len(CALLS)], answers[len(CALLS) :]
 
 
 @pytest.mark.slow
@@ -70,11 +63,11 @@ def test_an_assistant_reads_forecasts_and_why_and_texts_of_others_stay_data(sqli
             *part_rows(newest, usual=40.0, report=2.5),
         )
     before = Path(sqlite_url.removeprefix("sqlite:///")).read_bytes()
-    names, answers = asyncio.run(ask(sqlite_url, tmp_path))
+    names, answers, refusals = asyncio.run(ask(sqlite_url, tmp_path))
     assert names == ["latest", "totals", "history", "skill", "why", "order"]
-    for answer, expected in zip(answers[6:], REFUSED, strict=True):
-        assert (answer.is_error, expected in answer.content[0].text) == (True, True)
-    given = [answer.structured_content for answer in answers[:6]]
+    for answer, (*_, words) in zip(refusals, REFUSED, strict=True):
+        assert (answer.is_error, words in answer.content[0].text) == (True, True)
+    given = [answer.structured_content for answer in answers]
     assert [answer["cut"] for answer in given] == [False] * 5 + [True]
     latest, every, why, history, skill, cut = (answer["rows"] for answer in given)
     (row,) = latest
