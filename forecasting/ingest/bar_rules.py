@@ -157,7 +157,7 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
         # it.
         in_unit = newest_run(is_other_unit(volume_multiple(bars.iloc[-2 * BEFORE :])))
         newest = bars.iloc[-in_unit:] if in_unit > 1 else bars
-        partial[-1] = is_partial(newest, bars.index[-1].date(), exchange)
+        partial[-1] = is_partial(newest, exchange)
         inflated[-1] = is_inflated(newest)
     volume = bars["volume"].to_numpy()
     return [
@@ -195,8 +195,8 @@ def doubts(
     no_volume = Rule("volume_unknown", unknown.to_numpy(), close * np.nan)
     findings = []
     for rule in rules:
-        findings += findings_of(bars, rule, rule.broken & changed)
-    return findings + findings_of(bars, no_volume, no_volume.broken)
+        findings += _findings_of(bars, rule, rule.broken & changed)
+    return findings + _findings_of(bars, no_volume, no_volume.broken)
 
 
 def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
@@ -211,7 +211,7 @@ def without(bars: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, list[F
     broken = np.zeros(len(bars), dtype=bool)
     findings = []
     for rule in rules:
-        findings += findings_of(
+        findings += _findings_of(
             bars,
             rule,
             rule.broken & ~broken,
@@ -221,23 +221,35 @@ def without(bars: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, list[F
     return (bars[~broken] if broken.any() else bars), findings
 
 
-def findings_of(
+def findings_on(
+    values: pd.Series, rule: str, detail: str, severity: Literal["reject", "flag"] = "flag"
+) -> list[Finding]:
+    """One finding of a rule on each session of the offending numbers; its value finite or None."""
+    return [
+        Finding(
+            day.date(),
+            rule,
+            severity,
+            value if np.isfinite(value) else None,
+            detail,
+        )
+        for day, value in zip(pd.DatetimeIndex(values.index), values.tolist(), strict=True)
+    ]
+
+
+def _findings_of(
     bars: pd.DataFrame,
     rule: Rule,
     rows: NDArray[np.bool_],
     severity: Literal["reject", "flag"] = "flag",
 ) -> list[Finding]:
-    """One finding on each of the `rows` ((D,) bool) of a rule; its value is finite or None."""
-    return [
-        Finding(
-            day.date(),
-            rule.name,
-            severity,
-            value if np.isfinite(value) else None,
-            _DETAILS[rule.name],
-        )
-        for day, value in zip(bars.index[rows], rule.value[rows].tolist(), strict=True)
-    ]
+    values = pd.Series(rule.value, bars.index)[rows]
+    return findings_on(
+        values,
+        rule.name,
+        _DETAILS[rule.name],
+        severity,
+    )
 
 
 def _outside(
@@ -263,17 +275,17 @@ def newest_run(is_true: NDArray[np.bool_]) -> int:
     return int(np.logical_and.accumulate(is_true[::-1]).sum())
 
 
-def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
-    """Whether the bar of `session`, a full one, has so little volume that it looks unfinished.
+def is_partial(bars: pd.DataFrame, exchange: str = "XNYS") -> bool:
+    """Whether the newest bar, of a full session, has so little volume that it looks unfinished.
 
     Not an early close, whose median is 0.38 of the usual; nor a volume as low as that of the full
     session before, which is finished, or of four of the 63. On SBUX it would have held 3 finished
     bars in 14 years, each a day.
     """
-    stamp = pd.Timestamp(session)
-    if stamp not in bars.index or session in early_closes(session, session, exchange):
+    session = bars.index[-1].date()
+    if session in early_closes(session, session, exchange):
         return False
-    newest = bars.loc[:stamp].iloc[-BEFORE - 2 :]
+    newest = bars.iloc[-BEFORE - 2 :]
     multiple = volume_multiple(newest)[-2:]
     low = multiple < PARTIAL_VOLUME
     before = newest.index[-2:][0].date()

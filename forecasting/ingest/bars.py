@@ -14,6 +14,7 @@ from forecasting.ingest.bar_rules import (
     PRICES,
     Finding,
     doubts,
+    findings_on,
     impossible_neighbours,
     impossible_rows,
     without,
@@ -57,8 +58,7 @@ def check_bars(
     untraded = _untraded(fetched, exchange)
     bars = fetched.bars[~untraded] if of_index else fetched.bars
     bars, findings = without(bars, impossible_rows(bars, exchange, of_index=of_index))
-    is_live = fetched.live and not of_index
-    bars, more = without(bars, impossible_neighbours(bars, exchange, live=is_live))
+    bars, more = without(bars, impossible_neighbours(bars, exchange, live=fetched.live))
     findings += more + _left_out(fetched, known, exchange)
     if not of_index:
         findings += doubts(
@@ -116,19 +116,10 @@ def _left_out(fetched: Fetched, known: pd.DataFrame, exchange: str) -> list[Find
         # Also between the stored bars and these
         first = min(first, max(fetched.first_asked, known.index[-1].date()))
         seen = seen.union(known.index)
-    detail = "The exchange traded, but no bar of it has come yet."
     expected = sessions_index(first, fetched.last_asked, exchange)
-    for day in expected[~expected.isin(seen)]:
-        findings.append(
-            Finding(
-                day.date(),
-                "missing_session",
-                "flag",
-                None,
-                detail,
-            )
-        )
-    return findings
+    missing = pd.Series(np.nan, expected[~expected.isin(seen)])
+    detail = "The exchange traded, but no bar of it has come yet."
+    return findings + findings_on(missing, "missing_session", detail)
 
 
 def payload_hash(fetched: Fetched) -> str:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from forecasting.errors import DataLateError, FailedVerdict, HistoryError, SourceError
 from forecasting.ingest.actions import changed_actions, make_actions
-from forecasting.ingest.bar_rules import PRICES, Finding
+from forecasting.ingest.bar_rules import PRICES, Finding, findings_on
 from forecasting.ingest.bars import changed_rows, no_bars
 from forecasting.ingest.splits import (
     ACCEPTED,
@@ -158,12 +158,7 @@ def explain(
         verdict,
         detail,
         versions,
-        _settled(
-            known,
-            kept,
-            versions,
-            of_index=of_index,
-        ),
+        _settled(known, kept, versions),
         pd.concat([dividends, splits], ignore_index=True),
         [*findings, *_alarms(alarming, accept=accept)],
         held=held,
@@ -247,16 +242,14 @@ def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> 
     return rows.rename_axis("session").reset_index()[_VERSION_COLUMNS]
 
 
-def _settled(
-    known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *, of_index: bool
-) -> list[date]:
+def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame) -> list[date]:
     """The sessions that this fetch makes final: of known volume, but for its newest one."""
     if kept.empty:
         return []
     done = known.index[known["settled"].astype(bool)]
     written = pd.DatetimeIndex(versions["session"])
     volume = kept["volume"].fillna(known["volume"].reindex(kept.index))
-    without_volume = of_index or bool(volume.isna().all())  # a currency, and some indices
+    without_volume = bool(volume.isna().all())  # an index or a currency
     complete = kept.index[(kept.index < kept.index[-1]) & (volume.notna() | without_volume)]
     confirmed = complete[~complete.isin(done) | complete.isin(written)]
     rebased = written[written.isin(done) & ~written.isin(kept.index)]  # without being fetched again
@@ -360,16 +353,7 @@ def _alarms(settled: pd.DataFrame, *, accept: bool) -> list[Finding]:
         ]
     findings = []
     for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM)):
+        shares = settled.set_index("session")[what]
         detail = f"A settled {what} was restated by this share."
-        past = settled[settled[what].abs() > least]
-        for day, share in zip(past["session"], past[what].tolist(), strict=True):
-            findings.append(
-                Finding(
-                    day.date(),
-                    f"{what}_restated",
-                    "flag",
-                    share,
-                    detail,
-                )
-            )
+        findings += findings_on(shares[shares.abs() > least], f"{what}_restated", detail)
     return findings

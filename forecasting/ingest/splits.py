@@ -1,13 +1,12 @@
 """Splits: the share basis of the fetched bars, and split-like jumps that are held back."""
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bar_rules import PRICES, Finding, quiet_moves, volume_multiple
+from forecasting.ingest.bar_rules import PRICES, Finding, findings_on, quiet_moves, volume_multiple
 from forecasting.ingest.bars import changed_rows
 from forecasting.ingest.sources import Fetched
 
@@ -278,18 +277,15 @@ def hold_jumps(
     doubtful = changed_rows(bars, expected) & (near | quiet | ignored)
     held = doubtful & (age <= np.where(ignored, HOLD_SPLIT, HOLD_JUMP))
     rules = np.where(ignored, "split_not_applied", np.where(near, "split_like_jump", "quiet_move"))
+    jumps = pd.Series(ratio, bars.index)
     findings = []
-    for i in np.flatnonzero(doubtful).tolist():
-        rule = str(rules[i])
-        day = bars.index[i].date()
-        severity: Literal["reject", "flag"] = "reject" if held[i] else "flag"
-        findings.append(
-            Finding(
-                day,
-                rule,
-                severity,
-                float(ratio[i]),
-                _JUMPS[rule],
-            )
+    for rule, detail in _JUMPS.items():
+        is_found = doubtful & (rules == rule)
+        findings += findings_on(
+            jumps[is_found & held],
+            rule,
+            detail,
+            "reject",
         )
+        findings += findings_on(jumps[is_found & ~held], rule, detail)
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings

@@ -6,13 +6,14 @@ one exchange's volume against that of all.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from operator import attrgetter
 
 import numpy as np
 import pandas as pd
 
-from forecasting.ingest.bar_rules import Finding
+from forecasting.ingest.bar_rules import Finding, findings_on
 
 # Newest sessions compared: a volume that a vendor completes a day or a week later is compared again
 SESSIONS = 20
@@ -25,8 +26,6 @@ VOLUME_LIMIT = 1.25
 most, but for one that the other vendor has with a fifteenth; two downloads of one vendor, 19
 months apart, by 2.2%. A newest volume that is still counted may lack a quarter: reported of
 Yahoo and of others."""
-
-_POSSIBLE = 1e-12, 1e14  # of a price or volume; the bars of a witness pass no rule before this one
 
 # sessions that share a ratio, and their share of those past the limit
 _FEWEST = 3
@@ -57,10 +56,8 @@ def disagreements(
     """
     common = bars.index[-SESSIONS:].intersection(of_witness.index)
     there, here = (side.reindex(common)[["close", "volume"]] for side in (of_witness, bars))
-    there, here = (
-        side.where((side >= _POSSIBLE[0]) & (side <= _POSSIBLE[1])) for side in (there, here)
-    )
-    close, volume = np.log(there.to_numpy() / here.to_numpy()).T
+    multiples = there.where(_is_possible(there)) / here.where(_is_possible(here))
+    close, volume = np.log(multiples.to_numpy()).T
     far = np.abs(close) > np.log1p(CLOSE_LIMIT)
     volume = np.where(far & (np.abs(volume + close) < np.abs(volume)), volume + close, volume)
     findings = []
@@ -90,47 +87,38 @@ def _of_sessions(rule: str, ratio: pd.Series, limit: float, witness: str) -> lis
         is_other_series = len(far) >= _FEWEST and 2 * len(far) > ratio.notna().sum()
         is_alike[:] = is_other_series
     detail = f"{witness} has this multiple of the bar's."
-    findings = [
-        Finding(
-            day.date(),
-            rule,
-            "flag",
-            float(np.exp(value)),
-            detail,
-        )
-        for day, value in zip(pd.DatetimeIndex(far.index)[~is_alike], far[~is_alike], strict=True)
-    ]
+    findings = findings_on(np.exp(far[~is_alike]), rule, detail)
     if is_alike.any():
-        findings.append(
-            _of_group(
-                rule,
-                far[is_alike],
-                len(ratio),
-                witness,
-                is_other_series,
-            )
+        group = _of_group(
+            rule,
+            far[is_alike],
+            len(ratio),
+            witness,
         )
+        findings.append(replace(group, value=None) if is_other_series else group)
     return findings
 
 
-def _of_group(
-    rule: str, group: pd.Series, sessions: int, witness: str, is_other_series: bool
-) -> Finding:
-    """The finding on sessions with a like log ratio, or with any, as those of another series."""
+def _of_group(rule: str, group: pd.Series, sessions: int, witness: str) -> Finding:
+    """The finding on several sessions with their log ratios."""
     multiples = np.exp(group)
     span = " to ".join(dict.fromkeys(f"{end:.4g}" for end in (multiples.min(), multiples.max())))
     detail = (
         f"{witness} has {span} times the bar's on {len(group)} of {sessions} sessions since "
         f"{group.index[0].date()}: {_REASONS[rule]}."
     )
-    value = None if is_other_series else float(multiples.median())
     return Finding(
         group.index[-1].date(),
         f"{rule}{_FACTOR}",
         "flag",
-        value,
+        float(multiples.median()),
         detail,
     )
+
+
+def _is_possible(values: pd.DataFrame) -> pd.DataFrame:
+    """Which are a price or volume; the bars of a witness pass no rule before this one."""
+    return (values >= 1e-12) & (values <= 1e14)
 
 
 def _is_alike(ratio: float, other: float) -> bool:
