@@ -193,7 +193,7 @@ def outcome(name: str, night: Night, fault: Fault) -> tuple[str, list[str]]:
     known = stored.drop(columns="adj_close").assign(
         version=1, settled=np.arange(len(stored)) < len(stored) - 1
     )
-    request = Request(last, "file", "XNYS", 200)
+    request = Request(last, "XNYS", 200)
     revision = assess(fetched, request, StoredBars(known, actions[actions["session"] < str(last)]))
     rules = sorted({finding.rule for finding in revision.findings})
     if revision.error is not None:
@@ -228,9 +228,7 @@ def false_alarms(series: dict[str, pd.DataFrame]) -> Counter[str]:
         multiple = volume_multiple(bars)
         low = np.flatnonzero(multiple < PARTIAL_VOLUME)
         high = np.flatnonzero(multiple > INFLATED_QUIET)
-        found["partial_bar"] += sum(
-            is_partial(bars.iloc[: at + 1], bars.index[at].date()) for at in low
-        )
+        found["partial_bar"] += sum(is_partial(bars.iloc[: at + 1]) for at in low)
         found["volume_inflated"] += sum(is_inflated(bars.iloc[: at + 1]) for at in high)
         found["quiet_move"] += int(quiet_moves(bars, bars, actions, exchange="XNYS").sum())
     return found

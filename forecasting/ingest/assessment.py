@@ -29,8 +29,9 @@ _UNTIL_ACCEPTED = (
     "The hold ends when the source returns to the stored history. Correct the symbol or the file; "
     f"forecast another company in another data folder; {SWITCH} accepts the new history, once."
 )
-_BY_ITSELF = "Run again later; the hold ends by itself after a few sessions."
-_CORRECT = "Correct or remove its newest rows."
+_BY_ITSELF = (
+    "Run again later: the hold ends by itself after a few sessions; or correct the rows of a file."
+)
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,8 @@ class Request:
     """A request to a source."""
 
     session: date  # the newest one, whose bar the night needs
-    source: str  # the option that names the source, for messages
     exchange: str
     sessions_needed: int  # fewest that a forecast needs
-    is_frame: bool = False  # whether it is of a frame, which no later request changes
     # Take a history that differs from the stored one: the user gave --switch-source
     accept: bool = False
     # Of the session's bar, without whose values the night waits for it
@@ -201,10 +200,10 @@ def _late(case: _Case, newest: date | None) -> DataLateError:
     if newest and case.bars.index[-1].date() == session:
         why = f"The bar of {session} came without its {' and '.join(request.columns)}. "
     ends = f"ends at {newest}" if newest else "has no usable bar of the span requested"
-    advice = "Run again later, or as of a session that has its bar."
     return DataLateError(
-        f"{case.fetched.symbol} has no usable bar for the session {session} yet; {request.source} "
-        f"{ends}. {why}{_CORRECT if request.is_frame else advice}",
+        f"{case.fetched.symbol} has no usable bar for the session {session} yet; "
+        f"{case.fetched.source} {ends}. {why}Run again later, as of a session that has its bar, or "
+        "with a corrected file.",
         newest,
         why.rstrip(),
     )
@@ -238,7 +237,7 @@ def _detached(case: _Case) -> Revision | None:
     if missing < 1:
         return None
     detail = (
-        f"The stored bars end at {ends}; those of {request.source} begin at {begins}, with "
+        f"The stored bars end at {ends}; those of {case.fetched.source} begin at {begins}, with "
         f"{missing} missing between, though the stored ones were requested too: its response is "
         "cut off, or the symbol is another company's now."
     )
@@ -267,8 +266,7 @@ def _held_back(case: _Case, revision: Revision) -> Revision:
         detail = revision.findings[-1].detail
         ends = _UNTIL_ACCEPTED
     else:
-        ends = _refusal(revision.findings, revision.held[0])
-        ends += _CORRECT if case.request.is_frame else _BY_ITSELF
+        ends = f"{_refusal(revision.findings, revision.held[0])}{_BY_ITSELF}"
     usable = case.bars.index.difference(pd.DatetimeIndex(revision.held))
     return nothing_changed(
         _held(

@@ -29,7 +29,7 @@ BEFORE_LAST = date(2024, 3, 7)
 
 
 def request(session=LAST, *, needed=20, accept=False, columns=()):
-    return Request(session, "csv:bars.csv", "XNYS", needed, accept=accept, columns=columns)
+    return Request(session, "XNYS", needed, accept=accept, columns=columns)
 
 
 def stored(bars):
@@ -66,16 +66,14 @@ def test_a_fetch_without_the_nights_bar_is_late_even_where_it_is_too_short_and_n
         found = assess(
             fetched_of(BARS.iloc[:-1], last_asked=LAST), request(needed=needed), NOTHING_STORED
         )
-        assert_late(
-            found, "session 2024-03-08 yet; csv:bars.csv ends at 2024-03-07", newest=BEFORE_LAST
-        )
+        assert_late(found, "session 2024-03-08 yet; test ends at 2024-03-07", newest=BEFORE_LAST)
         assert [(one.session, one.rule) for one in found.findings] == [(LAST, "missing_session")]
 
 
 @pytest.mark.parametrize("bars", [BARS.iloc[:0], BARS.assign(close=-1.0)])
 def test_a_fetch_without_any_usable_bar_is_late_and_says_so(bars):
     found = assess(replace(fetched_of(BARS), bars=bars), request(), NOTHING_STORED)
-    assert_late(found, "csv:bars.csv has no usable bar of the span requested", newest=None)
+    assert_late(found, "test has no usable bar of the span requested", newest=None)
 
 
 def test_a_fetch_whose_newest_bar_is_rejected_is_late_with_the_rule_and_its_number():

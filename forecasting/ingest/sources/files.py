@@ -121,13 +121,12 @@ class Files:
         """
         rows, _, unreadable = self._rows(symbol)
         every = canonical(rows)
-        bars = every.loc[str(first) : str(last)]
-        if bars.empty:
-            raise BadDataError(
-                f"{self.path.name} has bars of {symbol} from {every.index[0]:%Y-%m-%d} to "
-                f"{every.index[-1]:%Y-%m-%d}; none lies between {first} and {last}. Choose a "
-                "session inside that span, or another file."
-            )
+        bars = _of_span(
+            every,
+            first,
+            last,
+            f"{self.path.name} has bars of {symbol}",
+        )
         actions = _actions(rows.loc[every.index], every)
         in_span = actions["session"].between(bars.index[0], pd.Timestamp(last))
         kind = "" if is_frame(self.name) else "the file "
@@ -213,6 +212,17 @@ def _of_symbol(table: Table, symbol: str) -> pd.DataFrame:
     )
 
 
+def _of_span(every: pd.DataFrame, first: date, last: date, has: str) -> pd.DataFrame:
+    """The bars of the sessions `first` .. `last`; a BadDataError without any."""
+    bars = every.loc[str(first) : str(last)]
+    if bars.empty:
+        raise BadDataError(
+            f"{has} from {every.index[0]:%Y-%m-%d} to {every.index[-1]:%Y-%m-%d}; none lies "
+            f"between {first} and {last}. Choose a session inside that span, or another source."
+        )
+    return bars
+
+
 SAMPLE = "^GSPC"
 SAMPLE_TITLE = (
     "S&P 500 index, daily, 1999-01-04 to 2018-12-31, from the Python package arch (not SBUX)"
@@ -244,19 +254,18 @@ class Sample:
         file = distribution("arch").locate_file("arch/data/sp500/sp500.csv.gz")
         raw = pd.read_csv(Path(str(file)), index_col=0, parse_dates=True)
         raw.columns = [name.lower().replace(" ", "_") for name in raw.columns]
-        bars = canonical(raw).loc[f"{first}" : f"{last}"]
-        if bars.empty:
-            raise BadDataError(
-                f"The sample holds the sessions 1999-01-04 to {SAMPLE_ENDS}; none lies between "
-                f"{first} and {last}. Choose a session inside that span."
-            )
         library = f"arch {version('arch')}"
         return Fetched(
             self.name,
             symbol,
             first,
             last,
-            bars,
+            _of_span(
+                canonical(raw),
+                first,
+                last,
+                "The sample has bars",
+            ),
             make_actions([]),
             library,
             SAMPLE_TITLE,
@@ -304,7 +313,6 @@ def read_file(path: Path, kind: Kind, option: str, *, needed: Columns) -> Table:
     state = real.stat()
     now = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
     return _read(
-        path.name,
         real,
         kind,
         needed,
@@ -313,15 +321,14 @@ def read_file(path: Path, kind: Kind, option: str, *, needed: Columns) -> Table:
 
 
 @lru_cache(maxsize=3)  # bars, a market series, earnings dates
-def _read(name: str, path: Path, kind: Kind, needed: Columns, state: tuple[int, ...]) -> Table:
+def _read(path: Path, kind: Kind, needed: Columns, state: tuple[int, ...]) -> Table:
+    name = path.name
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(
             f"{path!s:.200} cannot be read: {error.strerror}. Check its owner and mode."
         ) from None
-    if not content.strip():
-        raise UsageError(f"{name} is empty. Expected a header and lines below it.")
     if (kind == "parquet") is not content.startswith(b"PAR1"):
         other = "csv" if kind == "parquet" else "parquet"
         raise UsageError(f"{name} is no {kind} file. Did you mean {other}:{path}?")
@@ -343,12 +350,7 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
     """
     lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     header = lines.partition(b"\n")[0]
-    ours = _our_names(
-        header.decode(errors="replace").split(","),
-        name,
-        needed,
-        separated=", separated by commas",
-    )
+    ours = _our_names(header.decode(errors="replace").split(","), name, needed)
     known = [place for place, our in enumerate(ours) if our in _NAMES.values()]
     # Each line gets one field more, _END: where another field follows the last one of the header,
     # fields are missing or too many. A file that ends in a comma is cut off, and so is its last
@@ -403,16 +405,14 @@ def _known(frame: pd.DataFrame, name: str, needed: tuple[str, ...]) -> pd.DataFr
     return rows.set_axis(lines, axis=0).assign(misfits=False)
 
 
-def _our_names(
-    columns: Sequence[str], name: str, needed: tuple[str, ...], *, separated: str = ""
-) -> list[str]:
+def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> list[str]:
     """Our name of each column, empty where unknown; a UsageError for a missing or repeated one."""
     plain = [column.strip().strip('"').strip() for column in columns]
     ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
     if not set(needed) <= set(ours):
         raise UsageError(
             f"{name} {_what_it_has(plain, ours, needed)}. Expected "
-            f"{', '.join(needed).replace('session', 'date')}, in any order and case{separated}."
+            f"{', '.join(needed).replace('session', 'date')}, in any order and case."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
     if twice:
@@ -424,9 +424,8 @@ def _what_it_has(columns: list[str], ours: list[str], needed: tuple[str, ...]) -
     """What a file lacks and has, in words that quote unknown columns only if misspelt."""
     known = list(compress(columns, ours))
     separator = re.search("[;\t]", columns[0])
-    is_text = columns[0].replace("\t", " ").isprintable()
-    if separator and is_text and not known:
-        return f"seems to be separated by {separator[0]!r}"
+    if separator and not known:
+        return f"seems to be separated by {separator[0]!r}, not by commas"
     others = [column.lower() for column in columns if column not in known]
     missing = [_misspelt(our, others) for our in needed if our not in ours]
     found = ", ".join(known) if known else "none"
@@ -509,10 +508,7 @@ def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:
 
 
 def _texts(column: pd.Series) -> pd.Series:
-    cells = column.astype(object).where(column.notna(), "")
-    return cells.map(
-        lambda cell: cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)
-    ).str.strip()
+    return column.astype(object).where(column.notna(), "").map(str).str.strip()
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:

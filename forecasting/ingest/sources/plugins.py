@@ -35,12 +35,8 @@ def source_of(
     """
     kind, _, path = text.partition(":")
     if is_frame(text):
-        return Files(
-            "parquet",
-            Path(text),
-            one_series=one_series,
-            today=today,
-        )
+        kind = "parquet"
+        path = text
     if text == "yahoo":
         return Yahoo(cache_dir, exchange=exchange)
     if text == "sample":
@@ -52,11 +48,12 @@ def source_of(
             one_series=one_series,
             today=today,
         )
-    if kind not in ("yahoo", "sample", "csv", "parquet"):
-        source = installed_source(kind, path)
-        if source is not None:
-            return source
-    raise _refusal(text)
+    offer = next(iter(entry_points(group=GROUP, name=kind)), None)
+    if offer is None:
+        raise _refusal(text)
+    with called(offer):
+        source: Source = offer.load()(path)
+    return source
 
 
 def _refusal(text: str) -> UsageError:
@@ -91,25 +88,6 @@ def newest_session(source: Source, symbol: str) -> date | None:
 def is_live(source: Source) -> bool:
     """Whether a fetch from the source is a request to another system, which can fail by itself."""
     return not isinstance(source, EndedSource)
-
-
-def installed_source(name: str, argument: str) -> Source | None:
-    """The source that an installed package offers as `name`, if one does."""
-    offer = next(iter(entry_points(group=GROUP, name=name)), None)
-    if offer is None:
-        return None
-    offered = f"Source {name} is offered by {_package(offer)} as {offer.value}"
-    try:
-        source_class = offer.load()
-    except Exception as error:  # an import of other people's code can raise anything
-        raise UsageError(
-            f"{offered}, which cannot be imported: {type(error).__name__}: {error}."
-        ) from error
-    with called(source_class):
-        source: Source = source_class(argument)
-    if not isinstance(getattr(source, "name", None), str):
-        raise UsageError(f"{offered}; expected a text as its attribute name. Correct that package.")
-    return source
 
 
 @contextmanager

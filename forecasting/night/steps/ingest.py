@@ -26,7 +26,6 @@ from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.event_files import OF_YAHOO
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
-from forecasting.ingest.sources.files import is_frame
 from forecasting.night.failures import explained
 from forecasting.night.night import Night, by_symbol
 from forecasting.night.run_log import open_run, stopped_status
@@ -323,10 +322,8 @@ def _revision(asked: _Asked, fetched: Fetched) -> revisions.Revision:
     night = asked.night
     request = assessment.Request(
         session=night.session,
-        source=night.source,
         exchange=night.settings.exchange,
         sessions_needed=BASELINE_SESSIONS,
-        is_frame=is_frame(night.source),
         accept=asked.accept,
         columns=tuple(chain.from_iterable(TARGETS[one].columns for one in asked.targets)),
         of_index=night.trigger == "market",

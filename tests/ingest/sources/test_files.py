@@ -279,7 +279,7 @@ LINE = "2024-03-07,90,92,89,91,700\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty"),
+        ("", "lacks date, open"),
         (HEADER, "found only a header"),
         (
             "Date,Open,High\n2024-03-07,1,2\n",
@@ -288,7 +288,7 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         ("\x00\x01\x02", "lacks date"),
         (
             "Date;Open;High;Low;Close;Volume\n2024-03-07;1;2;1;2;9\n",
-            "^SBUX.csv seems to be separated by ';'.* commas",
+            "^SBUX.csv seems to be separated by ';', not by commas",
         ),
         (HEADER.replace(",", "\t") + LINE.replace(",", "\t"), "seems to be separated by '.t'"),
         (
@@ -338,7 +338,7 @@ def test_an_invalid_file_is_refused_with_its_line_in_one_paragraph_that_quotes_n
     path.write_text(text)
     for kind, expected in (
         ("csv", message),
-        ("parquet", "is empty|is no parquet file|cannot be read as parquet"),
+        ("parquet", "is no parquet file|cannot be read as parquet"),
     ):
         with pytest.raises((UsageError, BadDataError), match=expected) as caught:
             fetch(path, kind=kind)
@@ -365,10 +365,6 @@ def test_parquet_with_null_symbols_null_dates_and_far_years_is_read_without_thos
     [
         ({"Date": lambda rows: rows["Date"].dt.strftime("%Y-%m-%d")}, ""),
         (
-            {"Volume": lambda rows: rows["Volume"].astype("int64").astype(str).str.encode("ascii")},
-            "",
-        ),
-        (
             {"Date": lambda rows: rows["Date"].dt.tz_localize("Asia/Tokyo").dt.tz_convert("UTC")},
             "a date",
         ),
@@ -379,7 +375,6 @@ def test_parquet_with_null_symbols_null_dates_and_far_years_is_read_without_thos
     ],
     ids=[
         "text dates",
-        "bytes of text",
         "15:00 on the day before",
         "booleans",
         "other bytes",
