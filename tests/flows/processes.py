@@ -17,7 +17,15 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import (
+    ExitStack,
+    chdir,
+    closing,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,31 +170,37 @@ def deploy(environment: Mapping[str, str]):
 
 def kill_tree(pid: int):
     """SIGKILL to a process and its descendants: a power cut."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         tree = [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]
-    except psutil.NoSuchProcess:
-        return
-    for process in tree:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(tree, timeout=10)
+        for process in tree:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(tree, timeout=10)
 
 
 def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> dict[str, str]:
     """The environment of every process of a test: nothing of the user's, small nights."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    source = {"FORECASTING_SOURCE": "sample"}
+    source = {"SOURCE": "sample"}
     if symbol_file is not None:
-        source = {"FORECASTING_SOURCE": f"csv:{symbol_file}", "FORECASTING_SYMBOLS": "TEST"}
-    small = {"FORECASTING_DATA_DIR": str(folder / "data"), "FORECASTING_MEMBERS": "1"}
-    small |= {"FORECASTING_TRAIN_SESSIONS": "320", "OMP_NUM_THREADS": "1"}
-    prefect = {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": url}
-    prefect |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+        source = {"SOURCE": f"csv:{symbol_file}", "SYMBOLS": "TEST"}
+    small = {"DATA_DIR": f"{folder / 'data'}", "MEMBERS": "1", "TRAIN_SESSIONS": "320"} | source
     # Polled every second instead of every ten or fifteen: the tests wait for nothing else.
-    prefect |= {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
-    return kept | {"HOME": str(folder)} | small | prefect | source
+    prefect = {
+        "HOME": f"{folder / 'prefect'}",
+        "API_URL": url,
+        "SERVER_ANALYTICS_ENABLED": "false",
+        "WORKER_QUERY_SECONDS": "1",
+        "RUNNER_POLL_FREQUENCY": "1",
+    }
+    return {
+        **kept,
+        **{f"FORECASTING_{name}": value for name, value in small.items()},
+        **{f"PREFECT_{name}": value for name, value in prefect.items()},
+        "HOME": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "DO_NOT_TRACK": "1",
+    }
 
 
 @contextmanager
@@ -211,11 +225,11 @@ def prefect_server(folder: Path, *, port: int | None = None, **settings: str) ->
 
 def kill_server(url: str):
     """SIGKILL to the server that listens at the URL."""
-    port = httpx.URL(url).port
-    listening = [
-        here for here in psutil.net_connections("tcp4") if here.status == psutil.CONN_LISTEN
-    ]
-    (pid,) = {here.pid for here in listening if here.laddr.port == port and here.pid}
+    (pid,) = {
+        one.pid
+        for one in psutil.net_connections("tcp4")
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == httpx.URL(url).port and one.pid
+    }
     kill_tree(pid)
 
 
@@ -225,36 +239,21 @@ def fresh_database(home: Path) -> Iterator[None]:
 
     The first of a test run migrates, others wait and copy.
     """
+    own = home / "prefect.db"
     with FRESH_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if FRESH_DATABASE.exists():
             fcntl.flock(lock, fcntl.LOCK_UN)
-        put_fresh_database(home)
+            home.mkdir(parents=True, exist_ok=True)
+            if not own.exists():
+                shutil.copy(FRESH_DATABASE, own)
+            yield
+            return
         yield
-        keep_fresh_database(home)
-
-
-def put_fresh_database(home: Path):
-    """Copy the migrated database into a PREFECT_HOME that has none.
-
-    Without one, the server there makes its own.
-    """
-    if FRESH_DATABASE.exists() and not (home / "prefect.db").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(FRESH_DATABASE, home / "prefect.db")
-
-
-def keep_fresh_database(home: Path):
-    """Keep the database of a server that has just started, unless another server's is kept."""
-    if FRESH_DATABASE.exists():
-        return
-    draft = FRESH_DATABASE.with_suffix(f".{os.getpid()}")
-    with (
-        closing(sqlite3.connect(home / "prefect.db")) as served,
-        closing(sqlite3.connect(draft)) as copy,
-    ):
-        served.backup(copy)  # with what is still in the write-ahead log
-    draft.replace(FRESH_DATABASE)
+        draft = FRESH_DATABASE.with_suffix(f".{os.getpid()}")
+        with closing(sqlite3.connect(own)) as served, closing(sqlite3.connect(draft)) as copy:
+            served.backup(copy)  # with what is still in the write-ahead log
+        draft.replace(FRESH_DATABASE)
 
 
 def without_server(environment: Mapping[str, str]) -> dict[str, str]:

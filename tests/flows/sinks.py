@@ -16,31 +16,32 @@ def http_sink(path: str = "/hook") -> Iterator[tuple[str, list[str]]]:
     """The URL of this path, and the bodies posted to it so far; any other path is not found."""
     bodies = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            if found := self.path == path:
-                bodies.append(body)
-            self.send_response(200 if found else 404)
-            self.end_headers()
+    def answer(asked: str, headers: Mapping[str, str], body: str) -> tuple[int, bytes]:
+        if asked != path:
+            return 404, b""
+        bodies.append(body)
+        return 200, b""
 
-        def log_message(self, format, *args):
-            """Not on the terminal."""
-
-    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
-        yield f"http://127.0.0.1:{port}{path}", bodies
+    with http_source(answer) as address:
+        yield f"{address}{path}", bodies
 
 
 @contextmanager
-def http_source(answer: Callable[[str, Mapping[str, str]], tuple[int, bytes]]) -> Iterator[str]:
-    """The address of a web server: `answer` makes a status and a body of path and headers."""
+def http_source(answer: Callable[..., tuple[int, bytes]]) -> Iterator[str]:
+    """The address of a web server.
+
+    `answer` makes a status and a body of path and headers, and of what is posted.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            status, body = answer(self.path, self.headers)
+        def do_GET(self, *posted):
+            status, body = answer(self.path, self.headers, *posted)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self):
+            self.do_GET(self.rfile.read(int(self.headers["Content-Length"])).decode())
 
         def log_message(self, format, *args):
             """Not on the terminal."""
