@@ -1,6 +1,4 @@
-"""Simulated worlds, each of one seed.
-
-After every morning the ledger holds what it must, and rare paths are reached.
+"""Simulated worlds, each of one seed: their ledgers stay whole, and rare paths are reached.
 
 Seeds of one's own: WORLD_SEEDS=100:200 WORLD_NIGHTS=60 .venv/bin/pytest -s -m campaign
 tests/faults/test_world.py
@@ -11,7 +9,6 @@ import logging
 import os
 import shutil
 import statistics
-import sys
 import threading
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -19,26 +16,22 @@ from pathlib import Path
 import pytest
 
 from tests.faults.world import (
-    MISHAPS,
+    OF_VENDOR_AND_OPERATOR,
     World,
     clock_wrong,
-    decided,
     disk_full,
-    dividend,
     early_evidence,
-    earnings_move,
     faulty_rows,
+    finished_nights,
     is_moved,
     kill,
     late,
     locked,
-    nights_with_weights,
     opened,
-    other_symbols,
+    paths_taken,
     restatement,
     second_run,
-    settings_changed,
-    split,
+    set_variable,
     witness,
 )
 from tests.plain_flows import without_prefect
@@ -47,37 +40,31 @@ pytestmark = pytest.mark.slow
 
 SHORT = (
     [kill],
-    [restatement, second_run],
-    [split, locked],
+    [faulty_rows, locked],
     [late, disk_full],
     [late, second_run],
+    [restatement, second_run],
     [clock_wrong],
     [witness],
 )
 """Mornings of the everyday suite; the campaign draws all of them."""
 
 REACHED_SOON = (
-    "ended done", "ended "
-            "killed", "ended "
-                      "StoreError", "a second run refused by the lock", "runs late", "runs failed",
-    "fetches late", "fetches "
-            "revised", "fetches split", "forecasts ok", "scores settled", "score of version 2",
+    "ended killed",
+    "ended StoreError",
+    "a second run refused by the lock",
+    "fetches verdict late",
+    "fetches verdict revised",
+    "fetches verdict split",
+    "runs mode_kind drift",
+    "scores bar_version 2",
     "weights pruned",
-)  # fmt: skip
-
-LEARNED = ("a weight other than the usual one", "the network is behind", "a fit because of drift")
+)
+LEARNED = ("runs mode_kind drift", "a weight other than the usual one", "the network is behind")
 """What takes scored nights, in `early_evidence` five of them."""
 
 SEEDS = range(*map(int, os.environ.get("WORLD_SEEDS", "0:20").split(":")))
 NIGHTS = int(os.environ.get("WORLD_NIGHTS", "60"))
-
-OF_VENDOR_AND_OPERATOR = (
-    restatement, split, dividend, earnings_move, settings_changed,
-    faulty_rows, late, other_symbols,
-)  # fmt: skip
-
-REACHED = (*(f"mishap {mishap.__name__}" for mishap in MISHAPS), *REACHED_SOON, *LEARNED)
-"""Paths that twenty seeds of sixty nights take, each of them."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +73,7 @@ def short(tmp_path_factory, migrated_sqlite_file):
     folder = tmp_path_factory.mktemp("short")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
     url = f"sqlite:///{folder / 'ledger.db'}"
-    world = World(2, folder / "world", url, nights=len(SHORT))
+    world = World(6, folder / "world", url, nights=len(SHORT))
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
         with early_evidence(), opened(world, patch.setattr):
@@ -98,11 +85,11 @@ def test_a_short_world_keeps_its_ledger_whole(short):
     assert [path for path in REACHED_SOON if not reached[path]] == []
 
 
-def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(
-    short,
-):
+def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(short):
     world, _ = short
-    assert not is_moved(world, nights_with_weights(world)[0])  # most comes after the oldest
+    nights = finished_nights(world.rows)
+    assert not is_moved(world, nights[0])  # most comes after it
+    assert not is_moved(world, nights[-5])  # the oldest whose champion's weights are kept
 
 
 @pytest.fixture(scope="module")
@@ -126,44 +113,34 @@ def test_worlds_keep_their_ledgers_whole(
 
 
 @pytest.mark.campaign
+@pytest.mark.skipif("WORLD_SEEDS" in os.environ, reason="fewer worlds reach less")
 def test_these_worlds_have_reached_every_rare_path(reached):
     for paths in reached.values():
-        sys.stdout.write(
-            "\n" + "\n".join(f"{count:7d} {path}" for path, count in sorted(paths.items())) + "\n"
-        )
-        assert "WORLD_SEEDS" in os.environ or [path for path in REACHED if not paths[path]] == []
+        assert [path for path in (*REACHED_SOON, *LEARNED) if not paths[path]] == []
 
 
 @pytest.mark.campaign
 def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
     tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
 ):
-    """Worlds of vendor and operator, whose weights are kept.
-
-    Of 25 nights each, later values altered.
-    """
-    tried = Counter[str]()
-    moved_later = []
+    """Worlds of vendor and operator, whose weights are kept; of each 25 nights are made again."""
+    reached = Counter[str]()
+    moved = []
     for seed in SEEDS:
         shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
-        url = f"sqlite:///{tmp_path / 'ledger.db'}"
-        world = World(seed, tmp_path / "world", url, nights=20)
+        world = World(seed, tmp_path / "world", f"sqlite:///{tmp_path / 'ledger.db'}", nights=20)
         with early_evidence(), opened(world, monkeypatch.setattr):
-            world.set("KEEP_ARTIFACTS", "500")
-            world.set("MARKET", world.draw.choice(["", "none"]))
-            world.set("TARGET", world.draw.choice(["volume", "close", "range"]))
-            world.set("MAX_MODEL_AGE", world.draw.choice(["1", "63"]))
+            set_variable("KEEP_ARTIFACTS", "500")
+            set_variable("MAX_MODEL_AGE", world.draw.choice(["1", "63"]))
             world.live_through([world.draw.sample(OF_VENDOR_AND_OPERATOR, 2) for _ in range(20)])
-            nights = nights_with_weights(world)
+            reached += paths_taken(world.rows)
+            nights = finished_nights(world.rows)
             for night in world.draw.sample(nights, min(25, len(nights))):
-                tried.update(["nights", *decided(world.rows, night)])
                 if is_moved(world, night):
-                    moved_later.append((seed, night["symbol"], night["target"], night["as_of"]))
+                    moved.append((seed, night["symbol"], night["target"], night["as_of"]))
         shutil.rmtree(tmp_path / "world")
-        sys.stdout.write(f"\nseed {seed}: {dict(tried)}; moved by later values: {moved_later}")
-        sys.stdout.flush()
-    assert not moved_later
-    assert tried.keys() >= {*LEARNED, "a promotion", "a baseline published"}
+    assert moved == []
+    assert reached.keys() >= {*LEARNED, "runs target close", "runs target range"}
 
 
 MANY = int(os.environ.get("MANY_NIGHTS", "500"))
@@ -180,12 +157,12 @@ def test_hundreds_of_nights_in_one_process_need_no_more_files_threads_or_memory(
     Weights that are kept, windows of standings, caches of other libraries.
     """
     world = World(1, tmp_path / "world", database_url, nights=2 * MANY)
-    world.symbols = ["AAA"]
     # pytest's keep every record
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
     held = {name: [] for name in GROWTH}
     with opened(world, monkeypatch.setattr):
-        world.set("MARKET", "")
+        set_variable("MARKET", "")
+        set_variable("SYMBOLS", "AAA")
         for _ in range(MANY):
             newest = world.vendor.today
             while world.vendor.today == newest:  # a holiday has no night
