@@ -8,6 +8,7 @@ from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import is_inflated, is_partial, quiet_moves
 from forecasting.ingest.bars import check_bars, no_bars, payload_hash
+from forecasting.ingest.sources import canonical
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
 from tests.ingest.memory_store import fetched_of, found
 
@@ -28,6 +29,12 @@ def test_valid_bars_pass_unchanged_and_without_a_finding():
     clean, findings = check(bars)
     pd.testing.assert_frame_equal(clean, bars)
     assert findings == []
+
+
+def test_a_volume_that_rounds_to_0_is_unknown():
+    bars = random_bars(4, seed=1)
+    bars["volume"] = [0.0, 0.5, 0.6, 1.0]
+    assert canonical(bars)["volume"].isna().tolist() == [True, True, False, False]
 
 
 @pytest.mark.parametrize(

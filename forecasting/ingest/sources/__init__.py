@@ -17,15 +17,15 @@ from forecasting.errors import SourceError
 
 COLUMNS = ["open", "high", "low", "close", "adj_close", "volume"]
 
-# Shares below which a volume is unknown: the ledger has whole ones, and Yahoo writes 0 for unknown
-LEAST_VOLUME = 0.5
+# Shares up to which a volume is unknown: the ledger has whole ones, and Yahoo writes 0 for unknown
+NO_VOLUME = 0.5
 
 
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:
     """Canonical bars: `session`, ascending naive midnights, and six float64; a volume 0 is NaN."""
     bars = frame.reindex(columns=COLUMNS).astype("float64")
     bars.index = pd.DatetimeIndex(frame.index).as_unit("ns").rename("session")
-    bars["volume"] = bars["volume"].where(bars["volume"].abs() >= LEAST_VOLUME)
+    bars["volume"] = bars["volume"].where(bars["volume"].abs() > NO_VOLUME)
     return bars.sort_index()
 
 
