@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -20,152 +19,122 @@ from forecasting.store.views import VIEWS
 from tests.builders import LAST, set_small_night
 from tests.flows.processes import ROOT
 from tests.nights import night
-from tests.postgres import a_role
+from tests.postgres import ROLES, a_role
 
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-SECRETS = ["POSTGRES_PASSWORD", "PREFECT_DB_PASSWORD", "FORECASTING_DB_PASSWORD"]
-SECRETS += ["FORECASTING_NIGHTS_PASSWORD", "PREFECT_UI_PASSWORD"]
+OF_NIGHTS = {"FORECASTING_NIGHTS_PASSWORD", "PREFECT_UI_PASSWORD"}
+PASSWORDS_OF = {
+    "postgres": {
+        "POSTGRES_PASSWORD",
+        "PREFECT_DB_PASSWORD",
+        "FORECASTING_DB_PASSWORD",
+        "FORECASTING_NIGHTS_PASSWORD",
+    },
+    "prefect": {"PREFECT_DB_PASSWORD", "PREFECT_UI_PASSWORD"},
+    "migrate": {"FORECASTING_DB_PASSWORD"},
+    "roles": {"FORECASTING_DB_PASSWORD"},
+    "deploy": OF_NIGHTS,
+    "worker": OF_NIGHTS,
+    "dask-scheduler": set(),
+    "dask-worker": OF_NIGHTS,
+}
+"""The variables that each service of compose.yaml requires, and has no more of."""
+
+OF_UNITS = {
+    "forecasting-migrate": ("forecasting", "migrate", {"PGPASSWORD", "FORECASTING_DATABASE_URL"}),
+    "forecasting-serve": ("forecasting", "forecasting", set()),
+    "forecasting-worker": (
+        "forecasting",
+        "forecasting",
+        {"FORECASTING_DATABASE_URL", "PREFECT_API_AUTH_STRING"},
+    ),
+    "prefect-server": (
+        "prefect",
+        "prefect-server",
+        {"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"},
+    ),
+}
+"""Of each unit its user, its file of variables, and those without which it does not start."""
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_unit_is_limited_and_exposed_to_three_of_ten_at_most(unit):
-    lines = unit.read_text().splitlines()
-    for expected in (
-        "CapabilityBoundingSet=",
-        "NoNewPrivileges=yes",
-        "SystemCallFilter=@system-service",
-    ):
-        assert expected in lines
-    for start in ("MemoryMax=", "RestrictAddressFamilies="):
-        assert any(line.startswith(start) for line in lines)
-    # A stop of serve leaves its server for the run to be cancelled on.
-    assert ("KillMode=mixed" in lines) == (unit.name == "forecasting-serve.service")
-    # A unit that requires one that failed, as an upgrade, is not started, and not restarted either.
-    assert not any(line.startswith("Requires=") for line in lines)
+def test_systemd_accepts_the_units_and_rates_each_at_three_of_ten_at_most(tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed: the units were not rated")
-    command = [
-        "systemd-analyze",
-        "security",
-        "--offline=true",
-        "--threshold=30",
-        "--no-pager",
-        str(unit),
-    ]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert found.returncode == 0, found.stdout[-500:]
-    assert re.search(r"Overall exposure level for \S+: [012]\.\d", found.stdout)
+    for name in ("forecasting", "prefect"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    for unit in UNITS:
+        # The programs are where an installation has them; here stand-ins take their place.
+        text = unit.read_text().replace("/opt/forecasting/.venv/bin/", f"{tmp_path}/")
+        (tmp_path / unit.name).write_text(text)
+    units = [tmp_path / unit.name for unit in UNITS]
+    rating = ["security", "--offline=true", "--threshold=30", "--no-pager"]
+    for words in (["verify", *units], *([*rating, unit] for unit in units)):
+        found = subprocess.run(
+            ["systemd-analyze", *words], capture_output=True, text=True, timeout=60
+        )
+        assert (found.returncode, found.stderr) == (0, ""), found.stdout[-500:]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_has_its_own_user_and_passwords_and_limited_memory(unit):
+    text = unit.read_text()
+    (user,) = re.findall(r"^User=(\S+)$", text, re.MULTILINE)
+    (file,) = re.findall(r"^EnvironmentFile=/etc/forecasting/(\S+)\.env$", text, re.MULTILINE)
+    required = set(re.findall(rf"\$\$\{{([A-Z_]+):\?set it in /etc/forecasting/{file}\.env", text))
+    assert (user, file, required) == OF_UNITS[unit.stem]
+    assert "\nMemoryMax=" in text
+    # A stop of serve leaves its server for the run to be cancelled on.
+    assert ("\nKillMode=mixed\n" in text) == (unit.stem == "forecasting-serve")
+    # A unit that requires one that failed, as an upgrade, is not started, and not restarted either.
+    assert "\nRequires=" not in text
+
+
+def test_an_example_leaves_the_passwords_empty_and_nothing_else():
+    empty = {}
+    for path in DEPLOY.glob("systemd/*.env.example"):
+        assigned = assignments(path.read_text())
+        empty[path.name.partition(".")[0]] = {name for name in assigned if not assigned[name]}
+    wanted = {file: required for _, file, required in OF_UNITS.values() if required}
+    assert empty == wanted | {"migrate": {"PGPASSWORD"}}  # its URL has none
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
-def test_a_container_has_no_rights_and_no_memory_that_it_does_not_need(name):
+def test_a_service_has_no_rights_memory_port_or_password_that_it_does_not_need(name):
     service = COMPOSE["services"][name]
     limits = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"], "read_only": True}
     assert service.items() >= limits.items()
-    assert service["pids_limit"]
-    assert service["mem_limit"]
+    assert service.keys() >= {"pids_limit", "mem_limit"}
     assert ("cap_add" in service) == (name == "postgres")
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    passwords = re.findall(r"\$\{(\w+_PASSWORD)(:\?set it in .env)?", str(service["environment"]))
+    assert {name for name, _ in passwords} == PASSWORDS_OF[name]
+    assert all(required for _, required in passwords)
 
 
-def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_requires_one():
-    worker, prefect = (COMPOSE["services"][name]["environment"] for name in ("worker", "prefect"))
-    units = {unit.name: unit.read_text() for unit in UNITS}
-    examples = {path.name: path.read_text() for path in DEPLOY.glob("systemd/*.env.example")}
-    ours = examples["forecasting.env.example"]
-    servers = examples["prefect-server.env.example"]
-    for text, has, lacks in (
-        (
-            str(worker),
-            ["postgresql://forecasting_nights:"],
-            ["PREFECT_DB_PASSWORD", "FORECASTING_DB_PASSWORD"],
-        ),
-        (
-            str(prefect),
-            ["'PREFECT_SERVER_API_AUTH_STRING': 'admin:${PREFECT_UI_PASSWORD:?"],
-            ["FORECASTING"],
-        ),
-        (
-            units["prefect-server.service"],
-            [
-                "User=prefect\n",
-                "File=/etc/forecasting/prefect-server.env\n",
-                "{PREFECT_SERVER_API_AUTH_STRING:?",
-            ],
-            ["forecasting.env"],
-        ),
-        (
-            units["forecasting-worker.service"],
-            [
-                "User=forecasting\n",
-                "File=/etc/forecasting/forecasting.env\n",
-                "forecasting-migrate.service",
-            ],
-            ["prefect-server.env"],
-        ),
-        (ours, [], ["PREFECT_SERVER_DATABASE_CONNECTION_URL", "PGPASSWORD"]),
-        (servers, [], ["FORECASTING_DATABASE_URL", "PGPASSWORD"]),
-    ):
-        assert [part for part in has if part not in text] == []
-        assert [part for part in lacks if part in text] == []
-
-
-def compose():
-    if shutil.which("docker-compose"):
-        return ["docker-compose"]
-    if (
-        shutil.which("docker")
-        and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
-    ):
-        return ["docker", "compose"]
-    pytest.skip(
-        "neither docker-compose nor docker compose is installed: compose.yaml was not validated"
+def test_compose_accepts_its_file():
+    docker = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+    if subprocess.run(["which", docker[0]], capture_output=True).returncode != 0:
+        pytest.skip("docker is not installed: compose.yaml was not validated")
+    passwords = dict.fromkeys(set().union(*PASSWORDS_OF.values()), "x")
+    command = [*docker, "--file", DEPLOY / "compose.yaml", "--profile", "cluster", "config"]
+    environment = os.environ | passwords
+    found = subprocess.run(
+        [*command, "--quiet"], env=environment, capture_output=True, text=True, timeout=60
     )
+    assert (found.returncode, found.stderr) == (0, "")
 
 
-def compose_config(secrets):
-    command = [*compose(), "--file", str(DEPLOY / "compose.yaml"), "config"]
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"} | secrets
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-
-
-def test_a_night_is_tried_four_times_on_each_morning_after_a_weekday_without_a_limit_that_a_lost_run_could_fill():
+def test_a_night_is_tried_four_times_on_each_morning_after_a_weekday():
     found = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
-    assert {entry["name"] for entry in found} == {
-        "nightly",
-        "weekly-scratch",
-        "catch-up",
-        "backtest",
-    }
+    # A lost run would fill a limit for ever
     assert not any("concurrency_limit" in entry for entry in found)
     crons = [schedule for entry in found for schedule in entry.get("schedules", ())]
     assert {entry["timezone"] for entry in crons} == {"America/New_York"}
     assert sorted(entry["cron"] for entry in crons) == ["30 5-8 * * 2-5", "30 5-8 * * 6"]
     assert Settings().cron == "30 5-8 * * 2-6"
-
-
-@pytest.mark.parametrize("profile", ["", "cluster"])
-def test_compose_is_valid_and_opens_ports_on_loopback_alone(profile):
-    secrets = {name: f"secret-{name.lower()}" for name in SECRETS}
-    found = compose_config(secrets | {"COMPOSE_PROFILES": profile})
-    assert (found.returncode, found.stderr) == (0, "")
-    services = yaml.safe_load(found.stdout)["services"]
-    cluster = {"dask-scheduler", "dask-worker"} if profile else set()
-    assert (
-        set(services) == {"postgres", "prefect", "migrate", "roles", "deploy", "worker"} | cluster
-    )
-    ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
-    assert all("healthcheck" in services[name] for name in ("postgres", "prefect", "worker"))
-
-
-@pytest.mark.parametrize("missing", SECRETS)
-def test_compose_names_a_password_that_is_missing(missing):
-    secrets = dict.fromkeys(SECRETS, "x")
-    del secrets[missing]
-    refused = compose_config(secrets).stderr
-    assert f"required variable {missing} is missing a value: set it in .env" in refused
 
 
 def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch):
@@ -180,44 +149,6 @@ def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch):
         assert taken == name
         monkeypatch.setenv(name, default)
     assert read_settings().model_dump() == plain
-
-
-def test_systemd_accepts_the_units(tmp_path):
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed: the units were not verified")
-    for name in ("forecasting", "prefect"):
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
-    for unit in UNITS:
-        # The programs are where an installation has them; here stand-ins take their place.
-        (tmp_path / unit.name).write_text(
-            unit.read_text().replace("/opt/forecasting/.venv/bin/", f"{tmp_path}/")
-        )
-    units = sorted(tmp_path.glob("*.service"))
-    found = subprocess.run(
-        ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60
-    )
-    assert len(units) == 4
-    assert (found.returncode, found.stderr) == (0, "")
-
-
-def test_each_unit_requires_what_its_own_example_leaves_empty():
-    for unit in UNITS:
-        text = unit.read_text()
-        (file,) = re.findall(r"^EnvironmentFile=/etc/forecasting/(\S+)$", text, re.MULTILINE)
-        example = assignments((DEPLOY / "systemd" / f"{file}.example").read_text())
-        required = set(
-            re.findall(r"\$\$\{([A-Z_]+):\?set it in /etc/forecasting/" + re.escape(file), text)
-        )
-        assert text.count(":?") == len(required)
-        empty = {name for name, value in example.items() if not value}
-        if unit.name == "forecasting-migrate.service":
-            assert required == empty | {"FORECASTING_DATABASE_URL"}
-            assert (
-                ":" not in example["FORECASTING_DATABASE_URL"].partition("://")[2].partition("@")[0]
-            )
-        else:
-            assert required == (set() if unit.name == "forecasting-serve.service" else empty)
 
 
 def test_serve_needs_the_first_part_of_its_example_alone(tmp_path, monkeypatch):
@@ -275,29 +206,22 @@ def test_roles_are_granted_in_one_statement_so_that_a_night_beside_it_keeps_its_
     with engine.connect() as connection, connection.begin() as transaction:
         one = connection.connection.cursor()
         # Postgres prepares no second statement
-        one.execute((DEPLOY / "sql" / "roles.sql").read_bytes(), prepare=True)
+        one.execute(ROLES.read_bytes(), prepare=True)
         transaction.rollback()
 
 
 def test_the_writer_cannot_change_or_delete_history(roles):
-    for name in metadata.tables:
-        assert refused(roles["writer"], f"DELETE FROM {name}"), name
-        assert refused(roles["writer"], f"DROP TABLE {name}"), name
-    assert refused(roles["writer"], "UPDATE forecasts SET q50 = 0")
-    assert refused(roles["writer"], "UPDATE scores SET error = 0")
-    assert refused(roles["writer"], "UPDATE bar_versions SET volume = 0")
-    for column in (
-        "id",
-        "as_of",
-        "symbol",
-        "source",
-        "started_at",
-        "code_version",
-        "settings_hash",
-        "settings",
+    kept = ("id", "as_of", "symbol", "source", "code_version", "settings_hash", "settings")
+    for statement in (
+        *(f"DELETE FROM {name}" for name in metadata.tables),
+        *(f"DROP TABLE {name}" for name in metadata.tables),
+        *(f"UPDATE runs SET {column} = {column}" for column in kept),
+        "UPDATE forecasts SET q50 = 0",
+        "UPDATE scores SET error = 0",
+        "UPDATE bar_versions SET volume = 0",
+        "UPDATE models SET artifact_hash = ''",
     ):
-        assert refused(roles["writer"], f"UPDATE runs SET {column} = {column}"), column
-    assert refused(roles["writer"], "UPDATE models SET artifact_hash = ''")
+        assert refused(roles["writer"], statement), statement
 
 
 def test_what_a_later_migration_makes_is_the_roles_own_too(roles, postgres_url):
@@ -317,24 +241,16 @@ PASSWORDS = {
 def logged(server):
     """Within the block the server logs every statement."""
     with server.connect() as connection:
-        for reset in (False, True):
-            for setting, value in {
-                "log_statement": "'all'",
-                "log_min_duration_statement": "0",
-            }.items():
-                change = f"RESET {setting}" if reset else f"SET {setting} = {value}"
-                connection.exec_driver_sql(f"ALTER SYSTEM {change}")
-            connection.exec_driver_sql("SELECT pg_reload_conf()")
-            if not reset:
-                yield
+        connection.exec_driver_sql("ALTER SYSTEM SET log_statement = 'all'")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+        yield
+        connection.exec_driver_sql("ALTER SYSTEM RESET log_statement")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="module")
 def deployed(postgres_server, tmp_path_factory):
-    """The URL of the owner after databases.sh, an upgrade and roles.sql.
-
-    And a file of the arguments of psql.
-    """
+    """The URL of the owner after databases.sh, an upgrade and roles.sql; the words of psql."""
     if shutil.which("psql") is None:
         pytest.skip("psql is not installed: deploy/sql was not run")
     url = postgres_server.url
@@ -349,31 +265,24 @@ def deployed(postgres_server, tmp_path_factory):
     with postgres_server.connect() as connection:  # which tests of other files have left
         connection.exec_driver_sql("DROP ROLE IF EXISTS forecasting_reader, forecasting_writer")
     with logged(postgres_server):
-        subprocess.run(
-            ["sh", DEPLOY / "sql" / "databases.sh"], env=superuser, check=True, timeout=60
-        )
-    owner = url.set(username="forecasting", password=None, database="forecasting")
-    plain = owner.set(drivername="postgresql").render_as_string()
-    password = {"PGPASSWORD": PASSWORDS["FORECASTING_DB_PASSWORD"]}
-    grant = ["psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", plain]
-    with mock.patch.dict(os.environ, password):
-        for _ in range(2):  # as at each start of the worker
-            migrate.upgrade(plain)
-            subprocess.run(
-                [*grant, "--file", str(DEPLOY / "sql" / "roles.sql")], check=True, timeout=60
-            )
-    yield owner, arguments
+        script = DEPLOY / "sql" / "databases.sh"
+        subprocess.run(["sh", script], env=superuser, check=True, timeout=60)
+    owner = url.set(
+        username="forecasting",
+        password=PASSWORDS["FORECASTING_DB_PASSWORD"],
+        database="forecasting",
+    )
+    for _ in range(2):  # as at each start of the worker
+        migrate.upgrade(owner.render_as_string(hide_password=False))
+        with sa.create_engine(owner, poolclass=sa.pool.NullPool).begin() as connection:
+            connection.connection.cursor().execute(ROLES.read_bytes())
+    yield owner, arguments.read_text()
     with postgres_server.connect() as connection:
         for name in ("forecasting", "prefect"):
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        for role in (
-            "forecasting_nights",
-            "forecasting_writer",
-            "forecasting_reader",
-            "forecasting",
-            "prefect",
-        ):
-            connection.exec_driver_sql(f"DROP ROLE {role}")
+        connection.exec_driver_sql(
+            "DROP ROLE forecasting_nights, forecasting_writer, forecasting_reader, forecasting, prefect"
+        )
 
 
 def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(
@@ -381,8 +290,8 @@ def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(
 ):
     with postgres_server.connect() as connection:
         log = Path(str(connection.scalar(sa.text("SHOW data_directory"))), "log").read_text()
+    _, arguments = deployed
     assert "SET log_statement = 'none'" in log
-    arguments = deployed[1].read_text()
     assert "--dbname postgres" in arguments
     assert not [word for word in PASSWORDS.values() if word in log + arguments]
 
@@ -390,9 +299,9 @@ def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(
 def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewrites(
     deployed, csv_of_bars, tmp_path, monkeypatch, plain_flows
 ):
-    url = deployed[0].set(
-        username="forecasting_nights", password=PASSWORDS["FORECASTING_NIGHTS_PASSWORD"]
-    )
+    owner, _ = deployed
+    password = PASSWORDS["FORECASTING_NIGHTS_PASSWORD"]
+    url = owner.set(username="forecasting_nights", password=password)
     text = url.render_as_string(hide_password=False)
     set_small_night(monkeypatch, tmp_path, text)
     night(LAST)
