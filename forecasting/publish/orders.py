@@ -185,7 +185,7 @@ def _sessions(night: ReportData, shares: float, pace: Pace) -> list[dict[str, An
 def order_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
     """What is shown of one order: a row a session."""
     (order,) = orders
-    rows: list[list[object]] = [
+    rows = [
         [
             full_day(one["session"]),
             *(f"{shares:,.0f}" for shares in one["traded"].values()),
@@ -206,7 +206,7 @@ def order_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
 
 def book_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
     """What is shown of a book: a row an order, how many are done by when."""
-    rows: list[list[object]] = [
+    rows = [
         [
             order["symbol"],
             f"{order['shares']:,.0f}",

@@ -30,7 +30,7 @@ from forecasting.night.night import Night
 from forecasting.night.plan import check_session
 from forecasting.night.symbols import Outcomes, check_forecast, each_stored, only_symbol
 from forecasting.preprocess.windows import actual_of
-from forecasting.report.night_view import PageData, ReportData, SymbolLine
+from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
 from forecasting.report.units import as_day
 from forecasting.sessions import calendar, last_completed, opens_at
@@ -75,10 +75,9 @@ def _write(
     At `out` it has no links.
     """
     with connect.reading(settings.url) as connection:
-        data = report_data(connection, settings, origin=as_of)
-        page = page_data(connection, data)
+        data = with_models(connection, report_data(connection, settings, origin=as_of))
     if out is not None:
-        return _written(render_page(page), out), data
+        return _written(render_page(data), out), data
     path = report_path(
         settings,
         data.symbol,
@@ -90,7 +89,7 @@ def _write(
         other = report_path(settings, data.symbol, target)
         if other != path and other.is_file():
             links.append((target, other.name))
-    return _written(render_page(page, links=links), path), data
+    return _written(render_page(data, links=links), path), data
 
 
 def each_report(
@@ -332,14 +331,14 @@ def _inputs(connection: Connection, run: Row) -> dict[str, object]:
     return json.loads(run["settings"]) | {"source": run["source"], "market": market}
 
 
-def page_data(connection: Connection, data: ReportData) -> PageData:
+def with_models(connection: Connection, data: ReportData) -> ReportData:
     """The night with what its page alone shows: champions and lineage."""
     last = pd.Timestamp(data.origin)
     series = {"symbol": data.symbol, "target": data.target}
     champions = read.view(connection, "champions", series)
     # Not known on that night
     champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)
-    return PageData(
+    return replace(
         data,
         champions=champions[champions["from_session"] <= last],
         lineage=read.lineage(connection, data.model, last=data.origin),

@@ -137,6 +137,10 @@ class ReportData:
     # By horizon, as in forecast_parts
     parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
     skill: Skill | None = None  # None before the first score, and of a past night
+    # Of a page alone: rows of view champions up to this night, and of the model `parents` (nearest
+    # first), `fitted_on_the_night_of`, `forecasts`; None of a baseline
+    champions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    lineage: Mapping[str, Any] | None = None
     exchange: str = "XNYS"
     # Of prices, as the source writes it (USD, GBp); empty where it is unknown
     currency: str = "USD"
@@ -254,16 +258,6 @@ class ReportData:
         if trained_to is None:
             return None
         return len(after(as_day(trained_to), self.origin, self.exchange))
-
-
-@dataclass(frozen=True)
-class PageData:
-    """A night, and what its page alone shows."""
-
-    night: ReportData
-    champions: pd.DataFrame  # rows of view champions, up to this night
-    # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`; None of a baseline
-    lineage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

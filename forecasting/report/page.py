@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text, quantity
 from forecasting.report import charts, record, units, wording
 from forecasting.report.documents import forecast_csv, index_csv, table_csv
-from forecasting.report.night_view import MADE, PageData, SymbolLine, most_unusual_first
+from forecasting.report.night_view import MADE, ReportData, SymbolLine, most_unusual_first
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, RANDOM
 
@@ -61,9 +61,9 @@ def render_index(lines: Sequence[SymbolLine]) -> str:
     return environment().get_template("index.html").render(lines=lines, csv=index_csv(lines))
 
 
-def render_page(page: PageData, *, links: Sequence[tuple[str, str]] = ()) -> str:
+def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
-    track = page.night.record
+    track = data.record
     comparisons = track.comparisons
     ahead = comparisons[comparisons["horizon"] == 1].to_dict("records")
     best_first = sorted(ahead, key=lambda row: (row["forecaster"] == LSTM, row["their_pinball"]))
@@ -71,10 +71,9 @@ def render_page(page: PageData, *, links: Sequence[tuple[str, str]] = ()) -> str
         environment()
         .get_template("page.html")
         .render(
-            page=page,
-            data=page.night,
+            data=data,
             links=links,
-            label=TARGETS[page.night.target].label,
+            label=TARGETS[data.target].label,
             comparisons=comparisons,
             skills=best_first,
         )

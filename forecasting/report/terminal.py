@@ -30,10 +30,10 @@ from forecasting.report.units import (
 from forecasting.settings import Settings
 from forecasting.vocabulary import RANDOM
 
-Listing = tuple[list[str], list[list[object]]]
+Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
 """The names of the columns, and the rows with a cell for each."""
 
-Parts = list[str | Listing]
+Parts = Sequence[str | Listing]
 """Paragraphs and tables, as they follow each other."""
 
 GUTTER = "  "
@@ -159,19 +159,15 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
 
 def why_text(data: ReportData, *, width: int | None) -> str:
     """Every factor of each median of a night."""
-    rows: list[list[object]] = [
+    rows = [
         [short_day(line.session), wording.why_sentence(line.why, data.unit)] for line in data.lines
     ]
-    parts: Parts = [
-        f"{data.symbol} {data.target}",
-        (["session", "why"], rows),
-        wording.PARTS,
-    ]
-    return printed(parts, width=width)
+    title = f"{data.symbol} {data.target}"
+    return printed([title, (["session", "why"], rows), wording.PARTS], width=width)
 
 
 def _week_parts(data: ReportData, now: datetime) -> Parts:
-    days: list[list[object]] = [
+    days = [
         [
             near_day(line.session, now.year),
             line.median,
@@ -213,7 +209,7 @@ def _cost_parts(data: ReportData) -> Parts:
         return []
     number = data.unit.number
     quantiles = cost_quantiles(data.rows, ratio)
-    coming: list[list[object]] = [
+    coming = [
         [short_day(line.session), number(value), change(value, median, target=data.target)]
         for value, median, line in zip(
             quantiles,
@@ -222,7 +218,7 @@ def _cost_parts(data: ReportData) -> Parts:
             strict=True,
         )
     ]
-    costs: list[list[object]] = [
+    costs = [
         [
             wording.forecaster_label(row["forecaster"]),
             row["n"],
@@ -234,19 +230,19 @@ def _cost_parts(data: ReportData) -> Parts:
         ]
         for row in realised_costs(data.record, ratio)
     ]
-    parts: Parts = [
+    columns = ["session", wording.level_name(ratio), "vs median"]
+    names = ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"]
+    about = (
+        f"Mean costs one session ahead in {data.unit.name}, an underestimate of one unit costing "
+        "1. saving: against its own median. our cost: of the published quantile on the same "
+        "nights. our saving: against its cost; + is cheaper."
+    )
+    return [
         wording.cost_sentence(ratio),
-        (["session", wording.level_name(ratio), "vs median"], coming),
+        (columns, coming),
+        (names, costs),
+        about if costs else "",
     ]
-    if costs:
-        names = ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"]
-        about = (
-            f"Mean costs one session ahead in {data.unit.name}, an underestimate of one unit "
-            "costing 1. saving: against its own median. our cost: of the published quantile on the "
-            "same nights. our saving: against its cost; + is cheaper."
-        )
-        parts += [(names, costs), about]
-    return parts
 
 
 LEGEND = (
@@ -336,7 +332,7 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
         "in 80%",
         "in 90%",
     ]
-    rows: list[list[object]] = [
+    rows = [
         [
             horizon,
             unit.number(figures["mae"]),
@@ -354,7 +350,7 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
 def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a fetch of table fetches."""
     names = ["symbol", "source", "fetched_at", "row_count", "last_received", "verdict", "detail"]
-    rows: list[list[object]] = [[_fact(row[name]) for name in names] for row in fetches]
+    rows = [[_fact(row[name]) for name in names] for row in fetches]
     return ["symbol", "source", "fetched at", "rows", "newest", "verdict", "found"], rows
 
 

@@ -10,7 +10,7 @@ from forecasting.report.documents import forecast_csv
 from forecasting.report.page import render_page
 from forecasting.sessions import next_sessions
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
-from tests.report.nights import forecasts, report_page, scored
+from tests.report.nights import forecasts, report_data, scored
 
 pytestmark = MARKS
 
@@ -28,7 +28,7 @@ def opened(open_page, tmp_path):
 
 
 def test_without_a_script_the_page_has_its_chart_and_folds(opened, browser, tmp_path):
-    opened(report_page())
+    opened(report_data())
     plain = browser.new_context(java_script_enabled=False)
     without = plain.new_page()
     without.goto((tmp_path / "report.html").as_uri())
@@ -40,7 +40,7 @@ def test_without_a_script_the_page_has_its_chart_and_folds(opened, browser, tmp_
 
 
 def test_a_phone_shows_headline_and_chart_at_once_and_is_short(opened):
-    page = opened(report_page(parts={1: [("usual", 7e6), ("recent", 1.2)]}), PHONE)
+    page = opened(report_data(parts={1: [("usual", 7e6), ("recent", 1.2)]}), PHONE)
     chart = page.locator("#fan svg.narrow").bounding_box()
     assert page.locator("#headline").is_visible()
     assert chart["y"] + chart["height"] < PHONE["height"]
@@ -55,7 +55,7 @@ def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_
     opened, target, with_record
 ):
     page = opened(
-        report_page(target) if with_record else report_page(target, scored=scored()), PHONE
+        report_data(target) if with_record else report_data(target, scored=scored()), PHONE
     )
     page.evaluate(
         "document.querySelectorAll('details').forEach((closed) => { closed.open = true; })"
@@ -72,7 +72,7 @@ def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_
     ("viewport", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "desk"]
 )
 def test_axe_finds_nothing_to_mend(opened, viewport, scheme):
-    data = report_page(
+    data = report_data(
         run={"note": "a note"},
         parts={1: [("usual", 7e6), ("recent", 1.2)]},
     )
@@ -84,7 +84,7 @@ def test_axe_finds_nothing_to_mend(opened, viewport, scheme):
 
 
 def test_the_pointer_shows_a_sessions_values(opened):
-    page = opened(report_page())
+    page = opened(report_data())
     page.locator("#fan svg.wide .slot").last.locator(".hit").hover()
     tip = page.locator(".tip").inner_text()
     assert tip.splitlines()[0] == "Fri 15 Mar 2024"
@@ -107,7 +107,7 @@ def tip_is_off_the_plot(page, layout):
 
 
 def test_the_page_prints_on_light_paper_without_being_cut(opened):
-    page = opened(report_page(), {"width": 718, "height": 1000}, "dark")
+    page = opened(report_data(), {"width": 718, "height": 1000}, "dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
     assert page.evaluate("document.documentElement.scrollWidth") == 718
@@ -121,11 +121,11 @@ def downloaded(page, table):
 
 
 def test_tables_are_downloaded_as_numbers(opened):
-    data = report_page("close")
+    data = report_data("close")
     page = opened(data)
     name, rows = downloaded(page, "forecasts")
     assert name == "SBUX-close-2024-03-08-forecasts.csv"
-    assert rows.equals(pd.read_csv(io.StringIO(forecast_csv([data.night]))))
+    assert rows.equals(pd.read_csv(io.StringIO(forecast_csv([data]))))
     page.evaluate("document.querySelector('#skill').open = true")
     _, skill = downloaded(page, "skill")
     assert set(zip(skill["forecaster"], skill["horizon"], strict=True)) == {
@@ -135,7 +135,7 @@ def test_tables_are_downloaded_as_numbers(opened):
 
 
 def test_only_a_page_whose_session_is_over_is_marked_stale(opened):
-    assert opened(report_page()).locator("#stale").is_visible()
+    assert opened(report_data()).locator("#stale").is_visible()
     coming = forecasts().assign(target_session=next_sessions(date(2059, 1, 2), 5))
-    assert not opened(report_page(forecasts=coming)).locator("#stale").is_visible()
-    assert opened(report_page(forecasts=forecasts(kind="replay"))).locator("#stale").is_visible()
+    assert not opened(report_data(forecasts=coming)).locator("#stale").is_visible()
+    assert opened(report_data(forecasts=forecasts(kind="replay"))).locator("#stale").is_visible()

@@ -427,7 +427,7 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
         )
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-11"))
     since = past_night(settings)
-    actual = [page.night.scored["actual"].tolist() for page in (before, since)]
+    actual = [page.scored["actual"].tolist() for page in (before, since)]
     assert actual == [[90.0], [90.0]]
     assert before.lineage == since.lineage
 
@@ -436,7 +436,7 @@ def past_night(settings):
     """What the page of the night of NEWEST is made of."""
     with reading(settings.url) as connection:
         night = pages.report_data(connection, settings, origin=date.fromisoformat(NEWEST))
-        return pages.page_data(connection, night)
+        return pages.with_models(connection, night)
 
 
 def champions_in(page):

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from forecasting.report.night_view import PageData, ReportData, SymbolLine
+from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
@@ -182,14 +182,6 @@ def report_data(target: str = "volume", **changed) -> ReportData:
             {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
         )
     return ReportData(**fields)
-
-
-def report_page(target: str = "volume", **changed) -> PageData:
-    """The page of such a night, which has no other."""
-    names = ("champions", "lineage")
-    shown = {name: changed.pop(name) for name in names if name in changed}
-    night = report_data(target, **changed)
-    return PageData(night, **({"champions": pd.DataFrame()} | shown))
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[str, object]:
