@@ -52,28 +52,21 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(databas
         return judged(text)[0]
 
     found = counts("median > 1.5 usual; width < 41; median < 150; SBUX q90 > 100; MSFT q05 > 0")
-    values = [(row["value"], row["of_usual"]) for row in found]
-    days = [[str(day) for day in row["held_on"]] for row in found]
-    assert [(row["alert"], row["held"], row["nights"], row["newest"]) for row in found] == [
-        ("median > 1.5 usual", 1, 1, True),  # the older night has no usual value
-        ("width < 41", 2, 2, True),
-        ("median < 150", 1, 2, False),
-        ("SBUX q90 > 100", 2, 2, True),
+    names = ("held", "nights", "newest", "of_usual", "value", "extreme")
+    ratio = newest["q50"] / 100.0
+    assert {row["alert"]: tuple(row[name] for name in names) for row in found} == {
+        "median > 1.5 usual": (1, 1, True, True, ratio, ratio),  # the older has no usual value
+        "width < 41": (2, 2, True, False, 40.0, 40.0),
+        "median < 150": (1, 2, False, False, newest["q50"], old["q50"]),
+        "SBUX q90 > 100": (2, 2, True, False, newest["q90"], newest["q90"]),
+    }
+    sessions = [str(row["target_session"]) for row in (newest, old)]
+    assert [[str(day) for day in row["held_on"]] for row in found] == [
+        sessions[:1],
+        sessions,
+        sessions[1:],
+        sessions,
     ]
-    assert values == [
-        (newest["q50"] / 100.0, True),
-        (40.0, False),
-        (newest["q50"], False),
-        (newest["q90"], False),
-    ]
-    assert [row["extreme"] for row in found] == [
-        newest["q50"] / 100.0,
-        40.0,
-        old["q50"],
-        newest["q90"],
-    ]
-    next_, last = (str(row["target_session"]) for row in (newest, old))
-    assert days == [[next_], [next_, last], [last], [next_, last]]
     # Of a close's width by the width's own usual
     close = counts("close width < 0.49 usual; close width < 0.51 usual; close median > 0.1 usual")
     assert [row["held"] for row in close] == [0, 1, 1]

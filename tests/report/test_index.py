@@ -65,15 +65,6 @@ def test_an_actual_that_rounds_to_its_median_is_as_forecast():
     assert cells(render_index([index_line(result=result)]))[1][7] == "hit Fri 8 Mar: as forecast"
 
 
-def test_values_of_each_target_and_currency_have_their_own_unit():
-    price = {"q10": 90.0, "q50": 91.0, "q90": 92.5, "values": [91.0] * 20}
-    lines = [
-        index_line("VOD.L", "close", currency="GBp", **price),
-        index_line("^FTSE", "close", **price),
-    ]
-    assert [row[2] for row in cells(render_index(lines))[1:]] == ["91.00 GBp", "91.00"]
-
-
 def test_the_most_unusual_of_each_target_comes_first_by_distance_in_usual_intervals_volume_first():
     calm = {"values": [10e6] * 10 + [9e6] * 5 + [11e6] * 5}
     wild = {"values": [10e6] * 10 + [2e6] * 5 + [30e6] * 5}

@@ -6,7 +6,6 @@ import pandas as pd
 
 from forecasting.evaluate.significance import Skill
 from forecasting.report.terminal import (
-    LEGEND,
     line_listing,
     lineage_listing,
     model_listing,
@@ -136,10 +135,6 @@ def test_bars_are_as_new_as_their_prices():
         "bars up to Fri 8 Mar 2024, 1 day old, newest known volume of Fri 1 Mar 2024, fetched"
         in shown
     )
-
-
-def test_the_legend_of_many_symbols_has_at_most_30_words():
-    assert len(LEGEND.split()) <= 30
 
 
 def test_many_symbols_are_a_line_each_at_80_columns():
