@@ -178,7 +178,7 @@ def _outages(connection: Connection, lines: Sequence[SymbolLine], settings: Sett
     for line in lines:
         sessions = _replayed(connection, line, settings)
         if sessions:
-            series[tuple(sessions)].append(f"{line.symbol} {line.target}")
+            series[tuple(sessions)].append(line.series)
     return [
         f"{named(names, NAMED)}: made afterwards. No live forecast of "
         f"{named([*map(short_day, sessions)], NAMED)}."

@@ -64,16 +64,12 @@ class Digest:
         targets = {line.target for line in self.lines}
         return targets.pop() if len(targets) == 1 else ""
 
-    def name(self, line: SymbolLine) -> str:
-        """What names a line among the others."""
-        return line.symbol if self.target else f"{line.symbol} {line.target}"
-
     @property
     def missing(self) -> list[str]:
         """The names of the lines without a forecast of tomorrow, where others have one."""
         if self.stale or not self.forecasts:
             return []
-        return [self.name(line) for line in self.lines if line not in self.forecasts]
+        return [line.series for line in self.lines if line not in self.forecasts]
 
     @property
     def failed(self) -> str:
@@ -233,8 +229,7 @@ def _reasons(digest: Digest, older: Mapping[str, str]) -> list[Reason]:
             problem = _behind(line, digest.session, older.get(line.symbol, ""))
         if problem:
             kind, why = problem
-            series = f"{line.symbol} {line.target}"
-            causes[kind, of_each(why, series)].append((series, why))
+            causes[kind, of_each(why, line.series)].append((line.series, why))
     reasons = []
     for (kind, cause), some in causes.items():
         why = some[0][1] if len(some) == 1 else cause
@@ -259,19 +254,20 @@ def _held_alerts(
     """One for each line for whose newest forecast an alert holds."""
     alerts_of_lines = []
     for line in lines:
-        series = (line.symbol, line.target)
-        of_line = [row for row in alerts if (row["symbol"], row["target"]) == series]
-        held = [row for row in of_line if row["newest"]]
+        held = [
+            row
+            for row in alerts
+            if row["newest"] and f"{row['symbol']} {row['target']}" == line.series
+        ]
         if not held:
             continue
-        forecast = f"{line.symbol} {line.target}"
         which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in held)
         usual = " usual" if held[0]["of_usual"] else ""
         alerts_of_lines.append(
             HeldAlert(
-                forecast,
-                f"{forecast} {held[0]['compared']} {alert_value(held[0])}{usual}",
-                f"{forecast}: {which}",
+                line.series,
+                f"{line.series} {held[0]['compared']} {alert_value(held[0])}{usual}",
+                f"{line.series}: {which}",
             )
         )
     return alerts_of_lines

@@ -287,6 +287,11 @@ class SymbolLine:
     is_past: bool = False
 
     @property
+    def series(self) -> str:
+        """What names it: symbol and target."""
+        return f"{self.symbol} {self.target}"
+
+    @property
     def known(self) -> list[float]:
         """The values without unknown ones."""
         return [value for value in self.values if math.isfinite(value)]
@@ -372,13 +377,7 @@ class SymbolLine:
         on_session = [one for one in self.reports if as_day(one["session"]) == self.session]
         if on_session:
             return [*(one["kind"] for one in on_session), *calendar]
-        return [*map(self._report_words, self.reports), *calendar]
-
-    def _report_words(self, report: Mapping[str, Any]) -> str:
-        hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
-        day = as_day(report["announced"])
-        verb = "came" if day < self.session else "comes"
-        return f"a report {verb} on {short_day(day)}{hours[report['timing']]}"
+        return [*map(_report_words, self.reports), *calendar]
 
     @property
     def why(self) -> Why:
@@ -458,6 +457,11 @@ class SymbolLine:
         if self.run is None or self.status not in ("late", "failed"):
             return False
         return as_day(self.run["as_of"]) > self.origin
+
+
+def _report_words(report: Mapping[str, Any]) -> str:
+    hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
+    return f"report on {short_day(as_day(report['announced']))}{hours[report['timing']]}"
 
 
 def most_unusual_first(lines: Iterable[SymbolLine]) -> list[SymbolLine]:

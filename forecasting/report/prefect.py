@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from forecasting.plain_text import markdown_text, named, ordinary_spaces
+from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import ReportData, SymbolLine, most_unusual_first
 from forecasting.report.page import environment
@@ -108,14 +108,11 @@ def _status(night: SymbolLine) -> str:
 
 
 def counts_of(nights: Sequence[SymbolLine]) -> str:
-    """How many forecasts ended how, the worst first; of one its symbol and status."""
-    if len(nights) == 1:
-        return f"{nights[0].symbol} {_status(nights[0])}"
+    """How many forecasts ended how, the worst first."""
     counts = Counter(map(_status, nights))
     worst_first = sorted(counts, key=_SEVERITY.index)
     shown = ", ".join(f"{counts[status]} {status}" for status in worst_first)
-    noun = "symbols" if len({night.target for night in nights}) == 1 else "forecasts"
-    return f"{len(nights)} {noun}: {shown}"
+    return f"{quantity(len(nights), 'forecast')}: {shown}"
 
 
 def outcome_artifact(nights: Sequence[SymbolLine]) -> Artifact:

@@ -27,12 +27,11 @@ class Unit:
     decimals: int = 2
     before: str = ""
     after: str = ""
-    bare: str = "points"  # its name where it has neither a sign before a number nor a word after it
 
     @property
     def name(self) -> str:
-        """The unit alone, for a column's head: `M shares`, `$`, `%`, `points`, `price`."""
-        return self.after or self.before or self.bare
+        """The unit alone, for a column's head: `M shares`, `$`, `%`, `points`."""
+        return self.after or self.before or "points"
 
     def number(self, value: float, *, finer: int = 0) -> str:
         """The bare number, `finer` digits more than usual; a dash for NaN."""
@@ -78,12 +77,7 @@ def _money_unit(usual: float, symbol: str, currency: str) -> Unit:
         return Unit(1.0, decimals)
     if currency == "USD":
         return Unit(1.0, decimals, before="$")
-    return Unit(
-        1.0,
-        decimals,
-        after=currency,
-        bare="price",
-    )
+    return Unit(1.0, decimals, after=currency)
 
 
 def relative(value: float, other: float) -> float:

@@ -42,13 +42,12 @@ SKILL = (
 )
 ADDED = "Network, trees, combination and other are what models add, not causes."
 PARTS = f"Usual times the factors is the median, for close the width. {ADDED}"
-_PART_WORDS = {  # in a sentence, and briefly
-    "month_end": ("a month's end nearby", "month end nearby"),
-    "index": ("an index review nearby", "index review nearby"),
-    "expiry": ("an expiry nearby", "expiry nearby"),
-    "holiday": ("a holiday nearby", "holiday nearby"),
-    "report": ("a report nearby", "report nearby"),
-    "recent": ("recent days", "recent"),
+_PART_WORDS = {
+    "month_end": "month end nearby",
+    "index": "index review nearby",
+    "expiry": "expiry nearby",
+    "holiday": "holiday nearby",
+    "report": "report nearby",
 }
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
@@ -77,17 +76,15 @@ def headline(data: ReportData) -> dict[str, str]:
     }
 
 
-def departure(
-    value: float, other: float, target: Target, *, same: str = "about the same as"
-) -> str:
-    """Like `12% above`, where that is 0% `same`; empty where one is unknown."""
+def departure(value: float, other: float, target: Target) -> str:
+    """Like `12% above`; empty where one is unknown."""
     share = relative(value, other)
     if math.isnan(share):
         return ""
     decimals = TARGETS[target].change_decimals
     size = percent(abs(share), decimals=decimals)
     if size == percent(0.0, decimals=decimals):
-        return same
+        return "about the same as"
     return f"{size} above" if share > 0 else f"{size} below"
 
 
@@ -122,45 +119,24 @@ def _times(name: str, factor: float) -> str:
     return f"{name} x{factor:.2f}"
 
 
-def _part_words(why: Why) -> dict[str, tuple[str, str]]:
-    """The words for each part, in a sentence and briefly."""
-    weekday = f"{why.session:%A}"
-    month = f"{why.session:%B}"
-    has_report = "earnings" in why.special_days
-    words = _PART_WORDS | {
-        "weekday": (weekday, weekday),
-        "month": (month, month),
-        "quarter": _quarter_words(why, has_report=has_report),
-    }
-    if has_report:
-        words["report"] = ("the session after its report", "earnings")
+def _large_parts(why: Why) -> list[tuple[str, float]]:
+    """The factors beside the usual level that change it, in words."""
+    words = _PART_WORDS | {"weekday": f"{why.session:%A}", "month": f"{why.session:%B}"}
+    if "earnings" in why.special_days:
+        words["report"] = "earnings"
+    elif dict(why.parts).get("quarter", 1.0) >= 1.05:
+        words["quarter"] = "report likely"
     # Of a half day after a holiday the first counts
     for day in reversed(why.special_days):
         if day in _PART_OF_DAY:
-            words[_PART_OF_DAY[day]] = (day, day)
-    return words
-
-
-def _quarter_words(why: Why, *, has_report: bool) -> tuple[str, str]:
-    factor = dict(why.parts).get("quarter", 1.0)
-    if has_report:
-        return "a quarter after its last report", "quarter"
-    if factor >= 1.05:
-        return "a report is likely, none is announced", "report likely"
-    if factor <= 0.95:
-        return "no report is likely", "quarter"
-    return "a quarter before", "quarter"
-
-
-def _large_parts(why: Why, *, briefly: bool) -> list[tuple[str, float]]:
-    words = _part_words(why)
+            words[_PART_OF_DAY[day]] = day
     large = [(part, factor) for part, factor in why.parts[1:] if not _is_small(factor)]
-    return [(words.get(part, (part, part))[briefly], factor) for part, factor in large]
+    return [(words.get(part, part), factor) for part, factor in large]
 
 
 def named_parts(why: Why) -> list[tuple[str, float]]:
     """The factors beside the usual level, in words; small ones are together `other`."""
-    large = _large_parts(why, briefly=False)
+    large = _large_parts(why)
     other = math.prod(factor for _, factor in why.parts[1:] if _is_small(factor))
     return large if f"{other:.2f}" == "1.00" else [*large, ("other", other)]
 
@@ -192,8 +168,7 @@ def usual_level(why: Why, unit: Unit) -> str:
 
 def brief_why(why: Why, notes: Sequence[str]) -> str:
     """Notes that no factor names, then the two largest factors, like `trees x1.05`."""
-    parts = _large_parts(why, briefly=True)
-    largest = sorted(parts, key=lambda part: -abs(math.log(part[1])))[:2]
+    largest = sorted(_large_parts(why), key=lambda part: -abs(math.log(part[1])))[:2]
     factors = [_times(*part) for part in largest]
     if factors and TARGETS[why.target].moves_width:
         factors[0] = f"width: {factors[0]}"
@@ -215,9 +190,7 @@ def without_bar(findings: pd.DataFrame) -> str:
 
 def forecast_words(line: SymbolLine) -> str:
     """The forecast of a line of the digest, with why."""
-    is_usual = percent(line.factor - 1.0) == percent(0.0)
-    against = "as usual" if is_usual else f"{line.change} against usual"
-    text = f"{line.median} (80% interval {line.interval}), {against}"
+    text = f"{line.median} (80% interval {line.interval}), {line.change} against usual"
     return f"{'; '.join(filter(None, [text, digest_notes(line)]))}."
 
 
@@ -255,12 +228,10 @@ def skill_sentence(skill: Skill) -> str:
     """Like `8% ahead of ridge over 250 nights (p 0.01)`; below ENOUGH_NIGHTS only how many."""
     if not skill.is_known:
         return _too_few(skill.n)
-    size = percent(abs(skill.share))
-    standing = f"{size} {'ahead of' if skill.share > 0 else 'behind'}"
-    if size == percent(0.0):
-        standing = "level with"
-    reference = forecaster_label(skill.reference)
-    return f"{standing} {reference} over {skill.n} nights (p {p_value(skill.p_value)})"
+    standing = "ahead of" if skill.share > 0 else "behind"
+    reference = f"{standing} {forecaster_label(skill.reference)}"
+    p = p_value(skill.p_value)
+    return f"{percent(abs(skill.share))} {reference} over {skill.n} nights (p {p})"
 
 
 def _too_few(nights: int) -> str:
@@ -367,10 +338,7 @@ def _forecast_notices(first: pd.Series[Any]) -> list[Notice]:
     elif first["reason"]:
         notes.append(Notice("warn", "Break in the bars", as_sentence(first["reason"])))
     if first["outside"]:
-        inputs = [" on ".join(part.rsplit(" ", 1)) for part in first["outside"].split(", ")]
-        named = " and ".join(", ".join(inputs).rsplit(", ", 1))
-        verb = "is" if len(inputs) == 1 else "are"
-        text = as_sentence(f"{named} {verb} outside the range of the training data")
+        text = f"Outside the range of the training data: {first['outside']}."
         notes.append(Notice("info", "Never seen before", text))
     if first["kind"] == "late":
         written = f"Written at {instant(first['issued_at'])}"
@@ -415,13 +383,12 @@ def level_name(ratio: float) -> str:
 
 def cost_sentence(ratio: float) -> str:
     """What a cost ratio means, and which quantile it asks for."""
-    times = "as much" if ratio == 1.0 else f"{ratio:.4g} times as much"
     level = optimal_level(ratio)
     issued = nearest_level(ratio)
     end = "" if level == issued else f"; the outermost that is issued is shown: {100 * issued:g}%"
     return (
-        f"Where an overestimate costs {times} per unit as an underestimate, the {100 * level:.3g}% "
-        f"quantile has the least expected cost{end}."
+        f"Where an overestimate costs {ratio:.4g} times as much per unit as an underestimate, the "
+        f"{100 * level:.3g}% quantile has the least expected cost{end}."
     )
 
 

@@ -117,7 +117,7 @@ def test_the_chart_of_a_night_is_dark_on_a_dark_page(nights, open_page):
 def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):
     page = open_page(artifact(nights, NIGHT, "outcomes"), PHONE)
     text = article(page, "Forecasts of")
-    assert text.startswith("2 symbols: 1 failed, 1 done.")
+    assert text.startswith("2 forecasts: 1 failed, 1 done.")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("link", name="^GSPC", exact=True).click()
     page.wait_for_url("**/v2/artifacts/key/night-gspc")

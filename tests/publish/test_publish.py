@@ -373,7 +373,7 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
     close, volume = index_lines(settings)
     assert (close.special_days, volume.special_days) == (
         ["earnings"],
-        ["a report came on Thu 7 Mar after the close"],
+        ["report on Thu 7 Mar after the close"],
     )
     assert (volume.values, volume.usual) == (before[1].values, before[1].usual)
     assert (close.state, volume.state, volume.reason) == ("ok", "stale", "no bar yet")

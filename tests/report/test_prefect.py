@@ -47,7 +47,7 @@ def fallback(symbol, **changed):
 def test_the_sentence_of_many_symbols_counts_them_and_shows_three():
     shown = outcome_sentence([night_of(name) for name in "ABCDE"])
     # A log prints it escaped
-    assert shown.startswith("5 symbols: 5 done. A volume Mon 11 Mar 8.45 M shares, ")
+    assert shown.startswith("5 forecasts: 5 done. A volume Mon 11 Mar 8.45 M shares, ")
     assert shown.endswith(" and 2 more")
 
 

@@ -89,10 +89,10 @@ WHY = """\
 SBUX volume
 
 session     why
-----------  -----------------------------------------------------------
-Mon 11 Mar  Usual 7.03 M; Monday x0.90; recent days x1.14; other x1.01.
+----------  ------------------------------------------------------
+Mon 11 Mar  Usual 7.03 M; Monday x0.90; recent x1.14; other x1.01.
 Tue 12 Mar
-Wed 13 Mar  Usual 7.03 M; recent days x1.06.
+Wed 13 Mar  Usual 7.03 M; recent x1.06.
 Thu 14 Mar
 Fri 15 Mar  Usual 7.03 M; triple witching x2.21.
 
