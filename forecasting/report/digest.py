@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -10,8 +9,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from forecasting.errors import UsageError
-from forecasting.plain_text import named, of_each, quantity
-from forecasting.report.night_view import SymbolLine, most_unusual_first
+from forecasting.plain_text import named, quantity
+from forecasting.report.night_view import SymbolLine, by_cause, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, short_day
 from forecasting.report.wording import alert_value
@@ -222,19 +221,14 @@ def _stale(
 
 def _reasons(digest: Digest, older: Mapping[str, str]) -> list[Reason]:
     """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
-    causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
+    problems = []
     for line in digest.lines:
         problem = line.problem
         if line.forecast and line not in digest.forecasts:
             problem = _behind(line, digest.session, older.get(line.symbol, ""))
         if problem:
-            kind, why = problem
-            causes[kind, of_each(why, line.series)].append((line.series, why))
-    reasons = []
-    for (kind, cause), some in causes.items():
-        why = some[0][1] if len(some) == 1 else cause
-        names = named([name for name, _ in some], 3)
-        reasons.append(Reason(kind, f"{names}: {kind}. {why}"))
+            problems.append((line.series, problem))
+    reasons = [Reason(kind, f"{names}: {kind}. {why}") for kind, names, why in by_cause(problems)]
     return sorted(reasons, key=lambda reason: reason.kind != "failed")
 
 

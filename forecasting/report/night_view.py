@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -13,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from forecasting.evaluate.significance import Skill
+from forecasting.plain_text import named, of_each
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.record import TrackRecord, track_record
 from forecasting.report.units import (
@@ -407,8 +409,10 @@ class SymbolLine:
 
     @property
     def status(self) -> str:
-        """That of the newest night."""
-        return str(self.run["status"]) if self.run else "no night yet"
+        """That of the newest night; without its bar its forecast is stale."""
+        if not self.run:
+            return "no night yet"
+        return "stale" if self.run["status"] == "late" else str(self.run["status"])
 
     @property
     def reason(self) -> str:
@@ -429,7 +433,7 @@ class SymbolLine:
     def state(self) -> str:
         """One or two words for all of that: what is wrong with the newest forecast, or `ok`."""
         if self.is_behind:
-            return "stale" if self.status == "late" else "failed"
+            return self.status
         return self.unusual[-1] if self.unusual else "ok"
 
     @property
@@ -454,7 +458,7 @@ class SymbolLine:
     @property
     def is_behind(self) -> bool:
         """Whether the newest night failed or waits, so that the forecast is of an earlier one."""
-        if self.run is None or self.status not in ("late", "failed"):
+        if self.run is None or self.status not in ("stale", "failed"):
             return False
         return as_day(self.run["as_of"]) > self.origin
 
@@ -462,6 +466,17 @@ class SymbolLine:
 def _report_words(report: Mapping[str, Any]) -> str:
     hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
     return f"report on {short_day(as_day(report['announced']))}{hours[report['timing']]}"
+
+
+def by_cause(problems: Iterable[tuple[str, tuple[str, str]]]) -> list[tuple[str, str, str]]:
+    """Kind, series and why of the `problem` of each series, once for all of one cause."""
+    causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
+    for series, (kind, why) in problems:
+        causes[kind, of_each(why, series)].append((series, why))
+    return [
+        (kind, named([series for series, _ in some], 3), some[0][1] if len(some) == 1 else cause)
+        for (kind, cause), some in causes.items()
+    ]
 
 
 def most_unusual_first(lines: Iterable[SymbolLine]) -> list[SymbolLine]:

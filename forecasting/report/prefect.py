@@ -8,7 +8,7 @@ texts are Markdown.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
-from forecasting.report.night_view import ReportData, SymbolLine, most_unusual_first
+from forecasting.report.night_view import ReportData, SymbolLine, by_cause, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import short_day
 
@@ -98,18 +98,13 @@ def subject_tags(symbols: Sequence[str], targets: Sequence[str]) -> list[str]:
 
 def outcome_tags(nights: Sequence[SymbolLine]) -> list[str]:
     """What is unusual about the nights, as stale or baseline; sorted."""
-    statuses = {_status(night) for night in nights} & {"failed", "stale"}
+    statuses = {night.status for night in nights} & {"failed", "stale"}
     return sorted(statuses.union(*(night.unusual for night in nights)))
-
-
-def _status(night: SymbolLine) -> str:
-    """How a night ended, one of _SEVERITY: without its bar its forecasts are stale."""
-    return "stale" if night.status == "late" else night.status
 
 
 def counts_of(nights: Sequence[SymbolLine]) -> str:
     """How many forecasts ended how, the worst first."""
-    counts = Counter(map(_status, nights))
+    counts = Counter(night.status for night in nights)
     worst_first = sorted(counts, key=_SEVERITY.index)
     shown = ", ".join(f"{counts[status]} {status}" for status in worst_first)
     return f"{quantity(len(nights), 'forecast')}: {shown}"
@@ -118,7 +113,7 @@ def counts_of(nights: Sequence[SymbolLine]) -> str:
 def outcome_artifact(nights: Sequence[SymbolLine]) -> Artifact:
     """The page of a run for a person on call: how it ended, what to do, the forecasts."""
     counts = counts_of(nights)
-    ordered = sorted(most_unusual_first(nights), key=lambda night: _SEVERITY.index(_status(night)))
+    ordered = sorted(most_unusual_first(nights), key=lambda night: _SEVERITY.index(night.status))
     template = environment().get_template("outcomes.md")
     body = template.render(
         nights=ordered,
@@ -126,7 +121,6 @@ def outcome_artifact(nights: Sequence[SymbolLine]) -> Artifact:
         actions=_actions(ordered),
         in_time=_in_time(nights),
         key_of=artifact_key,
-        status_of=_status,
     )
     targets = " ".join(dict.fromkeys(night.target for night in nights))
     return Artifact("outcomes", markdown_text(f"{counts}, {targets}"), body.rstrip())
@@ -134,15 +128,17 @@ def outcome_artifact(nights: Sequence[SymbolLine]) -> Artifact:
 
 def _actions(nights: Sequence[SymbolLine]) -> list[str]:
     """A line a reason, with the symbols that it is of, then what to do about all of its kind."""
-    nights_of = defaultdict[tuple[str, str], list[SymbolLine]](list)
+    problems = []
     for night in nights:
-        for reason in _reasons(night):
-            nights_of[reason].append(night)
+        if night.problem:
+            problems.append((night.series, night.problem))
+        if night.status == "done" and night.reason:
+            problems.append((night.series, ("note", night.reason)))
     lines = [
-        f"**{markdown_text(_names(some))}: {kind}.** {markdown_text(text)}"
-        for (kind, text), some in nights_of.items()
+        f"**{markdown_text(names)}: {kind}.** {markdown_text(why)}"
+        for kind, names, why in by_cause(problems)
     ]
-    kinds = {kind for kind, _ in nights_of}
+    kinds = {kind for _, (kind, _) in problems}
     if kinds & {"failed", "stale"}:
         lines.append(
             "The next night makes up for what failed or is stale. At once: `prefect deployment run "
@@ -153,18 +149,6 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
             "For a baseline nothing: the best one is published until the network passes again."
         )
     return lines or ["Nothing."]
-
-
-def _reasons(night: SymbolLine) -> list[tuple[str, str]]:
-    """The kind and text of each thing that a person should know of a night."""
-    if night.status != "done" and night.problem:
-        return [(_status(night), night.problem[1])]
-    reasons = []
-    if "baseline" in night.unusual:
-        reasons.append(("baseline", str(night.forecast["reason"])))
-    if night.reason:
-        reasons.append(("note", night.reason))
-    return reasons
 
 
 def _in_time(nights: Sequence[SymbolLine]) -> str:
@@ -183,7 +167,3 @@ def _in_time(nights: Sequence[SymbolLine]) -> str:
         f"{len(live)} in time, the last of them, {last.symbol}, {hours:.1f} h before "
         f"{short_day(last.session)} opened."
     )
-
-
-def _names(nights: Sequence[SymbolLine]) -> str:
-    return named(list(dict.fromkeys(night.symbol for night in nights)), SHOWN)
