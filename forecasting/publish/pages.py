@@ -445,37 +445,19 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
     """
     last = max((night.session for night in nights), default=date.max)
     failed = {(night.symbol, night.target): night for night in nights if night.error is not None}
+    series = list(product(settings.symbols, settings.targets))
     lines = []
     with connect.reading(settings.url) as connection:
-        forecasts = _newest_forecasts(connection, settings, last)
+        each = [read.newest_night(connection, *one, last=last) for one in series]
+        forecasts = [forecast for forecast in each if forecast is not None]
         found = symbol_lines(connection, forecasts, last=last)
         stored = {(line.symbol, line.target): line for line in found}
-        for symbol, target in product(settings.symbols, settings.targets):
-            run = read.newest_run(
-                connection,
-                symbol,
-                target,
-                last=last,
-            )
-            line = stored.get((symbol, target), SymbolLine(symbol, target, run))
+        for one in series:
+            run = read.newest_run(connection, *one, last=last)
+            line = stored.get(one, SymbolLine(*one, run))
             is_past = bool(nights) and _has_newer(connection, line, last)
-            run = _with_failure(run, failed.get((symbol, target)))
-            lines.append(replace(line, run=run, is_past=is_past))
+            lines.append(replace(line, run=_with_failure(run, failed.get(one)), is_past=is_past))
     return [_addressed(line, settings) if line.forecast else line for line in lines]
-
-
-def _newest_forecasts(connection: Connection, settings: Settings, last: date) -> list[Row]:
-    """The published forecasts one session ahead of each symbol's newest origin up to `last`."""
-    each = [
-        read.newest_night(
-            connection,
-            symbol,
-            target,
-            last=last,
-        )
-        for symbol, target in product(settings.symbols, settings.targets)
-    ]
-    return [forecast for forecast in each if forecast is not None]
 
 
 def _has_newer(connection: Connection, line: SymbolLine, last: date) -> bool:

@@ -413,8 +413,9 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
     rows = []
     for row in models:
         base = "random weights" if row["base"] == RANDOM else row["base"]
-        shown = {"start": row["parent_id"] or base, "champion": "yes" if row["champion"] else ""}
-        rows.append([{**row, **shown}[name] for name in columns])
+        champion = "yes" if row["champion"] else ""
+        shown = {**row, "start": row["parent_id"] or base, "champion": champion}
+        rows.append([shown[name] for name in columns])
     return list(columns.values()), rows
 
 
@@ -438,9 +439,8 @@ def _fact(value: object) -> object:
 def settings_document(settings: Settings) -> dict[str, Any]:
     """The settings as JSON values, with the exchange of every symbol; secrets stay hidden."""
     exchanges = {symbol: settings.exchange_of(symbol) for symbol in settings.symbols}
-    return settings.model_copy(update={"exchanges": settings.exchanges | exchanges}).model_dump(
-        mode="json"
-    )
+    values = settings.model_dump(mode="json")
+    return values | {"exchanges": values["exchanges"] | exchanges}
 
 
 def settings_listing(values: Mapping[str, Any], places: Mapping[str, str]) -> Listing:

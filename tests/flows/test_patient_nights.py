@@ -227,7 +227,10 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     state = nightly(patient=True, return_state=True)
     note = "The bar of 2024-03-07 was not available by 06:30 America/New_York; the night continued "
     note += "with the bars up to 2024-03-06."
-    assert (state.name, str(state.message).partition(" 1 forecast: 1 stale. ")[0]) == ("Stale", note)
+    assert (state.name, str(state.message).partition(" 1 forecast: 1 stale. ")[0]) == (
+        "Stale",
+        note,
+    )
     assert [waits[0][0], waits[-1][0], len(waits)] == ["05:50", "06:30", 3]
     assert select("status, note", "runs ORDER BY as_of") == [("done", ""), ("late", note)]
     assert select("count(*)", "forecasts") == issued  # those of the night before remain
@@ -249,7 +252,9 @@ def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monk
         state = nightly(patient=True, return_state=True)
         assert [at for at, *_ in seen] == waits
     assert state.name == "Stale"
-    assert ["\n- TEST volume: stale. The bar" in json.loads(body)["message"] for body in posted] == [
+    assert [
+        "\n- TEST volume: stale. The bar" in json.loads(body)["message"] for body in posted
+    ] == [
         False,
         True,
     ]
