@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows import clock, options
-from flows.options import AsJson, OneSymbol, settings
+from flows.options import AsJson, settings
 from forecasting.errors import UsageError
 
 ModelId = Annotated[
@@ -111,7 +111,7 @@ def backtest(
 
 @app.command("replay", hidden=True)  # its name until release 0.3
 @app.command(epilog="Example: forecasting verify --symbol SBUX --to 2024-03-08")
-def verify(first: options.FirstVerified = None, last: options.LastVerified = None) -> None:
+def verify(first: options.First = None, last: options.Last = None) -> None:
     """Re-run finished nights from stored bars and compare what they published to the bit."""
     from flows import console
     from flows.progress import progress_bar
@@ -315,7 +315,7 @@ def models_promote(model_id: ModelId) -> str:
 
 
 @models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
-def models_rollback(symbol: OneSymbol = None) -> str:
+def models_rollback() -> str:
     """Return to the previous champion of one symbol. Run twice, it undoes itself.
 
     Further back: models promote.
@@ -330,7 +330,6 @@ def models_rollback(symbol: OneSymbol = None) -> str:
 )
 def article(
     source: options.ArticleSource = "sample",
-    symbol: OneSymbol = None,
     as_of: options.AsOf = None,
     out: options.OutNeeded = Path("article.svg"),
     seed: Annotated[

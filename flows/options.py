@@ -180,7 +180,8 @@ TAKES = {
     "show": (*_SERIES, "cost_ratio", *_LEDGER),
     "order": ("symbol", *_LEDGER),
     "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
-    "models_rollback": ("target", *_LEDGER),
+    "models_rollback": ("symbol", "target", *_LEDGER),
+    "article": ("symbol",),
     **dict.fromkeys(
         ("run", "serve", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)
     ),
@@ -208,15 +209,6 @@ class Commands(TyperGroup):
             command.params = [*(options[name] for name in taken), *command.params]
 
 
-OneSymbol = Annotated[
-    list[str] | None,
-    _setting(
-        "--symbol",
-        "SYMBOL",
-        "One symbol, as Yahoo writes it.",
-        "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC",
-    ),
-]
 ArticleSource = Annotated[
     str,
     _setting(
@@ -260,19 +252,8 @@ By = Annotated[
     date | None, _day("--by", "Session by which it is to be done, one of the next five.")
 ]
 Chance = Annotated[str, _option("--chance", "SHARE", "With which it is to be done.", True)]
-First = Annotated[date | None, _day("--from", "Oldest session to run.", "the oldest missed one")]
-FirstVerified = Annotated[
-    date | None,
-    _day(
-        "--from",
-        "Oldest session to re-run; what the nights before it left is copied.",
-        "the oldest",
-    ),
-]
-Last = Annotated[date | None, _day("--to", "Newest session to run.", "the newest completed one")]
-LastVerified = Annotated[
-    date | None, _day("--to", "Newest session to re-run.", "the newest stored one")
-]
+First = Annotated[date | None, _day("--from", "Oldest session.", "the oldest")]
+Last = Annotated[date | None, _day("--to", "Newest session.", "the newest")]
 FirstOrigin = Annotated[date, _day("--from", "First origin session.")]
 LastOrigin = Annotated[date, _day("--to", "Last origin session.")]
 ModeOption = Annotated[
@@ -284,16 +265,14 @@ ModeOption = Annotated[
         True,
     ),
 ]
-Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
-OutNeeded = Annotated[
-    Path,
-    _option(
-        "--out",
-        "PATH",
-        "Path of the file to write.",
-        True,
-    ),
-]
+_OUT = _option(
+    "--out",
+    "PATH",
+    "Path of the file to write.",
+    True,
+)
+Out = Annotated[Path | None, _OUT]
+OutNeeded = Annotated[Path, _OUT]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Why = Annotated[bool, typer.Option("--why", help="Print every factor of each forecast.")]
 AsCsv = Annotated[
