@@ -127,7 +127,7 @@ def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
     assert len(reasons) >= 5 and all(reason.startswith("«") for reason in reasons)
     monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
     assert verified().startswith(
-        f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts"
+        f"MSFT volume: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts"
     )
     # The source was not asked, and this process is where it was
     assert (len(yahoo.requests), read_settings().data_dir) == (asked, tmp_path / "data")
@@ -186,7 +186,7 @@ def _verify_from_the_middle(first, issued):
     with pytest.raises(ForecastingError, match=by_others):
         verified(SESSIONS[9])
     same = (
-        f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts, "
+        f"MSFT volume: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts, "
         ".* the same "
     )
     assert re.match(same, verified(first))
@@ -248,21 +248,19 @@ _SAME = (
 _OF_MODEL = f"WHERE id IN (SELECT model_id FROM forecasts {_OF_LAST} AND calibration != '')"
 _ALTERED = {
     "UPDATE runs SET settings = replace(settings, '300', "
-    "'301')": rf"{LAST}: .* disagree\)\. {_SAME}",
+    "'301')": rf"{LAST}: .* or changed since\)\. {_SAME}",
     """UPDATE runs SET settings = replace(settings, '300', '301, "later": 1')""": f"{LAST}: "
     "settings "
     "unknown to this",
-    "UPDATE runs SET settings = "
-    "'{}'": f"settings of table runs for the night of {LAST} of MSFT volume; found '{{}}'",
     "UPDATE runs SET status = "
     "'failed'": rf"1 night \({LAST}: status failed, with forecasts\)\. {_SAME}",
     "UPDATE runs SET as_of = '2024-03-11'": rf"{LAST}: no such night in table runs",
     f"{_WITHOUT} status = 'done'": rf"{LAST}: status done, without forecasts\)\. {_SAME}",
     f"{_WITHOUT} symbol = "
-    "'GONE'": rf"^MSFT: Not verified: 1 night \({LAST}: none stored\)\. {_SAME}",
+    "'GONE'": rf"^MSFT volume: Not verified: 1 night \({LAST}: none stored\)\. {_SAME}",
     f"{_WITHOUT} status = "
-    "'late'": rf"^MSFT: Not verified: 1 night \({LAST}: status late, with.* {_SAME}",
-    f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not verified: 1 night .* {_SAME}",
+    "'late'": rf"^MSFT volume: Not verified: 1 night \({LAST}: status late, with.* {_SAME}",
+    f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT volume: Not verified: 1 night .* {_SAME}",
     "UPDATE forecasts SET last_value = 1 "
     f"{_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was stored as 1.0 and",
     f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was stored as 1 and",
@@ -274,7 +272,7 @@ _ALTERED = {
     "1": "^MSFT volume: 7 of 65 .* outside was stored as",
     f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t "
     "SET kind = 'late'; INSERT INTO forecasts SELECT * FROM "
-    "t": r"5 of 70 .*, second_kind .*\): stored, but not made again",
+    "t": "70 of 140 forecast parts, 4 of 16 totals of",
     "UPDATE promotions SET origins = "
     "7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
     "DELETE FROM promotions WHERE session = "

@@ -91,7 +91,7 @@ def test_a_closure_from_the_file_is_no_session_from_the_night_on_that_saw_it_fir
     assert {(str(THURSDAY), 1), (str(WEDNESDAY), 3)} <= scored
     found = verify(read_settings(), now=clock.now)
     found.raise_failed()
-    assert re.search("TEST: 3 nights.* the same to the bit", found.values["TEST"])
+    assert re.search("TEST volume: 3 nights.* the same to the bit", found.values["TEST"])
 
 
 def test_a_night_that_was_late_is_closed_by_a_command(write_bars, monkeypatch):
@@ -162,7 +162,7 @@ def test_a_closure_taken_out_of_the_file_in_time_is_a_session_again(
     assert targets(THURSDAY)[0] == FRIDAY
     found = verify(read_settings(), now=clock.now)
     found.raise_failed()
-    assert "TEST: 3 nights" in found.values["TEST"]
+    assert "TEST volume: 3 nights" in found.values["TEST"]
 
 
 def test_half_days_and_index_reviews_move_the_flags_of_nights_that_have_seen_them(
