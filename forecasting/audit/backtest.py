@@ -19,19 +19,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from forecasting.errors import HistoryError, UsageError
+from forecasting.evaluate.decisions import FITS
 from forecasting.evaluate.figures import BacktestResult
 from forecasting.evaluate.scores import dollar_volumes
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.announced_days import BY_HAND, new_days
-from forecasting.ingest.earnings import KEY, VALUES
+from forecasting.ingest.bar_rules import PRICES
+from forecasting.ingest.earnings import KEY
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.losses import Floats
-from forecasting.night.night import Night, make_night
-from forecasting.night.run import Caller, ledger, run_shard
+from forecasting.night.night import make_night
+from forecasting.night.run import ledger, run_shard
 from forecasting.night.steps.preprocess import first_session
 from forecasting.preprocess.windows import NETWORK_SESSIONS, MarketSeries, actual_of
 from forecasting.sessions import closes_at, days_of, next_sessions, sessions_index
@@ -123,16 +124,20 @@ def backtest(
                 market,
                 at=at,
             )
-            counting = Caller(after=_counting(progress, len(origins)))
-            run_shard(
-                _nights(
-                    origins,
-                    spec,
+            for done, session in enumerate(origins):
+                mode: Mode = "skip" if done % spec.refit_every else "auto"
+                night = make_night(
+                    spec.symbol,
+                    session,
                     settings,
-                    at=at,
-                ),
-                counting,
-            )
+                    now=lambda: at,
+                    mode=mode,
+                    trigger="catch-up",
+                )
+                (ended,) = run_shard([night])
+                if ended.error is not None:
+                    raise ended.error
+                progress(done + 1, len(origins))
             return _result(
                 settings,
                 bars,
@@ -148,7 +153,6 @@ def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
         raise UsageError(
             f"Expected a span that begins before it ends; found {spec.first} to {spec.last}."
         )
-    known = np.isfinite(_values_ahead(bars, spec))
     sessions = sessions_index(bars.index[0].date(), bars.index[-1].date(), spec.settings.exchange)
     least = NETWORK_SESSIONS  # a baseline alone has no reference to be compared with
     if len(sessions) <= least:
@@ -156,31 +160,24 @@ def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
             f"Expected {least} sessions of {spec.symbol} up to the first origin, and one after it; "
             f"found {len(sessions)} in all."
         )
+    values = actual_of(spec.settings.target, bars).reindex(sessions)
+    known = pd.DataFrame({ahead: values.shift(-ahead).notna() for ahead in HORIZONS})
     inside = (sessions >= pd.Timestamp(spec.first)) & (sessions <= pd.Timestamp(spec.last))
-    rows = np.flatnonzero(inside & sessions.isin(bars.index) & known.any(axis=1))
-    if len(rows) == 0 or rows[0] < least - 1:
+    of_origins = known[inside & sessions.isin(bars.index) & known.any(axis=1)]
+    if of_origins.empty or of_origins.index[0] < sessions[least - 1]:
         raise HistoryError(
             f"Expected origins of {spec.symbol} from {sessions[least - 1].date()}, before which "
             f"are sessions enough, to {sessions[-2].date()}; found {spec.first} to {spec.last}. "
             "Choose another span, or ingest more bars."
         )
-    pairs = known[rows].sum(axis=0)
-    if pairs.min() < spec.min_origins:
+    pairs = of_origins.sum().min()
+    if pairs < spec.min_origins:
         raise HistoryError(
             f"Expected {spec.min_origins} or more origins of {spec.symbol} from {spec.first} to "
             f"{spec.last}, each before {len(HORIZONS)} closed sessions, for the test against "
-            f"baselines; found {pairs.min()}. Choose a longer span."
+            f"baselines; found {pairs}. Choose a longer span."
         )
-    return [session.date() for session in sessions[rows]]
-
-
-def _values_ahead(bars: pd.DataFrame, spec: BacktestSpec) -> NDArray[np.float64]:
-    """(D, H) the values after each session from the first bar to the last, NaN where unknown."""
-    sessions = sessions_index(bars.index[0].date(), bars.index[-1].date(), spec.settings.exchange)
-    values = actual_of(spec.settings.target, bars).reindex(sessions)
-    return np.column_stack(
-        [values.shift(-horizon).to_numpy(dtype=np.float64) for horizon in HORIZONS]
-    )
+    return pd.DatetimeIndex(of_origins.index).date.tolist()
 
 
 @contextmanager
@@ -195,40 +192,6 @@ def _quiet() -> Iterator[None]:
         library.setLevel(level)
 
 
-def _nights(
-    origins: Sequence[date], spec: BacktestSpec, settings: Settings, *, at: datetime
-) -> list[Night]:
-    """A night an origin, every `refit_every`-th with a fit."""
-    nights = []
-    for place, session in enumerate(origins):
-        mode: Mode = "auto" if place % spec.refit_every == 0 else "skip"
-        night = make_night(
-            spec.symbol,
-            session,
-            settings,
-            now=lambda: at,
-            mode=mode,
-            trigger="catch-up",
-        )
-        nights.append(night)
-    return nights
-
-
-def _counting(progress: Progress, total: int) -> Callable[[Sequence[Night]], None]:
-    """What follows a night: it is counted; the error of one that failed is raised."""
-    done = 0
-
-    def after(nights: Sequence[Night]) -> None:
-        nonlocal done
-        for night in nights:
-            if night.error is not None:
-                raise night.error
-        done += len(nights)
-        progress(done, total)
-
-    return after
-
-
 def _store_series(
     settings: Settings,
     bars: pd.DataFrame,
@@ -241,11 +204,12 @@ def _store_series(
     symbol = settings.symbols[0]
     choice = settings.market_choice
     fetched_at = at - timedelta(seconds=1)
+    days = new_days({}, days_of(settings.exchange), session=bars.index[0].date())
+    days = days.assign(source=settings.events or BY_HAND)
     with connect.transaction(settings.url) as connection:
         if market is not None and choice is not None:
             closes = market.closes.dropna()
-            flat = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), closes))
-            flat["volume"] = np.nan
+            flat = pd.DataFrame(dict.fromkeys(PRICES, closes)).assign(volume=np.nan)
             _store_bars(
                 connection,
                 choice.symbol,
@@ -260,39 +224,12 @@ def _store_series(
             settings.source,
             fetched_at=fetched_at,
         )
-        days = new_days({}, days_of(settings.exchange), session=bars.index[0].date())
-        by_whom = settings.events or BY_HAND
-        write.add_events(
-            connection,
-            symbol,
-            days,
-            source=by_whom,
-            first_seen_at=fetched_at,
-        )
-        if not events.empty:
-            _store_events(
-                connection,
-                symbol,
-                events,
-                fetched_at,
-            )
-
-
-def _store_events(
-    connection: connect.Connection, symbol: str, events: pd.DataFrame, fetched_at: datetime
-) -> None:
-    nth = events.groupby(KEY).cumcount()  # a withdrawal is seen after what it withdraws
-    for seen in range(int(nth.max()) + 1):
-        first_seen_at = fetched_at - timedelta(minutes=1) + timedelta(seconds=seen)
-        for source, rows in events[nth == seen].groupby("source"):
-            dates = rows[[*KEY, *VALUES]]
-            write.add_events(
-                connection,
-                symbol,
-                dates,
-                source=str(source),
-                first_seen_at=first_seen_at,
-            )
+        for dates in (days, events):
+            nth = dates.groupby(KEY).cumcount()  # a withdrawal is seen after what it withdraws
+            seen_at = fetched_at - timedelta(minutes=1) + pd.to_timedelta(nth, unit="s")
+            seen = dates.assign(symbol=symbol, first_seen_at=seen_at)
+            rows: list[Any] = seen.to_dict("records")
+            write.add(connection, "events", *rows)
 
 
 def _store_bars(
@@ -303,19 +240,18 @@ def _store_bars(
     *,
     fetched_at: datetime,
 ) -> None:
-    dated = bars.rename_axis("session")
     no_actions = make_actions([])
     fetched = Fetched(
         source_name(source),
         symbol,
-        first_asked=dated.index[0].date(),
-        last_asked=dated.index[-1].date(),
-        bars=dated.assign(adj_close=np.nan),
+        first_asked=bars.index[0].date(),
+        last_asked=bars.index[-1].date(),
+        bars=bars.assign(adj_close=np.nan),
         actions=no_actions,
         library_version="",
         title="",
     )
-    versions = dated.reset_index().assign(version=1)
+    versions = bars.rename_axis("session").reset_index().assign(version=1)
     revision = Revision(
         "first",
         "",
@@ -324,12 +260,11 @@ def _store_bars(
         new_actions=no_actions,
         findings=[],
     )
-    fetch_id = short_id("fetch", symbol)
     write.add_fetch(
         connection,
         fetched,
         revision,
-        fetch_id=fetch_id,
+        fetch_id=short_id("fetch", symbol),
         fetched_at=fetched_at,
         run_id="",
     )
@@ -345,39 +280,38 @@ def _result(
 ) -> BacktestResult:
     """What the ledger holds of the nights, and what came."""
     symbol = settings.symbols[0]
-    target = settings.target
-    series = {"symbol": symbol, "target": target}
+    rules = TARGETS[settings.target]
+    series = {"symbol": symbol, "target": settings.target}
     with connect.reading(settings.url) as connection:
-        models = pd.DataFrame(read.table_rows(connection, "models", series)).set_index("id")
-        forecasts = pd.DataFrame(read.table_rows(connection, "forecasts", series))
-        runs = pd.DataFrame(read.table_rows(connection, "runs", series))
-        totals = pd.DataFrame(read.table_rows(connection, "total_forecasts", series))
+        models, runs, forecasts, totals = (
+            pd.DataFrame(read.table_rows(connection, table, series))
+            for table in ("models", "runs", "forecasts", "total_forecasts")
+        )
+    names = models.set_index("id")["name"]
+    forecaster = forecasts["model_id"].map(names)
     published = forecasts[forecasts["role"] == CHAMPION]
-    names = forecasts["model_id"].map(models["name"])
     days = np.array(origins, dtype="datetime64[D]")
     ahead = [next_sessions(origin, len(HORIZONS), settings.exchange) for origin in origins]
     target_sessions = np.array(ahead, dtype="datetime64[D]")
-    known = actual_of(target, bars).reindex(pd.DatetimeIndex(target_sessions.ravel()))
+    known = actual_of(settings.target, bars).reindex(pd.DatetimeIndex(target_sessions.ravel()))
     dollars = None
     of_totals = None
-    if TARGETS[target].unit == "shares":
+    if rules.has_totals:
         dollars = dollar_volumes(bars, days, target_sessions)
-        is_published = totals["role"] == CHAMPION
-        is_reference = totals["model_id"].map(models["name"]) == TARGETS[target].reference
+        is_reference = totals["model_id"].map(names) == rules.reference
         of_totals = (
-            _quantiles(totals[is_published], origins),
+            _quantiles(totals[totals["role"] == CHAMPION], origins),
             _quantiles(totals[is_reference], origins),
         )
     return BacktestResult(
         symbol=symbol,
-        target=target,
+        target=settings.target,
         origins=days,
         target_sessions=target_sessions,
         actual=np.asarray(known, dtype=np.float64).reshape(target_sessions.shape),
         issued=_quantiles(published, origins),
         baselines={
-            name: _quantiles(forecasts[names == name], origins)
-            for name in TARGETS[target].baselines
+            name: _quantiles(forecasts[forecaster == name], origins) for name in rules.baselines
         },
         nights=_counts(published, models, runs),
         seconds=time.perf_counter() - started,
@@ -398,15 +332,13 @@ def _quantiles(forecasts: pd.DataFrame, origins: Sequence[date]) -> Floats:
 def _counts(published: pd.DataFrame, models: pd.DataFrame, runs: pd.DataFrame) -> dict[str, int]:
     """How many nights published the network or a baseline, and how many fits were made how."""
     fallbacks = int((published["status"] == "fallback").sum()) // len(HORIZONS)
-    warm = int((runs["mode"] == "warm").sum())
-    scratch = int((runs["mode"] == "scratch").sum())
+    fits: dict[str, int] = {mode: int((runs["mode"] == mode).sum()) for mode in FITS}
     passed = (models["name"] == LSTM) & (models["refused"] == "")
     return {
         "network": len(runs) - fallbacks,
         "fallback": fallbacks,
-        "warm": warm,
-        "scratch": scratch,
-        "refused": warm + scratch - int(passed.sum()),
+        **fits,
+        "refused": sum(fits.values()) - int(passed.sum()),
     }
 
 

@@ -58,7 +58,12 @@ def compare(nights: Sequence[Row], exchange: str, *, stored: str, rerun: str) ->
     """
     tables, later = _evidence(stored, nights)
     again, _ = _evidence(rerun, nights)
-    again["scores"] = _expected(again["scores"], tables["scores"], nights, url=stored)
+    again["scores"] = _expected(
+        again["scores"],
+        tables["scores"],
+        nights,
+        url=stored,
+    )
 
     # Of more than one bar: those of the re-run by later bars are not told from the others
     is_stored = again["total_scores"].index.isin(tables["total_scores"].index)
@@ -117,7 +122,12 @@ def _expected(
     sessions = list(rerun["target_session"].unique())
     of_targets = {"symbol": nights[0]["symbol"], "session": sessions}
     with connect.reading(url) as connection:
-        newest = read.newest(connection, "fetches", "fetched_at", fetches)
+        newest = read.newest(
+            connection,
+            "fetches",
+            "fetched_at",
+            fetches,
+        )
         bars = _rows(connection, "bar_versions", of_targets)
 
     bars = bars.rename(columns={"session": "target_session", "version": "bar_version"})

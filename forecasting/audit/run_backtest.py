@@ -100,16 +100,13 @@ def run_each(  # noqa: PLR0913 - as the command's options
             bar=bar,
         )
     else:
-        outcomes = each_symbol(
-            settings,
-            lambda one: run_backtest(
-                spec_of(one),
-                store=store,
-                now=now,
-                bar=bar,
-            ),
+        worked_off = partial(
+            run_backtest,
+            store=store,
             now=now,
+            bar=bar,
         )
+        outcomes = each_symbol(settings, lambda one: worked_off(spec_of(one)), now=now)
     if out is not None and outcomes.values:
         documents = list(outcomes.values.values())
         text = json_text(documents[0] if len(settings.series) == 1 else documents) + "\n"
@@ -123,24 +120,24 @@ def _each_in_a_worker(
     if store:
         migrate.check_ready(settings.url)
     # Requested here, one after the other: a source is asked at the pace of one process.
-    requested = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
-    outcomes = Outcomes[dict[str, Any]](errors=requested.errors)
-    series = settings.series
+    outcomes = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
+    requested = outcomes.values
     tasks = [
-        delayed(each_symbol)(series[name], partial(_documented, run), now=now)
-        for name, run in requested.values.items()
+        delayed(each_symbol)(settings.series[name], partial(_documented, run), now=now)
+        for name, run in requested.items()
     ]
-    ended = Parallel(n_jobs=workers, return_as="generator")(tasks)
-    with bar(f"{len(series)} backtests") as advance:
-        for done, (name, of_one) in enumerate(zip(requested.values, ended, strict=True), start=1):
+    documents = {}
+    with bar(f"{len(settings.series)} backtests") as advance:
+        ended = Parallel(n_jobs=workers, return_as="generator")(tasks)
+        for done, (name, of_one) in enumerate(zip(requested, ended, strict=True), start=1):
             for error in of_one.errors.values():
                 outcomes.errors[name] = error
             for result, document in of_one.values.values():
-                outcomes.values[name] = document
+                documents[name] = document
                 if store:
-                    add_metrics(result, spec_of(series[name]), now=now)
+                    add_metrics(result, spec_of(settings.series[name]), now=now)
             advance(done, len(tasks))
-    return outcomes
+    return Outcomes(documents, outcomes.errors)
 
 
 def _documented(
@@ -153,15 +150,13 @@ def _documented(
 def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> None:
     """Add the figures to table metrics, once, under a row of models that names the backtest."""
     settings = spec.settings
-    about = [
+    about = [settings.target, spec.first, spec.last, spec.refit_every, settings.hash]
+    model_id = short_id(
+        "backtest",
         spec.symbol,
-        settings.target,
-        str(spec.first),
-        str(spec.last),
-        str(spec.refit_every),
-        settings.hash,
-    ]
-    model_id = short_id("backtest", *about, "published")
+        *map(str, about),
+        "published",
+    )
     model: Row = {
         "id": model_id,
         "name": "backtest",

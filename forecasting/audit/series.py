@@ -32,15 +32,14 @@ def load_series(
         today=today(now(), exchange),
     )
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
-    fetched = fetched_from(
-        source,
-        symbol,
-        OLDEST_DAY,
-        newest,
-    )
     nothing = NOTHING_STORED
     fetched = on_one_basis(
-        fetched,
+        fetched_from(
+            source,
+            symbol,
+            OLDEST_DAY,
+            newest,
+        ),
         known=nothing.bars,
         known_actions=nothing.actions,
         exchange=exchange,

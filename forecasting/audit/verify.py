@@ -92,7 +92,12 @@ def verify(
         span = span_of(own, first, last)
         if first is not None:
             copy_state(span, scratch, before=first)
-        rerun(span, scratch, now=now, bar=bar)
+        rerun(
+            span,
+            scratch,
+            now=now,
+            bar=bar,
+        )
         return concluded(span, scratch)
 
     with lock.verify_lock(settings.data_dir):
@@ -107,7 +112,12 @@ def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
     with connect.reading(settings.url) as connection:
         runs = read.table_rows(connection, "runs", {"symbol": symbol, "target": target})
         forecasts = read.issued_by_run(connection, symbol, target)
-        newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
+        newest = read.newest(
+            connection,
+            "bar_versions",
+            "session",
+            {"symbol": symbol},
+        )
     made = {(row["as_of"], row["id"]): row for row in runs}
     issued = {(row["origin_session"], row["run_id"]): row for row in forecasts}
     keys = sorted(made.keys() | issued.keys())
@@ -138,7 +148,12 @@ def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
         # A night by a clock that is behind is issued after all others of its symbol
         # (night/steps/predict.py).
         nights.sort(key=itemgetter("issued_at", "as_of", "started_at"))
-        return Span(settings, nights, left, first)
+        return Span(
+            settings,
+            nights,
+            left,
+            first,
+        )
     if any(omission.is_stored for omission in left):
         raise ForecastingError(f"{symbol} {target}: {_not_verified(left)}")
     raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
@@ -203,7 +218,12 @@ def copy_state(span: Span, scratch: Settings, *, before: date) -> None:
     """
     series = span.series.values()
     with connect.reading(span.settings.url) as stored, connect.transaction(scratch.url) as copied:
-        write.copy_nights(stored, copied, *series, before=before)
+        write.copy_nights(
+            stored,
+            copied,
+            *series,
+            before=before,
+        )
         champion = read.champion(copied, *series)
         for row in read.table_rows(copied, "models", span.series):
             if row["artifact_path"] is not None:
@@ -236,7 +256,12 @@ def rerun(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
                     f"The night of {row['as_of']} of {span.name} cannot be run again; its rows or "
                     f"its fetch may have been changed: {error}"
                 ) from None
-            _follow(row, span, scratch, now=now)
+            _follow(
+                row,
+                span,
+                scratch,
+                now=now,
+            )
 
 
 def _rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
@@ -260,13 +285,23 @@ def _follow(row: Row, span: Span, scratch: Settings, *, now: Clock) -> None:
     session = row["as_of"]
     by_hand = span.series | {"session": session, "trigger": ["promote", "rollback"]}
     with connect.reading(span.settings.url) as stored:
-        promotions = read.table_rows(stored, "promotions", by_hand, order=["decided_at"])
+        promotions = read.table_rows(
+            stored,
+            "promotions",
+            by_hand,
+            order=["decided_at"],
+        )
         total = read.row(stored, "total_forecasts", span.series | {"origin_session": session})
     with connect.transaction(scratch.url) as copied:
         for promotion in promotions:
             write.add(copied, "promotions", promotion | {"decided_at": now()})
         if total is None:
-            write.remove_totals(copied, row["symbol"], row["target"], session)
+            write.remove_totals(
+                copied,
+                row["symbol"],
+                row["target"],
+                session,
+            )
 
 
 @contextmanager
@@ -276,7 +311,12 @@ def weights_as_then(row: Row, span: Span, scratch: Settings) -> Iterator[None]:
     with connect.reading(scratch.url) as connection:
         champion = read.champion(connection, *span.series.values(), session=row["as_of"])
     with connect.reading(span.settings.url) as connection:
-        used = read.values(connection, "forecasts", "model_id", of_night)
+        used = read.values(
+            connection,
+            "forecasts",
+            "model_id",
+            of_night,
+        )
     # A readable champion has forecasts; but one that is too old, where tonight's fit took its
     # place, has none.
     is_lost = row["mode"] == "skip" or row["mode_kind"] == "unreadable"
