@@ -16,7 +16,8 @@ from flows.reporting import (
     readable_errors,
     send_failed,
 )
-from forecasting.night.plan import narrowed, planned_span
+from forecasting.night.parameters import narrowed
+from forecasting.night.plan import planned_span
 from forecasting.night.run import ledger
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.store import lock, migrate

@@ -16,7 +16,8 @@ from forecasting.errors import DataLateError, ForecastingError
 from forecasting.night.failures import explained
 from forecasting.night.health import nothing_new
 from forecasting.night.night import Night
-from forecasting.night.plan import narrowed, planned_nights
+from forecasting.night.parameters import narrowed
+from forecasting.night.plan import planned_nights
 from forecasting.night.rounds import Rounds
 from forecasting.night.run import Caller, Step, call_step, ledger
 from forecasting.publish.runs import run_published

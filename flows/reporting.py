@@ -21,7 +21,7 @@ from forecasting.errors import ForecastingError, LockedError
 from forecasting.night.failures import combined, explained
 from forecasting.night.folders import page_address, report_path
 from forecasting.night.night import Night, by_symbol
-from forecasting.night.plan import run_name, subject_of
+from forecasting.night.parameters import run_name, subject_of
 from forecasting.night.run import outcome_of
 from forecasting.night.symbols import joined
 from forecasting.plain_text import plain_text

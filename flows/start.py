@@ -24,6 +24,7 @@ from forecasting.night import plan
 from forecasting.night.folders import SERVED
 from forecasting.night.health import checked, night_checks, nothing_new
 from forecasting.night.night import Night
+from forecasting.night.parameters import targets_of
 from forecasting.night.run import Caller, Step, call_step
 from forecasting.plain_text import quantity
 from forecasting.publish import messages
@@ -347,7 +348,7 @@ def clear_deployment(settings: Settings) -> None:
             ),
             flow_run_filter=filters.FlowRunFilter(state=filters.FlowRunFilterState(type=begun)),
         ):
-            targets = plan.targets_of(run.parameters, settings)
+            targets = targets_of(run.parameters, settings)
             with suppress(LockedError), lock.unattended_lock(settings.data_dir, "nightly", targets):
                 client.set_flow_run_state(
                     run.id, Crashed(message="Its process was killed."), force=True

@@ -279,9 +279,24 @@ class Settings(BaseSettings):
         return self.model_copy(update={"symbols": (symbol,), "exchange": exchange})
 
     @property
+    def symbol(self) -> str:
+        """Whose bars are used, in the settings of one symbol."""
+        return self.symbols[0]
+
+    @property
     def target(self) -> Target:
         """What is forecast, in the settings of one target."""
         return self.targets[0]
+
+    @property
+    def key(self) -> tuple[str, Target]:
+        """Symbol and target, in the settings of one of each."""
+        return self.symbol, self.target
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns by which the rows of its symbol and target are found."""
+        return {"symbol": self.symbol, "target": self.target}
 
     @property
     def series(self) -> dict[str, "Settings"]:

@@ -31,7 +31,7 @@ from forecasting.ingest.earnings import KEY
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.losses import Floats
-from forecasting.night.night import make_night
+from forecasting.night.night import nights_of
 from forecasting.night.run import ledger, run_shard
 from forecasting.night.steps.preprocess import first_session
 from forecasting.preprocess.windows import NETWORK_SESSIONS, MarketSeries, actual_of
@@ -45,7 +45,6 @@ from forecasting.vocabulary import (
     HORIZONS,
     LSTM,
     QUANTILE_COLUMNS,
-    Mode,
     Progress,
     short_id,
 )
@@ -76,7 +75,7 @@ class BacktestSpec:
     @property
     def symbol(self) -> str:
         """Its symbol."""
-        return self.settings.symbols[0]
+        return self.settings.symbol
 
 
 def backtest(
@@ -124,20 +123,17 @@ def backtest(
                 market,
                 at=at,
             )
-            for done, session in enumerate(origins):
-                mode: Mode = "skip" if done % spec.refit_every else "auto"
-                night = make_night(
-                    spec.symbol,
-                    session,
-                    settings,
-                    now=lambda: at,
-                    mode=mode,
-                    trigger="catch-up",
-                )
+            nights = nights_of(
+                origins,
+                settings,
+                refit_every=spec.refit_every,
+                now=lambda: at,
+            )
+            for done, night in enumerate(nights, start=1):
                 (ended,) = run_shard([night])
                 if ended.error is not None:
                     raise ended.error
-                progress(done + 1, len(origins))
+                progress(done, len(origins))
             return _result(
                 settings,
                 bars,
@@ -201,7 +197,7 @@ def _store_series(
     at: datetime,
 ) -> None:
     """Store what the nights read: known from before `at` on, used up to each night's session."""
-    symbol = settings.symbols[0]
+    symbol = settings.symbol
     choice = settings.market_choice
     fetched_at = at - timedelta(seconds=1)
     days = new_days({}, days_of(settings.exchange), session=bars.index[0].date())
@@ -279,7 +275,7 @@ def _result(
     started: float,
 ) -> BacktestResult:
     """What the ledger holds of the nights, and what came."""
-    symbol = settings.symbols[0]
+    symbol = settings.symbol
     rules = TARGETS[settings.target]
     series = {"symbol": symbol, "target": settings.target}
     with connect.reading(settings.url) as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,14 @@ from forecasting.store.frames import Row
 from forecasting.vocabulary import Clock, short_id
 
 SpecOf = Callable[[Settings], BacktestSpec]  # What is worked off of a symbol, by its settings
+Run = Callable[..., BacktestResult]  # The backtest of a series that has been requested
+Documented = tuple[BacktestResult, dict[str, Any]]
 
 
 def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int) -> BacktestSpec:
     """Which nights of the settings' first symbol and target: enough for the figures."""
-    of_symbol = settings.for_symbol(settings.symbols[0])
     return BacktestSpec(
-        of_symbol.for_target(settings.target),
+        settings.for_symbol(settings.symbol).for_target(settings.target),
         first,
         last,
         refit_every,
@@ -38,7 +39,7 @@ def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: i
     )
 
 
-def loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
+def loaded(spec: BacktestSpec, *, now: Clock) -> Run:
     """The backtest on the whole series of its symbol and the market, which are requested."""
     bars, events, _ = load_series(spec.settings, last=None, now=now)
     market = market_series(spec.settings, now=now)
@@ -51,17 +52,11 @@ def loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
     )
 
 
-def run_backtest(
-    spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar
-) -> dict[str, Any]:
-    """The result document of a backtest; with `store` its figures are in table metrics."""
-    if store:
-        migrate.check_ready(spec.settings.url)
-    run = loaded(spec, now=now)
-    with bar(f"{spec.symbol} {spec.settings.target}") as advance:
-        result = run(progress=advance)
-    if store:
-        add_metrics(result, spec, now=now)
+def run_backtest(spec: BacktestSpec, *, now: Clock) -> dict[str, Any]:
+    """The result document of a backtest, whose figures are then in table metrics."""
+    migrate.check_ready(spec.settings.url)
+    result = loaded(spec, now=now)()
+    add_metrics(result, spec, now=now)
     return result.document()
 
 
@@ -89,61 +84,58 @@ def run_each(  # noqa: PLR0913 - as the command's options
     check_events(settings.events, settings.symbols)
     if out is not None:
         check_writable(out)
-    processes = min(workers or cpu_count(), len(settings.series))
-    if processes > 1:
-        outcomes = _each_in_a_worker(
-            settings,
-            spec_of,
-            workers=processes,
-            store=store,
-            now=now,
-            bar=bar,
-        )
-    else:
-        worked_off = partial(
-            run_backtest,
-            store=store,
-            now=now,
-            bar=bar,
-        )
-        outcomes = each_symbol(settings, lambda one: worked_off(spec_of(one)), now=now)
-    if out is not None and outcomes.values:
-        documents = list(outcomes.values.values())
-        text = json_text(documents[0] if len(settings.series) == 1 else documents) + "\n"
-        write_whole(out, lambda draft: draft.write_text(text, encoding="utf-8"))
-    return outcomes
-
-
-def _each_in_a_worker(
-    settings: Settings, spec_of: SpecOf, *, workers: int, store: bool, now: Clock, bar: Bar
-) -> Outcomes[dict[str, Any]]:
     if store:
         migrate.check_ready(settings.url)
     # Requested here, one after the other: a source is asked at the pace of one process.
-    outcomes = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
-    requested = outcomes.values
+    requested = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
+    outcomes = Outcomes[dict[str, Any]](errors=requested.errors)
+    for name, of_one in _ended(
+        settings,
+        requested.values,
+        workers=workers,
+        now=now,
+        bar=bar,
+    ):
+        for error in of_one.errors.values():
+            outcomes.errors[name] = error
+        for result, document in of_one.values.values():
+            outcomes.values[name] = document
+            if store:
+                add_metrics(result, spec_of(settings.series[name]), now=now)
+    if out is not None and outcomes.values:
+        _write_documents(out, settings, list(outcomes.values.values()))
+    return outcomes
+
+
+def _ended(
+    settings: Settings, runs: dict[str, Run], *, workers: int, now: Clock, bar: Bar
+) -> Iterator[tuple[str, Outcomes[Documented]]]:
+    """What came of each run, by name, in processes side by side or in this one."""
+    processes = min(workers or cpu_count(), len(settings.series))
+    show: Bar = no_bar
+    of_one = bar
+    if processes > 1:
+        show = bar
+        of_one = no_bar
     tasks = [
-        delayed(each_symbol)(settings.series[name], partial(_documented, run), now=now)
-        for name, run in requested.items()
+        delayed(each_symbol)(settings.series[name], partial(_documented, run, of_one), now=now)
+        for name, run in runs.items()
     ]
-    documents = {}
-    with bar(f"{len(settings.series)} backtests") as advance:
-        ended = Parallel(n_jobs=workers, return_as="generator")(tasks)
-        for done, (name, of_one) in enumerate(zip(requested, ended, strict=True), start=1):
-            for error in of_one.errors.values():
-                outcomes.errors[name] = error
-            for result, document in of_one.values.values():
-                documents[name] = document
-                if store:
-                    add_metrics(result, spec_of(settings.series[name]), now=now)
+    with show(f"{len(settings.series)} backtests") as advance:
+        ended = Parallel(n_jobs=processes, return_as="generator")(tasks)
+        for done, (name, outcomes) in enumerate(zip(runs, ended, strict=True), start=1):
+            yield name, outcomes
             advance(done, len(tasks))
-    return Outcomes(documents, outcomes.errors)
 
 
-def _documented(
-    run: Callable[[], BacktestResult], _: Settings
-) -> tuple[BacktestResult, dict[str, Any]]:
-    result = run()
+def _write_documents(out: Path, settings: Settings, documents: list[dict[str, Any]]) -> None:
+    text = json_text(documents[0] if len(settings.series) == 1 else documents) + "\n"
+    write_whole(out, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def _documented(run: Run, bar: Bar, own: Settings) -> Documented:
+    with bar(" ".join(own.key)) as advance:
+        result = run(progress=advance)
     return result, result.document()
 
 

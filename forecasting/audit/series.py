@@ -12,7 +12,7 @@ from forecasting.ingest.earnings import events_of_backtest, nothing_stored
 from forecasting.ingest.revisions import NOTHING_STORED
 from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
 from forecasting.ingest.splits import on_one_basis
-from forecasting.night.steps.ingest import asking_of
+from forecasting.night.steps.fetch import asking_of
 from forecasting.preprocess.windows import MarketSeries
 from forecasting.sessions import OLDEST_DAY, last_completed, today
 from forecasting.settings import Settings
@@ -23,7 +23,7 @@ def load_series(
     settings: Settings, *, last: date | None, now: Clock
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """All checked bars of the first symbol up to `last`, its events and the series' title."""
-    symbol = settings.symbols[0]
+    symbol = settings.symbol
     exchange = settings.exchange
     source = source_of(
         settings.source,
@@ -58,7 +58,7 @@ def load_series(
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     """All checked closes of the settings' market series, unless it is the first symbol itself."""
     choice = settings.market_choice
-    if choice is None or choice.symbol == settings.symbols[0]:
+    if choice is None or choice.symbol == settings.symbol:
         return None
     source = source_of(
         choice.source,

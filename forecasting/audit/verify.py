@@ -56,14 +56,14 @@ class Span:
     first: date | None  # what the nights before it left is copied; None: there are none
 
     @property
-    def series(self) -> dict[str, str]:
-        """The columns by which its rows are found."""
-        return {"symbol": self.settings.symbols[0], "target": self.settings.target}
-
-    @property
     def name(self) -> str:
         """Its symbol and target."""
-        return " ".join(self.series.values())
+        return " ".join(self.settings.key)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something stored is left out."""
+        return any(omission.is_stored for omission in self.left)
 
 
 def verify(
@@ -107,56 +107,67 @@ def verify(
 
 def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
     """The finished nights of a symbol and target from `first` to `last`, and the others."""
-    symbol = settings.symbols[0]
-    target = settings.target
     with connect.reading(settings.url) as connection:
-        runs = read.table_rows(connection, "runs", {"symbol": symbol, "target": target})
-        forecasts = read.issued_by_run(connection, symbol, target)
+        made = _made(connection, settings)
         newest = read.newest(
             connection,
             "bar_versions",
             "session",
-            {"symbol": symbol},
+            {"symbol": settings.symbol},
         )
+    name = " ".join(settings.key)
+    none = f"There is no finished night of {name} in that span: nothing to verify."
+    if not made:
+        raise UsageError(f"{none} Check --symbol and --target.")
+
+    days = [session for session, *_ in made]
+    newest = max(days[-1], newest or days[-1])
+    span = Span(
+        settings,
+        [],
+        Left(),
+        first,
+    )
+    _add_nights(
+        span,
+        made,
+        first or days[0],
+        min(last or newest, newest),
+    )
+    if span.nights:
+        # A night by a clock that is behind is issued after all others of its symbol
+        # (night/steps/predict.py).
+        span.nights.sort(key=itemgetter("issued_at", "as_of", "started_at"))
+        return span
+    if span.is_incomplete:
+        raise ForecastingError(f"{name}: {_not_verified(span.left)}")
+    raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
+
+
+def _made(connection: connect.Connection, settings: Settings) -> list[tuple[date, Row, Row]]:
+    """By session a run's row and its forecasts'; either may lack."""
+    runs = read.table_rows(connection, "runs", settings.columns)
+    forecasts = read.issued_by_run(connection, *settings.key)
     made = {(row["as_of"], row["id"]): row for row in runs}
     issued = {(row["origin_session"], row["run_id"]): row for row in forecasts}
     keys = sorted(made.keys() | issued.keys())
-    none = f"{symbol} has no finished {target} night in that span; there is nothing to verify."
-    if not keys:
-        raise UsageError(f"{none} Check --symbol and --target.")
+    return [(key[0], made.get(key, Row()), issued.get(key, Row())) for key in keys]
 
-    days = [session for session, _ in keys]
-    newest = max(days[-1], newest or days[-1])
-    begin = first or days[0]
-    end = min(last or newest, newest)
-    nights = []
-    left = Left()
-    for day in between(begin, end, settings.exchange):
+
+def _add_nights(span: Span, made: list[tuple[date, Row, Row]], first: date, last: date) -> None:
+    """Add those of the nights that are of sessions from `first` to `last`."""
+    days = {session for session, *_ in made}
+    for day in between(first, last, span.settings.exchange):
         if day not in days:
-            left.setdefault(Omission("none stored", is_stored=False), []).append(day)
-    for key in keys:
-        if not begin <= key[0] <= end:
+            span.left.setdefault(Omission("none stored", is_stored=False), []).append(day)
+    for session, run, issued in made:
+        if not first <= session <= last:
             continue
-        run = made.get(key, Row())
-        of_run = issued.get(key, Row())
-        omission = why_not_verified(run, of_run, settings)
+        omission = why_not_verified(run, issued, span.settings)
         if omission is None:
-            nights.append(run | of_run)
+            span.nights.append(run | issued)
         else:
-            left.setdefault(omission, []).append(key[0])
-    if nights:
-        # A night by a clock that is behind is issued after all others of its symbol
-        # (night/steps/predict.py).
-        nights.sort(key=itemgetter("issued_at", "as_of", "started_at"))
-        return Span(
-            settings,
-            nights,
-            left,
-            first,
-        )
-    if any(omission.is_stored for omission in left):
-        raise ForecastingError(f"{symbol} {target}: {_not_verified(left)}")
-    raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
+            span.left.setdefault(omission, []).append(session)
 
 
 def why_not_verified(run: Row, issued: Row, settings: Settings) -> Omission | None:
@@ -216,21 +227,24 @@ def copy_state(span: Span, scratch: Settings, *, before: date) -> None:
     Raises:
         ArtifactError: Weights that the first of them used are gone.
     """
-    series = span.series.values()
+    key = span.settings.key
     with connect.reading(span.settings.url) as stored, connect.transaction(scratch.url) as copied:
         write.copy_nights(
             stored,
             copied,
-            *series,
+            *key,
             before=before,
         )
-        champion = read.champion(copied, *series)
-        for row in read.table_rows(copied, "models", span.series):
+        champion = read.champion(copied, *key)
+        for row in read.table_rows(copied, "models", span.settings.columns):
             if row["artifact_path"] is not None:
                 copy_weights(row, span.settings, data_dir=scratch.data_dir)
         if champion is None:
             return
-        of_champion = span.series | {"run_id": span.nights[0]["id"], "model_id": champion["id"]}
+        of_champion = span.settings.columns | {
+            "run_id": span.nights[0]["id"],
+            "model_id": champion["id"],
+        }
         was_used = read.row(stored, "forecasts", of_champion) is not None
     state = weights_state(champion, scratch)
     # Damaged or of an older format they were as unusable to the night
@@ -283,7 +297,7 @@ def _rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
 def _follow(row: Row, span: Span, scratch: Settings, *, now: Clock) -> None:
     """Give the ledger of the re-run what was done after a night, and what its release lacked."""
     session = row["as_of"]
-    by_hand = span.series | {"session": session, "trigger": ["promote", "rollback"]}
+    by_hand = span.settings.columns | {"session": session, "trigger": ["promote", "rollback"]}
     with connect.reading(span.settings.url) as stored:
         promotions = read.table_rows(
             stored,
@@ -291,7 +305,9 @@ def _follow(row: Row, span: Span, scratch: Settings, *, now: Clock) -> None:
             by_hand,
             order=["decided_at"],
         )
-        total = read.row(stored, "total_forecasts", span.series | {"origin_session": session})
+        total = read.row(
+            stored, "total_forecasts", span.settings.columns | {"origin_session": session}
+        )
     with connect.transaction(scratch.url) as copied:
         for promotion in promotions:
             write.add(copied, "promotions", promotion | {"decided_at": now()})
@@ -307,9 +323,9 @@ def _follow(row: Row, span: Span, scratch: Settings, *, now: Clock) -> None:
 @contextmanager
 def weights_as_then(row: Row, span: Span, scratch: Settings) -> Iterator[None]:
     """Within the block the champion has no weights where the night could not read them."""
-    of_night = span.series | {"origin_session": row["as_of"]}
+    of_night = span.settings.columns | {"origin_session": row["as_of"]}
     with connect.reading(scratch.url) as connection:
-        champion = read.champion(connection, *span.series.values(), session=row["as_of"])
+        champion = read.champion(connection, *span.settings.key, session=row["as_of"])
     with connect.reading(span.settings.url) as connection:
         used = read.values(
             connection,
@@ -346,7 +362,7 @@ def concluded(span: Span, scratch: Settings) -> str:
         span.nights, span.settings.exchange, stored=span.settings.url, rerun=scratch.url
     )
     if len(found.differences):
-        file = "-".join(["differences", *span.series.values()])
+        file = "-".join(["differences", *span.settings.key])
         path = span.settings.data_dir.absolute() / f"{file}.csv"
         found.differences.to_csv(path, index=False)
         raise ForecastingError(
@@ -354,7 +370,7 @@ def concluded(span: Span, scratch: Settings) -> str:
             f"the ledger of the re-run in {scratch.data_dir}."
         )
     sentence = _same(span, found)
-    if any(omission.is_stored for omission in span.left):
+    if span.is_incomplete:
         raise ForecastingError(sentence)
     return sentence
 

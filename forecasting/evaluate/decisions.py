@@ -102,15 +102,14 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     return ModeChoice("warm", "routine", since)
 
 
-def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tuple[bool, str]:
+def decide(*, has_champion: bool, method: str, refused: str) -> tuple[bool, str]:
     """Whether tonight's fit becomes champion, and the reason.
 
-    `refused` and `damage` say what speaks against the fit; empty for nothing.
+    `refused` says what the gate has against the fit; empty for nothing.
     """
-    obstacle = f"the gate refused the fit: {refused}" if refused else damage.rstrip(".")
-    if obstacle:
+    if refused:
         stays = "The champion stays" if has_champion else "There is still no champion"
-        return False, f"{stays}; {obstacle}."
+        return False, f"{stays}; the gate refused the fit: {refused}."
     if not has_champion:
         return True, "There was no champion; this fit passed the gate."
     what = "A fit from scratch" if method == "scratch" else "A refresh of the champion"

@@ -24,7 +24,7 @@ from forecasting.night.models import weights_state
 from forecasting.night.night import make_night
 from forecasting.night.plan import check_market, check_source, early_end, newest_session
 from forecasting.night.second_source import witness_of
-from forecasting.night.steps.ingest import check_bars
+from forecasting.night.steps.fetch import check_bars
 from forecasting.night.symbols import each_symbol, own_settings, with_announced
 from forecasting.plain_text import named, quantity
 from forecasting.sessions import (
@@ -74,15 +74,16 @@ def _states(settings: Settings, *, now: Clock) -> list[Row]:
     rows: list[Row] = []
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         for name, one in settings.series.items():
-            stored = read.announced_days(connection, one.symbols[0])
-            own = with_announced(one, stored)
-            state = _state(
-                connection,
-                own,
-                now(),
-                is_locked,
+            own = with_announced(one, read.announced_days(connection, one.symbol))
+            rows.append(
+                _state(
+                    connection,
+                    own,
+                    now(),
+                    is_locked,
+                )
+                | {"name": name}
             )
-            rows.append(state | {"name": name})
     without = [row for row in rows if row["cause"] == "without a night"]
     if len(without) <= ASKED:
         for row in without:
@@ -104,17 +105,15 @@ def _name_refusal(row: Row, settings: Settings, *, now: Clock) -> None:
 
 def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool | None) -> Row:
     """Whether the newest completed session has a live forecast, for check.txt; else the `cause`."""
-    symbol = own.symbols[0]
     exchange = own.exchange
-    series = {"symbol": symbol, "target": own.target}
     row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error")))
-    row |= {**series, "exchange": name_of(exchange), "cause": ""}
+    row |= {**own.columns, "exchange": name_of(exchange), "cause": ""}
     try:
         session = last_completed(at, exchange)
         opened = opens_at(next_sessions(session, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         return row | {"cause": "without a calendar", "error": str(ended)}
-    live = series | {"kind": "live", "role": CHAMPION}
+    live = own.columns | {"kind": "live", "role": CHAMPION}
     newest = read.newest(
         connection,
         "forecasts",
@@ -124,23 +123,24 @@ def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool 
     row |= {"session": session, "opened": opened, "is_open": at >= opened, "newest": newest}
     if newest is not None and newest >= session:
         return row
-    issued = read.row(connection, "forecasts", series | {"origin_session": session})
+    issued = read.row(connection, "forecasts", own.columns | {"origin_session": session})
     if issued is not None:
         return row | {"cause": "issued late", "issued_at": issued["issued_at"]}
     stopped = _stopped(
         connection,
-        series,
+        own,
         session,
         is_locked,
     )
-    if stopped:
-        return row | stopped
-    return row | _unstarted(
-        connection,
-        own,
-        session,
-        newest,
-        is_locked,
+    return row | (
+        stopped
+        or _unstarted(
+            connection,
+            own,
+            session,
+            newest,
+            is_locked,
+        )
     )
 
 
@@ -152,38 +152,26 @@ def _unstarted(
     is_locked: bool | None,
 ) -> Row:
     """Why a session has no night: a request that failed since its close, or none has begun."""
-    symbol = own.symbols[0]
     closed = closes_at(session, own.exchange)
-    request = read.newest_fetch(connection, symbol, with_bars=False) or Row()
+    request = read.newest_fetch(connection, own.symbol, with_bars=False) or Row()
     has_failed = request.get("verdict") in get_args(FailedVerdict)
     if has_failed and request["fetched_at"] > closed:
         return Row(cause=_why_stopped(request["verdict"]), fetch=request)
-    last = read.unfinished_run(
-        connection,
-        symbol,
-        own.target,
-        after=newest or date.min,
-    )
-    series = {"symbol": symbol, "target": own.target}
-    any_forecast = read.row(connection, "forecasts", series)
-    cause = "waiting" if is_locked else "without a night"
     return Row(
-        cause=cause,
+        cause="waiting" if is_locked else "without a night",
         closed=closed,
-        last=last,
-        has_any=any_forecast,
+        last=read.unfinished_run(connection, *own.key, after=newest or date.min),
+        has_any=read.row(connection, "forecasts", own.columns),
     )
 
 
-def _stopped(
-    connection: Connection, series: Mapping[str, str], session: date, is_locked: bool | None
-) -> Row:
+def _stopped(connection: Connection, own: Settings, session: date, is_locked: bool | None) -> Row:
     """Why the night of a session has not ended, with its row; empty without such a night."""
     order = ("status DESC", "started_at DESC")
     night = read.row(
         connection,
         "runs",
-        {**series, "as_of": session},
+        own.columns | {"as_of": session},
         order=order,
     )
     if night is None or night["status"] == "done":
@@ -202,7 +190,7 @@ def _why_stopped(kind: str) -> str:
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:
     """The newest session of a symbol in its file, or what a run would refuse."""
     night = make_night(
-        own.symbols[0],
+        own.symbol,
         newest_session(own, now=now),
         own,
         now=now,
@@ -264,23 +252,23 @@ def _source(settings: Settings, *, now: Clock) -> str:
 
 def _models(settings: Settings) -> str:
     migrate.check_ready(settings.url, writes=False)
+    lost = []
+    published = 0
     with connect.reading(settings.url) as connection:
-        champions = [
-            read.champion(connection, symbol, target)
-            for symbol, target in product(settings.symbols, get_args(Target))
-        ]
-    states = {
-        f"{row['symbol']} {row['target']} {row['id']}": weights_state(row, settings)
-        for row in champions
-        if row is not None
-    }
-    lost = [f"{model}: {state}" for model, state in states.items() if state != "kept"]
+        for key in product(settings.symbols, get_args(Target)):
+            champion = read.champion(connection, *key)
+            if champion is None:
+                continue
+            published += 1
+            state = weights_state(champion, settings)
+            if state != "kept":
+                lost.append(f"{' '.join(key)} {champion['id']}: {state}")
     if lost:
         raise StoreError(
             f"The weights of published models are not as they were written ({named(lost, 3)}). "
             "Restore them from a backup; without it the next night fits from scratch."
         )
-    return f"weights of {quantity(len(states), 'published model')} as they were written"
+    return f"weights of {quantity(published, 'published model')} as they were written"
 
 
 def _witness(settings: Settings) -> str:
@@ -324,21 +312,15 @@ def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
     """Why nights had nothing to do; without `as_of` with the holidays since, up to ten days."""
     each = [own_settings(settings, symbol) for symbol in settings.symbols]
     newest = dict.fromkeys((as_of or newest_session(own, now=now), own.exchange) for own in each)
-    sentences = [
-        "Nothing new since the session "
-        f"{' and '.join(f'{day} of {name_of(name)}' for day, name in newest)}."
-    ]
-    for day, exchange in newest if as_of is None else ():
+    since = " and ".join(f"{day} of {name_of(exchange)}" for day, exchange in newest)
+    sentences = [f"Nothing new since the session {since}."]
+    for day, exchange in newest:
         # Today's from the hour on at which its session would have closed.
         past = (now() - closes_at(day, exchange)).days
-        closed = (
-            holidays(day + timedelta(days=1), day + timedelta(days=past), exchange)
-            if 0 < past < 10
-            else ()
-        )
+        if as_of is not None or not 0 < past < 10:
+            continue
+        closed = holidays(day + timedelta(days=1), day + timedelta(days=past), exchange)
         if len(closed):
-            sentences.append(
-                f"{name_of(exchange)} was closed on "
-                f"{', '.join(f'{one:%A} {one.date()}' for one in closed)}."
-            )
+            days = ", ".join(f"{one:%A} {one.date()}" for one in closed)
+            sentences.append(f"{name_of(exchange)} was closed on {days}.")
     return " ".join(sentences)

@@ -26,15 +26,6 @@ def load_model(model: Row, settings: Settings) -> Checkpoint:
     return load(weights_folder(model, settings), model["artifact_hash"])
 
 
-def why_not_runnable(model: Row, settings: Settings) -> str:
-    """Why this code cannot load and run a model, in words; empty when it can."""
-    try:
-        load_model(model, settings)
-    except ArtifactError as error:
-        return str(error)
-    return ""
-
-
 def weights_folder(model: Row, settings: Settings) -> Path:
     """The folder that a model row names, which need not exist.
 
@@ -60,32 +51,26 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[
     """The networks of each symbol, newest first, and what came of each symbol."""
 
     def networks(own: Settings) -> list[Row]:
-        symbol = own.symbols[0]
-        target = own.target
-        series = {"symbol": symbol, "target": target}
+        newest_first = ("created_at DESC", "id")
+        of_networks = own.columns | {"name": LSTM}
         with connect.reading(own.url) as connection:
-            champion = read.champion(connection, symbol, target) or {}
-            rows = [
-                {
-                    **row,
-                    "champion": row["id"] == champion.get("id"),
-                    "weights": weights_state(row, own),
-                }
-                for row in read.table_rows(
-                    connection,
-                    "models",
-                    series,
-                    order=("created_at DESC", "id"),
-                )
-                if row["name"] == LSTM
-            ]
+            champion = read.champion(connection, *own.key) or {}
+            rows = read.table_rows(
+                connection,
+                "models",
+                of_networks,
+                order=newest_first,
+            )
             if not rows:
-                check_forecast(connection, symbol, target)
+                check_forecast(connection, *own.key)
                 raise StoreError(
-                    f"Expected a {target} network of {symbol} in the database; found none: its "
-                    "forecasts are a baseline's. For the reason: forecasting show --symbol "
-                    f"{symbol} --target {target}"
+                    f"Expected a {own.target} network of {own.symbol} in the database; found none: "
+                    "its forecasts are a baseline's. For the reason: forecasting show --symbol "
+                    f"{own.symbol} --target {own.target}"
                 )
+        for row in rows:
+            row["champion"] = row["id"] == champion.get("id")
+            row["weights"] = weights_state(row, own)
         return rows
 
     migrate.check_ready(settings.url, writes=False)
@@ -102,11 +87,17 @@ def show_model(model_id: str, settings: Settings) -> Row:
         if model["method"] == "baseline":
             weights = "none: a baseline is fitted anew each night from the bars"
         else:
-            weights = why_not_runnable(model, settings)
-            weights = (
-                weights or f"there, unaltered, run by this code: {weights_folder(model, settings)}"
-            )
+            weights = _runnable(model, settings)
         return {**model, "weights": weights, **read.lineage(connection, model)}
+
+
+def _runnable(model: Row, settings: Settings) -> str:
+    """Where a network's weights are, or why this code cannot load and run them."""
+    try:
+        load_model(model, settings)
+    except ArtifactError as error:
+        return str(error)
+    return f"there, unaltered, run by this code: {weights_folder(model, settings)}"
 
 
 def weights_state(model: Row, settings: Settings) -> str:
@@ -150,13 +141,14 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
 
     The champion before the present one.
     """
-    symbol = only_symbol(settings, "models rollback")
+    only_symbol(settings, "models rollback")
     migrate.check_ready(settings.url)
     with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
-        before = read.champion_before(connection, symbol, settings.target)
+        before = read.champion_before(connection, *settings.key)
         if before is None:
-            check_forecast(connection, symbol, settings.target)
-            raise UsageError(f"{symbol} {settings.target} has had no other champion to go back to.")
+            check_forecast(connection, *settings.key)
+            series = " ".join(settings.key)
+            raise UsageError(f"{series} has had no other champion to go back to.")
         return make_champion(
             connection,
             before,
@@ -171,19 +163,16 @@ def stored_model(connection: connect.Connection, model_id: str) -> Row:
 
     A UsageError without one.
     """
-    model = read.row(connection, "models", {"id": model_id})
-    found = [model] if model else read.models_beginning(connection, model_id, limit=5)
-    if len(found) != 1:
-        ids = (
-            f"{model_id!r} begins {', '.join(row['id'] for row in found)}"
-            if found
-            else f"no model {model_id!r}"
-        )
-        expected = (
-            "Expected a model id, as `forecasting models list` prints it, or its unique beginning"
-        )
-        raise UsageError(f"{expected}; found {ids}.")
-    return dict(found[0])
+    found = read.models_beginning(connection, model_id, limit=5)
+    if len(found) == 1:
+        return found[0]
+    ids = f"no model {model_id!r}"
+    if found:
+        ids = f"{model_id!r} begins {', '.join(row['id'] for row in found)}"
+    raise UsageError(
+        "Expected a model id, as `forecasting models list` prints it, or its unique beginning; "
+        f"found {ids}."
+    )
 
 
 def make_champion(
@@ -192,13 +181,13 @@ def make_champion(
     """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
     load_model(model, settings)
     decided_at = now()
-    symbol = model["symbol"]
-    target = model["target"]
-    champion = read.champion(connection, symbol, target)
-    if champion is not None and champion["id"] == model["id"]:
-        return f"{model['id']} is the champion of {symbol} {target} already."
+    model_id = model["id"]
+    series = {"symbol": model["symbol"], "target": model["target"]}
+    name = " ".join(series.values())
+    champion = read.champion(connection, **series) or Row(id=None)
+    if champion["id"] == model_id:
+        return f"{model_id} is the champion of {name} already."
     reason = "asked for by hand" if trigger == "promote" else "rolled back by hand"
-    series = {"symbol": symbol, "target": target}
     # A night without a fit decides nothing: its forecast was still the former champion's.
     decided = read.newest(
         connection,
@@ -211,22 +200,20 @@ def make_champion(
         "id": short_id(
             "promotion",
             trigger,
-            model["id"],
+            model_id,
             decided_at.isoformat(),
         ),
         "trigger": trigger,
-    }
-    row |= {
         "session": max(filter(None, (model["trained_to"], decided, done))),
         "decided_at": decided_at,
+        "champion": champion["id"],
+        "challenger": model_id,
+        "winner": model_id,
+        "origins": 0,
+        "reason": reason,
     }
-    row |= {
-        "champion": champion and champion["id"],
-        "challenger": model["id"],
-        "winner": model["id"],
-    }
-    write.add(connection, "promotions", row | {"origins": 0, "reason": reason})
-    return f"{model['id']} is published for {symbol} {target} from the next forecast on ({reason})."
+    write.add(connection, "promotions", row)
+    return f"{model_id} is published for {name} from the next forecast on ({reason})."
 
 
 def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:

@@ -30,14 +30,12 @@ WINDOWS = "windows.npz"  # In a night's folder
 class Night:
     """What is asked of one night, what it runs under, and what its steps have found."""
 
-    symbol: str
     session: date  # the origin: the newest session whose bar the night may use
-    settings: Settings = field(repr=False)  # of this symbol and target alone
+    settings: Settings  # of one symbol and target
     now: Clock = field(repr=False)
     mode: Mode = "auto"
     # By hand; or `schedule`, unattended; `catch-up`; `ingest` or `market`: bars alone
     trigger: str = "run"
-    source: str = ""  # of the bars; of a market series it may be another one than the settings'
     flow_run_id: str | None = None
     stored_id: str | None = None  # of a night that is run again, its id
     stored_fetch: str = ""  # of a night that is run again, the fetch that it used
@@ -53,14 +51,29 @@ class Night:
     error: ForecastingError | None = None
 
     @property
+    def symbol(self) -> str:
+        """Whose bars are used."""
+        return self.settings.symbol
+
+    @property
     def target(self) -> Target:
         """What is forecast."""
         return self.settings.target
 
     @property
+    def key(self) -> tuple[str, Target]:
+        """Symbol and target."""
+        return self.settings.key
+
+    @property
+    def source(self) -> str:
+        """The option that names the source of its bars."""
+        return self.settings.source
+
+    @property
     def series(self) -> str:
         """What names its symbol and target."""
-        return f"{self.symbol} {self.target}"
+        return " ".join(self.key)
 
     @property
     def id(self) -> str:
@@ -77,7 +90,7 @@ class Night:
     @property
     def columns(self) -> dict[str, str]:
         """The columns by which the rows of its run are found."""
-        return {"symbol": self.symbol, "target": self.target, "run_id": self.id}
+        return self.settings.columns | {"run_id": self.id}
 
     @property
     def folder(self) -> Path:
@@ -124,14 +137,31 @@ def make_night(
     own = settings.for_symbol(symbol)
     check_closed(session, own.exchange, now=now)
     return Night(
-        symbol,
         session,
         own,
         now,
         mode,
         trigger,
-        own.source,
     )
+
+
+def nights_of(
+    sessions: Sequence[date], settings: Settings, *, refit_every: int, now: Clock
+) -> list[Night]:
+    """The nights of one symbol that are made up for; every `refit_every`-th has a fit."""
+    nights = []
+    for place, session in enumerate(sessions):
+        mode: Mode = "skip" if place % refit_every else "auto"
+        night = make_night(
+            settings.symbol,
+            session,
+            settings,
+            now=now,
+            mode=mode,
+            trigger="catch-up",
+        )
+        nights.append(night)
+    return nights
 
 
 def check_closed(session: date, exchange: str, *, now: Clock) -> None:
@@ -168,14 +198,13 @@ def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
 
     The first of each symbol and target, then the second, and so on.
     """
-    return [
-        [night for night in some if night is not None] for some in zip_longest(*by_series(nights))
-    ]
+    turns = zip_longest(*by_series(nights))
+    return [[night for night in turn if night is not None] for turn in turns]
 
 
-_SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id", "seconds")
+_SENT = ("session", "mode", "trigger", "flow_run_id", "seconds")
 # That a run may have been given in place of the settings
-_OPTIONS = ("targets", "source", "events", "market")
+_OPTIONS = ("symbols", "targets", "source", "events", "market")
 
 
 def sent(night: Night) -> dict[str, Any]:
@@ -195,7 +224,8 @@ def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night
             f"Expected on this worker forecasting {values['release']}, the release of the run; "
             f"found {__version__}. Install one release on all machines, then run again."
         )
-    own = own_settings(settings.model_copy(update=values["options"]), values["night"]["symbol"])
+    of_run = settings.model_copy(update=values["options"])
+    own = own_settings(of_run, of_run.symbol)
     night = Night(settings=own, now=now, **values["night"])
     if night.id != values["id"]:
         raise UsageError(

@@ -1,19 +1,12 @@
-"""Which nights are to do, under which settings.
-
-Those in force, and what a form or a schedule names over them.
-"""
+"""Which nights are to do, and what is checked before the first of them."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from functools import partial
-from itertools import chain, cycle
-from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from itertools import chain
 
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.announced_days import BY_HAND, check_no_bar, new_days
@@ -21,12 +14,12 @@ from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files, is_frame
 from forecasting.night.models import load_model
-from forecasting.night.night import Night, check_closed, make_night
+from forecasting.night.night import Night, check_closed, make_night, nights_of
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.second_source import witness_of
 from forecasting.night.steps.preprocess import ledger_instant, market_night, missing_closes
-from forecasting.night.symbols import each_symbol, joined, own_settings
-from forecasting.plain_text import named, plain_text
+from forecasting.night.symbols import each_symbol, own_settings
+from forecasting.plain_text import named
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import (
     NEWEST_DAY,
@@ -41,14 +34,12 @@ from forecasting.sessions import (
     shift,
     today,
 )
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.values import NO_MARKET, source_name
 from forecasting.vocabulary import HORIZONS, Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
-
-LONGEST_NAME = 100  # Characters of a run's name, which has symbols that nothing has checked yet
 
 
 def planned_nights(
@@ -58,15 +49,6 @@ def planned_nights(
 
     Of one that cannot begin, one with the error, as its row has it.
     """
-    night = Night(
-        "",
-        as_of or now().date(),
-        settings,
-        now,
-        mode,
-        trigger,
-        settings.source,
-    )
     missed = partial(
         missed_nights,
         as_of=as_of,
@@ -74,88 +56,82 @@ def planned_nights(
         now=now,
         trigger=trigger,
     )
-    return _planned(night, missed, is_newest=as_of is None)
+    return _planned(
+        Night(
+            as_of or now().date(),
+            settings,
+            now,
+            mode,
+            trigger,
+        ),
+        missed,
+    )
 
 
 def planned_span(
     settings: Settings, first: date, last: date, *, refit_every: int, now: Clock
 ) -> list[Night]:
     """The nights of a span, as `planned_nights`; every `refit_every`-th of a symbol has a fit."""
-    night = Night(
-        "",
-        last,
-        settings,
-        now,
-        trigger="catch-up",
-        source=settings.source,
-    )
-    modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
 
     def spanned(own: Settings) -> list[Night]:
-        made = partial(
-            make_night,
-            own.symbols[0],
-            settings=own,
+        sessions = between(first, last, own.exchange)
+        return nights_of(
+            sessions,
+            own,
+            refit_every=refit_every,
             now=now,
-            trigger="catch-up",
         )
-        return [
-            made(session, mode=mode)
-            for session, mode in zip(between(first, last, own.exchange), cycle(modes))
-        ]
 
-    return _planned(night, spanned, is_newest=False)
+    return _planned(
+        Night(
+            last,
+            settings,
+            now,
+            trigger="catch-up",
+        ),
+        spanned,
+    )
 
 
-def _planned(
-    night: Night, nights_of: Callable[[Settings], list[Night]], *, is_newest: bool
-) -> list[Night]:
-    """The nights of each symbol that are not done.
+def _planned(night: Night, nights_of_symbol: Callable[[Settings], list[Night]]) -> list[Night]:
+    """The nights of each symbol that are not done; where they cannot begin `night` in their place.
 
-    Where they cannot begin `night`, maybe of its newest session.
+    The caller holds the lock of the nights.
     """
     settings = night.settings
-    failed = list[Night]()
     # A run of a worker may be the first one of another release
     migrate.check_ready(settings.url, writes=False)
-    mark_cut_off(
-        settings, now=night.now
-    )  # what killed nights left, for the caller holds the lock of the nights
+    mark_cut_off(settings, now=night.now)
     delete_leftovers(settings)
 
     def of_symbol(own: Settings) -> list[Night]:
         check_events(settings.events, settings.symbols)
         if closed := announced_days(own.exchange, "closed"):
             with connect.transaction(own.url) as connection:
-                write.close_runs(connection, own.symbols[0], closed)
-        return nights_of(own)
+                write.close_runs(connection, own.symbol, closed)
+        return nights_of_symbol(own)
 
     found = each_symbol(settings, of_symbol, now=night.now)
-    series = settings.series
+    failed = []
     for name, error in found.errors.items():
         logger.error("%s: %s", name, error)
-        one = series[name]
-        symbol = one.symbols[0]
-        stopped = replace(
-            night,
-            symbol=symbol,
-            settings=own_settings(one, symbol),
-            error=error,
-        )
-        exchange = stopped.settings.exchange
-        # Its exchange has no calendar, and so no session that a row could be of
-        with suppress(UsageError):
-            closed = last_completed(night.now(), exchange)
-            stopped = replace(stopped, session=closed) if is_newest else stopped
-            is_refused = night.trigger != "schedule" and is_refusal(settings, symbol, error)
-            if (
-                is_session(stopped.session, exchange)
-                and stopped.session <= closed
-                and not is_refused
-            ):
-                mark_stopped(stopped, error)
-        failed.append(stopped)
+        one = settings.series[name]
+        own = own_settings(one, one.symbol)
+        failed.append(_stopped(replace(night, settings=own, error=error)))
     return not_done([*failed, *chain(*found.values.values())])
+
+
+def _stopped(night: Night) -> Night:
+    """A night that cannot begin, of a session that has closed, which its row says."""
+    settings = night.settings
+    # Its exchange has no calendar, and so no session that a row could be of
+    with suppress(UsageError):
+        closed = last_completed(night.now(), settings.exchange)
+        night = replace(night, session=min(night.session, closed))
+        is_refused = night.trigger != "schedule" and is_refusal(settings, night.symbol, night.error)
+        if is_session(night.session, settings.exchange) and not is_refused:
+            mark_stopped(night)
+    return night
 
 
 def missed_nights(
@@ -172,18 +148,15 @@ def missed_nights(
         last = newest_session(settings, now=now, unattended=trigger == "schedule")
         sessions = _after_finished(settings, last) or [last]
     next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
-    symbol = settings.symbols[0]
-    return [
-        make_night(
-            symbol,
-            session,
-            settings,
-            now=now,
-            mode=mode,
-            trigger=trigger,
-        )
-        for session in sessions
-    ]
+    one = partial(
+        make_night,
+        settings.symbol,
+        settings=settings,
+        now=now,
+        mode=mode,
+        trigger=trigger,
+    )
+    return [one(session) for session in sessions]
 
 
 def _after_finished(settings: Settings, last: date) -> list[date]:
@@ -194,7 +167,7 @@ def _after_finished(settings: Settings, last: date) -> list[date]:
     # Finished, not forecast: a night that was cut off after its forecasts still owes its scores and
     # its decision.
     with connect.reading(settings.url) as connection:
-        newest = read.newest_finished(connection, settings.symbols[0], settings.target)
+        newest = read.newest_finished(connection, *settings.key)
     return after(newest, last, settings.exchange) if newest else []
 
 
@@ -202,14 +175,13 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
     """The nights without those that were worked off to their end before, or are of no session."""
     if not nights:
         return []
+    ended = {"id": [night.id for night in nights], "status": ["done", "closed"]}
     with connect.reading(nights[0].settings.url) as connection:
-        done = set(
-            read.values(
-                connection,
-                "runs",
-                "id",
-                {"id": [night.id for night in nights], "status": ["done", "closed"]},
-            )
+        done = read.values(
+            connection,
+            "runs",
+            "id",
+            ended,
         )
     return [night for night in nights if night.id not in done]
 
@@ -230,9 +202,9 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         )
         if mode == "warm":
             with connect.reading(own.url) as connection:
-                champion = read.champion(connection, own.symbols[0], own.target)
+                champion = read.champion(connection, *own.key)
             if champion is None:
-                what = f"a champion of {own.symbols[0]} {own.target}"
+                what = f"a champion of {' '.join(own.key)}"
                 raise UsageError(
                     f"Mode warm starts from {what}; there is none yet. Use mode scratch."
                 )
@@ -240,12 +212,13 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         return missed
 
     found = each_symbol(settings, check, now=now)
-    series = settings.series
+    refused = [
+        is_refusal(settings, settings.series[name].symbol, error)
+        for name, error in found.errors.items()
+    ]
     # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the
     # planned night's.
-    if not found.values and all(
-        is_refusal(settings, series[name].symbols[0], error) for name, error in found.errors.items()
-    ):
+    if not found.values and all(refused):
         found.raise_failed()
     return list(chain(*found.values.values()))
 
@@ -291,14 +264,17 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
     newest = plugins.newest_session(source, choice.symbol)
     state = f"up to {newest}" if newest else "(no request made)"
     if newest is not None and now is not None:
-        for symbol in settings.symbols:
-            if _ends_early(
+        ends = [
+            _ends_early(
                 newest,
                 own_settings(settings, symbol),
                 choice.exchange,
                 now=now,
-            ):
-                state = f"up to {newest}, filled forward"
+            )
+            for symbol in settings.symbols
+        ]
+        if any(ends):
+            state = f"up to {newest}, filled forward"
     return f"{choice.symbol} of {source.name} {state}"
 
 
@@ -308,7 +284,7 @@ def _ends_early(newest: date, own: Settings, exchange: str, *, now: Clock) -> bo
     session = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
     market = market_night(
         make_night(
-            own.symbols[0],
+            own.symbol,
             session,
             own,
             now=now,
@@ -371,7 +347,7 @@ def close_session(settings: Settings, day: date, *, now: Clock) -> None:
 
 
 def _close_session(own: Settings, *, day: date, now: Clock) -> None:
-    symbol = own.symbols[0]
+    symbol = own.symbol
     exchange = own.exchange
     closure = ("closed", day)
     if day in announced_days(exchange, "closed"):
@@ -387,13 +363,8 @@ def _close_session(own: Settings, *, day: date, now: Clock) -> None:
             "of FORECASTING_EVENTS, where it can be corrected: kind closed, announced its day."
         )
     with connect.transaction(own.url) as connection:
-        traded = read.bars(
-            connection,
-            symbol,
-            first=day,
-            last=day,
-        )
-        check_no_bar({closure}, {day} if len(traded) else set(), symbol=symbol)
+        traded = read.row(connection, "bar_versions", {"symbol": symbol, "session": day})
+        check_no_bar({closure}, {day} if traded else set(), symbol=symbol)
         newest = read.newest(
             connection,
             "fetches",
@@ -419,7 +390,7 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     An unattended night waits for the newest completed one, for a file that ends before it is a feed
     that is late.
     """
-    symbol = settings.symbols[0]
+    symbol = settings.symbol
     exchange = settings.exchange
     at = now()
     source = plugins.source_of(
@@ -456,81 +427,3 @@ def early_end(nights: Sequence[Night], *, now: Clock) -> str:
         f"The source {source_name(nights[0].source)} ends with the session {named(ends, 6)}, "
         f"before the newest completed one, {max(completed.values())}: no such night is live."
     )
-
-
-def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
-    """The settings in force, overridden by flow parameters that are valid and permitted.
-
-    None keeps a setting.
-    """
-    chosen = {name: value for name, value in given.items() if value is not None}
-    current = read_settings()
-    own = [option for option in (current.source, current.events, current.market) if option]
-    folders = current.files or (current.data_dir.absolute() / "sources",)
-    for kind in ("source", "events", "market"):
-        if kind in chosen:
-            check_permitted(
-                chosen[kind],
-                kind=kind,
-                given=own,
-                folders=folders,
-            )
-    try:
-        return Settings.model_validate({**dict(current), **chosen})
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{problem['loc'][0]}: {problem['msg']}"
-            for problem in error.errors(include_input=False)
-        )
-        raise UsageError(f"Invalid flow parameter. {problems}.") from None
-
-
-def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequence[Path]) -> None:
-    """Raise a UsageError for a source or file that the environment does not permit a flow.
-
-    Permitted are names without an argument, the options `given` by the environment, and files in
-    one of the folders, symbolic links followed. The error is the same whether the file exists or
-    not.
-    """
-    name, _, argument = text.partition(":")
-    is_file = name in ("csv", "parquet")
-    resolved = Path()
-    with suppress(OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL in it
-        resolved = Path(argument).resolve()
-    is_inside = is_file and any(resolved.is_relative_to(folder.resolve()) for folder in folders)
-    if text in given or not argument or is_inside:
-        return
-    allowed = ", ".join(str(folder) for folder in folders)
-    what = "a file outside them" if is_file else "an argument that FORECASTING_SOURCE does not have"
-    raise UsageError(
-        f"Expected the flow parameter {kind} to name what FORECASTING_{kind.upper()} names, a "
-        f"source without an argument, or a file inside FORECASTING_FILES ({allowed}); found "
-        f"{what}. Move the file there, add its folder to FORECASTING_FILES, or use the command "
-        "line."
-    )
-
-
-def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
-    """Symbols and targets of a run from its parameters, else from the settings."""
-    settings = read_settings()
-    of_backtest = [given["symbol"] or settings.symbols[0]] if "symbol" in given else None
-    symbols = of_backtest or given.get("symbols") or settings.symbols
-    targets = joined(targets_of(given, settings))
-    return plain_text(joined(symbols), limit=LONGEST_NAME), targets
-
-
-def targets_of(given: Mapping[str, Any], settings: Settings) -> list[str]:
-    """The targets of a run from its parameters, one or several, else from the settings."""
-    target = given.get("target") or settings.targets
-    return [target] if isinstance(target, str) else [*target]
-
-
-def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
-    """A run's name in Prefect's list, as `nightly-SBUX-volume-2024-03-08`, else by its day."""
-    days = (
-        [given["first"], given["last"]]
-        if flow == "backtest"
-        else [given.get("as_of") or given.get("last")]
-    )
-    named = days if any(days) else [now().date()]
-    return plain_text("-".join([flow, *subject_of(given), *map(str, named)]), limit=LONGEST_NAME)

@@ -122,7 +122,8 @@ class Rounds:
             self.refusals.clear()
             until = max(next_at, self._now())
             asked = [series for series in self._waiting.values() if series.request_at <= until]
-            symbols = by_symbol(_requested(asked))
+            nights = chain.from_iterable(series.nights for series in asked)
+            symbols = by_symbol([replace(night, error=None) for night in nights])
             for start in range(0, len(symbols), BATCH):
                 yield list(chain.from_iterable(symbols[start : start + BATCH]))
             self._schedule_again(asked)
@@ -135,16 +136,13 @@ class Rounds:
         for series in asked:
             if series.newest.series not in self._waiting or series.missing is not None:
                 continue
-            series.request_at = min(request_at, self._deadline(series.newest))
+            night = series.newest
+            deadline = self._deadline(night)
+            series.request_at = min(request_at, deadline)
             if self._patient:
-                self._note_waiting(series.newest)
-
-    def _note_waiting(self, night: Night) -> None:
-        """Say in the row of a night why it waits, and until when it is retried."""
-        deadline = self._deadline(night)
-        until = clock_time(deadline, self._settings)
-        waiting = {"waiting": str(night.error), "until": f"Retrying until {until}."}
-        mark(night, {"status": stopped_status(night.error), "waits_until": deadline}, waiting)
+                until = f"Retrying until {clock_time(deadline, self._settings)}."
+                waits = {"status": stopped_status(night.error), "waits_until": deadline}
+                mark(night, waits, {"waiting": str(night.error), "until": until})
 
     def _leave_out_done(self) -> None:
         """End the nights that another run has done while this one waited without the lock."""
@@ -172,7 +170,7 @@ class Rounds:
         newest = nights[-1]
         series = self._waiting.pop(newest.series)
         if series.missing is not None:
-            self._end_without_bar(series.missing, newest.session, series.missing.error)
+            self._end_without_bar(series.missing, newest.session)
         elif self._patient and self._round > 1:
             waited = (
                 f"Waited for its bar from {self._began.astimezone(self._settings.timezone):%H:%M} "
@@ -200,7 +198,7 @@ class Rounds:
         del self._waiting[newest.series]
         missing = replace(series.missing or newest, error=error)
         if self._patient or not is_refusal(newest.settings, newest.symbol, error):
-            mark_stopped(missing, error)
+            mark_stopped(missing)
         self._end(missing)
         return []
 
@@ -235,15 +233,14 @@ class Rounds:
             return []
         del self._waiting[missing.series]
         if is_late:
-            self._end_without_bar(missing, newest_bar, missing.error)
+            self._end_without_bar(missing, newest_bar)
             return []
-        self._end_without_bar(missing, newest_bar, error)
+        self._end_without_bar(replace(missing, error=error), newest_bar)
         return older
 
-    def _end_without_bar(
-        self, missing: Night, newest_bar: date, error: ForecastingError | None
-    ) -> None:
+    def _end_without_bar(self, missing: Night, newest_bar: date) -> None:
         """End the night whose bar did not come, unless it goes on with stored bars itself."""
+        error = missing.error
         hour = clock_time(self._now(), self._settings)
         goes_on = f"the night continued with the bars up to {newest_bar}."
         if isinstance(error, DataLateError):
@@ -258,7 +255,7 @@ class Rounds:
             note = f"{error} Stopped retrying at {hour}; {goes_on}"
             mark(missing, {"status": "failed", "error": note}, {"no_bar": note})
             if newest_bar < missing.session:
-                self._end(replace(missing, error=error))
+                self._end(missing)
         self._notes[missing.symbol] = note
 
     def _end(self, night: Night) -> None:
@@ -318,10 +315,6 @@ class Rounds:
         self._wait(next_at, f"{reasons} Next request at {hour}, retrying until {until}.")
 
 
-def _requested(series: Sequence[_Series]) -> list[Night]:
-    return [replace(night, error=None) for one in series for night in one.nights]
-
-
 def _stated_pause(refusal: RateLimitedError) -> timedelta:
     stated_s = refusal.retry_after_s
     if stated_s is None or not math.isfinite(stated_s):
@@ -351,7 +344,7 @@ def _newest_bar(night: Night, error: ForecastingError) -> date | None:
 def _is_finished(night: Night, session: date) -> bool:
     """Whether a night of that session or a newer one has come to its end."""
     with connect.reading(night.settings.url) as connection:
-        finished = read.newest_finished(connection, night.symbol, night.target)
+        finished = read.newest_finished(connection, *night.key)
     return finished is not None and session <= finished
 
 

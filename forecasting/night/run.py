@@ -23,9 +23,10 @@ from forecasting.night.failures import explained
 from forecasting.night.night import Night, by_symbol, in_turn, make_night, received, sent
 from forecasting.night.rounds import INTERACTIVE, Rounds, Wait
 from forecasting.night.steps.evaluate import evaluate, unpublished
-from forecasting.night.steps.ingest import Span, fetch_and_store, ingest
-from forecasting.night.steps.predict import predict
-from forecasting.night.steps.preprocess import first_session, preprocess
+from forecasting.night.steps.fetch import Span
+from forecasting.night.steps.ingest import fetch_and_store, ingest
+from forecasting.night.steps.predict import write_forecasts
+from forecasting.night.steps.preprocess import first_session, write_windows
 from forecasting.night.symbols import Outcomes, each_symbol
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read
@@ -58,27 +59,17 @@ def request(nights: Sequence[Night], rounds: Rounds, switch_source: bool) -> lis
     )
 
 
-def train(nights: Sequence[Night]) -> list[Night]:
-    """Each night with its challenger.
-
-    Without one where the night fits none, or none that passes the gate.
-    """
+def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
+    """The nights after one of the five steps, called with its further arguments."""
+    if step == "ingest":
+        return request(nights, *more)
+    if step == "evaluate":
+        return evaluate(nights, *more)
     # Takes torch: a process that waits for nights needs none
     from forecasting.night.steps.train import fit_challenger
 
-    return [night.then("train", fit_challenger) for night in nights]
-
-
-def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
-    """The nights after one of the five steps, called with its further arguments."""
-    steps: dict[Step, Callable[..., list[Night]]] = {
-        "ingest": request,
-        "preprocess": preprocess,
-        "train": train,
-        "predict": predict,
-        "evaluate": evaluate,
-    }
-    return steps[step](nights, *more)
+    works = {"preprocess": write_windows, "train": fit_challenger, "predict": write_forecasts}
+    return [night.then(step, works[step]) for night in nights]
 
 
 @dataclass(frozen=True)
@@ -147,10 +138,9 @@ def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
 
     The first of each symbol, then the second.
     """
-    steps: tuple[Step, ...] = ("preprocess", "train", "predict")
     done: list[Night] = []
     for turn in in_turn(nights):
-        for step in steps:
+        for step in ("preprocess", "train", "predict"):
             turn = caller.call(step, turn)
         turn = caller.call("evaluate", turn, caller.publish)
         caller.after(turn)
@@ -177,7 +167,7 @@ def ingest_only(
         session = as_of or plan.newest_session(own, now=now)
         plan.check_session(session, own.exchange, now=now)
         night = make_night(
-            own.symbols[0],
+            own.symbol,
             session,
             own,
             now=now,
@@ -212,11 +202,9 @@ def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]
 
 def workers_of(settings: Settings) -> int:
     """How many workers run shards at the same time."""
-    return (
-        1
-        if settings.runner == "local"
-        else min(settings.workers or cpu_count(), len(settings.symbols))
-    )
+    if settings.runner == "local":
+        return 1
+    return min(settings.workers or cpu_count(), len(settings.symbols))
 
 
 class Workers:
@@ -240,10 +228,9 @@ class Workers:
         if self._executor is None:
             self._ended += run_shard(shard, self._caller)
             return
-        values = [sent(night) for night in shard]
         future = self._executor().submit(
             run_sent,
-            values,
+            [sent(night) for night in shard],
             shard[0].now,
             connect.locks_of(shard[0].settings.url),
             self._caller.publish,
@@ -389,8 +376,8 @@ def outcome_of(
 ) -> tuple[list[str], dict[str, ForecastingError], list[str]]:
     """What became of a run: ids of done nights, errors by `series_name`, why nights had no bar."""
     failed: dict[str, ForecastingError] = {}
-    for night in sorted(nights, key=lambda night: night.session):
-        if night.error is not None and not isinstance(night.error, NoBarError):
-            failed.setdefault(settings.series_name(night.symbol, night.target), night.error)
     without_bar = [str(night.error) for night in nights if isinstance(night.error, NoBarError)]
+    for night in sorted(nights, key=lambda night: night.session):
+        if not isinstance(night.error, NoBarError | None):
+            failed.setdefault(settings.series_name(*night.key), night.error)
     return [night.id for night in nights if night.is_done], failed, without_bar

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, product, starmap
 from pathlib import Path
 
 from forecasting import __version__
-from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
+from forecasting.errors import BadDataError, DataLateError, StoreError, UsageError
 from forecasting.evaluate.decisions import FITS
 from forecasting.night.folders import ARTIFACTS, delete_files, network_id, runs_folder
 from forecasting.night.night import WINDOWS, Night
@@ -79,12 +79,11 @@ def code_version() -> str:
 
 def model_row(night: Night) -> Row:
     """What the rows in `models` of a night's network and baselines have in common."""
-    made_by = {
+    return night.settings.columns | {
         "seed": night.settings.seed,
         "settings_hash": night.settings.hash,
         "code_version": code_version(),
     }
-    return {"symbol": night.symbol, "target": night.target} | made_by
 
 
 def open_run(
@@ -97,11 +96,9 @@ def open_run(
     """Add the night's row; one that is run again keeps its first start and what it noted before."""
     events = source_name(night.settings.events or "")
     settings = night.settings.forecast_fields() | {"events": events}
-    row = {
+    row = night.settings.columns | {
         "id": night.id,
         "as_of": night.session,
-        "symbol": night.symbol,
-        "target": night.target,
         "status": "running",
         "source": source_name(night.source),
         "trigger": night.trigger,
@@ -161,13 +158,14 @@ def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None
             )
 
 
-def mark_stopped(night: Night, error: ForecastingError) -> None:
+def mark_stopped(night: Night) -> None:
     """Say in the row of a night what stopped it.
 
     Where it cannot be written, a warning hides neither it nor others.
     """
+    stopped = {"status": stopped_status(night.error), "error": str(night.error)}
     try:
-        mark(night, {"status": stopped_status(error), "error": str(error)} | _seconds(night))
+        mark(night, stopped | _seconds(night))
     except StoreError as unwritten:
         logger.warning(
             "%s %s: its row in runs lacks its error: %s",
@@ -177,7 +175,7 @@ def mark_stopped(night: Night, error: ForecastingError) -> None:
         )
 
 
-def is_refusal(settings: Settings, symbol: str, error: Exception) -> bool:
+def is_refusal(settings: Settings, symbol: str, error: Exception | None) -> bool:
     """Whether an error refuses the command of a person, which leaves no trace.
 
     A wrong option, or a misspelt symbol.
@@ -228,31 +226,15 @@ def _row(connection: connect.Connection, night: Night) -> Row:
 
 def prunable_weights(connection: connect.Connection, night: Night) -> list[str]:
     """The models but the newest `keep_artifacts` fits, those of as many origins, and champions."""
-    symbol = night.symbol
-    target = night.target
     kept = night.settings.keep_artifacts
-    champion = read.champion(connection, symbol, target)
-    # Another one where the night is run again
-    then = read.champion(
-        connection,
-        symbol,
-        target,
-        session=night.session,
-    )
-    before = read.champion_before(connection, symbol, target)
-    needed = {row["id"] for row in (champion, then, before) if row is not None}
-    needed |= read.models_of_newest(
-        connection,
-        symbol,
-        target,
-        origins=kept,
-    )
-    networks = read.network_ids(
-        connection,
-        symbol,
-        target,
-        pruned=False,
-    )
+    champions = [
+        read.champion(connection, *night.key),
+        read.champion(connection, *night.key, session=night.session),  # of a night run again
+        read.champion_before(connection, *night.key),
+    ]
+    needed = {row["id"] for row in champions if row is not None}
+    needed |= read.models_of_newest(connection, *night.key, origins=kept)
+    networks = read.network_ids(connection, *night.key, pruned=False)
     return [model_id for model_id in networks[kept:] if model_id not in needed]
 
 
@@ -268,15 +250,7 @@ def delete_files_of(nights: Sequence[Night]) -> None:
         folder = settings.data_dir.absolute() / ARTIFACTS
         present = {path.name for path in folder.glob("*")}
         with connect.reading(settings.url) as connection:
-            pruned = [
-                read.network_ids(
-                    connection,
-                    night.symbol,
-                    night.target,
-                    pruned=True,
-                )
-                for night in done
-            ]
+            pruned = [read.network_ids(connection, *night.key, pruned=True) for night in done]
         for model_id in sorted(present.intersection(chain(*pruned))):
             delete_files(folder / model_id, FILES)
     except Exception as error:  # whatever it is, the nights are done
@@ -296,12 +270,13 @@ def mark_cut_off(settings: Settings, *, now: Clock) -> None:
     with connect.transaction(settings.url) as connection:
         for run_id, as_of in nights.items():
             add_notes(connection, run_id, NO_WAIT)
-            stopped = {"status": "failed", "error": CUT_OFF.format(as_of=as_of)}
+            error = CUT_OFF.format(as_of=as_of)
+            stopped = {"status": "failed", "error": error, "waits_until": None}
             write.update(
                 connection,
                 "runs",
                 run_id,
-                stopped | {"waits_until": None},
+                stopped,
             )
 
 
@@ -332,17 +307,12 @@ def _without_row(settings: Settings, present: set[str]) -> list[str]:
             "id",
             stopped,
         )
-        fits = {network_id(run_id, method) for run_id in not_done for method in FITS}
-        left = sorted(fits & present)
-        if not left:  # as on most mornings
-            return []
-        return sorted(
-            set(left).difference(
-                read.values(
-                    connection,
-                    "models",
-                    "id",
-                    {"id": left},
-                )
-            )
+        fits = starmap(network_id, product(not_done, FITS))
+        left = present.intersection(fits)
+        stored = read.values(
+            connection,
+            "models",
+            "id",
+            {"id": sorted(left)},
         )
+    return sorted(left.difference(stored))

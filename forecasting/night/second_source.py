@@ -6,12 +6,11 @@ could be compared the run has a note.
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
+from datetime import date
 
 from forecasting.errors import (
     BadDataError,
     SourceError,
-    StoreError,
     UnavailableError,
     UsageError,
 )
@@ -24,7 +23,7 @@ from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
-from forecasting.time_limit import TimeLimitError, within
+from forecasting.time_limit import within
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -54,12 +53,13 @@ def compare_with_witness(nights: Sequence[Night], refusals: dict[str, SourceErro
         except Exception as error:  # of other people's code, anything; the nights go on
             note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
             logger.warning("%s: %s", night.symbol, note)
-            with suppress(StoreError), connect.transaction(night.settings.url) as connection:
+            with connect.transaction(night.settings.url) as connection:
+                notes = {"second_source": note}
                 open_run(
                     connection,
                     night,
                     started_at=night.now(),
-                    notes={"second_source": note},
+                    notes=notes,
                 )
 
 
@@ -75,11 +75,7 @@ def _of_witness(
     responses: dict[str, Fetched | Exception] = {}
     failure: Exception = BadDataError("It has no bars of the symbol.")
     try:
-        within(WAIT_S, lambda: _request(nights, responses), name="witness")
-    except UsageError as error:
-        failure = error
-    except TimeLimitError:
-        failure = refusals[name] = UnavailableError(f"It did not respond in {WAIT_S:g} s.")
+        within(WAIT_S, lambda: _request(nights, responses), name="The request")
     except Exception as error:  # of other people's code, anything
         failure = refusals[name] = UnavailableError(str(error))
     # A copy: after the limit, the thread may still add to it.
@@ -90,10 +86,7 @@ def _request(nights: Sequence[Night], responses: dict[str, Fetched | Exception])
     """Add to the responses what the witness has of each night's symbol."""
     settings = nights[0].settings
     symbols = [night.symbol for night in nights]
-    starts = [
-        shift(night.session, 1 - witness.SESSIONS, night.settings.exchange) for night in nights
-    ]
-    first = min(starts)
+    first = min(_oldest(night, witness.SESSIONS) for night in nights)
     last = max(night.session for night in nights)
     source = plugins.source_of(str(settings.witness), cache_dir=settings.yahoo_cache)
     if isinstance(source, ManySource):
@@ -101,38 +94,45 @@ def _request(nights: Sequence[Night], responses: dict[str, Fetched | Exception])
         return
     for symbol in symbols:
         try:
-            responses[symbol] = source.fetch(symbol, first, last)
+            responses[symbol] = plugins.fetched_from(
+                source,
+                symbol,
+                first,
+                last,
+            )
         except (BadDataError, UsageError, ValueError) as error:  # of this symbol alone
             responses[symbol] = error
+
+
+def _oldest(night: Night, sessions: int) -> date:
+    """The oldest of so many sessions up to the night's."""
+    return shift(night.session, 1 - sessions, night.settings.exchange)
 
 
 def _compare(connection: Connection, night: Night, response: Fetched | Exception) -> None:
     if isinstance(response, Exception):
         raise response
-    if response.symbol != night.symbol:
-        raise BadDataError(f"It returned bars of {response.symbol}.")
     symbol = night.symbol
-    session = night.session
-    exchange = night.settings.exchange
-    oldest = shift(session, 1 - witness.SESSIONS, exchange)
+    first = _oldest(night, witness.SESSIONS)
     bars = read.bars(
         connection,
         symbol,
-        first=oldest,
-        last=session,
+        first=first,
+        last=night.session,
     )
     if not bars.index.isin(response.bars.index).any():
-        raise BadDataError(f"It has none of the {witness.SESSIONS} sessions up to {session}.")
-    first = shift(session, 1 - 2 * witness.SESSIONS, exchange)
-    before = read.table_rows(connection, "findings", {"symbol": symbol, "rule": [*witness.RULES]})
-    stored = [
-        (row["session"], row["rule"], row["value"]) for row in before if row["session"] >= first
-    ]
+        raise BadDataError(f"It has none of the {witness.SESSIONS} sessions up to {night.session}.")
+    by_witness = {"symbol": symbol, "rule": [*witness.RULES]}
+    since = _oldest(night, 2 * witness.SESSIONS)
     findings = witness.disagreements(
         bars,
         response.bars,
         witness=response.source,
-        stored=stored,
+        stored=[
+            (row["session"], row["rule"], row["value"])
+            for row in read.table_rows(connection, "findings", by_witness)
+            if row["session"] >= since
+        ],
     )
     fetch = read.row(connection, "fetches", {"id": night.fetch_id}) or {}
     write.add_flags(

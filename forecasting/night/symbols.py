@@ -60,13 +60,13 @@ def with_announced(own: Settings, stored: Mapping[Day, str]) -> Settings:
     days = set(stored)
     # A run refuses a file that cannot be read, a reader needs none
     with suppress(ForecastingError):
-        days = days_in_force(stored, own.events, own.symbols[0])
+        days = days_in_force(stored, own.events, own.symbol)
     return own.model_copy(update={"exchange": with_days(own.exchange, days)})
 
 
 def settings_known_at(connection: Connection, own: Settings, at: datetime) -> Settings:
     """One symbol's settings, its exchange with the days that the ledger had at an instant."""
-    days = read.announced_days(connection, own.symbols[0], known_at=at)
+    days = read.announced_days(connection, own.symbol, known_at=at)
     return own.model_copy(update={"exchange": with_days(own.exchange, days)})
 
 
@@ -77,7 +77,7 @@ def each_symbol(
     outcomes = Outcomes[Value]()
     for name, one in settings.series.items():
         try:
-            outcomes.values[name] = work(own_settings(one, one.symbols[0]))
+            outcomes.values[name] = work(own_settings(one, one.symbol))
         except Exception as error:  # whatever it is, it is this one's
             outcomes.errors[name] = explained(error, now=now, settings=settings)
     return outcomes
@@ -135,7 +135,7 @@ def only_symbol(settings: Settings, command: str) -> str:
             f"Expected one symbol and target for `{command}`, found {len(series)}: "
             f"{named(series, NAMED)}. Name one with --symbol and --target."
         )
-    return settings.symbols[0]
+    return settings.symbol
 
 
 def joined(symbols: Sequence[str]) -> str:

@@ -104,19 +104,14 @@ def test_inputs_that_arrived_or_vanished_since_the_chain_began_are_named():
             "The champion stays; the gate refused the fit: a weight is nan.",
         ),
         (
-            {"damage": "expected ab12, found cd34."},
-            False,
-            "The champion stays; expected ab12, found cd34.",
-        ),
-        (
             {"has_champion": False, "refused": "a weight is too far"},
             False,
             "There is still no champion; the gate refused the fit: a weight is too far.",
         ),
     ],
 )
-def test_a_fit_takes_over_when_it_passed_the_gate_and_runs(changed, takes_over, reason):
-    facts = {"has_champion": True, "method": "warm", "refused": "", "damage": ""} | changed
+def test_a_fit_takes_over_when_it_passed_the_gate(changed, takes_over, reason):
+    facts = {"has_champion": True, "method": "warm", "refused": ""} | changed
     assert decide(**facts) == (takes_over, reason)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from flows import backtest, catch_up, clock, nightly
 from forecasting.errors import DataLateError, UsageError
-from forecasting.night.plan import narrowed
+from forecasting.night.parameters import narrowed
 from forecasting.night.run import ingest_only
 from forecasting.settings import read_settings
 from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv

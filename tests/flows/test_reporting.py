@@ -54,7 +54,7 @@ NOTE = "The bar is missing."
 
 
 def a_night(symbol="AAA", *, error=None):
-    night = Night(symbol, date(2024, 3, 8), SETTINGS.for_symbol(symbol), clock.now, error=error)
+    night = Night(date(2024, 3, 8), SETTINGS.for_symbol(symbol), clock.now, error=error)
     return replace(night, is_done=error is None)
 
 

@@ -2,6 +2,7 @@
 and its replay."""
 
 import re
+from dataclasses import replace
 from datetime import date
 
 import pandas as pd
@@ -102,7 +103,7 @@ def test_a_night_that_was_late_is_closed_by_a_command(write_bars, monkeypatch):
     (late,) = plan.planned_nights(
         read_settings(), as_of=None, mode="auto", now=clock.now, trigger="schedule"
     )
-    mark_stopped(late, DataLateError("No bar has come.", newest=THURSDAY))
+    mark_stopped(replace(late, error=DataLateError("No bar has come.", newest=THURSDAY)))
     assert statuses() == {str(THURSDAY): "done", str(FRIDAY): "late"}
     start_night(as_of=None, mode="auto", switch_source=False, closed=FRIDAY)
     assert statuses() == {str(THURSDAY): "done", str(FRIDAY): "closed"}

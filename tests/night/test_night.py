@@ -18,7 +18,7 @@ from forecasting.errors import LockedError, UsageError
 from forecasting.evaluate import drift
 from forecasting.night import models
 from forecasting.night.run_log import CUT_OFF
-from forecasting.night.steps import evaluate, train
+from forecasting.night.steps import train
 from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
@@ -316,35 +316,6 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     assert refused["id"] not in {row["parent_id"] for row in rows("models")}
     with pytest.raises(UsageError, match="refused by the gate"):
         models.promote(str(refused["id"]), read_settings(), now=clock.now)
-
-
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [(lambda file: file.write_bytes(b"damaged"), "SHA-256"), (Path.unlink, "No such file")],
-)
-@pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(
-    night_folder, monkeypatch, damage, words
-):
-    champion = champion_of()["id"]
-    decide = evaluate.score_and_decide
-
-    def decide_after_damage(night):
-        (fitted,) = rows("models", run_id=night.id, name="lstm")
-        damage(night_folder / str(fitted["artifact_path"]) / "weights.safetensors")
-        return decide(night)
-
-    monkeypatch.setattr(evaluate, "score_and_decide", decide_after_damage)
-    night(EVE)
-    (decided,) = [row for row in rows("promotions") if row["session"] == "2024-03-07"]
-    assert (decided["champion"], decided["winner"], champion_of()["id"]) == (
-        champion,
-        champion,
-        champion,
-    )
-    assert words in str(decided["reason"])
-    assert (decided["compared"], decided["origins"]) == ("hindcasts", 40)
-    assert str(decided["first_origin"]) < str(decided["last_origin"]) < "2024-03-07"
 
 
 def listed(model_id):

@@ -10,6 +10,7 @@ from forecasting.audit.run_backtest import run_each
 from forecasting.errors import UsageError
 from forecasting.night import plan
 from forecasting.night.health import checked, night_checks
+from forecasting.night.parameters import narrowed, run_name, subject_of
 from forecasting.night.run import ingest_only
 from forecasting.sessions import calendar, newest_up_to
 from forecasting.settings import Settings, read_settings
@@ -117,7 +118,7 @@ def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of
     assert night.session == bars.index[-1].date()
     words = f"{night.session} of SBUX, before the newest completed one, 2024-05-31"
     assert words in plan.early_end([night], now=night.now)
-    other = replace(night, symbol="KO", session=date(2024, 1, 2))
+    other = replace(night, settings=own.for_symbol("KO"), session=date(2024, 1, 2))
     both = f"{night.session} of SBUX, 2024-01-02 of KO, before the newest completed one"
     assert both in plan.early_end([night, other], now=night.now)
     assert not plan.early_end([night], now=lambda: datetime.combine(night.session, time(23), UTC))
@@ -176,13 +177,13 @@ def settings_in_force(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("settings_in_force")
 def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name():
-    settings = plan.narrowed(symbols=["MSFT"], target=None, source="yahoo")
+    settings = narrowed(symbols=["MSFT"], target=None, source="yahoo")
     assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
     with pytest.raises(UsageError, match=r"^Invalid flow parameter\. targets: ") as refused:
-        plan.narrowed(target="volumes")
+        narrowed(target="volumes")
     assert "volumes'" not in str(refused.value)
     with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
-        plan.narrowed(source="house:http://10.0.0.1")
+        narrowed(source="house:http://10.0.0.1")
 
 
 @pytest.mark.usefixtures("settings_in_force")
@@ -207,13 +208,13 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
 def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(
     flow, given, name
 ):
-    shown = plan.run_name(flow, given, now=lambda: SATURDAY)
+    shown = run_name(flow, given, now=lambda: SATURDAY)
     assert shown == name or len(shown) == 100
 
 
 @pytest.mark.usefixtures("settings_in_force")
 def test_a_message_about_a_run_names_few_symbols_and_counts_many():
-    assert plan.subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
-    assert plan.subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
-    assert plan.subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
-    assert [plan.subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]
+    assert subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
+    assert subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
+    assert subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
+    assert [subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]

@@ -2,6 +2,7 @@
 they did."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -48,7 +49,7 @@ STEPS: dict[str, Callable[[Night], object]] = {
         night, lambda to, it: run_log.add_notes(to, it.id, {"waiting": "", "waited": "Waited."})
     ),
     "late": lambda night: run_log.mark(night, {"status": "late"}, {"no_bar": WHY}),
-    "stopped": lambda night: run_log.mark_stopped(night, HistoryError("too few")),
+    "stopped": lambda night: run_log.mark_stopped(replace(night, error=HistoryError("too few"))),
 }
 
 
@@ -81,7 +82,7 @@ def test_a_night_that_is_done_is_not_marked_as_stopped(night):
     opened(night)
     with connect.transaction(night.settings.url) as connection:
         write.update(connection, "runs", night.id, {"status": "done"})
-    run_log.mark_stopped(night, HistoryError("a worker was lost"))
+    run_log.mark_stopped(replace(night, error=HistoryError("a worker was lost")))
     assert (row(night)["status"], row(night)["error"]) == ("done", None)
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 from forecasting.errors import StoreError
 from forecasting.evaluate.decisions import decide
 from forecasting.evaluate.scores import score_rows, scored_rows
-from forecasting.night.models import why_not_runnable
 from forecasting.night.night import Night
 from forecasting.night.run_log import close, delete_files_of, mark_stopped
 from forecasting.night.steps.preprocess import input_fetch
@@ -46,7 +45,7 @@ def evaluate(
     for night in done:
         if night.error is None:
             continue
-        mark_stopped(night, night.error)
+        mark_stopped(night)
         scored = replace(night, data_as_of=None, error=None).then("evaluate", score_and_decide)
         # Beside the error that stopped the night, which is its outcome
         if scored.error is not None:
@@ -63,12 +62,7 @@ def score_and_decide(night: Night) -> Night:
     """The night, its scores and its promotion written; without windows nothing is decided."""
     with connect.reading(night.settings.url) as connection:
         scores = _scores(connection, night)
-        champion = read.champion(
-            connection,
-            night.symbol,
-            night.target,
-            session=night.session,
-        )
+        champion = read.champion(connection, *night.key, session=night.session)
         challenger = read.row(connection, "models", night.columns) if night.data_as_of else None
     decision = None
     # The fit that is champion was decided on before.
@@ -77,13 +71,7 @@ def score_and_decide(night: Night) -> Night:
     with connect.transaction(night.settings.url) as connection:
         added = write.add_scores(connection, scores)
         write.add(connection, "total_scores", *_total_scores(connection, night, scores))
-        last = max((row["target_session"] for row in scores), default=night.session)
-        logger.info(
-            "scored %d forecasts of %s up to %s",
-            added,
-            night.series,
-            last,
-        )
+        logger.info("scored %d forecasts of %s", added, night.series)
         if decision is not None:
             write.add(connection, "promotions", decision)
             winner = f"{decision['winner']} ({decision['reason']})"
@@ -98,16 +86,10 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
     now; nothing is decided on them.
     """
     session = night.session
-    series = (night.symbol, night.target)
-    at = night.now()
+    unscored = partial(read.unscored_forecasts, connection, *night.key)
+    scored = partial(score_rows, target=night.target, scored_at=night.now())
     known_at = night.data_as_of or _newest_instant(connection, night)
-    unscored = read.unscored_forecasts(
-        connection,
-        *series,
-        last=session,
-        known_at=known_at,
-    )
-    scores = score_rows(unscored, target=night.target, scored_at=at)
+    scores = scored(unscored(last=session, known_at=known_at))
     newest = read.newest(
         connection,
         "bar_versions",
@@ -115,9 +97,8 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
         {"symbol": night.symbol},
     )
     if newest is not None and newest > session:
-        later = read.unscored_forecasts(connection, *series, last=newest)
-        later = later[later["target_session"] > pd.Timestamp(session)]
-        scores += score_rows(later, target=night.target, scored_at=at)
+        later = unscored(last=newest)
+        scores += scored(later[later["target_session"] > pd.Timestamp(session)])
     return scores
 
 
@@ -125,12 +106,17 @@ def _total_scores(connection: connect.Connection, night: Night, scores: Sequence
     """The scores of totals that these scores complete, by bars as of `_scores`."""
     if not scores or not TARGETS[night.target].has_totals:
         return []
-    first = min(row["target_session"] for row in scores)
-    series = partial(read.closed_totals, connection, night.symbol, night.target, first=first)
-    closed = series(known_at=night.data_as_of or _newest_instant(connection, night))
+    sessions = [row["target_session"] for row in scores]
+    totals = partial(
+        read.closed_totals,
+        connection,
+        *night.key,
+        first=min(sessions),
+    )
+    closed = totals(known_at=night.data_as_of or _newest_instant(connection, night))
     closed = closed[closed["target_session"] <= night.session]
-    if any(row["target_session"] > night.session for row in scores):
-        later = series()
+    if max(sessions) > night.session:
+        later = totals()
         closed = pd.concat([closed, later[later["target_session"] > night.session]])
     return scored_rows(closed, scored_at=night.now())
 
@@ -159,13 +145,10 @@ def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | Non
 
     None where there is still no champion.
     """
-    refused = challenger["refused"]
-    damage = "" if refused else why_not_runnable(challenger, night.settings)
     takes_over, reason = decide(
         has_champion=champion is not None,
         method=challenger["method"],
-        refused=refused,
-        damage=damage,
+        refused=challenger["refused"],
     )
     if (winner := challenger if takes_over else champion) is None:
         logger.warning("%s of %s", reason, night.symbol)
@@ -175,18 +158,20 @@ def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | Non
         "id": short_id("promotion", night.id),
         "session": night.session,
         "trigger": "night",
-    }
-    row |= {
         "champion": champion and champion["id"],
         "challenger": challenger["id"],
         "winner": winner["id"],
+        "reason": reason,
+        "decided_at": night.now(),
+        "origins": compared.get("origins", 0),
     }
-    row |= {
-        "champion_pinball": compared.get("champion"),
-        "challenger_pinball": compared.get("challenger"),
+    if not compared:
+        return row
+    # Both models were run by the gate over the same closed origins
+    return row | {
+        "champion_pinball": compared["champion"],
+        "challenger_pinball": compared["challenger"],
+        "first_origin": date.fromisoformat(compared["first"]),
+        "last_origin": date.fromisoformat(compared["last"]),
+        "compared": "hindcasts",
     }
-    row |= {"origins": compared.get("origins", 0), "reason": reason, "decided_at": night.now()}
-    if compared:  # both models were run by the gate over the same closed origins
-        row |= {"first_origin": date.fromisoformat(compared["first"]), "compared": "hindcasts"}
-        row |= {"last_origin": date.fromisoformat(compared["last"])}
-    return row

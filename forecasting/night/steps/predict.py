@@ -1,7 +1,6 @@
 """Write each night's forecasts: champion, challenger and every baseline, in one way."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import cast
@@ -19,6 +18,7 @@ from forecasting.night.steps.preprocess import (
     check_same_market,
     is_before,
     ledger_instant,
+    market_of_champion,
     past_losses,
 )
 from forecasting.predict import candidates, fallback
@@ -64,16 +64,11 @@ class PredictionInputs:
     bars_break: tuple[date, str] | None  # as of `ChampionFacts`
 
 
-def predict(nights: Sequence[Night]) -> list[Night]:
-    """The nights, each with its forecasts written, once.
+def write_forecasts(night: Night) -> Night:
+    """The night, its forecasts written unless its run has written them before.
 
     No champion that is missing or unusable stops one.
     """
-    return [night.then("predict", write_forecasts) for night in nights]
-
-
-def write_forecasts(night: Night) -> Night:
-    """The night, its forecasts written unless its run has written them before."""
     with connect.reading(night.settings.url) as connection:
         if read.row(connection, "forecasts", _of_run(night)) is not None:
             return night
@@ -85,62 +80,46 @@ def write_forecasts(night: Night) -> Night:
             night,
             issued,
             published,
-            last_value=float(actual_of(night.target, stored.bars).iloc[-1]),
-            total_factor=stored.total_factor,
+            stored,
         )
         if facts.deficit is not None:
-            margin = fallback.margin_of(facts.deficit, in_fallback=stored.in_fallback)
-            write.add(
-                connection, "fallback_margins", night.columns | {"session": night.session} | margin
-            )
+            row: Row = night.columns | {"session": night.session}
+            row |= fallback.margin_of(facts.deficit, in_fallback=stored.in_fallback)
+            write.add(connection, "fallback_margins", row)
     return night
 
 
 def read_inputs(connection: connect.Connection, night: Night) -> PredictionInputs:
     """What the store holds; on the first night the only network is both challenger and champion."""
-    symbol = night.symbol
-    target = night.target
     session = night.session
     known_at = cast(datetime, night.data_as_of)
-    champion = read.champion(
-        connection,
-        symbol,
-        target,
-        session=session,
-    )
-    challenger = (
-        read.row(connection, "models", {"id": night.challenger}) if night.challenger else None
-    )
+    champion = read.champion(connection, *night.key, session=session)
+    fit = read.row(connection, "models", {"id": night.challenger})
+    challenger = fit
+    if champion is None or fit == champion:
+        challenger = None
     bars = read.bars(
         connection,
-        symbol,
+        night.symbol,
         last=session,
         known_at=known_at,
     )
     past = _closed_forecasts(connection, night, bars)
-    break_from = shift(session, -fallback.BREAK_SESSIONS, night.settings.exchange)
     return PredictionInputs(
         bars=bars,
-        champion=champion or challenger,
-        challenger=challenger
-        if champion and challenger and challenger["id"] != champion["id"]
-        else None,
+        champion=champion or fit,
+        challenger=challenger,
         losses=past_losses(connection, night, origins=fallback.SCORED_ORIGINS),
         past=past,
         total_factor=_total_factor(connection, night, past),
-        in_fallback=read.network_silenced(
-            connection,
-            symbol,
-            target,
-            before=session,
-        ),
-        no_fit="" if champion or challenger else _no_fit(connection, night),
-        fitted_with=read.market_of_run(connection, champion["run_id"]) if champion else "",
+        in_fallback=read.network_silenced(connection, *night.key, before=session),
+        no_fit="" if champion or fit else _no_fit(connection, night),
+        fitted_with=market_of_champion(connection, night),
         bars_break=read.newest_flag(
             connection,
-            symbol,
+            night.symbol,
             BREAKS,
-            first=break_from,
+            first=shift(session, -fallback.BREAK_SESSIONS, night.settings.exchange),
             last=session,
             known_at=known_at,
         ),
@@ -164,36 +143,27 @@ def _closed_forecasts(
     connection: connect.Connection, night: Night, bars: pd.DataFrame
 ) -> pd.DataFrame:
     """Past forecasts of the network with the actuals as known at the instant of `bars`."""
-    symbol = night.symbol
     target = night.target
-    session = night.session
-    known_at = night.data_as_of
     past = read.past_forecasts(
         connection,
-        symbol,
-        target,
-        origin=session,
+        *night.key,
+        origin=night.session,
         limit=MAX_FORECASTS,
-        known_at=known_at,
+        known_at=night.data_as_of,
     )
     actual = np.full(len(past), np.nan)
     for instant in past["bars_at"].unique():  # one, unless the user accepted another history
-        known = (
-            bars
-            if instant == known_at
-            else read.bars(
+        known = bars
+        if instant != night.data_as_of:
+            known = read.bars(
                 connection,
-                symbol,
-                last=session,
+                night.symbol,
+                last=night.session,
                 known_at=instant,
             )
-        )
         rows = (past["bars_at"] == instant).to_numpy()
-        actual[rows] = (
-            actual_of(target, known)
-            .reindex(pd.DatetimeIndex(past["target_session"][rows]))
-            .to_numpy()
-        )
+        sessions = pd.DatetimeIndex(past["target_session"][rows])
+        actual[rows] = actual_of(target, known).reindex(sessions)
     # A split changes how many shares trade and what one costs; a forecast made before it stays on
     # its own basis.
     return past.assign(actual=TARGETS[target].to_issued(actual, past["split_factor"].to_numpy()))
@@ -203,12 +173,7 @@ def _total_factor(connection: connect.Connection, night: Night, past: pd.DataFra
     """The factor of tonight's totals, from those of the night before and what has closed since."""
     if not TARGETS[night.target].has_totals:
         return 1.0
-    since = read.totals_since_newest(
-        connection,
-        night.symbol,
-        night.target,
-        session=night.session,
-    )
+    since = read.totals_since_newest(connection, *night.key, session=night.session)
     if since.empty:
         return 1.0
     closed = since[since["target_session"] <= night.session]
@@ -231,19 +196,21 @@ def _forecast(
     baselines = candidates.baseline_candidates(
         windows, symbol=night.symbol, settings_hash=night.settings.hash
     )
-    champion = stored.champion or {"id": None, "trained_to": None}
+    champion = None
+    age_sessions = None
+    if stored.champion is not None:
+        champion = stored.champion["id"]
+        trained_to = stored.champion["trained_to"]
+        age_sessions = len(after(trained_to, night.session, night.settings.exchange))
     deficit = deficit_of(stored.losses)
-    trained_to = champion["trained_to"]
     usable = [baseline.forecaster for baseline in baselines]
     # A young symbol's nights are too few to choose by
     losses = stored.losses[:0] if windows.is_young else stored.losses
     facts = ChampionFacts(
-        champion=champion["id"],
+        champion=champion,
         baseline=fallback_baseline(losses, deficit, usable),
         damage=damage,
-        age_sessions=len(after(trained_to, night.session, night.settings.exchange))
-        if trained_to
-        else None,
+        age_sessions=age_sessions,
         max_age_sessions=night.settings.max_model_age,
         finite=CHAMPION not in networks or networks[CHAMPION].is_finite,
         deficit=deficit,
@@ -292,7 +259,8 @@ def _networks(
                 *inputs,
             )
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
-            damage = str(error) if role == CHAMPION else damage
+            if role == CHAMPION:
+                damage = str(error)
             logger.warning(
                 "%s %s cannot be used: %s",
                 role,
@@ -307,61 +275,47 @@ def _write(
     night: Night,
     issued: list[Candidate],
     published: Published,
-    *,
-    last_value: float,
-    total_factor: float,
+    stored: PredictionInputs,
 ) -> None:
     exchange = night.settings.exchange
-    of_symbol = {"symbol": night.symbol}
-    issued_at = night.now()
-    fetched = read.newest(
-        connection,
-        "fetches",
-        "fetched_at",
-        of_symbol,
-    )
-    # After all fetches and forecasts of the symbol, and so seldom live
-    if is_before(issued_at, fetched):
-        newest = read.newest(
-            connection,
-            "forecasts",
-            "issued_at",
-            of_symbol,
-        )
-        issued_at = ledger_instant(max(filter(None, (fetched, newest))), issued_at)
+    rules = TARGETS[night.target]
+    issued_at = _issued_at(connection, night)
     about = _of_run(night) | {
         "kind": kind_of(issued_at, night.session, exchange),
-        "last_value": last_value,
+        "last_value": float(actual_of(night.target, stored.bars).iloc[-1]),
+        "issued_at": issued_at,
+        "data_as_of": night.data_as_of,
+        "fetch_id": night.fetch_id,
     }
-    about |= {"issued_at": issued_at, "data_as_of": night.data_as_of, "fetch_id": night.fetch_id}
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
+    baseline_row = model_row(night) | {
+        "version": VERSION,
+        "method": BASELINE,
+        "scope": "symbol",
+        "created_at": issued_at,
+    }
     for baseline in issued:
-        if baseline.forecaster in TARGETS[night.target].baselines:
-            row = model_row(night) | {
-                "id": baseline.model_id,
-                "name": baseline.forecaster,
-                "version": VERSION,
-            }
-            row |= {"method": BASELINE, "scope": "symbol", "created_at": issued_at}
+        if baseline.forecaster in rules.baselines:
+            row = baseline_row | {"id": baseline.model_id, "name": baseline.forecaster}
             write.add(connection, "models", row)
-    calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
     rows = candidates.forecast_rows(
         issued,
         published,
         about=about,
         sessions=sessions,
-        calendar=calendar,
+        calendar=[", ".join(calendar_notes(session, exchange)) for session in sessions],
     )
     added = write.add(connection, "forecasts", *rows)
     what = published.reason or "the champion's is published"
     if added == len(rows) or read.row(connection, "forecasts", _of_run(night) | {"role": CHAMPION}):
         write.add(connection, "forecast_parts", *candidates.factor_rows(issued, about))
-        if TARGETS[night.target].has_totals:
+        if rules.has_totals:
+            factor = stored.total_factor
             totals = candidates.total_rows(
                 issued,
                 about,
                 sessions=sessions,
-                factor=total_factor,
+                factor=factor,
             )
             write.add(connection, "total_forecasts", *totals)
     else:
@@ -374,3 +328,24 @@ def _write(
         night.session,
         what,
     )
+
+
+def _issued_at(connection: connect.Connection, night: Night) -> datetime:
+    """Now; by a clock that is behind, after all fetches and forecasts, and so seldom live."""
+    now = night.now()
+    of_symbol = {"symbol": night.symbol}
+    fetched = read.newest(
+        connection,
+        "fetches",
+        "fetched_at",
+        of_symbol,
+    )
+    if not is_before(now, fetched):
+        return now
+    issued = read.newest(
+        connection,
+        "forecasts",
+        "issued_at",
+        of_symbol,
+    )
+    return ledger_instant(max(fetched, issued or fetched), now)

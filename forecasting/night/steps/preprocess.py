@@ -6,9 +6,9 @@ without any; its run has a note.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import get_args
 
 import pandas as pd
@@ -28,11 +28,6 @@ logger = logging.getLogger("forecasting.preprocess")
 
 STORED_NOTHING = ("held", *get_args(FailedVerdict))  # Verdicts of requests that stored no bar
 _TOLERANCE = timedelta(minutes=5)  # between two machines that write to one ledger
-
-
-def preprocess(nights: Sequence[Night]) -> list[Night]:
-    """Each night with the file of its windows, and the fetch that they were made from."""
-    return [night.then("preprocess", write_windows) for night in nights]
 
 
 def write_windows(night: Night) -> Night:
@@ -81,7 +76,7 @@ def write_windows(night: Night) -> Night:
             connection,
             night,
             started_at=started_at,
-            notes={"market": note} if note else {},
+            notes={"market": note},
         )
         write.update(
             connection,
@@ -133,7 +128,7 @@ def input_fetch(
     cutoff = opens_at(shift(session, 1, own.exchange), own.exchange)
     return read.fetch_as_of(
         connection,
-        own.symbols[0],
+        own.symbol,
         session,
         first=first_session(session, own),
         cutoff=cutoff,
@@ -147,18 +142,11 @@ def past_losses(connection: connect.Connection, night: Night, *, origins: int) -
     the sessions after it too. A night that saw these would not decide as one that ran on time.
     Columns as `read.losses`.
     """
-    symbol = night.symbol
-    target = night.target
-    last, known_at = read.issued_before(
-        connection,
-        symbol,
-        target,
-        session=night.session,
-    ) or (date.min, None)
+    before = read.issued_before(connection, *night.key, session=night.session)
+    last, known_at = before or (date.min, None)
     return read.losses(
         connection,
-        symbol,
-        target,
+        *night.key,
         last=last,
         origins=origins,
         known_at=known_at,
@@ -173,17 +161,14 @@ def market_night(night: Night) -> Night | None:
     exchange = choice.exchange
     if exchange == name_of(night.settings.exchange):
         exchange = night.settings.exchange  # with the days announced of it
-    settings = night.settings.model_copy(update={"symbols": (choice.symbol,), "exchange": exchange})
+    of_market = {"symbols": (choice.symbol,), "exchange": exchange, "source": choice.source}
+    settings = night.settings.model_copy(update=of_market)
     session = last_completed(closes_at(night.session, night.settings.exchange), exchange)
-    return Night(
-        choice.symbol,
-        session,
-        settings,
-        night.now,
-        "auto",
-        "market",
-        choice.source,
-        flow_run_id=night.flow_run_id,
+    return replace(
+        night,
+        session=session,
+        settings=settings,
+        trigger="market",
     )
 
 
@@ -196,34 +181,34 @@ def market_snapshot(
     """
     market = market_night(night)
     if market is None:
-        champion = read.champion(
-            connection,
-            night.symbol,
-            night.target,
-            session=night.session,
-        )
-        fitted_with = read.market_of_run(connection, champion["run_id"]) if champion else ""
+        fitted_with = market_of_champion(connection, night)
         note = (
             f"Market series: none, though the published model has {fitted_with}: is "
             "FORECASTING_MARKET set?"
         )
         return None, "", note if fitted_with else ""
-    fetch = read.newest_fetch(connection, market.symbol, known_at=data_as_of)
+    fetch_at = partial(
+        read.newest_fetch,
+        connection,
+        market.symbol,
+        known_at=data_as_of,
+    )
+    fetch = fetch_at() or Row()
     bars = read.bars(
         connection,
         market.symbol,
         last=market.session,
         known_at=data_as_of,
     )
-    request = read.newest_fetch(
-        connection,
-        market.symbol,
-        known_at=data_as_of,
-        with_bars=False,
-    )
     newest = bars.index[-1].date() if len(bars) else None
-    series = MarketSeries(bars["close"], market.settings.exchange)
-    return series, fetch["id"] if fetch else "", missing_closes(market, newest, request)
+    note = missing_closes(market, newest, fetch_at(with_bars=False))
+    return MarketSeries(bars["close"], market.settings.exchange), fetch.get("id", ""), note
+
+
+def market_of_champion(connection: connect.Connection, night: Night) -> str:
+    """The market series that a night's champion was fitted with; empty without one."""
+    champion = read.champion(connection, *night.key, session=night.session) or Row()
+    return read.market_of_run(connection, champion.get("run_id"))
 
 
 def missing_closes(market: Night, newest: date | None, request: Row | None = None) -> str:

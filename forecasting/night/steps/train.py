@@ -11,7 +11,7 @@ from forecasting.night.folders import ARTIFACTS, child_folder, network_id
 from forecasting.night.models import load_model
 from forecasting.night.night import Night
 from forecasting.night.run_log import add_notes, model_row
-from forecasting.night.steps.preprocess import check_same_market, past_losses
+from forecasting.night.steps.preprocess import check_same_market, market_of_champion, past_losses
 from forecasting.predict import fallback
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
@@ -35,16 +35,9 @@ def fit_challenger(night: Night) -> Night:
     with connect.reading(night.settings.url) as connection:
         if (fitted := read.row(connection, "models", night.columns)) is not None:
             return _with_challenger(night, fitted)
-        champion = read.champion(
-            connection,
-            night.symbol,
-            night.target,
-            session=night.session,
-        )
+        champion = read.champion(connection, *night.key, session=night.session)
         facts = _facts(connection, night, champion) if champion is not None else None
-        fitted_with = (
-            read.market_of_run(connection, champion["run_id"]) if champion is not None else ""
-        )
+        fitted_with = market_of_champion(connection, night)
     windows = load_windows(night.windows)
     choice, parent = _choose(
         night,
@@ -70,9 +63,8 @@ def fit_challenger(night: Night) -> Night:
                 method=choice.method,
                 parent=parent,
             )
-            model["parent_id"] = (
-                champion["id"] if champion is not None and choice.method == "warm" else None
-            )
+            if champion is not None and choice.method == "warm":
+                model["parent_id"] = champion["id"]
             if model["refused"]:
                 notes["refused"] = f"The gate refused the fit {model['id']}: {model['refused']}."
         except NUMERICAL_ERRORS as error:
@@ -99,27 +91,21 @@ def fit_challenger(night: Night) -> Night:
 
 
 def _with_challenger(night: Night, model: Row | None) -> Night:
-    return (
-        night if model is None or model["refused"] else replace(night, challenger=str(model["id"]))
-    )
+    if model is None or model["refused"]:
+        return night
+    return replace(night, challenger=model["id"])
 
 
 def _facts(connection: connect.Connection, night: Night, champion: Row) -> ChainFacts:
-    newest = read.newest_scratch(
-        connection,
-        night.symbol,
-        night.target,
-        session=night.session,
-    )
-    since = (
-        len(after(newest, night.session, night.settings.exchange)) if newest is not None else _NEVER
-    )
+    newest = read.newest_scratch(connection, *night.key, session=night.session)
+    since = _NEVER
+    if newest is not None:
+        since = len(after(newest, night.session, night.settings.exchange))
     drift = ""
     # The charts read hundreds of scored origins, and only a free choice of mode needs them
     if night.mode == "auto":
-        drift = drift_reason(
-            past_losses(connection, night, origins=DRIFT_ORIGINS), newest_scratch=newest
-        )
+        losses = past_losses(connection, night, origins=DRIFT_ORIGINS)
+        drift = drift_reason(losses, newest_scratch=newest)
     return ChainFacts(since, champion["chain_epochs"], drift)
 
 
@@ -170,28 +156,29 @@ def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkp
     seconds = round(time.perf_counter() - started, 3)
     sha256 = save(fitted, child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id))
     card = fitted.card
-    base = card.base or RANDOM
     logger.info(
-        "fitted model %s (%s, base %s, %d epochs) in %.1f s",
+        "fitted model %s (%s) in %.1f s",
         model_id,
         method,
-        base,
-        card.epochs,
         seconds,
     )
-    row = model_row(night) | {
+    return model_row(night) | {
         "id": model_id,
         "name": LSTM,
         "version": str(card.architecture),
         "method": method,
-    }
-    row |= {
-        "base": base,
+        "base": card.base or RANDOM,
         "scope": "panel" if card.base else "symbol",
         "fetch_id": night.fetch_id,
         "run_id": night.id,
+        "trained_from": card.trained_from,
+        "trained_to": card.trained_to,
+        "epochs": card.epochs,
+        "chain_epochs": card.chain_epochs,
+        "seconds": seconds,
+        "artifact_path": f"{ARTIFACTS}/{model_id}",
+        "artifact_hash": sha256,
+        "refused": verdict.refused,
+        "gate": verdict.compared,
+        "created_at": night.now(),
     }
-    row |= {"trained_from": card.trained_from, "trained_to": card.trained_to}
-    row |= {"epochs": card.epochs, "chain_epochs": card.chain_epochs, "seconds": seconds}
-    row |= {"artifact_path": f"{ARTIFACTS}/{model_id}", "artifact_hash": sha256}
-    return row | {"refused": verdict.refused, "gate": verdict.compared, "created_at": night.now()}

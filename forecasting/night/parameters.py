@@ -1,0 +1,94 @@
+"""What a form or a schedule of Prefect gives a flow: settings over those in force, and its name."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from forecasting.errors import UsageError
+from forecasting.night.symbols import joined
+from forecasting.plain_text import plain_text
+from forecasting.settings import Settings, read_settings
+from forecasting.vocabulary import Clock
+
+LONGEST_NAME = 100  # Characters of a run's name, which has symbols that nothing has checked yet
+
+
+def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
+    """The settings in force, overridden by flow parameters that are valid and permitted.
+
+    None keeps a setting.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    current = read_settings()
+    own = [option for option in (current.source, current.events, current.market) if option]
+    folders = current.files or (current.data_dir.absolute() / "sources",)
+    for kind in ("source", "events", "market"):
+        if kind in chosen:
+            check_permitted(
+                chosen[kind],
+                kind=kind,
+                given=own,
+                folders=folders,
+            )
+    try:
+        return Settings.model_validate({**dict(current), **chosen})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{problem['loc'][0]}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        )
+        raise UsageError(f"Invalid flow parameter. {problems}.") from None
+
+
+def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequence[Path]) -> None:
+    """Raise a UsageError for a source or file that the environment does not permit a flow.
+
+    Permitted are names without an argument, the options `given` by the environment, and files in
+    one of the folders, symbolic links followed. The error is the same whether the file exists or
+    not.
+    """
+    name, _, argument = text.partition(":")
+    is_file = name in ("csv", "parquet")
+    resolved = Path()
+    with suppress(OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL in it
+        resolved = Path(argument).resolve()
+    is_inside = is_file and any(resolved.is_relative_to(folder.resolve()) for folder in folders)
+    if text in given or not argument or is_inside:
+        return
+    allowed = ", ".join(str(folder) for folder in folders)
+    what = "a file outside them" if is_file else "an argument that FORECASTING_SOURCE does not have"
+    raise UsageError(
+        f"Expected the flow parameter {kind} to name what FORECASTING_{kind.upper()} names, a "
+        f"source without an argument, or a file inside FORECASTING_FILES ({allowed}); found "
+        f"{what}. Move the file there, add its folder to FORECASTING_FILES, or use the command "
+        "line."
+    )
+
+
+def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
+    """Symbols and targets of a run from its parameters, else from the settings."""
+    settings = read_settings()
+    of_backtest = [given["symbol"] or settings.symbol] if "symbol" in given else None
+    symbols = of_backtest or given.get("symbols") or settings.symbols
+    targets = joined(targets_of(given, settings))
+    return plain_text(joined(symbols), limit=LONGEST_NAME), targets
+
+
+def targets_of(given: Mapping[str, Any], settings: Settings) -> list[str]:
+    """The targets of a run from its parameters, one or several, else from the settings."""
+    target = given.get("target") or settings.targets
+    return [target] if isinstance(target, str) else [*target]
+
+
+def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
+    """A run's name in Prefect's list, as `nightly-SBUX-volume-2024-03-08`, else by its day."""
+    days = (
+        [given["first"], given["last"]]
+        if flow == "backtest"
+        else [given.get("as_of") or given.get("last")]
+    )
+    named = days if any(days) else [now().date()]
+    return plain_text("-".join([flow, *subject_of(given), *map(str, named)]), limit=LONGEST_NAME)
