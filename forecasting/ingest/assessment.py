@@ -29,9 +29,7 @@ _UNTIL_ACCEPTED = (
     "The hold ends when the source returns to the stored history. Correct the symbol or the file; "
     f"forecast another company in another data folder; {SWITCH} accepts the new history, once."
 )
-_BY_ITSELF = (
-    "Run again later: the hold ends by itself after a few sessions; or correct the rows of a file."
-)
+_BY_ITSELF = "The hold ends by itself after a few sessions, or once its newest rows are corrected."
 
 
 @dataclass(frozen=True)
@@ -202,8 +200,8 @@ def _late(case: _Case, newest: date | None) -> DataLateError:
     ends = f"ends at {newest}" if newest else "has no usable bar of the span requested"
     return DataLateError(
         f"{case.fetched.symbol} has no usable bar for the session {session} yet; "
-        f"{case.fetched.source} {ends}. {why}Run again later, as of a session that has its bar, or "
-        "with a corrected file.",
+        f"{case.fetched.source} {ends}. {why}Wait for the bar, choose a session that has its bar, "
+        "or correct its newest rows.",
         newest,
         why.rstrip(),
     )

@@ -129,7 +129,7 @@ def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
         )
         jumped = f"The bar of {first} is kept out (split_like_jump, {jump}"
         facts = ("bar of 2024-03-08 is held back", f"{held} held", jumped)
-        assert_late(found, *facts, "the hold ends by itself", newest=newest)
+        assert_late(found, *facts, "The hold ends by itself", newest=newest)
         assert rejected(found) == [(first, "split_like_jump")]
 
 
