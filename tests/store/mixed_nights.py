@@ -4,14 +4,15 @@ Published baselines, reissued forecasts, gaps, all kinds, stages and roles.
 """
 
 from datetime import date
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.sessions import between
-from forecasting.store import schema, write
-from tests.store.rows import at, forecast_row, score_row, start
+from forecasting.store import schema
+from tests.store.rows import all_rows, at, forecast_row, score_row, store_forecasts
 
 Rows = list[dict[str, object]]
 
@@ -26,9 +27,7 @@ def mixed_scores(connection: sa.Connection, *, seed: int, days: int = 290) -> Ro
     rng = np.random.default_rng(seed)
     nights = between(date(2024, 1, 3), date(2025, 12, 31))[:days]
     forecasts = [row for origin in nights for row in _forecasts_of(origin, rng)]
-    models = tuple(f"{name}{ending}" for ending in _RUNS for name in ("lstm", *BASELINES))
-    start(connection, origins=tuple(map(str, nights)), models=(*models, "lstm:3"))
-    write.add(connection, "forecasts", *forecasts)
+    store_forecasts(connection, *forecasts)
     return [row for forecast in forecasts for row in _scores_of(forecast, rng)]
 
 
@@ -43,31 +42,30 @@ def _forecasts_of(origin: date, rng: np.random.Generator) -> Rows:
             continue
         published = str(rng.choice(["lstm", "lstm", "lstm", "lstm", *BASELINES]))
         roles = {"lstm": "silenced", **dict.fromkeys(BASELINES, "baseline"), published: "champion"}
-        models = {f"{name}{ending}": role for name, role in roles.items()} | (
-            {} if ending else {"lstm:3": "challenger"}
-        )
-        kind = str(rng.choice(["live", "live", "live", "late", "replay"]))
-        for model, role in models.items():
-            for horizon in (1, 2):
-                own_kind = (
-                    kind if rng.random() < 0.98 else str(rng.choice(["live", "late", "replay"]))
-                )
-                if rng.random() < 0.97:
-                    row = forecast_row(model, origin.isoformat(), horizon, role=role, kind=own_kind)
-                    rows.append(row | {"issued_at": at(f"{origin}T{hour}:00")})
+        models = {f"{name}{ending}": role for name, role in roles.items()}
+        if not ending:
+            models["lstm:3"] = "challenger"
+        usual = str(rng.choice(["live", "live", "live", "late", "replay"]))
+        for (model, role), horizon in product(models.items(), (1, 2)):
+            kind = usual if rng.random() < 0.98 else str(rng.choice(["live", "late", "replay"]))
+            row = forecast_row(model, origin.isoformat(), horizon, role=role, kind=kind)
+            if rng.random() < 0.97:
+                rows.append(row | {"issued_at": at(f"{origin}T{hour}:00")})
     return rows
 
 
 def _scores_of(forecast: dict[str, object], rng: np.random.Generator) -> Rows:
     """A first-print score, usually a settled one, sometimes one of a restated bar."""
-    stages = [("first_print", 1), ("settled", 1), ("settled", 2)][
-        : int(rng.choice([1, 2, 2, 2, 3]))
-    ]
+    stages = [("first_print", 1), ("settled", 1), ("settled", 2)]
     rows = []
-    for stage, version in stages:
+    for stage, version in stages[: int(rng.choice([1, 2, 2, 2, 3]))]:
         error = float(rng.normal(0, 2e6))
-        values = {"error": error, "pinball": abs(error) * float(rng.uniform(0.2, 0.4))}
-        values |= {"inside_80": abs(error) < 2e6, "inside_90": abs(error) < 3e6}
+        values = {
+            "error": error,
+            "pinball": abs(error) * float(rng.uniform(0.2, 0.4)),
+            "inside_80": abs(error) < 2e6,
+            "inside_90": abs(error) < 3e6,
+        }
         rows.append(score_row(forecast, stage=stage, bar_version=version, **values))
     return rows
 
@@ -78,12 +76,12 @@ def naive_lines(connection: sa.Connection) -> pd.DataFrame:
     Columns of the table and `line`: empty for the published forecasts, else a baseline's name or
     `lstm`.
     """
-    scores = pd.DataFrame(connection.execute(sa.select(schema.scores)).mappings().all())
+    scores = pd.DataFrame(all_rows(connection, schema.scores))
     scores = scores.sort_values("model_id", ascending=False).sort_values(
         ["issued_at", "stage", "bar_version"], kind="stable"
     )
     own = scores[scores["role"] != "challenger"]
-    lines = [own[own["model"] == name].assign(line=name) for name in ("lstm", *BASELINES)]
-    lines.append(scores[scores["role"] == "champion"].assign(line=""))
+    published = scores[scores["role"] == "champion"]
+    lines = pd.concat([own.assign(line=own["model"]), published.assign(line="")])
     key = ["line", "kind", "horizon", "origin_session"]
-    return pd.concat([one.groupby(key, as_index=False).tail(1) for one in lines], ignore_index=True)
+    return lines.groupby(key, as_index=False).tail(1)

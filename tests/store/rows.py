@@ -12,10 +12,12 @@ from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
 from forecasting.store import read, schema, write
+from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 SYMBOL = "SBUX"
 TARGET = "volume"
+SERIES = {"symbol": SYMBOL, "target": TARGET}
 NO_ACTIONS = make_actions([])
 
 
@@ -26,26 +28,28 @@ def at(text: str) -> datetime:
 
 def bar_rows(volumes: dict[str, float], *, version: int = 1) -> pd.DataFrame:
     """Versions of the sessions named, every price 10, 12, 9 and 11."""
-    key = {"session": pd.to_datetime(list(volumes)).astype("datetime64[ns]"), "version": version}
-    prices = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0}
-    return pd.DataFrame(key | prices | {"volume": list(volumes.values())})
+    return pd.DataFrame(
+        {
+            "session": pd.DatetimeIndex(volumes, dtype="datetime64[ns]"),
+            "version": version,
+            "open": 10.0,
+            "high": 12.0,
+            "low": 9.0,
+            "close": 11.0,
+            "volume": volumes.values(),
+        }
+    )
 
 
 def revision(
     versions: pd.DataFrame,
     *,
     settled: tuple[str, ...] = (),
-    actions: pd.DataFrame | None = None,
+    actions: pd.DataFrame = NO_ACTIONS,
     findings: tuple = (),
 ) -> Revision:
-    return Revision(
-        verdict="extended",
-        detail="for a test",
-        versions=versions,
-        settled=[date.fromisoformat(day) for day in settled],
-        new_actions=NO_ACTIONS if actions is None else actions,
-        findings=list(findings),
-    )
+    days = [date.fromisoformat(day) for day in settled]
+    return Revision("extended", "for a test", versions, days, actions, list(findings))
 
 
 def fetched(versions: pd.DataFrame) -> Fetched:
@@ -57,47 +61,48 @@ def fetched(versions: pd.DataFrame) -> Fetched:
 
 
 def store_bars(
-    connection: sa.Connection,
-    volumes: dict[str, float],
-    *,
-    seen: str,
-    version: int = 1,
-    settled: tuple[str, ...] = (),
-    actions: pd.DataFrame | None = None,
-    findings: tuple = (),
+    connection: sa.Connection, volumes: dict[str, float], *, seen: str, version: int = 1, **changed
 ):
-    """Write a fetch named after the instant `seen`, with these versions."""
+    """Write a fetch named after the instant `seen`, with these versions, as a `revision`."""
     versions = bar_rows(volumes, version=version)
-    change = revision(versions, settled=settled, actions=actions, findings=findings)
-    assert write.add_fetch(
-        connection, fetched(versions), change, fetch_id=seen[:16], fetched_at=at(seen), run_id=""
-    )
+    store_fetch(connection, fetched(versions), revision(versions, **changed), seen=seen)
+
+
+def store_fetch(connection: sa.Connection, response: Fetched, change: Revision, *, seen: str):
+    about = {"fetch_id": seen[:16], "fetched_at": at(seen), "run_id": ""}
+    assert write.add_fetch(connection, response, change, **about)
 
 
 def run_row(id: str, as_of: str, **changed) -> dict[str, Any]:
     row = {
+        **SERIES,
         "id": id,
         "as_of": date.fromisoformat(as_of),
-        "symbol": SYMBOL,
-        "target": TARGET,
         "source": "csv:SBUX.csv",
+        "trigger": "run",
+        "status": "done",
+        "started_at": at(f"{as_of}T22:00"),
+        "code_version": "0.1.0",
+        "settings_hash": "abc",
+        "settings": "{}",
     }
-    row |= {"trigger": "run", "status": "done", "started_at": at(f"{as_of}T22:00")}
-    return row | {"code_version": "0.1.0", "settings_hash": "abc", "settings": "{}"} | changed
+    return row | changed
 
 
 def model_row(id: str, name: str = "lstm", **changed) -> dict[str, Any]:
-    method = "scratch" if name == "lstm" else "baseline"
     row = {
+        **SERIES,
         "id": id,
         "name": name,
         "version": "1",
-        "method": method,
-        "symbol": SYMBOL,
-        "target": TARGET,
+        "method": "scratch" if name == "lstm" else "baseline",
+        "scope": "symbol",
+        "seed": 0,
+        "settings_hash": "abc",
+        "code_version": "0.1.0",
+        "created_at": at("2024-03-01T22:00"),
     }
-    row |= {"scope": "symbol", "seed": 0, "settings_hash": "abc", "code_version": "0.1.0"}
-    return row | {"created_at": at("2024-03-01T22:00")} | changed
+    return row | changed
 
 
 def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed) -> dict[str, Any]:
@@ -107,21 +112,21 @@ def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed) -> dic
     """
     session = date.fromisoformat(origin)
     row = {
+        **SERIES,
         "model_id": model_id,
-        "symbol": SYMBOL,
-        "target": TARGET,
         "origin_session": session,
         "horizon": horizon,
-    }
-    row |= {"kind": "live", "target_session": next_sessions(session, horizon)[-1]}
-    row |= {name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
-    row |= {
+        "kind": "live",
+        "target_session": next_sessions(session, horizon)[-1],
+        **{name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)},
         "role": "champion",
         "status": "ok",
         "last_value": 95.0,
         "issued_at": at(f"{origin}T22:00"),
+        "data_as_of": at(f"{origin}T21:00"),
+        "fetch_id": "2024-01-02T21:00",
+        "run_id": origin,
     }
-    row |= {"data_as_of": at(f"{origin}T21:00"), "fetch_id": "2024-01-02T21:00", "run_id": origin}
     return row | changed
 
 
@@ -129,19 +134,18 @@ def promotion_row(winner: str | None, session: str, **changed) -> dict[str, Any]
     """A decision of the night of a session, at ten in the evening, for its challenger unless
     another one is stated."""
     row = {
+        **SERIES,
         "id": session,
-        "symbol": SYMBOL,
-        "target": TARGET,
         "session": date.fromisoformat(session),
         "origins": 60,
-    }
-    row |= {
         "champion": None,
         "challenger": winner,
         "winner": winner,
         "reason": f"{winner} on {session}",
+        "trigger": "night",
+        "decided_at": at(f"{session}T22:00"),
     }
-    return row | {"trigger": "night", "decided_at": at(f"{session}T22:00")} | changed
+    return row | changed
 
 
 def event_frame(session: str, rule: str = "seen", **changed) -> pd.DataFrame:
@@ -152,49 +156,37 @@ def event_frame(session: str, rule: str = "seen", **changed) -> pd.DataFrame:
         "kind": "earnings",
         "known_from": pd.Timestamp("2024-03-01"),
         "known_rule": rule,
+        "announced": day - pd.Timedelta(days=1),
+        "timing": "amc",
     }
-    return pd.DataFrame(
-        [row | {"announced": day - pd.Timedelta(days=1), "timing": "amc"} | changed]
-    )
+    return pd.DataFrame([row | changed])
 
 
 def part_rows(forecast: dict[str, Any], **factors: float) -> list[dict[str, Any]]:
     """The parts of the forecast's median, in this order."""
-    key = {column.name: forecast[column.name] for column in schema.forecasts.primary_key}
+    key = {name: forecast[name] for name in FORECAST_KEY}
     return [
         key | {"part": part, "place": place, "factor": factors[part]}
         for place, part in enumerate(factors, 1)
     ]
 
 
-def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed) -> dict[str, Any]:
+def score_row(forecast: dict[str, Any], **changed) -> dict[str, Any]:
     """The forecast's score against an actual of 90: ten too high."""
-    key = (
-        "model_id",
-        "symbol",
-        "target",
-        "origin_session",
-        "horizon",
-        "kind",
-        "target_session",
-        "role",
-        "issued_at",
-    )
-    row = {name: forecast[name] for name in key}
-    row |= {
+    row = {
+        **{name: forecast[name] for name in (*FORECAST_KEY, "target_session", "role", "issued_at")},
         "model": forecast["model_id"].partition(":")[0],
-        "stage": stage,
+        "stage": "first_print",
         "bar_version": 1,
         "actual": 90.0,
-    }
-    row |= {
         "error": 10.0,
         "pinball": 4.0,
         "interval_score": 20.0,
         "inside_80": True,
         "inside_90": True,
+        "scored_at": at("2024-04-01T22:00"),
     }
-    return row | {"scored_at": at("2024-04-01T22:00")} | changed
+    return row | changed
 
 
 def total_row(forecast: dict[str, Any], **changed) -> dict[str, Any]:
@@ -204,28 +196,26 @@ def total_row(forecast: dict[str, Any], **changed) -> dict[str, Any]:
     return row | {"factor": 1.0} | changed
 
 
-def start(
-    connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[str, ...] = ("lstm",)
-):
+def start(connection: sa.Connection, *, origins: Sequence[str], models: Sequence[str] = ("lstm",)):
     """What forecasts refer to: a fetch, a run for each origin, and models named like their ids up
     to a colon."""
     store_bars(connection, {"2024-01-02": 100.0}, seen="2024-01-02T21:00")
-    for origin in origins:
-        write.add(connection, "runs", run_row(origin, origin))
-    for id in models:
-        write.add(connection, "models", model_row(id, id.partition(":")[0]))
+    write.add(connection, "runs", *(run_row(origin, origin) for origin in origins))
+    write.add(connection, "models", *(model_row(id, id.partition(":")[0]) for id in models))
+
+
+def store_forecasts(connection: sa.Connection, *forecasts: dict[str, Any]):
+    """Store forecasts with what they refer to."""
+    runs, models = (sorted({row[name] for row in forecasts}) for name in ("run_id", "model_id"))
+    start(connection, origins=runs, models=models)
+    write.add(connection, "forecasts", *forecasts)
 
 
 def store_scored(
     connection: sa.Connection, *scored: tuple[dict[str, Any], Sequence[dict[str, Any]]]
 ):
-    """Store forecasts with what they refer to, each with its scores, given by what they change."""
-    forecasts = [forecast for forecast, _ in scored]
-    runs, models = (
-        tuple(sorted({row[name] for row in forecasts})) for name in ("run_id", "model_id")
-    )
-    start(connection, origins=runs, models=models)
-    write.add(connection, "forecasts", *forecasts)
+    """Store forecasts, each with its scores, given by what they change."""
+    store_forecasts(connection, *(forecast for forecast, _ in scored))
     write.add_scores(
         connection, [score_row(row, **changes) for row, scores in scored for changes in scores]
     )
@@ -240,14 +230,10 @@ def gather_statistics(connection: sa.Connection):
         connection.exec_driver_sql("ANALYZE fetches, forecasts, models, scores")
 
 
-def rebuild_standings(connection: sa.Connection):
-    """Write all standings from all scores, where some were added without `add_scores` or changed."""
-    table = schema.scores
-    connection.execute(sa.delete(schema.standings))
-    for scope in connection.execute(
-        sa.select(table.c.symbol, table.c.target, table.c.kind).distinct()
-    ).all():
-        write.write_standings(connection, *scope)
+def all_rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
+    """The rows of a table, by primary key."""
+    ordered = sa.select(table).order_by(*table.primary_key)
+    return [dict(row) for row in connection.execute(ordered).mappings()]
 
 
 def view_rows(
