@@ -1,9 +1,10 @@
 import os
+import re
 import runpy
 import shutil
-import sqlite3
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from alembic.script import ScriptDirectory
 
 import migrations
 from forecasting.errors import LockedError, StoreError, UsageError
-from forecasting.store import migrate, views, write
+from forecasting.store import migrate, read, views, write
 from forecasting.store.connect import engine, kept_open, reading, transaction
 from forecasting.store.lock import LOCKED, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
@@ -22,15 +23,14 @@ from forecasting.store.schema import metadata
 from tests.postgres import a_role
 from tests.store.conftest import another_process
 from tests.store.mixed_nights import mixed_scores
+from tests.store.rows import all_rows, run_row
 
-ROOT = Path(__file__).parents[2]
 NEWEST = head()
 
 
-def refusal(url):
+def refusal(url, attempt=check_ready):
     with pytest.raises(StoreError) as caught:
-        check_ready(url)
-    assert "\n" not in str(caught.value)
+        attempt(url)
     return str(caught.value)
 
 
@@ -65,49 +65,35 @@ def test_an_upgrade_waits_for_the_nights_of_0009(postgres_url, monkeypatch):
 
 def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
     path = empty_sqlite_url.removeprefix("sqlite:///")
-    with pytest.raises(StoreError, match="There is no database"):
-        current(empty_sqlite_url)
-    assert refusal(empty_sqlite_url).startswith(
-        f"There is no database at {path}. `forecasting run` creates it"
-    )
-    with pytest.raises(StoreError, match="There is no database"):
-        downgrade(empty_sqlite_url, "base")
-    with pytest.raises(StoreError, match="cannot be opened"), transaction(empty_sqlite_url):
-        pass
+    missing = f"There is no database at {path}. `forecasting run` creates it"
+    for attempt in (current, check_ready, partial(downgrade, revision="base")):
+        assert refusal(empty_sqlite_url, attempt).startswith(missing)
+    assert "cannot be opened" in refusal(empty_sqlite_url, lambda url: transaction(url).__enter__())
     assert not Path(path).parent.exists()
 
 
 def test_a_missing_postgres_database_and_one_not_migrated_have_other_messages(empty_postgres_url):
     assert current(empty_postgres_url) is None
-    assert "holds no forecasting tables yet. Run `forecasting db upgrade`" in refusal(
-        empty_postgres_url
-    )
-    elsewhere = (
-        sa.make_url(empty_postgres_url)
-        .set(database="nowhere")
-        .render_as_string(hide_password=False)
-    )
-    assert "cannot be reached: connection failed" in refusal(elsewhere)
-    assert 'database "nowhere" does not exist' in refusal(elsewhere)
+    assert "holds no forecasting tables yet. Run `forecasting db" in refusal(empty_postgres_url)
+    elsewhere = sa.make_url(empty_postgres_url).set(database="nowhere")
+    found = refusal(elsewhere.render_as_string(hide_password=False))
+    assert "cannot be reached: connection failed" in found
+    assert 'database "nowhere" does not exist' in found
 
 
 def test_an_older_revision_asks_for_the_upgrade(database_url, monkeypatch):
     monkeypatch.setattr("forecasting.store.migrate._revisions", lambda: ["9998", NEWEST])
-    assert (
-        f"is at revision {NEWEST}; this code needs 9998. Run `forecasting db upgrade`"
-        in refusal(database_url)
-    )
+    named = f"is at revision {NEWEST}; this code needs 9998. Run `forecasting db upgrade`"
+    assert named in refusal(database_url)
 
 
-def test_a_newer_revision_asks_for_newer_code_and_is_never_migrated(database_url):
-    set_revision(database_url, "9999")
-    assert (
-        f"is at revision 9999, which this code does not have (its newest is {NEWEST})"
-        in refusal(database_url)
-    )
-    for change in (upgrade, lambda url: downgrade(url, "base")):
-        with pytest.raises(StoreError, match="revision 9999, which this code does not have"):
-            change(database_url)
+@pytest.mark.parametrize("revision", ["0008", "9999"])
+def test_a_revision_of_other_code_asks_for_it_and_is_never_migrated(database_url, revision):
+    set_revision(database_url, revision)
+    named = f"revision {revision}, which this code does not have (its newest is {NEWEST})"
+    for attempt in (check_ready, upgrade, partial(downgrade, revision="base")):
+        assert named in refusal(database_url, attempt)
+    assert current(database_url) == revision
 
 
 @contextmanager
@@ -121,24 +107,20 @@ def without_rights():
         os.setresuid(user, user, user)
 
 
-@pytest.mark.parametrize(
-    ("file_mode", "folder_mode"), [(0o444, 0o777), (0o444, 0o555)], ids=["file", "folder"]
-)
+@pytest.mark.parametrize("folder_mode", [0o777, 0o555])
 def test_a_sqlite_file_that_may_not_be_written_is_read_but_by_a_writer_refused(
-    sqlite_url, file_mode, folder_mode
+    sqlite_url, folder_mode
 ):
     # Others may not enter tmp_path
     with tempfile.TemporaryDirectory(prefix="forecasting-tests-") as folder:
-        path = Path(folder, "forecasting.db")
-        url = f"sqlite:///{folder}/forecasting.db"
-        shutil.copy(sqlite_url.removeprefix("sqlite:///"), path)
-        path.chmod(file_mode)
+        path = shutil.copy(sqlite_url.removeprefix("sqlite:///"), folder)
+        url = f"sqlite:///{path}"
+        Path(path).chmod(0o444)
         Path(folder).chmod(folder_mode)
-        refused = f"^The database {path} cannot be (written|opened): "
         with without_rights():
             for attempt in (check_ready, upgrade):
-                with pytest.raises(StoreError, match=refused):
-                    attempt(url)
+                refused = f"^The database {path} cannot be (written|opened): "
+                assert re.match(refused, refusal(url, attempt))
             with kept_open(url):
                 check_ready(url, writes=False)
         Path(folder).chmod(0o700)
@@ -154,14 +136,9 @@ def test_a_folder_that_cannot_be_created_and_a_file_that_is_no_database_are_refu
     path = tmp_path / "notes.db"
     path.write_text("not a database, but long enough to be read as a header of one; " * 20)
     assert "is not a SQLite file" in refusal(f"sqlite:///{path}")
-    for folder, reason in (
-        (path / "deeper", "Not a directory"),
-        (path, "File exists. Name another"),
-    ):
-        with pytest.raises(
-            StoreError, match=f"folder .* for the database cannot be created: {reason}"
-        ):
-            upgrade(f"sqlite:///{folder / 'forecasting.db'}")
+    for folder, reason in ((path / "deeper", "Not a directory"), (path, "File exists")):
+        named = f"The folder {folder} for the database cannot be created: {reason}. Name another"
+        assert named in refusal(f"sqlite:///{folder / 'forecasting.db'}", upgrade)
 
 
 def test_a_postgres_role_that_may_only_read_is_refused(postgres_url):
@@ -174,24 +151,24 @@ def test_a_postgres_role_that_may_only_read_is_refused(postgres_url):
     assert "in a read-only transaction. Connect to the primary, as the writer role" in refusal(url)
 
 
-@pytest.mark.parametrize("stale", ["DROP VIEW night_durations", "another"])
-def test_a_view_that_is_missing_or_has_changed_is_made_anew(postgres_url, stale, monkeypatch):
-    with reading(postgres_url) as connection:
-        columns = [
-            column["name"] for column in sa.inspect(connection).get_columns("night_durations")
-        ]
-    if stale == "another":
-        monkeypatch.setitem(views.VIEWS, "night_durations", views.VIEWS["bars"])
-        upgrade(postgres_url)
-        monkeypatch.undo()
-    else:
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_a_view_that_is_missing_or_has_changed_is_made_anew(postgres_url, is_missing, monkeypatch):
+    def columns():
+        with reading(postgres_url) as connection:
+            made = sa.inspect(connection).get_columns("night_durations")
+        return [column["name"] for column in made]
+
+    before = columns()
+    if is_missing:
         with transaction(postgres_url) as connection:
-            connection.exec_driver_sql(stale)
+            connection.exec_driver_sql("DROP VIEW night_durations")
+    else:
+        with monkeypatch.context() as patch:
+            patch.setitem(views.VIEWS, "night_durations", views.VIEWS["bars"])
+            upgrade(postgres_url)
+        assert columns() != before
     upgrade(postgres_url)
-    with reading(postgres_url) as connection:
-        assert [
-            column["name"] for column in sa.inspect(connection).get_columns("night_durations")
-        ] == columns
+    assert columns() == before
 
 
 def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):
@@ -271,20 +248,17 @@ def test_revisions_form_one_line():
 def test_every_revision_can_be_left_upwards_and_reached_again_with_all_tables_and_views(
     database_url,
 ):
+    def names():
+        with reading(database_url) as connection:
+            made = sa.inspect(connection)
+            return {*made.get_table_names(), *made.get_view_names()}
+
     for revision in (*REVISIONS, "base"):
         downgrade(database_url, revision)
         assert current(database_url) == (None if revision == "base" else revision)
-        with reading(database_url) as connection:
-            left = sa.inspect(connection)
-            assert revision != "base" or (left.get_table_names(), left.get_view_names()) == (
-                ["alembic_version"],
-                [],
-            )
+        assert revision != "base" or names() == {"alembic_version"}
         upgrade(database_url)
-        with reading(database_url) as connection:
-            made = sa.inspect(connection)
-            assert set(made.get_table_names()) == {*metadata.tables, "alembic_version"}
-            assert set(made.get_view_names()) == set(views.VIEWS)
+        assert names() == {"alembic_version", *metadata.tables, *views.VIEWS}
     check_ready(database_url)
 
 
@@ -297,57 +271,32 @@ def test_older_nights_get_the_kind_of_their_mode_by_how_its_reason_began(databas
         "21 sessions since the last fit from scratch": "age",
         "": "",
     }
-    downgrade(database_url, "0011")
-    columns = (
-        "id, as_of, symbol, target, source, trigger, status, started_at, code_version, "
-        "settings_hash, settings"
-    )
     with transaction(database_url) as connection:
-        for place, reason in enumerate(reasons):
-            values = (
-                f"'{place}', '2024-03-08', 'SBUX', 'volume', 'sample', 'run', 'done', "
-                "'2024-03-09', '', '', ''"
-            )
-            insert = (
-                f"INSERT INTO runs ({columns}, mode, mode_reason) VALUES ({values}, :mode, :reason)"
-            )
-            connection.execute(
-                sa.text(insert), {"mode": "scratch" if reason else "", "reason": reason}
-            )
+        for reason in reasons:
+            mode = {"mode": "scratch" if reason else "", "mode_reason": reason}
+            write.add(connection, "runs", run_row(f"r{len(reason)}", "2024-03-08", **mode))
+    downgrade(database_url, "0011")
     upgrade(database_url)
     with reading(database_url) as connection:
-        kinds = dict(connection.execute(sa.text("SELECT mode_reason, mode_kind FROM runs")).all())
-    assert kinds == reasons
+        runs = read.table_rows(connection, "runs", {})
+    assert {row["mode_reason"]: row["mode_kind"] for row in runs} == reasons
 
 
 def test_an_older_ledger_has_all_sums_of_its_standings_after_the_upgrade(database_url):
+    def standings():
+        with reading(database_url) as connection:
+            return all_rows(connection, metadata.tables["standings"])
+
     with transaction(database_url) as connection:
         write.add_scores(connection, mixed_scores(connection, seed=3, days=24))
-    before = standings_of(database_url)
+    before = standings()
     assert any(row["squared_gap"] > 0 for row in before)
     downgrade(database_url, "0014")
     upgrade(database_url)
-    assert standings_of(database_url) == before
+    assert standings() == before
 
 
-def standings_of(url):
-    table = metadata.tables["standings"]
-    with reading(url) as connection:
-        ordered = sa.select(table).order_by(*table.primary_key)
-        return [dict(row) for row in connection.execute(ordered).mappings()]
-
-
-def test_a_ledger_older_than_0009_is_left_alone_and_named(database_url):
-    set_revision(database_url, "0008")
-    for command in (upgrade, check_ready):
-        with pytest.raises(
-            StoreError, match=r"at revision 0008.* 0001 to 0008 with release 0.2 first"
-        ):
-            command(database_url)
-    assert current(database_url) == "0008"
-
-
-DOCS = ROOT / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -356,40 +305,33 @@ def script():
 
 
 def test_docs_tables_md_is_current(script):
-    document = script["document"]()
-    assert (DOCS / "tables.md").read_text(encoding="utf-8") == document
-    for section in document.split("\n## ")[1:]:
-        assert (
-            len({line.count("|") for line in section.splitlines() if line.startswith("| `")} | {0})
-            <= 3
-        )
+    assert (DOCS / "tables.md").read_text(encoding="utf-8") == script["document"]()
 
 
 def test_every_table_view_and_column_has_a_meaning_and_no_meaning_is_of_none(script, sqlite_url):
-    for table in metadata.sorted_tables:
-        assert all(str(one.comment).endswith((".", "...")) for one in (table, *table.columns)), (
-            table.name
-        )
-    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
-        made = {
-            name: [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
-            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'")
+    with reading(sqlite_url) as connection:
+        texts = migrate.meanings(connection)
+        made = sa.inspect(connection)
+        columns = {
+            name: [column["name"] for column in made.get_columns(name)]
+            for name in made.get_view_names()
         }
-    assert made == script["view_columns"]()
-    assert set(made) == set(views.VIEWS)
-    for view, columns in made.items():
-        assert set(views.VIEWS[view].columns) <= set(columns)
-        assert all(views.text_of(view, column).endswith((".", "...")) for column in columns)
+    assert all(text.endswith((".", "...")) for text in texts.values())
+    assert columns == script["view_columns"]()
+    assert set(columns) == set(views.VIEWS)
+    for name, view in views.VIEWS.items():
+        assert set(view.columns) <= set(columns[name])
 
 
 def test_postgres_has_every_meaning_as_a_comment(postgres_url):
     with reading(postgres_url) as connection:
         made = sa.inspect(connection)
-        stored = {name: made.get_table_comment(name)["text"] for name in metadata.tables}
-        assert stored == {name: table.comment for name, table in metadata.tables.items()}
+        stored = {}
+        for name in metadata.tables:
+            stored[f"TABLE {name}"] = made.get_table_comment(name)["text"]
+        for name in views.VIEWS:
+            stored[f"VIEW {name}"] = made.get_table_comment(name)["text"]
         for name in (*metadata.tables, *views.VIEWS):
-            meanings = migrate.meanings(connection)
-            assert all(
-                one["comment"] == meanings[f"COLUMN {name}.{one['name']}"]
-                for one in made.get_columns(name)
-            ), name
+            for column in made.get_columns(name):
+                stored[f"COLUMN {name}.{column['name']}"] = column["comment"]
+        assert stored == migrate.meanings(connection)
