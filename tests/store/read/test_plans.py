@@ -1,45 +1,38 @@
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
 from forecasting.store import connect, read, write
-from forecasting.store.read import unscored_forecasts
-from tests.store.rows import SYMBOL, TARGET, model_row, run_row
+from tests.store.rows import SERIES, SYMBOL, TARGET, model_row, run_row
 
 DAY = date(2024, 3, 8)
-LIVE = {"symbol": SYMBOL, "target": TARGET, "kind": "live", "role": "champion"}
-OF_RUN = {"symbol": SYMBOL, "target": TARGET, "run_id": "r"}
+OF_RUN = {"run_id": "r"}
+MODEL = model_row("m", fetch_id="f", run_id="r", parent_id=None)
 QUERIES: dict[str, Callable[[sa.Connection], object]] = {
-    "forecasts_of_run": lambda connection: read.row(
-        connection, "forecasts", OF_RUN | {"origin_session": DAY}
+    "forecasts_of_run": partial(
+        read.row, table="forecasts", where=SERIES | OF_RUN | {"origin_session": DAY}
     ),
-    "model_of_run": lambda connection: read.row(connection, "models", OF_RUN),
-    "decision_of_run": lambda connection: read.row(connection, "promotions", {"run_id": "r"}),
-    "cut_off": lambda connection: read.cut_off(connection, datetime(2024, 3, 9, tzinfo=UTC)),
-    "lineage": lambda connection: read.lineage(
-        connection, model_row("m") | {"fetch_id": "f", "run_id": "r", "parent_id": None}
-    ),
-    "champion": lambda connection: read.champion(connection, SYMBOL, TARGET),
-    "newest_fetch": lambda connection: read.newest_fetch(connection, SYMBOL),
-    "models_of_newest": lambda connection: read.models_of_newest(
-        connection, SYMBOL, TARGET, origins=5
-    ),
-    "past_forecasts": lambda connection: read.past_forecasts(
-        connection, SYMBOL, TARGET, origin=DAY, limit=500
-    ),
-    "parts": lambda connection: read.parts(connection, [SYMBOL], [TARGET], first=DAY, last=DAY),
-    "unscored_forecasts": lambda connection: unscored_forecasts(
-        connection, SYMBOL, TARGET, last=DAY
-    ),
-    "losses": lambda connection: read.losses(connection, SYMBOL, TARGET, last=DAY, origins=120),
-    "scored": lambda connection: read.scored(
-        connection, SYMBOL, TARGET, origins=120, last=None, known_at=None
-    ),
-    "newest_live_origin": lambda connection: read.newest(
-        connection, "forecasts", "origin_session", LIVE
+    "model_of_run": partial(read.row, table="models", where=SERIES | OF_RUN),
+    "decision_of_run": partial(read.row, table="promotions", where=OF_RUN),
+    "cut_off": partial(read.cut_off, at=datetime(2024, 3, 9, tzinfo=UTC)),
+    "lineage": partial(read.lineage, model=MODEL),
+    "champion": partial(read.champion, **SERIES),
+    "newest_fetch": partial(read.newest_fetch, symbol=SYMBOL),
+    "models_of_newest": partial(read.models_of_newest, **SERIES, origins=5),
+    "past_forecasts": partial(read.past_forecasts, **SERIES, origin=DAY, limit=500),
+    "parts": partial(read.parts, symbols=[SYMBOL], targets=[TARGET], first=DAY, last=DAY),
+    "unscored_forecasts": partial(read.unscored_forecasts, **SERIES, last=DAY),
+    "losses": partial(read.losses, **SERIES, last=DAY, origins=120),
+    "scored": partial(read.scored, **SERIES, origins=120, last=None, known_at=None),
+    "newest_live_origin": partial(
+        read.newest,
+        table="forecasts",
+        column="origin_session",
+        where=SERIES | {"kind": "live", "role": "champion"},
     ),
 }
 
@@ -57,16 +50,14 @@ def plan_of(tmp_path_factory, migrated_sqlite_file):
         sent = []
         with connect.transaction(url) as connection:
             sa.event.listen(
-                connection,
-                "before_cursor_execute",
-                lambda *event: sent.append((event[2], event[3])),
+                connection, "before_cursor_execute", lambda *event: sent.append(event[2:4])
             )
             query(connection)
-            return [
-                str(row[-1])
+            plans = [
+                connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
                 for statement, values in list(sent)
-                for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
             ]
+        return [str(row[-1]) for rows in plans for row in rows]
 
     return plan
 
@@ -80,33 +71,27 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name)
     assert not [step for step in steps if step.startswith(whole) and "ix_runs_running" not in step]
 
 
+OF_SERIES = "(symbol=? AND target=?)"
+
+
 @pytest.mark.parametrize(
     ("view", "search"),
     [
-        (
-            "champions",
-            "SEARCH p USING INDEX ix_promotions_symbol_target_decided_at (symbol=? AND target=?)",
-        ),
-        ("model_comparison", "SEARCH s USING PRIMARY KEY (symbol=? AND target=?)"),
-        ("costs", "SEARCH s USING PRIMARY KEY (symbol=? AND target=?)"),
-        (
-            "night_durations",
-            "SEARCH r USING INDEX ix_runs_symbol_target_as_of (symbol=? AND target=?)",
-        ),
+        ("champions", f"SEARCH p USING INDEX ix_promotions_symbol_target_decided_at {OF_SERIES}"),
+        ("model_comparison", f"SEARCH s USING PRIMARY KEY {OF_SERIES}"),
+        ("costs", f"SEARCH s USING PRIMARY KEY {OF_SERIES}"),
+        ("night_durations", f"SEARCH r USING INDEX ix_runs_symbol_target_as_of {OF_SERIES}"),
     ],
 )
 def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view, search):
-    steps = plan_of(
-        lambda connection: read.view(connection, view, {"symbol": SYMBOL, "target": TARGET})
-    )
+    steps = plan_of(partial(read.view, name=view, where=SERIES))
     alias = search.split()[1]
-    assert {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))} == {
-        search
-    }
+    read_rows = {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))}
+    assert read_rows == {search}
 
 
 def test_special_days_of_one_symbol_scan_no_whole_table(plan_of):
-    steps = plan_of(lambda connection: read.view(connection, "special_days", {"symbol": SYMBOL}))
+    steps = plan_of(partial(read.view, name="special_days", where={"symbol": SYMBOL}))
     assert [step.split(" (")[0] for step in steps if step.startswith(("SEARCH f", "SEARCH e"))] == [
         "SEARCH f USING PRIMARY KEY",
         "SEARCH e USING INDEX sqlite_autoindex_events_1",
@@ -114,12 +99,10 @@ def test_special_days_of_one_symbol_scan_no_whole_table(plan_of):
 
 
 def test_standings_read_the_scores_of_their_horizons_and_nights_alone(plan_of):
-    steps = plan_of(lambda connection: write.write_standings(connection, SYMBOL, TARGET, "live"))
-    read_scores = [
-        step for step in steps if step.startswith(("SCAN s ", "SEARCH s ", "SCAN b ", "SEARCH b "))
-    ]
-    assert sorted(read_scores) == [
-        "SEARCH b USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=?)",
-        "SEARCH s USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=? AND "
-        "origin_session>?)",
+    steps = plan_of(partial(write.write_standings, **SERIES, kind="live"))
+    of_scores = ("SCAN s ", "SEARCH s ", "SCAN b ", "SEARCH b ")
+    key = "USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=?"
+    assert sorted(step for step in steps if step.startswith(of_scores)) == [
+        f"SEARCH b {key})",
+        f"SEARCH s {key} AND origin_session>?)",
     ]
