@@ -14,7 +14,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from forecasting.losses import Floats
+from forecasting.evaluate.significance import long_run_variance
 from forecasting.vocabulary import CHAMPION
 
 SMOOTHING = 0.05
@@ -77,12 +77,12 @@ def watch(days: pd.DataFrame) -> DriftCharts | None:
     whole = whole.iloc[-(REFERENCE_SESSIONS + watched) :].astype(np.float64)
     # A ratio, so that a more volatile market, which raises both losses alike, changes nothing.
     gain = (whole["baseline_pinball"] / whole["pinball"]).apply(np.log)
-    usual = gain.iloc[:-watched].to_numpy()
+    usual = gain.iloc[:-watched]
     # The centre is itself an estimate: its uncertainty widens the limit.
     skill = _chart(
         gain.iloc[-watched:],
         float(usual.mean()),
-        spread=long_run_deviation(usual),
+        spread=_deviation(usual),
         centre_variance=1 / len(usual),
     )
     inside = whole["inside_80"]
@@ -91,7 +91,7 @@ def watch(days: pd.DataFrame) -> DriftCharts | None:
     coverage = _chart(
         inside.iloc[-watched:],
         _NOMINAL,
-        spread=max(long_run_deviation(inside.iloc[:-watched].to_numpy()), _COVERAGE_SPREAD),
+        spread=max(_deviation(inside.iloc[:-watched]), _COVERAGE_SPREAD),
         two_sided=True,
     )
     return DriftCharts(
@@ -142,16 +142,8 @@ def _outside(chart: ControlChart) -> str:
     return f", outside since {chart.since}" if chart.since else ""
 
 
-def long_run_deviation(values: Floats) -> float:
-    """Square root of the long-run variance of `values` (n,), Bartlett weights up to the lag."""
-    centred = values - values.mean()
-    n = len(centred)
-    variance = centred @ centred / n
-    variance += sum(
-        2 * (1 - k / (_LAG + 1)) * (centred[k:] @ centred[:-k]) / n
-        for k in range(1, min(_LAG, n - 1) + 1)
-    )
-    return math.sqrt(max(float(variance), 0.0))
+def _deviation(values: pd.Series) -> float:
+    return math.sqrt(long_run_variance(values.to_numpy(), _LAG))
 
 
 def _chart(

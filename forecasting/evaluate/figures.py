@@ -21,10 +21,7 @@ the last one."""
 Loss = Callable[[Floats, Floats], Floats]
 """(n, H) losses of quantiles (n, H, Q) against actuals (n, H); NaN where unknown."""
 
-
-def ranking_loss(target: Target) -> Loss:
-    """The loss that ranks and tests baselines: absolute error, for close pinball."""
-    return pinball if TARGETS[target].moves_width else absolute_error
+_OURS = "ours"
 
 
 @dataclass(frozen=True)
@@ -87,13 +84,10 @@ class BacktestResult:
 
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`."""
-        loss = ranking_loss(self.target)
-        losses = {
-            name: loss(self.actual, quantiles).mean(axis=1)
-            for name, quantiles in {"ours": self.issued, **self.baselines}.items()
-        }
+        losses = self._losses(self._ranking_loss, slice(None))
+        means = {name: loss.mean(axis=1) for name, loss in losses.items()}
         # Of origins known throughout
-        included, p_values = confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
+        included, p_values = confidence_set(pd.DataFrame(means), block=HORIZONS[-1])
         return {
             "symbol": self.symbol,
             "target": self.target,
@@ -120,47 +114,24 @@ class BacktestResult:
         at = slice(None) if horizon is None else slice(horizon - 1, horizon)
         actual = self.actual[:, at]
         issued = self.issued[:, at]
-        # The naive one first
-        baselines = {name: quantiles[:, at] for name, quantiles in self.baselines.items()}
-        errors = {
-            name: mean_of(absolute_error(actual, quantiles))
-            for name, quantiles in baselines.items()
-        }
-        r2 = {name: self._r2(quantiles, at) for name, quantiles in baselines.items()}
         longest = horizon or HORIZONS[-1]
-        best = _against_best(
-            ranking_loss(self.target),
-            actual,
-            issued,
-            baselines,
-            longest,
-        )
-        best_in_pinball = _against_best(
-            pinball,
-            actual,
-            issued,
-            baselines,
-            longest,
-        )
+        errors = self._losses(absolute_error, at)
+        pinballs = self._losses(pinball, at)
+        mae, *of_baselines = map(mean_of, errors.values())
+        best = _against_best(self._losses(self._ranking_loss, at), longest)
+        best_in_pinball = _against_best(pinballs, longest)
         reference = TARGETS[self.target].reference
-        against = _against_best(
-            pinball,
-            actual,
-            issued,
-            {reference: baselines[reference]},
-            longest,
-        )
-        mae = mean_of(absolute_error(actual, issued))
-        naive = next(iter(errors.values()))
+        against = _against_best({name: pinballs[name] for name in (_OURS, reference)}, longest)
+        r2 = {name: self._r2(quantiles[:, at], at) for name, quantiles in self.baselines.items()}
         return Figures(
             mae=mae,
-            mae_naive=naive,
-            baselines=errors,
+            mae_naive=of_baselines[0],
+            baselines=dict(zip(self.baselines, of_baselines, strict=True)),
             best_baseline=best.baseline,
-            skill_vs_naive=skill(mae, naive),
+            skill_vs_naive=skill(mae, of_baselines[0]),
             skill_vs_best=best.skill,
             dm_p_value=best.p_value,
-            pinball=mean_of(pinball(actual, issued)),
+            pinball=mean_of(pinballs[_OURS]),
             best_in_pinball=best_in_pinball.baseline,
             pinball_vs_best=best_in_pinball.skill,
             pinball_p_value=best_in_pinball.p_value,
@@ -172,6 +143,17 @@ class BacktestResult:
             r2_dollar_volume=self._r2(issued, at),
             r2_baselines={name: value for name, value in r2.items() if value is not None},
         )
+
+    @property
+    def _ranking_loss(self) -> Loss:
+        """The loss that ranks and tests baselines: absolute error, for close pinball."""
+        return pinball if TARGETS[self.target].moves_width else absolute_error
+
+    def _losses(self, loss: Loss, at: slice) -> dict[str, Floats]:
+        """(n, h) losses of the horizons `at`: ours, then each baseline's, the naive one first."""
+        issued = {_OURS: self.issued, **self.baselines}
+        actual = self.actual[:, at]
+        return {name: loss(actual, quantiles[:, at]) for name, quantiles in issued.items()}
 
     def _totals(self) -> dict[str, dict[str, float]]:
         """By number of sessions, the figures of their totals; empty but for volume."""
@@ -226,15 +208,14 @@ class _Comparison:
     p_value: float | None
 
 
-def _against_best(
-    loss: Loss, actual: Floats, issued: Floats, baselines: dict[str, Floats], horizon: int
-) -> _Comparison:
-    losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
-    best = min(losses, key=lambda name: mean_of(losses[name]))
-    ours = loss(actual, issued)
-    theirs = losses[best]
-    p_value = p_value_of_enough(ours.mean(axis=1), theirs.mean(axis=1), horizon=horizon)
-    return _Comparison(best, skill(mean_of(ours), mean_of(theirs)), p_value)
+def _against_best(losses: dict[str, Floats], horizon: int) -> _Comparison:
+    means = {name: mean_of(loss) for name, loss in losses.items()}
+    ours = means.pop(_OURS)
+    best = min(means, key=means.__getitem__)
+    p_value = p_value_of_enough(
+        losses[_OURS].mean(axis=1), losses[best].mean(axis=1), horizon=horizon
+    )
+    return _Comparison(best, skill(ours, means[best]), p_value)
 
 
 def _coverage(actual: Floats, quantiles: Floats, percent: Literal[80, 90]) -> float:

@@ -146,13 +146,9 @@ def nearest_level(ratio: float) -> float:
 def quantile_at(quantiles: ArrayLike, level: float) -> Floats:
     """(...) quantile at a level within QUANTILES, linear between the two neighbouring ones."""
     forecasts = np.asarray(quantiles, dtype=float)
-    above = int(np.searchsorted(QUANTILES, level))
-    if QUANTILES[above] == level:  # as issued, to the last bit
-        return np.array(forecasts[..., above])
-    low = QUANTILES[above - 1]
-    high = QUANTILES[above]
-    share = (level - low) / (high - low)
-    return (1.0 - share) * forecasts[..., above - 1] + share * forecasts[..., above]
+    rows = forecasts.reshape(-1, len(QUANTILES))
+    found = [np.interp(level, QUANTILES, row) for row in rows]
+    return np.reshape(found, forecasts.shape[:-1])
 
 
 def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:

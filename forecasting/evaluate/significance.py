@@ -50,19 +50,11 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> tu
 
     Args:
         loss_a: (n,) losses of the first, by origin, ascending; a pair with a NaN is dropped.
-        loss_b: (n,) of the second, of the same origins.
+        loss_b: (n,) of the second, of the same origins; n is above the horizon.
         horizon: in sessions, for a mean over horizons the longest.
-
-    Raises:
-        ValueError: Unequal lengths, or too few pairs.
     """
     difference = _differences(loss_a, loss_b)
     n = len(difference)
-    if horizon < 1 or n <= horizon:
-        raise ValueError(
-            f"Expected at least {max(horizon, 1) + 1} pairs for a Diebold-Mariano test with lag "
-            f"{horizon - 1}, found {n}; compare more origins."
-        )
     mean = float(difference.mean())
     variance = _variance_of_mean(difference, horizon - 1)
     if variance == 0.0:
@@ -82,19 +74,27 @@ def p_value_of(statistic: float, n: int) -> float:
 def _variance_of_mean(difference: Floats, lag: int) -> float:
     """Long-run variance of the differences: the sum of their autocovariances up to the lag.
 
-    That sum can be zero or negative; Bartlett's weights (Newey and West 1987) at the same lag then
-    replace it. 0 for differences that are constant up to rounding.
+    That sum can be zero or negative; Bartlett's weights then replace it. 0 for differences that are
+    constant up to rounding.
     """
-    n = len(difference)
-    centred = difference - difference.mean()
-    covariances = np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
+    covariances = _autocovariances(difference, lag)
     if covariances[0] <= (1e-12 * float(np.abs(difference).max())) ** 2:
         return 0.0
     variance = float(covariances[0] + 2 * covariances[1:].sum())
-    if variance > 0:
-        return variance
+    return variance if variance > 0 else long_run_variance(difference, lag)
+
+
+def long_run_variance(values: Floats, lag: int) -> float:
+    """Long-run variance of more than `lag` values (n,), Bartlett's weights (Newey, West 1987)."""
+    covariances = _autocovariances(values, lag)
     weights = 1 - np.arange(1, lag + 1) / (lag + 1)
     return max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
+
+
+def _autocovariances(values: Floats, lag: int) -> Floats:
+    n = len(values)
+    centred = values - values.mean()
+    return np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
 
 
 def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
@@ -111,19 +111,11 @@ def confidence_set(losses: pd.DataFrame, *, block: int) -> tuple[list[str], dict
     statistic, stationary bootstrap, fixed seed.
 
     Args:
-        losses: a row per origin, ascending, and a column per forecaster; a row with a NaN is
-            dropped.
+        losses: a row per origin, ascending, two at least, and a column per forecaster; a row with a
+            NaN is dropped.
         block: the bootstrap's mean block length in rows, at least the longest horizon.
-
-    Raises:
-        ValueError: Fewer than two complete rows.
     """
     complete = losses.dropna().astype(float)
-    if len(complete) < 2 or complete.shape[1] == 0:
-        raise ValueError(
-            "Expected at least two complete rows and one column of losses, found "
-            f"{complete.shape}; widen the window."
-        )
     # Equal columns differ with zero variance, by which the bootstrap would divide: one column
     # represents all of them.
     first: dict[bytes, Hashable] = {}
@@ -156,12 +148,5 @@ def _p_values(losses: pd.DataFrame, block: int) -> dict[Hashable, float]:
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
-    a = np.asarray(loss_a, dtype=float)
-    b = np.asarray(loss_b, dtype=float)
-    if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(
-            f"Expected paired losses of one dimension and equal length, found {a.shape} and "
-            f"{b.shape}."
-        )
-    difference: Floats = a - b
+    difference: Floats = np.asarray(loss_a, dtype=float) - np.asarray(loss_b, dtype=float)
     return difference[~np.isnan(difference)]

@@ -9,9 +9,9 @@ from forecasting.evaluate.drift import (
     MIN_REFERENCE,
     MIN_WATCHED,
     drift_reason,
-    long_run_deviation,
     watch,
 )
+from forecasting.evaluate.significance import long_run_variance
 from tests.builders import random_bars
 
 
@@ -103,7 +103,7 @@ def test_the_moving_average_and_its_limit_equal_a_naive_computation():
     for value in gain[-60:]:
         level = 0.05 * value + 0.95 * level
     chart = watch(days).skill
-    spread = long_run_deviation(np.array(gain[:-60]))
+    spread = math.sqrt(long_run_variance(np.array(gain[:-60]), 10))
     assert chart.average == pytest.approx(level)
     assert chart.centre == pytest.approx(centre)
     assert chart.lower == pytest.approx(
@@ -119,7 +119,7 @@ def test_the_coverage_chart_equals_a_naive_computation(varied):
     days = scored_days()
     if varied:
         days["inside_80"] = np.repeat(np.random.default_rng(2).integers(0, 2, 50), 5).astype(float)
-        spread = long_run_deviation(days["inside_80"].to_numpy()[:-60])
+        spread = math.sqrt(long_run_variance(days["inside_80"].to_numpy()[:-60], 10))
         assert spread > 1.2 * math.sqrt(0.16 / 5)
     else:
         days.iloc[:-60, 2] = 0.6
@@ -161,10 +161,9 @@ def test_drift_against_the_best_baseline_is_a_reason_until_a_fit_from_scratch_ha
     assert drift_reason(losses_of(scored_days()), newest_scratch=None) == ""
 
 
-@pytest.mark.parametrize("n", [30, 11, 4, 1])
-def test_the_long_run_deviation_equals_a_naive_computation(n, lag=10):
-    values = np.random.default_rng(n).normal(size=n)
+def test_the_long_run_variance_equals_a_naive_computation():
+    values = np.random.default_rng(3).normal(size=30)
     centred = values - values.mean()
-    pairs = [(i, j) for i in range(n) for j in range(n) if abs(i - j) <= lag]
-    variance = sum(centred[i] * centred[j] * (1 - abs(i - j) / (lag + 1)) for i, j in pairs) / n
-    assert long_run_deviation(values) == pytest.approx(math.sqrt(max(variance, 0.0)))
+    pairs = [(i, j) for i in range(30) for j in range(30) if abs(i - j) <= 10]
+    variance = sum(centred[i] * centred[j] * (1 - abs(i - j) / 11) for i, j in pairs) / 30
+    assert long_run_variance(values, 10) == pytest.approx(variance)
