@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.interpolate import interp1d
-from skill import all_windows, as_of, machine, skill_and_p
+from skill import all_windows, as_of, cut, machine, skill_and_p
 
 from flows.clock import now
 from forecasting.audit.backtest import BacktestSpec, backtest
@@ -201,7 +201,7 @@ def fit_ridge(known: Windows) -> Predict:
     """The project's own baseline; its closed form is solved at every call."""
     baseline_quantiles("ridge", known)
     return lambda rows: np.stack(
-        [baseline_quantiles("ridge", known.cut(0, row + 1, known_to=row)) for row in rows]
+        [baseline_quantiles("ridge", cut(known, 0, row + 1, known_to=row)) for row in rows]
     )
 
 
@@ -271,7 +271,7 @@ def walk(comparison: Comparison, blocks: list[Block], fit_one: Fit, setting: str
     seconds = np.zeros((len(blocks), 2))
     for at, block in enumerate(blocks):
         start = max(0, int(block[0]) + 1 - comparison.settings.train_sessions)
-        known = comparison.windows.cut(start, int(block[-1]) + 1, known_to=int(block[0]))
+        known = cut(comparison.windows, start, int(block[-1]) + 1, known_to=int(block[0]))
         started = time.process_time()
         predict = fit_one(known)
         seconds[at, 0] = time.process_time() - started

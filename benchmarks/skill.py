@@ -22,6 +22,7 @@ import hashlib
 import os
 import platform
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -411,7 +412,24 @@ def all_windows(
 
 def as_of(windows: Windows, row: int, settings: Settings) -> Windows:
     """The rolling window of a night at `row`, with the targets known at its close."""
-    return windows.cut(max(0, row + 1 - settings.train_sessions), row + 1, known_to=row)
+    return cut(windows, max(0, row + 1 - settings.train_sessions), row + 1, known_to=row)
+
+
+def cut(windows: Windows, start: int, stop: int, *, known_to: int) -> Windows:
+    """Rows `start` to `stop` - 1 with the targets known at the close of row `known_to`.
+
+    The arrays are copies with the memory layout of windows made for those rows alone.
+    """
+    known = windows.known_to(known_to)
+    last = stop + windows.warm_up
+    of_sessions = ("steps", "flags", "values", "market")
+    of_rows = ("future_flags", "level", "spread", "scaled")
+    return replace(
+        known,
+        **{name: getattr(known, name)[start:last].copy() for name in of_sessions},
+        **{name: getattr(known, name)[start:stop].copy() for name in of_rows},
+        sessions=known.sessions[start : last + len(HORIZONS)].copy(),
+    )
 
 
 def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:

@@ -18,7 +18,7 @@ import pandas as pd
 from skill import LAST_CHOOSING, chooses
 
 from forecasting.evaluate.scores import inside
-from forecasting.preprocess.windows import NETWORK_SESSIONS, make_windows, values_of
+from forecasting.preprocess.windows import NETWORK_SESSIONS, actual_of, make_windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles, usable_baselines
 from forecasting.vocabulary import HORIZONS, Target
@@ -57,7 +57,7 @@ def forecasts(
         for sessions in SESSIONS:
             stop = start + sessions + draw.integers(0, 6)
             for target in get_args(Target):
-                actual = values_of(target, bars.iloc[stop : stop + len(HORIZONS)])
+                actual = actual_of(target, bars.iloc[stop : stop + len(HORIZONS)]).to_numpy()
                 quantiles = published(symbol, bars.iloc[start:stop], target)
                 within = [inside(actual, quantiles, percent) for percent in (80, 90)]
                 for horizon in np.flatnonzero(np.isfinite(actual)):

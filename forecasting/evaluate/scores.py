@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import EXACT, Floats, pinball
-from forecasting.preprocess.windows import values_of
+from forecasting.preprocess.windows import actual_of
 from forecasting.vocabulary import (
     CHALLENGER,
     CHAMPION,
@@ -86,7 +86,8 @@ def score_rows(
     """
     if unscored.empty:
         return []
-    actual = values_of(target, unscored[list(_BAR)].astype(float))  # NULL volumes arrive as None
+    bars = unscored[list(_BAR)].astype(float)  # NULL volumes arrive as None
+    actual = actual_of(target, bars).to_numpy()
     known = np.isfinite(actual)
     closed = unscored.loc[known].assign(actual=actual[known]).reset_index(drop=True)
     return scored_rows(closed, scored_at=scored_at)

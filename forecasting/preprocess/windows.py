@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from forecasting.errors import HistoryError, NoBarError
+from forecasting.errors import HistoryError
 from forecasting.losses import Floats
 from forecasting.preprocess.future_covariates import (
     AFTER_EVENTS,
@@ -45,21 +45,18 @@ H = len(HORIZONS)
 MIN_ROWS = 250  # minimum number of rows to fit: a year, so that every month and weekday occurs
 
 STEP_NAMES = ("log_volume", "log_range", "abs_return", "return", "gap")
-"""The network's inputs for each session of its look-back, in addition to the session's calendar and
-event flags."""
+"""The network's inputs for each session of its look-back, beside the session's flags."""
 
 LOG_VOLUME, LOG_RANGE, ABS_RETURN, RETURN, GAP = range(len(STEP_NAMES))  # their columns
 LOOKBACK = 66  # T, sessions in the network's look-back
 LEVEL_SESSIONS = 22
-"""Sessions whose mean is a row's level; it is subtracted, because volume changes fourfold over the
-decades."""
+"""Sessions whose mean is a row's level, which is subtracted: volume changes fourfold in decades."""
 
 LAGS = 10
 MEANS = (5, 10, 44, 120)
 LONGEST_MEAN = max(MEANS)
 HALF_LIVES = (1, 5, 25, 60)
-"""Half-lives, in sessions, of the exponential means; Bollerslev, Hood, Huss and Pedersen (2018) go
-up to 125."""
+"""Of the exponential means, in sessions; Bollerslev, Hood, Huss and Pedersen (2018): up to 125."""
 
 WARM_UP = LONGEST_MEAN + LOOKBACK
 """Sessions before the first row: the oldest session of its look-back needs the longest mean."""
@@ -75,11 +72,8 @@ SMALLEST_RANGE = 1e-4
 _SMALLEST = float(np.log(SMALLEST_RANGE)) + 1e-9
 
 FILLED_SESSIONS = 5
-"""Sessions of its own exchange over which a close of the series is filled forward where newer ones
-are missing."""
+"""Sessions of its own exchange over which a close of the market series is filled forward."""
 
-# Value of a session without a known close. A logarithm: it would be that of a close of exactly 1.
-UNKNOWN = 0.0
 MARKET_NAMES = ("market", "market_long", "market_change", "market_gap")
 """The market's features: of the ridges, not of the network (see train/prepare.py)."""
 
@@ -113,18 +107,13 @@ class Scale:
 
 def actual_of(target: Target, bars: pd.DataFrame) -> pd.Series[float]:
     """Actual values, one per bar: shares, the bar's currency or log(high / low); NaN if unknown."""
-    return pd.Series(values_of(target, bars), index=bars.index, name=target)
-
-
-def values_of(target: Target, bars: pd.DataFrame) -> Floats:
-    """The same as an array (D,)."""
     # What a range is made of is no column
     if target == "range":
         ratio = bars["high"].to_numpy(dtype=np.float64) / bars["low"].to_numpy(dtype=np.float64)
         values = np.maximum(np.log(ratio), SMALLEST_RANGE)
     else:
         values = bars[target].to_numpy(dtype=np.float64)
-    return np.where(values > 0.0, values, np.nan)
+    return pd.Series(np.where(values > 0.0, values, np.nan), bars.index)
 
 
 def step_features(bars: pd.DataFrame) -> Floats:
@@ -135,7 +124,7 @@ def step_features(bars: pd.DataFrame) -> Floats:
     1.
     """
     volume, log_range, log_close = (
-        np.log(fill_forward(values_of(target, bars))) for target in ("volume", "range", "close")
+        np.log(fill_forward(actual_of(target, bars))) for target in ("volume", "range", "close")
     )
     moved = np.diff(log_close, prepend=np.nan)
     gap = np.log(bars["open"].to_numpy(dtype=np.float64)) - np.append(np.nan, log_close[:-1])
@@ -147,10 +136,9 @@ def step_features(bars: pd.DataFrame) -> Floats:
 def with_usual_ranges(steps: Floats) -> Floats:
     """The steps (D, F) with a usual log range where high and low differ by SMALLEST_RANGE or less.
 
-    That is the absolute return since the session before, as in series that have closes only; where
-    that is no larger either, as of a halted stock, the mean over the LEVEL_SESSIONS newest sessions
-    before that moved: without this, 30 such sessions gave a five-session 80% interval of 0.1%. All
-    other sessions keep their bits.
+    That is the absolute return, as in series of closes alone; where that is no larger either, as of
+    a halted stock, the mean over the LEVEL_SESSIONS newest sessions before that moved: without it,
+    30 such sessions gave a five-session 80% interval of 0.1%.
     """
     still = np.flatnonzero(steps[:, LOG_RANGE] <= _SMALLEST)
     steps = steps.copy()
@@ -164,7 +152,7 @@ def with_usual_ranges(steps: Floats) -> Floats:
     return steps
 
 
-def fill_forward(values: Floats) -> Floats:
+def fill_forward(values: ArrayLike) -> Floats:
     """Values (D,) with each NaN replaced by the value before it; leading NaN stay."""
     return np.asarray(pd.Series(values).ffill(), dtype=np.float64)
 
@@ -176,10 +164,7 @@ def past_column(target: Target) -> int:
 
 
 def trailing_mean(values: Floats, sessions: int, *, half_life: float = np.inf) -> Floats:
-    """(D,) mean over the last `sessions` values, weights halving every `half_life` back.
-
-    NaN until there are that many.
-    """
+    """(D,) mean over the last `sessions` values, weights halving every `half_life`; NaN before."""
     weights = 0.5 ** (np.arange(sessions) / half_life)  # by default exactly 1
     total = np.full(len(values), np.nan)
     first = sessions - 1
@@ -238,28 +223,24 @@ class MarketSeries:
     exchange: London and Tokyo close before New York, so that of the session before.
     """
 
-    # By session of its own exchange: naive midnights, ascending; those at or below 0, NaN or of a
-    # day that is no session are ignored
-    closes: pd.Series[float]
+    closes: pd.Series[
+        float
+    ]  # by session of its own exchange, ascending; what is no price is ignored
     exchange: str = "XNYS"  # the exchange whose calendar says when each session closed
 
 
 def log_closes(
     market: MarketSeries | None, sessions: pd.Index[pd.Timestamp], *, exchange: str
 ) -> Floats:
-    """(D,) log of the series' close as known at the close of each of a symbol's sessions.
-
-    `UNKNOWN` where none is.
-    """
+    """(D,) log of the series' close as known when each of a symbol's sessions closed, or NaN."""
     if market is None:
-        return np.full(len(sessions), UNKNOWN)
+        return np.full(len(sessions), np.nan)
     closed_at = calendar(market.exchange).closes
     positive = market.closes.where(market.closes > 0.0)
     filled = positive.reindex(closed_at.index).ffill(limit=FILLED_SESSIONS)
     newest = closed_at.searchsorted(calendar(exchange).closes.loc[sessions], side="right") - 1
     # -1: before the first session of the series' calendar
-    known = np.append(filled.to_numpy(dtype=np.float64), np.nan)[newest]
-    return np.log(np.nan_to_num(known, nan=np.exp(UNKNOWN)))
+    return np.log(np.append(filled.to_numpy(dtype=np.float64), np.nan)[newest])
 
 
 @dataclass(frozen=True, eq=False)  # equal to themselves alone: what is made of them can be kept
@@ -270,15 +251,12 @@ class Windows:
     sessions: NDArray[np.datetime64]  # (D + H,) days; the last H come after the newest origin
     steps: Floats  # (D, F) per-session features; row t depends on sessions <= t
     flags: Floats  # (D, C) calendar and event flags of each session itself
-    # (N, H, C) flags of the H target sessions, events as known at the row's origin
-    future_flags: Floats
+    future_flags: Floats  # (N, H, C) flags of target sessions, events as known at the origin
     values: Floats  # (D,) the target in its own unit; NaN where unknown
     level: Floats  # (N,) of each row's scaling
     spread: Floats  # (N, H)
-    # (N, H) targets in model scale; NaN where the session is in the future or its value unknown
-    scaled: Floats
-    # (D,) log of the market series' close as known at each session's close; exactly 0 where unknown
-    market: Floats
+    scaled: Floats  # (N, H) targets in model scale; NaN where in the future or unknown
+    market: Floats  # (D,) log of the market series' close as known at each session's close, or NaN
     flag_names: tuple[str, ...]  # C names
 
     def __len__(self) -> int:
@@ -321,9 +299,9 @@ class Windows:
     @property
     def has_market(self) -> bool:
         """Whether the market series is known at the newest learnable session and at enough rows."""
-        known = self.market[: self.learnable_sessions] != UNKNOWN
-        whole = trailing_mean(known.astype(np.float64), LONGEST_MEAN)[self.warm_up :] == 1.0
-        return bool(known[-1]) and int(whole.sum()) >= MIN_ROWS // 2
+        market = self.market[: self.learnable_sessions]
+        whole = np.isfinite(trailing_mean(market, LONGEST_MEAN)[self.warm_up :])
+        return bool(np.isfinite(market[-1])) and int(whole.sum()) >= MIN_ROWS // 2
 
     def market_features(self) -> Floats:
         """(N, 4) columns `MARKET_NAMES`: the series less its level, its long mean, change and gap.
@@ -332,18 +310,15 @@ class Windows:
         a log standard deviation of a session, less the level of the symbol's log range. NaN where
         the series or its means are unknown.
         """
-        known = np.where(self.market == UNKNOWN, np.nan, self.market)
-        level = level_of(known)
-        change = np.diff(known, prepend=np.nan)
-        gap = known - _DAILY - level_of(self.steps[:, LOG_RANGE])
-        columns = [known - level, level - trailing_mean(known, LONGEST_MEAN), change, gap]
+        market = self.market
+        level = level_of(market)
+        change = np.diff(market, prepend=np.nan)
+        gap = market - _DAILY - level_of(self.steps[:, LOG_RANGE])
+        columns = [market - level, level - trailing_mean(market, LONGEST_MEAN), change, gap]
         return np.column_stack(columns)[self.warm_up :]
 
     def market_inputs(self) -> Floats:
-        """(N, 4) the same for a ridge: what is unknown is at its mean of the learnable rows.
-
-        (N, 0) without a series.
-        """
+        """(N, 4) the same for a ridge, at their mean where unknown; (N, 0) without a series."""
         if not self.has_market:
             return np.empty((len(self), 0))
         features = self.market_features()
@@ -354,23 +329,10 @@ class Windows:
         """The scaling of one row (by default the newest) or of several."""
         return Scale(self.level[rows], self.spread[rows])
 
-    def cut(self, start: int, stop: int, *, known_to: int) -> Windows:
-        """Rows `start` to `stop` - 1 with the targets known at the close of row `known_to`.
-
-        Later ones are NaN. The arrays are copies with the memory layout of windows made for those
-        rows alone.
-        """
-        last = stop + self.warm_up
-        ahead = np.arange(start, stop)[:, None] + np.array(HORIZONS)
-        of_sessions = ("steps", "flags", "values", "market")
-        of_rows = ("future_flags", "level", "spread")
-        return replace(
-            self,
-            **{name: getattr(self, name)[start:last].copy() for name in of_sessions},
-            **{name: getattr(self, name)[start:stop].copy() for name in of_rows},
-            sessions=self.sessions[start : last + H].copy(),
-            scaled=np.where(ahead <= known_to, self.scaled[start:stop], np.nan),
-        )
+    def known_to(self, row: int) -> Windows:
+        """The windows with the targets known at the close of `row`; later ones are NaN."""
+        ahead = np.arange(len(self))[:, None] + np.array(HORIZONS)
+        return replace(self, scaled=np.where(ahead <= row, self.scaled, np.nan))
 
     def save(self, path: Path) -> None:
         """Write the windows to one .npz file, without pickle."""
@@ -399,21 +361,16 @@ def make_windows(
 
     Of the settings, target and exchange are used too, as those of the symbol. What `bars`, `events`
     (as for `event_flags`) and `market` say of later sessions is ignored. A missing session or an
-    unknown volume is filled forward in the features and never a target. A NoBarError where the
-    origin has no bar, a HistoryError for too few sessions before it.
+    unknown volume is filled forward in the features and never a target. A HistoryError where the
+    origin has no bar or too few sessions before it.
     """
     size = settings.train_sessions + WARM_UP
     # One session more than the rows and their warm-up: the oldest return and filled volume come
     # from the one before. None of the others: rows are the same whatever was stored before them, as
     # after catching up from another day.
-    bars = _on_sessions(
-        bars,
-        origin,
-        settings,
-        newest=size + 1,
-    )
+    bars = _on_sessions(bars, origin, settings, newest=size + 1)
     sessions = bars.index[-size:]
-    values = values_of(settings.target, bars)[-size:]
+    values = np.asarray(actual_of(settings.target, bars), dtype=np.float64)[-size:]
     steps = step_features(bars)
     # A range's own series holds the ranges as they are, of standstills too.
     if settings.target != "range":
@@ -423,12 +380,7 @@ def make_windows(
         warm_up = LEVEL_SESSIONS - 1
         events = events[:0]  # the hours of a series' first reports are inferred from later volumes
     ahead = next_sessions(origin, H, settings.exchange)
-    flags, future_flags, names = _flags(
-        events,
-        sessions[0].date(),
-        ahead,
-        settings,
-    )
+    flags, future_flags, names = _flags(events, sessions[0].date(), ahead, settings)
     if warm_up < WARM_UP:  # a month that came once or twice is no season: it follows the trend
         future_flags[..., [calendar_part(name) == "month" for name in names]] = 0.0
     return Windows(
@@ -461,7 +413,6 @@ def _on_sessions(
     bars: pd.DataFrame, origin: date, settings: Settings, *, newest: int
 ) -> pd.DataFrame:
     """A row per session: the `newest` up to `origin`, from the first whose target is known."""
-    symbol = settings.symbols[0]
     target = settings.target
     exchange = settings.exchange
     bars = bars.loc[: pd.Timestamp(origin)]
@@ -470,25 +421,14 @@ def _on_sessions(
     if len(bars):
         bars = bars.loc[sessions_index(bars.index[0].date(), origin, exchange)[-newest:][0] :]
     known = actual_of(target, bars).dropna()
-    if known.empty and len(bars):
+    first = known.index[0].date() if len(known) else origin
+    sessions = sessions_index(first, origin, exchange)
+    if len(sessions) < BASELINE_SESSIONS or bars.index[-1] != pd.Timestamp(origin):
         raise HistoryError(
-            f"Expected a {target} in the bars of {symbol} up to the origin {origin}; none of "
-            f"{len(bars)} has one. A currency or an index may have no volume: choose target range "
-            "or close."
-        )
-    if bars.empty or bars.index[-1] != pd.Timestamp(origin):
-        found = f"none has a {target}" if bars.empty else f"the newest is {bars.index[-1].date()}"
-        raise NoBarError(
-            f"Expected a bar of the origin {origin} among {len(bars)} bars up to it; {found}. "
-            "Fetch it, or choose an origin that has one: the symbol may not have traded in that "
-            "session."
-        )
-    sessions = sessions_index(known.index[0].date(), origin, exchange)
-    if len(sessions) < BASELINE_SESSIONS:
-        raise HistoryError(
-            f"Expected at least {BASELINE_SESSIONS} sessions of {symbol} with a {target} up to "
-            f"{origin}, found {len(sessions)}, from {sessions[0].date()}. Load older bars, or wait "
-            "until the symbol has traded longer."
+            f"Expected {settings.symbols[0]} to have a bar at the origin {origin} and at least "
+            f"{BASELINE_SESSIONS} sessions with a {target} up to it; found {len(known)}, and "
+            f"{len(bars)} bars. Load older bars, or wait until the symbol has traded longer. A "
+            "currency or an index may have no volume: choose target range or close."
         )
     return bars.reindex(sessions)
 
@@ -500,12 +440,7 @@ def _flags(
     calendar_only, names = calendar_flags(first, ahead[-1], settings.exchange)
     sessions = len(calendar_only) - H
     following = sliding_window_view(calendar_only[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
-    reports, reports_ahead = event_flags(
-        events,
-        first,
-        sessions,
-        settings.exchange,
-    )
+    reports, reports_ahead = event_flags(events, first, sessions, settings.exchange)
     # What earlier run-ups say of the next one is worse than nothing (docs/experiments.md)
     if settings.target == "range":
         reports_ahead[..., :RUN_UP] = 0.0

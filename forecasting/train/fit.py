@@ -128,7 +128,7 @@ def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows, members
     fitting, rows = split_validation(tensors.rows)
     networks = loop.load_members(pretrained.weights, tensors, members)
     quantiles = loop.forecast_members(networks, tensors, rows).mean(axis=0)
-    before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
+    before = windows.known_to(int(fitting[-1]))
     linear = linear_quantiles(before, rows, prepared.adjusted)
     limit = MAX_LOSS_RATIO * _mean(_losses(tensors, rows, linear))
     return _mean(_losses(tensors, rows, quantiles)) <= limit

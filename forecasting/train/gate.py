@@ -116,7 +116,7 @@ def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
     if not np.isfinite(quantiles).all():
         return math.nan
     scale = windows.scale(closed)
-    actual = scale.from_model(windows.scaled[closed][..., None])[..., 0]
+    actual = scale.from_model(windows.scaled[closed])
     return float(row_losses(actual, scale.from_model(quantiles[: len(closed)])).mean())
 
 

@@ -150,7 +150,7 @@ def slow_log_closes(market, sessions, exchange):
         closed = [day for day, closed_at in own if closed_at <= at]
         found = [market.closes.get(pd.Timestamp(day), np.nan) for day in closed[-6:]]
         known = [value for value in found if value > 0.0]
-        values.append(np.log(known[-1]) if known else 0.0)
+        values.append(np.log(known[-1]) if known else np.nan)
     return values
 
 
@@ -180,7 +180,7 @@ def test_a_value_changes_with_no_close_made_public_after_its_session_closed(at, 
     before, after = (log_closes(one, sessions, exchange=exchange) for one in (market, altered))
     public = closes_at(market.closes.index[at].date(), "XNYS")
     later = np.array([closes_at(day.date(), exchange) >= public for day in sessions])
-    np.testing.assert_array_equal(before != after, later)
+    np.testing.assert_array_equal(before != after, later | np.isnan(before))
 
 
 def features_of(market, steps):
@@ -205,7 +205,7 @@ def test_no_market_feature_changes_when_later_values_do_and_each_changes_with_it
 def test_market_features_are_unknown_where_the_series_or_its_means_are():
     steps = step_features(random_bars(days=DAYS, seed=7))
     market = np.full(DAYS, np.log(20.0))
-    market[:10] = market[-1] = 0.0
+    market[:10] = market[-1] = np.nan
     features = features_of(market, steps)
     assert np.isnan(features[:10]).all()
     assert np.isnan(features[-1]).all()
@@ -231,7 +231,7 @@ def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
 def test_a_series_is_used_once_it_has_features_of_enough_rows(sessions, used):
     windows = some_windows(market=True)
     young = np.where(
-        np.arange(len(windows.market)) >= len(windows.market) - sessions, windows.market, 0.0
+        np.arange(len(windows.market)) >= len(windows.market) - sessions, windows.market, np.nan
     )
     found = replace(windows, market=young)
     assert found.has_market == used

@@ -16,7 +16,14 @@ from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.prepare import make_card, member_quantiles, prepare, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
-from tests.train.windows import SETTINGS, market_unknown, plain_tensors, scratch_fit, some_windows
+from tests.train.windows import (
+    SETTINGS,
+    market_unknown,
+    plain_tensors,
+    scratch_fit,
+    some_windows,
+    with_other_sessions_after,
+)
 
 
 @pytest.fixture
@@ -98,22 +105,22 @@ def test_a_card_counts_the_epochs_of_its_chain_and_names_the_sessions_of_its_row
     assert span == (*windows.origins[[0, -1]].tolist(), len(windows) - 1)
 
 
-def test_a_fit_does_not_depend_on_unknown_targets(scratch):
-    windows = some_windows()
-    whole = windows.cut(0, 300, known_to=280)
-    cut = windows.cut(0, 281, known_to=280)
-    left, right = (fit(part, settings=SETTINGS) for part in (whole, cut))
+def test_a_fit_does_not_depend_on_sessions_after_the_newest_known_target():
+    known = some_windows().known_to(280)
+    left, right = (
+        fit(part, settings=SETTINGS) for part in (known, with_other_sessions_after(known, 280))
+    )
     assert (same_weights(left, right), left.card) == (True, right.card)
 
 
-def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):
+def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_there_or_requested(scratch):
     windows = some_windows()
     rows = np.arange(240, 300)
     together = member_quantiles(scratch, windows, rows)[0]
     np.testing.assert_array_equal(together[[-1]], member_quantiles(scratch, windows, rows[-1:])[0])
-    alone = windows.cut(200, 260, known_to=259)
+    fewer = some_windows(rows=250, before=50)
     np.testing.assert_array_equal(
-        together[[19]], member_quantiles(scratch, alone, np.array([59]))[0]
+        together[-10:], member_quantiles(scratch, fewer, np.arange(240, 250))[0]
     )
 
 
@@ -270,11 +277,8 @@ def test_no_later_value_of_the_market_changes_the_effect(target):
     windows = some_windows(target, rows=400, market=True)
     altered = windows.market.copy()
     altered[-101:] += 1.0
-    known = len(windows) - 101
-    before, after = (
-        one.cut(0, known, known_to=known - 1) for one in (windows, replace(windows, market=altered))
-    )
-    assert card_of(before) == card_of(after)
+    known = windows.known_to(len(windows) - 102)
+    assert card_of(known) == card_of(replace(known, market=altered))
 
 
 def test_a_night_without_the_market_has_no_effect_of_it_and_keeps_that_of_the_rows_before():

@@ -22,9 +22,15 @@ WARM_UP_AND_SPARE = 260
 
 @cache
 def some_windows(
-    target: Target = "volume", *, seed: int = 5, rows: int = 300, market: bool = False
+    target: Target = "volume",
+    *,
+    seed: int = 5,
+    rows: int = 300,
+    before: int = 0,
+    market: bool = False,
 ) -> Windows:
-    bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=seed)
+    """The newest rows of random bars, of which there are `before` more."""
+    bars = random_bars(days=before + rows + WARM_UP_AND_SPARE, seed=seed)
     settings = SETTINGS.for_target(target).model_copy(update={"train_sessions": rows})
     series = some_market(bars) if market else None
     return make_windows(
@@ -58,7 +64,7 @@ def some_market(bars: pd.DataFrame) -> MarketSeries:
 def market_unknown(windows: Windows, *rows: int) -> Windows:
     """The windows, without a value of the market series on the sessions of these rows."""
     market = windows.market.copy()
-    market[[windows.warm_up + np.arange(len(windows))[row] for row in rows]] = 0.0
+    market[[windows.warm_up + np.arange(len(windows))[row] for row in rows]] = np.nan
     return replace(windows, market=market)
 
 
@@ -68,6 +74,12 @@ def some_events(bars: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {"session": bars.index[at], "kind": "earnings", "known_from": bars.index[at - 21]}
     )
+
+
+def with_other_sessions_after(windows: Windows, row: int) -> Windows:
+    """The windows, with other values and flags of all sessions after that of a row."""
+    later = np.arange(len(windows.steps))[:, None] > windows.warm_up + row
+    return replace(windows, steps=windows.steps + later, flags=np.abs(windows.flags - later))
 
 
 def plain_tensors() -> Tensors:
