@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from forecasting.errors import HistoryError
 from forecasting.losses import Floats
 from forecasting.predict.combine import Issued, Past, issue
 from forecasting.predict.fallback import Published
@@ -52,8 +51,8 @@ class Candidate:
     role: Role
     quantiles: Floats  # (H, Q) in the target's own unit
     # Closed ones that calibrated it, per horizon
-    past_forecasts: tuple[int, ...] = (0,) * H
-    calibration: tuple[str, ...] = ("",) * H  # JSON that a later night calibrates on
+    past_forecasts: Sequence[int] = (0,) * H
+    calibration: Sequence[str] = ("",) * H  # JSON that a later night calibrates on
     out_of_range: str = ""  # inputs outside the range of the training data, as text; empty for none
     factors: Mapping[str, Floats] = field(default_factory=dict)  # why: (H,) of each part, in order
 
@@ -68,34 +67,20 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
 
     Its row in `models` identifies the rule, which is refitted each night.
     """
-    target = windows.target
     usual = usual_sizes(windows)
-    finite = []
+    candidates = []
     for name in usable_baselines(windows):
         quantiles = baseline_quantiles(name, windows)
+        parts = [name, VERSION, symbol, windows.target, settings_hash]
         candidate = Candidate(
-            model_id=short_id(
-                "baseline",
-                name,
-                VERSION,
-                symbol,
-                target,
-                settings_hash,
-            ),
+            model_id=short_id("baseline", *parts),
             forecaster=name,
             role=BASELINE,
             quantiles=quantiles,
-            factors={"usual": usual, "baseline": _ratio(sizes(quantiles, target), usual)},
+            factors={"usual": usual, "baseline": _ratio(sizes(quantiles, windows.target), usual)},
         )
-        if candidate.is_finite:
-            finite.append(candidate)
-    if not finite:
-        raise HistoryError(
-            f"Expected a finite forecast of {symbol} {target} from one of "
-            f"{', '.join(windows.rules.baselines)}; found none. See the bars and findings of the "
-            "training window."
-        )
-    return finite
+        candidates.append(candidate)
+    return [candidate for candidate in candidates if candidate.is_finite]
 
 
 def network_candidate(
@@ -131,15 +116,10 @@ def network_candidate(
         forecaster=model["name"],
         role=role,
         quantiles=issued.quantiles,
-        past_forecasts=tuple(issued.past_forecasts.tolist()),
-        calibration=tuple(issued.calibration),
+        past_forecasts=issued.past_forecasts.tolist(),
+        calibration=issued.calibration,
         out_of_range=", ".join(f"{name} {session}" for name, session in outside.items()),
-        factors=_factors(
-            windows,
-            linear,
-            network,
-            issued,
-        ),
+        factors=_factors(windows, linear, network, issued),
     )
 
 
@@ -164,12 +144,7 @@ def usual_sizes(windows: Windows) -> Floats:
 def _ratio(size: Floats, base: Floats) -> Floats:
     """(H,) `size` over `base`; 1 where one of them is 0, as for closes that do not move."""
     both = (size > 0.0) & (base > 0.0)
-    return np.divide(
-        size,
-        base,
-        out=np.ones_like(size),
-        where=both,
-    )
+    return np.divide(size, base, out=np.ones_like(size), where=both)
 
 
 def _factors(
