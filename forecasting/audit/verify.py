@@ -264,7 +264,7 @@ def rerun(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
             advance(done, len(span.nights))
             try:
                 with weights_as_then(row, span, scratch):
-                    _rerun_night(row, settings_of(row, scratch), now=now)
+                    rerun_night(row, settings_of(row, scratch), now=now)
             except ForecastingError as error:
                 raise ForecastingError(
                     f"The night of {row['as_of']} of {span.name} cannot be run again; its rows or "
@@ -278,7 +278,7 @@ def rerun(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
             )
 
 
-def _rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
+def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
     """Run one night without asking its source."""
     asked: Mode = row["mode"] if row["mode_kind"] == "asked" else "auto"
     night = make_night(
