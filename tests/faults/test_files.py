@@ -25,9 +25,7 @@ def csv_file(night_folder, csv_of_bars, plain_flows, monkeypatch):
 
 
 def ingest(as_of=LAST, *, accept=False):
-    found = ingest_only(read_settings(), as_of=as_of, switch_source=accept, now=clock.now)
-    found.raise_failed()
-    return found.values["TEST"]
+    ingest_only(read_settings(), as_of=as_of, switch_source=accept, now=clock.now).raise_failed()
 
 
 def open_rules():
@@ -50,15 +48,16 @@ def test_a_flow_parameter_reads_no_file_outside_the_folders_and_says_the_same_wh
     folder.mkdir(parents=True)
     (folder / "link.csv").symlink_to("/etc/passwd")
     (tmp_path / "secret").write_text("hunter2,hunter3\n")
-    outside = (
+    messages = set()
+    for path in (
         "/proc/self/environ",
-        "/etc/shadow",
         "/etc/none",
         f"{folder}/../../secret",
         f"{folder}/link.csv",
-    )
-    messages = set()
-    for path in (*outside, f"{folder}2/x.csv", "a" * 9999, "a\0b"):
+        f"{folder}2/x.csv",
+        "a" * 9999,
+        "a\0b",
+    ):
         with pytest.raises(UsageError, match="inside FORECASTING_FILES") as caught:
             start(**{kind: f"csv:{path}"})
         messages.add(str(caught.value))
@@ -90,16 +89,18 @@ def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environ
             "no split explains .* Correct the symbol or the file",
             "rebase_unexplained",
         ),
-        (
-            scaled(BARS, 0.926, columns=PRICES),
-            r"median x0\.926.*--switch-source",
-            "rebase_unexplained",
-        ),
     ],
 )
-def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepted(
-    csv_file, lie, text, rule
-):
+def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected(csv_file, lie, text, rule):
+    held(lie, csv_file, text, rule)
+    write_yahoo_csv(BARS, csv_file)
+    night(LAST, "skip")
+    assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
+    assert open_rules() == []
+
+
+def held(lie, csv_file, text, rule):
+    """After a sound night, a night of a file that lies, which keeps its bars out."""
     write_yahoo_csv(BARS.iloc[:-1], csv_file)
     ingest(BEFORE)
     write_yahoo_csv(lie, csv_file)
@@ -109,19 +110,12 @@ def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepte
     (run,) = rows("runs")
     assert (run["status"], bool(run["error"])) == ("late", True)
     assert max(str(row["session"]) for row in rows("bar_versions")) == str(BEFORE)
-    if "--switch-source" in text:
-        ingest(accept=True)
-        again = {
-            row["version"]: row["close"]
-            for row in rows("bar_versions")
-            if str(row["session"]) == str(BEFORE)
-        }
-        assert again == {
-            1: pytest.approx(BARS["close"].iloc[-2]),
-            2: pytest.approx(0.926 * BARS["close"].iloc[-2]),
-        }
-    else:
-        write_yahoo_csv(BARS, csv_file)
-        night(LAST, "skip")
-        assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
+
+
+def test_another_history_is_held_until_it_is_accepted(csv_file):
+    lie = scaled(BARS, 0.926, columns=PRICES)
+    held(lie, csv_file, r"median x0\.926.*--switch-source", "rebase_unexplained")
+    ingest(accept=True)
+    versions = [row["close"] for row in rows("bar_versions", session=str(BEFORE))]
+    assert sorted(versions) == pytest.approx([lie["close"].iloc[-2], BARS["close"].iloc[-2]])
     assert open_rules() == []

@@ -4,6 +4,7 @@ reason."""
 import errno
 import io
 import re
+import shlex
 import shutil
 import stat
 from datetime import UTC, datetime, timedelta
@@ -17,13 +18,12 @@ from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
 from forecasting.night import failures
-from forecasting.night.steps import preprocess
+from forecasting.night.steps.preprocess import write_windows
 from tests.builders import LAST
 from tests.flows.test_cli import run
 from tests.nights import select
 
 LONG = "x" * 5000
-BACKTEST = ["backtest", "--source", "sample", "--symbol", "^GSPC", "--workers", "1"]
 
 
 @pytest.fixture
@@ -38,20 +38,18 @@ def data(tmp_path, migrated_sqlite_file, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "words", "is_kept"),
     [
-        (ZeroDivisionError("in\ntwo "
-                           "lines"), r"a fault of its code .*\(ZeroDivisionError: in two "
-                                     r"lines\)", True),
+        (
+            ZeroDivisionError("in\ntwo lines"),
+            r"a fault of its code .*\(ZeroDivisionError: in two lines\)",
+            True,
+        ),
         (MemoryError(), r"\(MemoryError: no message\)", True),
-        (UnfinishedRun("Run is in CANCELLING "
-                       "state"), "UI's Cancel .*the nights went on to their end", True),
-        (OSError(errno.ENOSPC, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*Free "
-                                                            "space", False),
-        (OSError(errno.EROFS, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*right to "
-                                                           "write", False),
-        (OSError(errno.ENOENT, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*deleted "
-                                                            "during the run", False),
+        (UnfinishedRun("x"), "UI's Cancel .*the nights went on to their end", True),
+        (OSError(errno.ENOSPC, "x", "/ledger/x"), "/ledger/x: x.*Free space", False),
+        (OSError(errno.EROFS, "x", "/ledger/x"), "/ledger/x: x.*right to write", False),
+        (OSError(errno.ENOENT, "x", "/ledger/x"), "/ledger/x: x.*deleted during the run", False),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_private_file(
     data, error, words, is_kept, monkeypatch
 ):
@@ -68,81 +66,42 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "text"),
+    ("command", "code", "text"),
     [
-        (["run", "--as-of", "yesterday"], 2, "2024-03-08"),
-        (["run", "--mode", "fast"], 2, "auto, scratch, warm or skip"),
-        (["run", "--source", "ftp:x"], 2, "yahoo, csv:PATH"),
+        ("run --as-of yesterday", 2, "2024-03-08"),
+        ("run --mode fast", 2, "auto, scratch, warm or skip"),
+        ("run --source ftp:x", 2, "yahoo, csv:PATH"),
+        ("run --target price", 2, "Invalid --target 'price': expected volume, close or range."),
+        ("run --market VIX.csv", 2, "Invalid --market 'VIX.csv': expected none, a symbol in capitals"),
+        ("run --symbol ''", 2, "after --symbol"),
+        ("run --source sample --as-of 1900-01-01", 2, "1900-01-01"),
+        ("show --symbols-file /nowhere/list.txt", 2, "--symbols-file /nowhere/list.txt"),
+        ("models rollback --symbol SBUX,KO", 2, "Expected one symbol and target for `models rollback`"),
+        ("models show 3f9c2a", 2, "or its unique beginning; found no model '3f9c2a'"),
+        ("digest --format pdf", 2, "Invalid --format 'pdf': expected text, markdown or html."),
+        ("digest --preview", 2, "Expected alerts in FORECASTING_ALERTS, found none."),
+        ("db upgrade no-such-revision", 2, "no-such-revision"),
+        ("db upgrade ''", 2, "Expected a revision, one of head, base"),
+        ("db current --database-url mysql://u:secret@h/d", 2, "postgresql://"),
+        ("catch-up --source sample --from 2024-03-09 --to 2024-03-10", 2, "2024-03-09"),
+        ("catch-up --source sample --from 0001-01-01 --to 2018-12-20", 2, "0001-01-01"),
+        ("article --out /", 2, "it is a folder"),
+        (f"article --out {LONG}", 2, "File name too long"),
+        ("backtest --from 2018-11-01 --to 2018-12-20 --out /nowhere/x", 2, "no folder /nowhere."),
         (
-            ["run", "--target", "price"],
-            2,
-            "Invalid --target 'price': expected volume, close or range.",
-        ),
-        (["show", "--symbols-file", "/nowhere/list.txt"], 2, "--symbols-file /nowhere/list.txt"),
-        (
-            ["run", "--market", "VIX.csv"],
-            2,
-            "Invalid --market 'VIX.csv': expected none, a symbol in capitals",
-        ),
-        (
-            ["models", "rollback", "--symbol", "SBUX,KO"],
-            2,
-            "Expected one symbol and target for `models rollback`, found 2: SBUX",
-        ),
-        (
-            ["digest", "--format", "pdf"],
-            2,
-            "Invalid --format 'pdf': expected text, markdown or html.",
-        ),
-        (["digest", "--preview"], 2, "Expected alerts in FORECASTING_ALERTS, found none."),
-        (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),
-        (["db", "upgrade", "no-such-revision"], 2, "no-such-revision"),
-        (["db", "current", "--database-url", "mysql://u:secret@h/d"], 2, "postgresql://"),
-        (
-            ["catch-up", "--from", "2024-03-09", "--to", "2024-03-10", "--source", "sample"],
-            2,
-            "2024-03-09",
-        ),
-        (["run", "--symbol", ""], 2, "after --symbol"),
-        (["db", "upgrade", ""], 2, "Expected a revision, one of head, base"),
-        (["article", "--out", "/"], 2, "it is a folder"),
-        (["article", "--out", LONG], 2, "File name too long"),
-        (
-            ["backtest", "--from", "2018-11-01", "--to", "2018-12-20", "--out", "/nowhere/x"],
-            2,
-            "no folder /nowhere.",
-        ),
-        (
-            [*BACKTEST, "--from", "2018-12-19", "--to", "2018-12-31"],
+            "backtest --source sample --symbol ^GSPC --workers 1 --from 2018-12-19 --to 2018-12-31",
             1,
             "Expected 6 or more origins",
         ),
-        (["run", "--source", "sample", "--as-of", "1900-01-01"], 2, "1900-01-01"),
-        (
-            ["catch-up", "--source", "sample", "--from", "0001-01-01", "--to", "2018-12-20"],
-            2,
-            "0001-01-01",
-        ),
-        (["show", "--database-url", f"sqlite:////{LONG}"], 1, "too long"),
-        (["show", "--database-url", "sqlite:////tmp/x.db?mode=ro"], 2, "SQLite takes none"),
-        (
-            ["show", "--database-url", "postgresql://127.0.0.1:1/d?foo=bar"],
-            2,
-            "each of libpq's options once",
-        ),
-        (
-            ["show", "--database-url", "postgresql://127.0.0.1:1/d?connect_timeout=abc"],
-            1,
-            "connect_timeout",
-        ),
-        (["show", "--database-url", "postgresql://127.0.0.1:1/d?sslmode=x"], 1, "sslmode"),
+        (f"show --database-url sqlite:////{LONG}", 1, "too long"),
+        ("show --database-url sqlite:////tmp/x.db?mode=ro", 2, "SQLite takes none"),
+        ("show --database-url postgresql://127.0.0.1:1/d?foo=bar", 2, "each of libpq's options once"),
+        ("show --database-url postgresql://127.0.0.1:1/d?sslmode=x", 1, "sslmode"),
     ],
-)
-def test_wrong_usage_is_one_paragraph(data, words, code, text):
-    found, _, err = run(*words)
-    lines = [
-        line for line in err.strip().splitlines() if not line.startswith("Warning: --database-url")
-    ]
+)  # fmt: skip
+def test_wrong_usage_is_one_paragraph(data, command, code, text):
+    found, _, err = run(*shlex.split(command))
+    lines = [line for line in err.splitlines() if not line.startswith("Warning: --database-url")]
     assert (found, len(lines)) == (code, 1), err
     assert text in err
     assert "secret" not in err
@@ -165,21 +124,19 @@ def a_page_that_cannot_be_written(folder, patch):
 
 
 def a_folder_deleted_during_the_night(folder, patch):
-    whole = preprocess.write_windows
-
     def deleted(night):
-        done = whole(night)
+        done = write_windows(night)
         shutil.rmtree(folder / "runs")
         return done
 
-    patch.setattr(preprocess, "write_windows", deleted)
+    patch.setattr("forecasting.night.run.write_windows", deleted)
 
 
 @pytest.mark.usefixtures("plain_flows")
 @pytest.mark.parametrize(
     ("fault", "words", "forecasts"),
     [
-        (a_page_that_cannot_be_written, "The page .*Forecasts and scores are stored", 30),
+        (a_page_that_cannot_be_written, "File exists: .*reports", 30),
         (a_folder_deleted_during_the_night, "No such file or directory", 0),
     ],
 )
