@@ -1,6 +1,7 @@
 """The ledger for an assistant, read only: the Model Context Protocol over standard streams."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -8,7 +9,6 @@ from pydantic import Field
 from flows import clock
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.plain_text import plain_text
 from forecasting.publish.export import MOST_ANSWERED, QUESTIONS, answer
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS, Target
@@ -55,14 +55,24 @@ def serve_assistant(settings: Settings) -> None:
     server.run("stdio")
 
 
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """A block whose own errors the assistant reads; of others it reads that there was one."""
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    try:
+        yield
+    except ForecastingError as error:
+        raise ToolError(str(error)) from None
+
+
 def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict[str, Any]]:
     """The function that answers a question, with `most` rows unless asked otherwise."""
-    from mcp.server.mcpserver.exceptions import ToolError
 
     def ask(
         symbol: str = "", target: Target = "volume", horizon: Ahead = 0, limit: Limit = most
     ) -> dict[str, Any]:
-        try:
+        with readable_errors():
             return answer(
                 settings,
                 question,
@@ -71,22 +81,18 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
                 horizon=horizon,
                 limit=limit,
             )
-        except ForecastingError as error:
-            raise ToolError(plain_text(error)) from None
 
     return ask
 
 
 def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
     """The function that says when an order is done."""
-    from mcp.server.mcpserver.exceptions import ToolError
-
     from forecasting.api import Ledger
 
     def order(
         symbol: str, shares: float, participation: float = 0.1, chance: float = 0.9
     ) -> dict[str, Any]:
-        try:
+        with readable_errors():
             return Ledger(settings).order(
                 symbol,
                 shares,
@@ -94,7 +100,5 @@ def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
                 chance=chance,
                 now=clock.now,
             )
-        except ForecastingError as error:
-            raise ToolError(plain_text(error)) from None
 
     return order

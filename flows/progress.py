@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 from forecasting.night.night import Night
@@ -40,23 +39,23 @@ class NightsBar:
         self.update(f"{self.ended} of {self.total} nights done", self.ended, self.total)
 
 
-_shown: ContextVar[NightsBar | None] = ContextVar("shown", default=None)
+_shown = [NightsBar()]  # the last one is in use; the first one, that nobody sees, outside a block
 
 
 def nights_bar() -> NightsBar:
     """The bar of the block `watched_nights`; one that nobody sees outside of it."""
-    return _shown.get() or NightsBar()
+    return _shown[-1]
 
 
 @contextmanager
 def watched_nights() -> Iterator[None]:
     """Within the block, the nights that this process runs show their steps on the terminal."""
     with _bar("starting") as update:
-        token = _shown.set(NightsBar(update))
+        _shown.append(NightsBar(update))
         try:
             yield
         finally:
-            _shown.reset(token)
+            _shown.pop()
 
 
 @contextmanager
