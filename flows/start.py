@@ -194,16 +194,15 @@ def has_server(settings: Settings) -> bool:
     Prefect, which takes a second to import, is asked only where the environment or a file may name
     one.
     """
-    if os.environ.get("PREFECT_API_URL") or (settings.data_dir / SERVED).exists():
-        return load_server().has_server()
-    files = [
-        file for file in (Path("prefect.toml"), Path(".env")) if file.is_file() and is_own(file)
-    ]
-    if "prefect" not in sys.modules and not files and not Path(_profiles()).exists():
+    is_named = os.environ.get("PREFECT_API_URL") or (settings.data_dir / SERVED).exists()
+    files = [Path(_profiles()), Path("prefect.toml"), Path(".env")]
+    if not is_named and "prefect" not in sys.modules and not any(map(Path.is_file, files)):
         return False
     try:
         return load_server().has_server()
     except UsageError as error:
+        if is_named:
+            raise
         sys.stderr.write(f"{error} The night runs without Prefect.\n")
         return False
 

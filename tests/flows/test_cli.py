@@ -311,8 +311,6 @@ def test_a_file_of_another_user_in_the_working_folder_is_passed_over_or_refused_
     ("variables", "file", "words"),
     [
         ({"PREFECT_SERVER_API_PORT": "canary"}, "", "port: Input should be a valid int"),
-        ({"PREFECT_CLIENT_CUSTOM_HEADERS": '["canary"]'}, "", "custom_headers: "),
-        ({}, "prefect.toml: x = canary", "invalid TOML"),
         ({}, ".env: PREFECT_API_REQUEST_TIMEOUT=canary", "request_timeout: Input should be a"),
     ],
 )

@@ -244,26 +244,6 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     assert wording.notices(newest_reports(read_settings())[0]) == []
 
 
-def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monkeypatch, posted):
-    for day, waits in ((9, []), (13, ["05:50", "06:10"])):
-        set_clock(datetime(2024, 3, day, 9 + (day == 9), 30, tzinfo=UTC), monkeypatch)
-        monkeypatch.setenv("FORECASTING_LATE_UNTIL", "06:10")
-        seen = record_waits(monkeypatch)
-        state = nightly(patient=True, return_state=True)
-        assert [at for at, *_ in seen] == waits
-    assert state.name == "Stale"
-    assert [
-        "\n- TEST volume: stale. The bar" in json.loads(body)["message"] for body in posted
-    ] == [
-        False,
-        True,
-    ]
-    assert select("as_of, status", "runs ORDER BY as_of") == [
-        (str(LAST), "done"),
-        ("2024-03-12", "late"),
-    ]
-
-
 def test_a_file_that_is_gone_is_told_where_its_newest_night_is_done(
     night_folder, monkeypatch, posted
 ):
