@@ -62,9 +62,8 @@ swallow them."""
 
 CALENDAR = "/v1/finance/visualization"
 
-CALENDAR_ANSWERS = ("no_documents", "no_timing", "refused")
-"""Faults of the calendar beside those of ANSWERS: no table, a column less, and an error in Yahoo's
-words."""
+CALENDAR_ANSWERS = ("no_documents", "refused")
+"""Faults of the calendar beside those of ANSWERS: no table, and an error in Yahoo's words."""
 
 MARKET = "^VIX"
 """Served beside every symbol; its requests have a fault of their own, and no edit."""
@@ -314,7 +313,6 @@ def scaled(factor: float, *days: date, column: str | list[str] = PRICES) -> Edit
 
 
 null_row = partial(scaled, np.nan, column=[*PRICES, "volume"])
-null_prices = partial(scaled, np.nan)  # the shape of July 2026: no prices, but a volume
 null_volume = partial(scaled, np.nan, column="volume")
 
 
@@ -446,14 +444,6 @@ class Handler(BaseHTTPRequestHandler):
             self._send(400, _error("finance", "Invalid visualization query"))
         elif fault == "no_documents":
             self._send(200, b'{"finance": {"result": [], "error": null}}')
-        elif fault == "no_timing":
-            table = _calendar_table(self.stand_in.calendar, asked)
-            self._send(
-                200,
-                table.replace(
-                    b'"type": "STRING"}, {"label": "EPS', b'"type": "TEXT"}, {"label": "EPS'
-                ),
-            )
         elif fault is not None:
             self._break(fault)
         else:

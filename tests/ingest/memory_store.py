@@ -14,7 +14,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, StoredBars, explain
-from forecasting.ingest.sources import Fetched, canonical
+from forecasting.ingest.sources import Fetched
 from forecasting.ingest.splits import on_one_basis
 
 VALUES = ["open", "high", "low", "close", "volume"]
@@ -95,13 +95,6 @@ def fetched_of(
 def found(findings: Sequence[Finding]) -> list[tuple[date, str, str]]:
     """Session, rule and severity of each."""
     return [(finding.session, finding.rule, finding.severity) for finding in findings]
-
-
-def directly(stand_in) -> Fetched:
-    """What a fetch of the stand-in's whole history would bring, without the way through HTTP and
-    yfinance."""
-    rows, actions = stand_in.told()
-    return fetched_of(canonical(rows.set_index("session")), actions, live=True)
 
 
 def split_of(revision):
