@@ -364,18 +364,14 @@ def _seconds(days, *, hour: float, zone: str = ZONE) -> np.ndarray:
 
 
 def _result(rows: pd.DataFrame, meta: dict[str, Any], *, adjclose: bool) -> dict[str, Any]:
-    columns = {
-        name: [
-            None if np.isnan(value) else value
-            for value in rows[name].to_numpy(dtype=float).tolist()
-        ]
-        for name in ("open", "high", "low", "close", "adj_close", "volume")
+    values = rows[["open", "high", "low", "close", "adj_close", "volume"]]
+    columns = values.astype(object).where(values.notna(), None).to_dict("list")
+    indicators = {"adjclose": [{"adjclose": columns.pop("adj_close")}]} if adjclose else {}
+    return {
+        "meta": meta | {"validRanges": ["1d", "max"]},
+        "timestamp": rows["timestamp"].tolist(),
+        "indicators": indicators | {"quote": [columns]},
     }
-    adjusted = columns.pop("adj_close")
-    columns["volume"] = [None if value is None else int(value) for value in columns["volume"]]
-    indicators = {"quote": [columns]} | ({"adjclose": [{"adjclose": adjusted}]} if adjclose else {})
-    meta = meta | {"validRanges": ["1d", "max"]}
-    return {"meta": meta, "timestamp": rows["timestamp"].tolist(), "indicators": indicators}
 
 
 def _events(actions: pd.DataFrame, first: int, last: int, zone: str) -> dict[str, Any]:
@@ -478,13 +474,9 @@ def _error(part: str, words: str) -> bytes:
 def _earnings_page(lines: list[str]) -> bytes:
     if not lines:
         return b"<html><body>nothing here</body></html>"
-    names = ("Symbol", "Company", "Earnings Date", "EPS Estimate", "Reported EPS", "Surprise (%)")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    rows = "".join(
-        f"<tr><td>SBUX</td><td>-</td><td>{line}</td><td>1</td><td>-</td><td>-</td></tr>"
-        for line in lines
-    )
-    return f"<html><body><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></body></html>".encode()
+    rows = "".join(f"<tr><td>{line}</td></tr>" for line in lines)
+    head = "<thead><tr><th>Earnings Date</th></tr></thead>"
+    return f"<html><body><table>{head}<tbody>{rows}</tbody></table></body></html>".encode()
 
 
 COLUMNS = (
@@ -511,7 +503,7 @@ def _calendar_table(
     due = [event for event in listed if first <= (event[1] or first) <= last]
     rows = [
         [symbol, "-", 1e9, "Earnings Announcement", start, timing, 1.0, None, None]
-        for symbol, start, timing in due[asked["offset"] :][: asked["size"]]
+        for symbol, start, timing in due
     ]
     columns = [{"label": label, "type": kind} for label, kind in COLUMNS]
     table = {"columns": columns, "rows": rows}

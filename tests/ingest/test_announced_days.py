@@ -1,15 +1,8 @@
 from datetime import date
 
-import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.ingest.announced_days import (
-    check_no_bar,
-    days_in_force,
-    new_days,
-    withdrawn_days,
-)
 from forecasting.ingest.event_files import check_events, days_of_file, read_events_csv
 
 CLOSED = ("closed", date(2027, 3, 11))
@@ -55,32 +48,3 @@ def test_a_file_of_days_alone_is_of_all_symbols_and_needs_no_column_of_them(opti
     (tmp_path / "dates.csv").write_text("kind,announced,timing\n,2027-03-11,\n")
     with pytest.raises(UsageError, match="column symbol"):
         check_events(option, ["SBUX", "MSFT"])
-
-
-def test_a_day_is_stored_once_and_withdrawn_where_its_own_file_no_longer_names_it(option):
-    stored = {HALF: option, REVIEW: "run --closed"}
-    days = days_in_force(stored, option, "KO")
-    assert days == {CLOSED, REVIEW}
-    new = new_days(stored, days, session=date(2027, 3, 8))
-    assert new.to_dict("records") == [
-        {
-            "session": pd.Timestamp(CLOSED[1]),
-            "kind": "closed",
-            "known_from": pd.Timestamp("2027-03-08"),
-            "known_rule": "seen",
-            "announced": pd.Timestamp(CLOSED[1]),
-            "timing": "",
-        }
-    ]
-    withdrawn = withdrawn_days(stored, days, source=option, session=date(2027, 3, 8))
-    (row,) = withdrawn.to_dict("records")
-    assert (row["kind"], row["session"]) == (HALF[0], pd.Timestamp(HALF[1]))
-    assert row["known_rule"] == "withdrawn"
-    assert days_in_force(stored, None, "KO") == set(stored)
-
-
-def test_a_closure_of_a_day_with_a_bar_is_refused():
-    traded = {CLOSED[1], HALF[1]}
-    check_no_bar({HALF}, traded, symbol="KO")
-    with pytest.raises(UsageError, match="2027-03-11, of which a bar of KO is stored"):
-        check_no_bar({CLOSED, HALF}, traded, symbol="KO")

@@ -10,7 +10,6 @@ import pytest
 from forecasting.errors import UsageError
 from forecasting.ingest.bar_rules import STALE_EARNINGS
 from forecasting.ingest.earnings import (
-    COLUMNS,
     FILINGS,
     OF_FILE,
     OF_FILINGS,
@@ -29,7 +28,6 @@ from forecasting.ingest.earnings import (
     validity_intervals,
 )
 from forecasting.ingest.event_files import (
-    bundled_events,
     check_events,
     dates_of,
     filed_events,
@@ -185,8 +183,6 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
         night = asking(of_files, nothing_stored(), session=date(2024, 3, 8), **about)
         found = events_of_backtest(night, volume=bars["volume"])
         assert found["session"].is_unique and found["session"].is_monotonic_increasing
-        assert list(found.columns) == [*COLUMNS, "source"]
-        assert (found["known_from"] < found["session"])[found["source"] == "bundled"].all()
         return found["source"].value_counts().to_dict()
 
     assert dates_of("KO") == {FILINGS: len(filed_events("KO"))}
@@ -195,10 +191,6 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
     own = f"csv:{tmp_path / 'own.csv'}"
     assert dates_of("KO", file=own) == {own: 1, FILINGS: len(filed_events("KO")) - 1}
     assert dates_of("SBUX") == {"bundled": 65, FILINGS: 25}
-    assert rows(placed(bundled_events("SBUX")).iloc[[0, 64]], "session") == [
-        ("2010-01-21",),
-        ("2026-01-28",),
-    ]
     assert dates_of("SPY") == dates_of("KO", "XTSE") == {}
 
 
