@@ -19,6 +19,7 @@ from forecasting.ingest.actions import adjustment_mismatch, dividends_on
 from forecasting.sessions import early_closes, sessions_index
 
 PRICES = ["open", "high", "low", "close"]
+VALUES = [*PRICES, "volume"]
 
 # The rule of the finding on a source that lists no coming earnings date
 STALE_EARNINGS = "earnings_stale"
@@ -178,8 +179,8 @@ def doubts(
     moved = (bars["close"] / bars["close"].shift()).fillna(1.0).to_numpy()
     jump = np.maximum(moved, 1.0 / moved)
     reach = (bars["high"] / bars["low"]).to_numpy()
-    whole = bars[[*PRICES, "volume"]].to_numpy()
-    repeats = bars.duplicated([*PRICES, "volume"]).to_numpy() & ~np.isnan(whole).any(axis=1)
+    whole = bars[VALUES].to_numpy()
+    repeats = bars.duplicated(VALUES).to_numpy() & ~np.isnan(whole).any(axis=1)
     gap = adjustment_mismatch(bars, actions)
     multiple = volume_multiple(bars)
     outlier = (multiple < OUTLIER_LOW) | (multiple > OUTLIER_HIGH)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import (
-    PRICES,
+    VALUES,
     Finding,
     doubts,
     findings_on,
@@ -126,15 +126,15 @@ def payload_hash(fetched: Fetched) -> str:
     """64 hex digits of symbol, sessions, prices to 4 decimals, volumes and actions."""
     digest = hashlib.sha256(fetched.symbol.encode())
     digest.update(pd.DatetimeIndex(fetched.bars.index).as_unit("s").asi8.tobytes())
-    digest.update(np.round(fetched.bars[[*PRICES, "volume"]].to_numpy(), 4).tobytes())
+    digest.update(np.round(fetched.bars[VALUES].to_numpy(), 4).tobytes())
     digest.update(fetched.actions.round({"value": 4}).to_csv(index=False).encode())
     return digest.hexdigest()
 
 
 def changed_rows(bars: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
     """(D,) whether a row is new or differs: in a price by over 1e-5, in a known volume at all."""
-    before = known[[*PRICES, "volume"]].reindex(bars.index).to_numpy()
-    now = bars[[*PRICES, "volume"]].to_numpy()
+    before = known[VALUES].reindex(bars.index).to_numpy()
+    now = bars[VALUES].to_numpy()
     same = np.isclose(
         now,
         before,

@@ -19,7 +19,7 @@ import pandas as pd
 
 from forecasting.errors import DataLateError, FailedVerdict, HistoryError, SourceError
 from forecasting.ingest.actions import changed_actions, make_actions
-from forecasting.ingest.bar_rules import PRICES, Finding, findings_on
+from forecasting.ingest.bar_rules import PRICES, VALUES, Finding, findings_on
 from forecasting.ingest.bars import changed_rows, no_bars
 from forecasting.ingest.splits import (
     ACCEPTED,
@@ -52,7 +52,7 @@ Yahoo restates single volumes of the last days; another unit, vendor or rounding
 and would replace the record that forecasts were made from.
 """
 
-_VERSION_COLUMNS = ["session", "version", *PRICES, "volume"]
+_VERSION_COLUMNS = ["session", "version", *VALUES]
 _NO_VERSIONS = pd.DataFrame(columns=_VERSION_COLUMNS)
 
 
@@ -232,7 +232,7 @@ def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
     """New and restated bars, and after a split all earlier ones, rebased if not fetched."""
     rebased = factor.index[factor != 1.0]
-    rows = kept.loc[changed_rows(kept, expected) | kept.index.isin(rebased), [*PRICES, "volume"]]
+    rows = kept.loc[changed_rows(kept, expected) | kept.index.isin(rebased), VALUES]
     rows = rows.assign(volume=rows["volume"].fillna(expected["volume"].reindex(rows.index)))
     absent = rebased.difference(kept.index)
     if len(absent):
