@@ -131,51 +131,53 @@ def check_a_due_night(served, folder):
     assert re.match(start, line)
 
 
-def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_the_server_of_a_killed_one(
+def test_serve_requires_its_password_runs_due_nights_and_ends_with_its_server(
     environment, tmp_path, monkeypatch
 ):
-    with serving(tmp_path, environment, monkeypatch) as first:
-        check_password(first, environment, tmp_path)
-        check_deployment(first)
-        check_a_due_night(first, tmp_path)
+    with serving(tmp_path, environment, monkeypatch) as served:
+        check_password(served, environment, tmp_path)
+        check_deployment(served)
+        check_a_due_night(served, tmp_path)
+        served.server.kill()
+        assert served.process.wait(timeout=5) == 1
+        said = served.log.read_text()  # and a warning of Prefect's own
+        words = ("The Prefect server of `serve` has ended (exit code -9)", "does not expect")
+        assert [said.count(one) for one in words] == [1, 0]
+
+
+def test_serve_takes_over_the_server_of_a_killed_one_and_its_missed_and_cut_off_nights(
+    environment, tmp_path, monkeypatch
+):
+    with serving(tmp_path, environment, monkeypatch) as killed:
+        killed.process.kill()
+        killed.process.wait()
+        assert killed.server.is_running()
+        before = f"{datetime.now(UTC) - timedelta(hours=1):%FT%TZ}"
+        missed = prefect_api.start_run(killed.url, NIGHTLY, at=before, target="volume")
+        cut_off = run_without_process(killed.url)
         # As before 0.3
         limit = {
             "concurrency_limit": 1,
             "concurrency_options": {"collision_strategy": "CANCEL_NEW"},
         }
-        named = prefect_api.deployment_id(first.url, NIGHTLY)
-        processes.API.patch(f"{first.url}/deployments/{named}", json=limit).raise_for_status()
-        first.server.kill()
-        assert first.process.wait(timeout=5) == 1
-        said = first.log.read_text()  # and a warning of Prefect's own
-        words = ("The Prefect server of `serve` has ended (exit code -9)", "does not expect")
-        assert [said.count(one) for one in words] == [1, 0]
-    with serving(tmp_path, environment, monkeypatch) as second:
-        check_deployment(second)
-        second.process.kill()
-        second.process.wait()
-        assert second.server.is_running()
-        before = f"{datetime.now(UTC) - timedelta(hours=1):%FT%TZ}"
-        missed = prefect_api.start_run(second.url, NIGHTLY, at=before, target="volume")
-        cut_off = run_without_process(second.url)
-        with serving(
-            tmp_path, environment, monkeypatch, "--target", "volume", "--target", "range"
-        ) as third:
-            assert third.server == second.server
-            check_deployment(third)
-            again = prefect_api.end_of(third.url, missed, log=third.log)
-            assert again["state"]["message"] == "Nothing new since the session 2018-12-31 of XNYS."
-            names = [again["state_name"], prefect_api.run(third.url, cut_off)["state_name"]]
-            assert names == ["Skipped", "Crashed"]
-            interrupted = interrupt_in_a_terminal(third, tmp_path)
-        psutil.wait_procs([second.server], timeout=10)
-        named = (tmp_path / "data" / "prefect-server.json").exists()
-        assert (second.server.is_running(), named) == (False, False)
-        with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as stored:
-            (state,) = stored.execute(
-                "SELECT state_type FROM flow_run WHERE id = ?", [interrupted]
-            ).fetchone()
-        assert state in ("CANCELLED", "CRASHED")
+        named = prefect_api.deployment_id(killed.url, NIGHTLY)
+        processes.API.patch(f"{killed.url}/deployments/{named}", json=limit).raise_for_status()
+        options = ("--target", "volume", "--target", "range")
+        with serving(tmp_path, environment, monkeypatch, *options) as served:
+            assert served.server == killed.server
+            check_deployment(served)
+            again = prefect_api.end_of(served.url, missed, log=served.log)
+            assert again["state_name"] in ("Completed", "Skipped")
+            assert prefect_api.run(served.url, cut_off)["state_name"] == "Crashed"
+            interrupted = interrupt_in_a_terminal(served, tmp_path)
+    psutil.wait_procs([killed.server], timeout=10)
+    assert not killed.server.is_running()
+    assert not (tmp_path / "data" / "prefect-server.json").exists()
+    with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as stored:
+        (state,) = stored.execute(
+            "SELECT state_type FROM flow_run WHERE id = ?", [interrupted]
+        ).fetchone()
+    assert state in ("CANCELLED", "CRASHED")
 
 
 def run_without_process(url):
