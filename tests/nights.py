@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -71,8 +71,12 @@ def timeless(name: str) -> list[dict[str, object]]:
     return sorted(kept, key=str)
 
 
-def contents(url: str) -> dict[str, list[str]]:
-    """Every table's rows without what may differ, as sorted text."""
+def contents(url: str, without: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[str]]:
+    """Every table's rows without what may differ, as sorted text.
+
+    And without the columns of `without`, by table.
+    """
+    left_out = without or {}
     with connect.reading(url) as connection:
         return {
             table.name: sorted(
@@ -81,6 +85,7 @@ def contents(url: str) -> dict[str, list[str]]:
                         name: value
                         for name, value in row.items()
                         if not any(part in name for part in TIMES)
+                        and name not in left_out.get(table.name, ())
                     }
                 )
                 for row in connection.execute(table.select()).mappings()

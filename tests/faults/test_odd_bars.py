@@ -64,37 +64,28 @@ def halted(bars):
 CHANGES = (closes_only, fraction_of_a_cent, standstill, equal_closes, nothing_moves, halted)
 
 
-def symbol_of(change):
-    """The symbol whose bars a change has altered."""
-    return change.__name__.upper().replace("_", "")
-
-
 @pytest.mark.parametrize("target", ["close", "volume", "range"])
 def test_odd_bars_are_forecast_in_finite_ascending_numbers(target, tmp_path, migrated_sqlite_file):
+    names = [f"ODD{at}" for at in range(len(CHANGES))]
     parts = []
     for seed, change in enumerate(CHANGES):
-        change(bars := random_bars(days=650, seed=seed, last=LAST))
-        parts.append(bars.assign(symbol=symbol_of(change)))
+        bars = random_bars(days=650, seed=seed, last=LAST)
+        change(bars)
+        parts.append(bars.assign(symbol=names[seed]))
     pd.concat(parts).to_parquet(tmp_path / "bars.parquet")
-    names = [symbol_of(change) for change in CHANGES]
     source = f"parquet:{tmp_path / 'bars.parquet'}"
     with ledger_in(
         tmp_path, migrated_sqlite_file, TARGET=target, SOURCE=source, SYMBOLS=",".join(names)
     ):
         nightly.nightly(as_of=LAST)
         assert [row["status"] for row in rows("runs")] == ["done"] * len(names)
-        published = pd.DataFrame(rows("latest_forecasts")).set_index(["symbol", "horizon"])
+        published = pd.DataFrame(rows("latest_forecasts"))
     quantiles = published[list(QUANTILE_COLUMNS)].to_numpy()
     assert quantiles.shape == (5 * len(names), 7)
     assert np.isfinite(quantiles).all()
     assert (quantiles > 0.0).all()
     assert (np.diff(quantiles) >= 0.0).all()
     assert ((published["reason"] != "") == (published["status"] == "fallback")).all()
-    if target == "close":  # after a standstill the width comes from the time before it
-        fifth = published.loc[symbol_of(standstill), 5]
-        before = np.log(random_bars(days=650, seed=3, last=LAST)["close"]).diff(5).iloc[-150:-30]
-        usual = np.subtract(*np.quantile(before, [0.9, 0.1]))
-        assert 0.5 * usual < np.log(fifth["q90"] / fifth["q10"]) < 1.5 * usual
 
 
 def damage_weights(network, *args, **named):
@@ -108,18 +99,18 @@ def fail(*args, **named):
 
 @pytest.mark.usefixtures("night_folder", "plain_flows")
 @pytest.mark.parametrize(
-    ("module", "names", "fault", "words"),
+    ("module", "name", "fault", "words"),
     [
-        (loop, ["train"], damage_weights, "Expected finite weights"),
-        (fit, ["prepare", "training_rows"], fail, "Singular matrix"),
+        (loop, "train", damage_weights, "Expected finite weights"),
+        (fit, "prepare", fail, "Singular matrix"),
     ],
 )
 def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_champion_to_be_published(
-    module, names, fault, words, monkeypatch
+    module, name, fault, words, monkeypatch
 ):
     for session, broken in zip(between(date(2024, 3, 6), LAST), (True, False, True), strict=True):
         with monkeypatch.context() as patch:
-            for name in names if broken else []:
+            if broken:
                 patch.setattr(module, name, fault)
             nightly.nightly(as_of=session)
     first, second, third = select("status, note", "runs ORDER BY as_of")

@@ -12,11 +12,10 @@ from forecasting.publish.messages import newest_digest
 from forecasting.report.page import render_page
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
-from forecasting.store import connect, migrate
-from forecasting.store.schema import metadata
+from forecasting.store import migrate
 from tests.builders import LAST, random_bars, set_small_night
 from tests.flows.test_cli import run
-from tests.nights import TIMES, select
+from tests.nights import contents, select
 from tests.rewording import SENTENCES, in_other_words
 from tests.yahoo_stand_in import StandIn, asked_here
 
@@ -58,25 +57,6 @@ def served():
     return stand_in
 
 
-def ledger():
-    """Every table's rows but times, sentences and code."""
-    with connect.reading(read_settings().url) as connection:
-        return {
-            table.name: sorted(
-                str(
-                    {
-                        name: value
-                        for name, value in row.items()
-                        if name not in (*SENTENCES.get(table.name, ()), "notes")
-                        and not any(part in name for part in TIMES)
-                    }
-                )
-                for row in connection.execute(table.select()).mappings()
-            )
-            for table in metadata.sorted_tables
-        }
-
-
 def morning(folder, monkeypatch):
     """What can be counted of an unattended morning and of the commands after it."""
     moment = [closes_at(LAST) + timedelta(hours=13, minutes=30)]
@@ -109,7 +89,7 @@ def morning(folder, monkeypatch):
         "missing": digest.missing,
         "problems": [reason.kind for reason in digest.reasons],
         "exit codes": codes,
-        "ledger": ledger(),
+        "ledger": contents(url, without=SENTENCES | {"runs": (*SENTENCES["runs"], "notes")}),
     }
 
 

@@ -644,12 +644,18 @@ def check_complete(world: World):
 def expected_scores(versions: list[Row], target: str, known_at: datetime) -> list[tuple[str, int]]:
     """The stages and versions of a bar against which a night that knows it scores a forecast."""
     known = [row for row in versions if row["first_seen_at"] <= known_at]
-    usable = [row for row in known if None not in [row[name] for name in NEEDED[target]]]
+    usable = [row for row in known if has_value(row, target)]
     found = [("first_print", row["version"]) for row in usable[:1]]
-    for row in known[-1:]:
-        if row in usable and row["settled_at"] and row["settled_at"] <= known_at:
-            found.append(("settled", row["version"]))
+    if usable and usable[-1] is known[-1]:
+        settled_at = known[-1]["settled_at"]
+        if settled_at is not None and settled_at <= known_at:
+            found.append(("settled", known[-1]["version"]))
     return found
+
+
+def has_value(bar: Row, target: str) -> bool:
+    """Whether a bar has what the target's value is made of."""
+    return all(bar[name] is not None for name in NEEDED[target])
 
 
 def paths_taken(rows: Rows) -> Counter[str]:
