@@ -2,10 +2,8 @@
 
 import json
 import logging
-import threading
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,26 +12,31 @@ import pandas as pd
 from pandas.api.types import is_list_like
 from pydantic import SecretStr
 
-from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.errors import UsageError
 from forecasting.evaluate.significance import p_value_of
-from forecasting.frames import UNNAMED, check_frame, held_inputs
+from forecasting.frames import (
+    TURN,
+    Events,
+    Market,
+    check_frame,
+    clock_of,
+    forecast,
+    held_inputs,
+    warn_of,
+    without_inputs,
+)
 from forecasting.publish import export
 from forecasting.report.documents import hubverse, json_text, nixtla
-from forecasting.report.night_view import ReportData
 from forecasting.results import Backtest, Forecast
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
-from forecasting.values import NO_MARKET, check_choice, check_day, check_symbol, check_text
-from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
+from forecasting.values import check_choice, check_day, check_symbol, check_text
+from forecasting.vocabulary import Clock, Mode, Target
 
 Symbols = str | Iterable[str]
 Day = date | str
-Market = pd.DataFrame | pd.Series | str | None
-Events = pd.DataFrame | Sequence[Any] | str | None
-# Fits and migrations use state of the whole process: Alembic's context, Torch's threads
-_TURN = threading.RLock()
 # What a caller must know is raised or a warning
 logging.getLogger("forecasting").addHandler(logging.NullHandler())
 
@@ -48,92 +51,6 @@ __all__ = [
     "nixtla",
     "order",
 ]
-
-
-def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
-    frame: pd.DataFrame,
-    *,
-    h: int = 5,
-    symbol: str | None = None,
-    target: Target = "volume",
-    market: Market = None,
-    events: Events = None,
-    now: Clock | None = None,
-) -> Forecast:
-    """Forecasts of the sessions after the newest bar of each series of a frame, without a ledger.
-
-    The same numbers as `forecasting run` gives of the first night of these bars: a network warm
-    from the pretrained weights, or a baseline where that fails the gate. Four to five seconds a
-    series (2026-11-28), with log lines of level INFO. What that command notes of the night, as a
-    market series too old to be used, is a UserWarning here.
-
-    Args:
-        frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index),
-            open, high, low, close, volume, and symbol of several series; or as `download` of
-            yfinance returns them; or Nixtla's long form: unique_id, ds and these, `y` in place of
-            volume (target volume) or close. Target volume can do without prices. Volume NaN where
-            unknown, for target volume not in the newest row; prices above 0.
-        h: Sessions ahead, 1 to 5.
-        symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the
-            exchange, and so the sessions; of a US stock the package knows the earnings dates.
-            Without it `SERIES`, on New York's days.
-        target: volume, close or range.
-        market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of
-            `frame`, which is then not forecast itself.
-        events: Earnings dates: a frame (announced; timing `bmo`, `amc` or empty), days, or
-            yfinance's earnings_dates.
-        now: The clock; without it the machine's.
-
-    Raises:
-        UsageError, BadDataError: A column is missing, a value is not valid, or the newest bar is
-            refused.
-        ForecastingError: Under 66 sessions (HistoryError) or a failed night; a UserWarning where
-            other series succeed. With 66 to 435 a baseline forecasts, and a UserWarning says so.
-    """
-    from forecasting.publish.pages import each_report
-    from forecasting.publish.runs import run_missed
-
-    if h not in HORIZONS:
-        raise UsageError(
-            f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead. The models are "
-            "trained, and their intervals calibrated, for no more."
-        )
-    settings = _without_inputs().for_target(check_choice("target", target, Target))
-    clock = _clock(now)
-    inputs = {"source": check_frame(frame), "market": market, "events": events}
-    with _TURN, held_inputs(settings, symbol, inputs) as own:
-        migrate.upgrade(own.url)
-        try:
-            run_missed(
-                own,
-                as_of=None,
-                mode="auto",
-                now=clock,
-            )
-        except SymbolsFailedError as error:
-            if export.frame("latest", own).empty:
-                raise
-            warnings.warn(str(error), UserWarning, stacklevel=2)
-        reports = each_report(own, now=clock).values
-        quantiles, totals, why = (
-            export.frame(name, own).query(f"horizon <= {h}").reset_index(drop=True)
-            for name in ("latest", "totals", "why")
-        )
-    _warn_of(reports, newest=max(report.origin for report in reports.values()))
-    if UNNAMED in reports and events is None:
-        warnings.warn(
-            "The series has no name, and so no earnings dates. Of a US stock the package knows "
-            'them: name it, as symbol="SBUX"; or give events.',
-            UserWarning,
-            stacklevel=2,
-        )
-    fans = {
-        name: replace(report, forecasts=report.forecasts.query(f"horizon <= {h}"))
-        for name, report in reports.items()
-    }
-    columns = ["symbol", "target", "origin_session", "target_session", "horizon"]
-    columns += [*QUANTILE_COLUMNS, "usual", "vs_usual", "why", "model", "reason"]
-    return Forecast(quantiles[columns], totals.filter(columns), why, fans)
 
 
 @dataclass(frozen=True)
@@ -205,7 +122,7 @@ class Ledger:
             self._asked(check_symbol(symbol), target="volume"),
             {symbol: shares},
             pace_of(participation, chance, None if by is None else check_day("by", by)),
-            now=_clock(now),
+            now=clock_of(now),
             as_of=None if as_of is None else check_day("as_of", as_of),
         )
         plans.raise_failed()
@@ -282,8 +199,8 @@ class Ledger:
         inputs = {"source": source, "market": market, "events": events}
         settings = self._settings([symbol], target, inputs)
         day = None if as_of is None else check_day("as_of", as_of)
-        clock = _clock(now)
-        with _TURN:
+        clock = clock_of(now)
+        with TURN:
             done = run_missed(
                 settings,
                 as_of=day,
@@ -293,7 +210,7 @@ class Ledger:
         reports = each_report(settings, day, now=clock).values
         if day is None:
             day = last_completed(clock(), own_settings(settings, symbol).exchange)
-        _warn_of(reports, newest=day)
+        warn_of(reports, newest=day)
         history = export.frame("history", settings)
         return history[history["run_id"].isin(done)].reset_index(drop=True)
 
@@ -331,7 +248,7 @@ class Ledger:
         own = self._settings([symbol] if symbol is not None else [], target, {})
         inputs = {"source": source, "market": market, "events": events}
         results = []
-        with _TURN, held_inputs(own, symbol, inputs) as settings:
+        with TURN, held_inputs(own, symbol, inputs) as settings:
             for name in settings.symbols:
                 one = own_settings(settings, name)
                 spec = backtest_spec(
@@ -340,7 +257,7 @@ class Ledger:
                     last,
                     refit_every=refit_every,
                 )
-                results.append(loaded(spec, now=_clock(now))())
+                results.append(loaded(spec, now=clock_of(now))())
         forecasts = pd.concat(map(forecast_frame, results), ignore_index=True)
         figures = pd.concat(map(figure_frame, results), ignore_index=True)
         return Backtest(forecasts, figures)
@@ -442,7 +359,7 @@ def backtest(  # noqa: PLR0913 - as `forecast`
     The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for
     `Ledger.backtest`.
     """
-    return Ledger(_without_inputs()).backtest(
+    return Ledger(without_inputs()).backtest(
         symbol,
         first,
         last,
@@ -452,37 +369,3 @@ def backtest(  # noqa: PLR0913 - as `forecast`
         events=events,
         refit_every=refit_every,
     )
-
-
-def _without_inputs() -> Settings:
-    """The settings for a frame of bars, beside which no file of the settings is an input."""
-    return read_settings().model_copy(update={"market": NO_MARKET, "events": None})
-
-
-def _clock(now: Clock | None) -> Clock:
-    """`now`, without it the machine's clock, which `flows` has: here is its caller."""
-    if now is None:
-        from flows import clock
-
-        return clock.now
-    return now
-
-
-def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
-    """Warn the caller of `forecast` or `run_night` of a run's notes, and of bars that end early."""
-    from forecasting.report.wording import notices, without_bar
-
-    for name, report in reports.items():
-        texts = [notice.text for notice in notices(report) if not notice.is_of_kind]
-        if report.origin < newest:
-            texts.append(
-                f"Its bars end with the session {report.origin}, before {newest}: its forecasts "
-                "begin there."
-            )
-        missing = without_bar(report.findings)
-        if missing:
-            texts.append(
-                f"Findings: {missing}; newest known {report.target} of {report.known.index[-1]}."
-            )
-        for text in texts:
-            warnings.warn(f"{name}: {text}", UserWarning, stacklevel=3)

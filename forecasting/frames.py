@@ -1,29 +1,128 @@
-"""Frames that a caller in Python gives in place of files: bars, a market series, earnings dates."""
+"""The forecast of a frame of bars, and frames in place of files: bars, market, earnings dates."""
 
+import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
-from forecasting.errors import BadDataError, DataLateError, UsageError
+from forecasting.errors import BadDataError, DataLateError, SymbolsFailedError, UsageError
 from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.sources.files import Table, frame_table, holding
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
-from forecasting.settings import Settings
+from forecasting.publish import export
+from forecasting.report.night_view import ReportData
+from forecasting.results import Forecast
+from forecasting.settings import Settings, read_settings
+from forecasting.store import migrate
 from forecasting.targets import TARGETS
-from forecasting.values import FRAME_OF_MARKET, NO_MARKET, check_symbol, check_text
+from forecasting.values import FRAME_OF_MARKET, NO_MARKET, check_choice, check_symbol, check_text
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Target
 
-UNNAMED = "SERIES"
-"""The symbol of a frame without any."""
-
+_UNNAMED = "SERIES"  # the symbol of a frame without any
 _BARS = "the frame of bars"
 _EVENTS = "the frame of events"
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "date"}
 _DAYS = {"session", "date", "ds"}
 _IDS = {"unique_id", "symbol", "ticker"}
+
+Market = pd.DataFrame | pd.Series | str | None
+Events = pd.DataFrame | Sequence[Any] | str | None
+# Fits and migrations use state of the whole process: Alembic's context, Torch's threads
+TURN = threading.RLock()
+
+
+def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
+    frame: pd.DataFrame,
+    *,
+    h: int = 5,
+    symbol: str | None = None,
+    target: Target = "volume",
+    market: Market = None,
+    events: Events = None,
+    now: Clock | None = None,
+) -> Forecast:
+    """Forecasts of the sessions after the newest bar of each series of a frame, without a ledger.
+
+    The same numbers as `forecasting run` gives of the first night of these bars: a network warm
+    from the pretrained weights, or a baseline where that fails the gate. Four to five seconds a
+    series (2026-11-28), with log lines of level INFO. What that command notes of the night, as a
+    market series too old to be used, is a UserWarning here.
+
+    Args:
+        frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index),
+            open, high, low, close, volume, and symbol of several series; or as `download` of
+            yfinance returns them; or Nixtla's long form: unique_id, ds and these, `y` in place of
+            volume (target volume) or close. Target volume can do without prices. Volume NaN where
+            unknown, for target volume not in the newest row; prices above 0.
+        h: Sessions ahead, 1 to 5.
+        symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the
+            exchange, and so the sessions; of a US stock the package knows the earnings dates.
+            Without it `SERIES`, on New York's days.
+        target: volume, close or range.
+        market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of
+            `frame`, which is then not forecast itself.
+        events: Earnings dates: a frame (announced; timing `bmo`, `amc` or empty), days, or
+            yfinance's earnings_dates.
+        now: The clock; without it the machine's.
+
+    Raises:
+        UsageError, BadDataError: A column is missing, a value is not valid, or the newest bar is
+            refused.
+        ForecastingError: Under 66 sessions (HistoryError) or a failed night; a UserWarning where
+            other series succeed. With 66 to 435 a baseline forecasts, and a UserWarning says so.
+    """
+    from forecasting.publish.pages import each_report
+    from forecasting.publish.runs import run_missed
+
+    if h not in HORIZONS:
+        raise UsageError(
+            f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead. The models are "
+            "trained, and their intervals calibrated, for no more."
+        )
+    settings = without_inputs().for_target(check_choice("target", target, Target))
+    clock = clock_of(now)
+    inputs = {"source": check_frame(frame), "market": market, "events": events}
+    with TURN, held_inputs(settings, symbol, inputs) as own:
+        migrate.upgrade(own.url)
+        try:
+            run_missed(
+                own,
+                as_of=None,
+                mode="auto",
+                now=clock,
+            )
+        except SymbolsFailedError as error:
+            if export.frame("latest", own).empty:
+                raise
+            warnings.warn(str(error), UserWarning, stacklevel=2)
+        reports = each_report(own, now=clock).values
+        quantiles, totals, why = (
+            export.frame(name, own).query(f"horizon <= {h}").reset_index(drop=True)
+            for name in ("latest", "totals", "why")
+        )
+    warn_of(reports, newest=max(report.origin for report in reports.values()))
+    if _UNNAMED in reports and events is None:
+        warnings.warn(
+            "The series has no name, and so no earnings dates. Of a US stock the package knows "
+            'them: name it, as symbol="SBUX"; or give events.',
+            UserWarning,
+            stacklevel=2,
+        )
+    fans = {
+        name: replace(report, forecasts=report.forecasts.query(f"horizon <= {h}"))
+        for name, report in reports.items()
+    }
+    columns = ["symbol", "target", "origin_session", "target_session", "horizon"]
+    columns += [*QUANTILE_COLUMNS, "usual", "vs_usual", "why", "model", "reason"]
+    return Forecast(quantiles[columns], totals.filter(columns), why, fans)
 
 
 @contextmanager
@@ -67,6 +166,40 @@ def check_frame(frame: object) -> pd.DataFrame:
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
     return frame
+
+
+def without_inputs() -> Settings:
+    """The settings for a frame of bars, beside which no file of the settings is an input."""
+    return read_settings().model_copy(update={"market": NO_MARKET, "events": None})
+
+
+def clock_of(now: Clock | None) -> Clock:
+    """`now`, without it the machine's clock, which `flows` has: here is its caller."""
+    if now is None:
+        from flows import clock
+
+        return clock.now
+    return now
+
+
+def warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
+    """Warn the caller of `forecast` or `run_night` of a run's notes, and of bars that end early."""
+    from forecasting.report.wording import notices, without_bar
+
+    for name, report in reports.items():
+        texts = [notice.text for notice in notices(report) if not notice.is_of_kind]
+        if report.origin < newest:
+            texts.append(
+                f"Its bars end with the session {report.origin}, before {newest}: its forecasts "
+                "begin there."
+            )
+        missing = without_bar(report.findings)
+        if missing:
+            texts.append(
+                f"Findings: {missing}; newest known {report.target} of {report.known.index[-1]}."
+            )
+        for text in texts:
+            warnings.warn(f"{name}: {text}", UserWarning, stacklevel=3)
 
 
 def _symbols(symbol: str | None, series: Sequence[str], *, market: object) -> tuple[str, ...]:
@@ -132,7 +265,7 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
 
 def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> Table:
     """The bars of a frame with names of columns as of Yahoo, Nixtla or ours."""
-    name = UNNAMED if symbol is None else check_symbol(symbol)
+    name = _UNNAMED if symbol is None else check_symbol(symbol)
     names = dict(_NAMES)
     if len(TARGETS[target].columns) == 1:
         names["y"] = target
