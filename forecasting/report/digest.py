@@ -12,7 +12,7 @@ from forecasting.errors import UsageError
 from forecasting.plain_text import named, quantity
 from forecasting.report.night_view import SymbolLine, by_cause, most_unusual_first
 from forecasting.report.page import environment
-from forecasting.report.units import full_day, short_day
+from forecasting.report.units import full_day, relative, short_day
 from forecasting.report.wording import alert_value
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
@@ -196,7 +196,12 @@ def _results(lines: Sequence[SymbolLine]) -> list[SymbolLine]:
     scored = [line for line in lines if line.result]
     newest = max((line.result_session for line in scored), default=date.min)
     of_newest = [line for line in scored if line.result_session == newest]
-    return sorted(of_newest, key=lambda line: (line.hit == "hit", -line.off))
+
+    def misses_first(line: SymbolLine) -> tuple[bool, float]:
+        off = relative(line.result["actual"], line.result["q50"])
+        return line.hit == "hit", -abs(off)
+
+    return sorted(of_newest, key=misses_first)
 
 
 def _stale(

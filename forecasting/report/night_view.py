@@ -248,12 +248,6 @@ class ReportData:
         return not self.dated["settled"][self.known.index[-1]]
 
     @property
-    def new_findings(self) -> pd.DataFrame:
-        """Those that the night's fetch was the first to show, oldest session first."""
-        is_new = self.findings["since"] >= pd.Timestamp(self.fetch["fetched_at"])
-        return self.findings[is_new].sort_values("session")
-
-    @property
     def model_age(self) -> int | None:
         """Sessions from the model's last training session to the origin; None of a baseline."""
         trained_to = self.model["trained_to"]
@@ -401,11 +395,6 @@ class SymbolLine:
     def result_session(self) -> date:
         """The session of the newest result."""
         return as_day(self.result["target_session"])
-
-    @property
-    def off(self) -> float:
-        """By what share of its median the newest result was off; NaN of a median of 0."""
-        return abs(relative(self.result["actual"], self.result["q50"]))
 
     @property
     def status(self) -> str:

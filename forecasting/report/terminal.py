@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import pandas as pd
 from tabulate import SEPARATING_LINE, tabulate
 
 from forecasting.plain_text import named, ordinary_spaces, plain_text, quantity
@@ -297,7 +298,8 @@ def _flags(data: ReportData, now: datetime) -> list[str]:
         flags.append("break in the bars")
     if data.changed:
         flags.append("other inputs")
-    if (data.new_findings["severity"] == "reject").any():
+    is_new = data.findings["since"] >= pd.Timestamp(data.fetch["fetched_at"])
+    if (data.findings["severity"][is_new] == "reject").any():
         flags.append("rows rejected")
     return flags
 

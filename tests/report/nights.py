@@ -10,6 +10,7 @@ from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
+from tests.store.rows import model_row, run_row
 
 ORIGIN = date(2024, 3, 8)
 SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
@@ -126,20 +127,17 @@ def report_data(target: str = "volume", **changed) -> ReportData:
     """A night without notices; `changed` replaces fields, and a dict for run, fetch or model adds
     to it."""
     values = values_of(target)
-    run = {
-        "id": "9c1f20ab77e01234",
-        "as_of": ORIGIN,
-        "symbol": "SBUX",
-        "target": target,
-        "trigger": "schedule",
-    }
-    run |= {
-        "status": "done",
-        "mode": "warm",
-        "mode_reason": "12 sessions since scratch",
-        "code_version": "0.1.0",
-    }
-    run |= {"settings_hash": "a1b2c3d4e5f6", "flow_run_id": None, "error": None, "note": ""}
+    run = run_row(
+        "9c1f20ab77e01234",
+        ORIGIN.isoformat(),
+        target=target,
+        trigger="schedule",
+        mode="warm",
+        mode_reason="12 sessions since scratch",
+        settings_hash="a1b2c3d4e5f6",
+        **dict.fromkeys(("flow_run_id", "error")),
+        note="",
+    )
     fetch = {
         "id": "77aa01bb22cc33dd",
         "source": "yahoo",
@@ -152,19 +150,21 @@ def report_data(target: str = "volume", **changed) -> ReportData:
         "fetched_at": ISSUED,
         "row_count": 2562,
     }
-    model = {
-        "id": "3f9c2ab1a77d0e11",
-        "name": "lstm",
-        "version": "1",
-        "method": "warm",
-        "seed": 7,
-        "epochs": 6,
-    }
-    model |= {"parent_id": "1b2c3d4e5f607182", "base": None, "artifact_hash": "b5d4045c3f466fa9"}
+    model = model_row(
+        "3f9c2ab1a77d0e11",
+        method="warm",
+        seed=7,
+        epochs=6,
+        parent_id="1b2c3d4e5f607182",
+        base=None,
+        artifact_hash="b5d4045c3f466fa9",
+        trained_from=date(2014, 3, 31),
+        trained_to=date(2024, 3, 6),
+    )
     fields = {
         "run": run,
         "fetch": fetch | {"detail": "1 new bar"},
-        "model": model | {"trained_from": date(2014, 3, 31), "trained_to": date(2024, 3, 6)},
+        "model": model,
         "forecasts": forecasts(target),
         "history": pd.DataFrame({"value": values, "settled": True}),
         "events": pd.DataFrame(

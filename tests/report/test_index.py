@@ -33,7 +33,7 @@ def test_a_row_has_median_interval_change_why_last_result_and_status():
         *forecast,
         why,
         result,
-        "+12% of 250",
+        "+12% n 250",
         "Fri 8 Mar",
         "ok",
     ]

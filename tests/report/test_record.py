@@ -49,17 +49,8 @@ def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
     last = record.baselines.query("name == 'last_value'")
     of_origin = [frame.groupby("origin_session")["pinball"].mean() for frame in (ours, last)]
     assert found["last_value", 0] == pytest.approx(diebold_mariano(*of_origin, horizon=5)[1])
-    fewer = track_record(long_record(origins=45)).skills.set_index(["forecaster", "horizon"])[
-        "p_value"
-    ]
-    assert fewer["last_value"].isna().to_dict() == {
-        0: True,
-        1: False,
-        2: False,
-        3: False,
-        4: False,
-        5: True,
-    }
+    fewer = track_record(long_record(origins=45)).skills.query("forecaster == 'last_value'")
+    assert fewer["horizon"][fewer["p_value"].isna()].tolist() == [0, 5]
     assert 0 < found["last_value", 0] < 1
 
 
@@ -75,21 +66,12 @@ def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have():
         score(ago=1, horizon=2, median=99.0),  # of two sessions ahead, which does not count
     ]
     ours, ridge = realised_costs(track_record(scored(*rows)), 3.0)
-    assert (ours["forecaster"], ours["n"]) == ("published", 2)
-    assert (ours["cost"], ours["median_cost"]) == (
-        pytest.approx((1.5 + 21.0) / 2),
-        pytest.approx(15.0),
-    )
-    assert (ours["saving"], ours["published_saving"]) == (pytest.approx(1 - 11.25 / 15), 0.0)
-    assert (ridge["n"], ridge["cost"], ridge["median_cost"]) == (
-        1,
-        pytest.approx(0.6),
-        pytest.approx(6.0),
-    )
-    assert (ridge["published_cost"], ridge["published_saving"]) == (
-        pytest.approx(21.0),
-        pytest.approx(1 - 21 / 0.6),
-    )
+    found = {"forecaster": "published", "n": 2, "cost": 11.25, "median_cost": 15.0}
+    found |= {"published_cost": 11.25, "saving": 0.25, "published_saving": 0.0}
+    assert ours == {name: pytest.approx(value) for name, value in found.items()}
+    assert (ridge["n"], ridge["cost"], ridge["median_cost"]) == pytest.approx((1, 0.6, 6.0))
+    assert ridge["published_cost"] == pytest.approx(21.0)
+    assert ridge["published_saving"] == pytest.approx(1 - 21 / 0.6)
 
 
 def test_the_last_value_is_the_newest_known_one_up_to_the_origin():
