@@ -39,17 +39,6 @@ FRAMES = {
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
 """Columns of `bars`, those of its view but one; the others have all of theirs."""
 
-SESSIONS = [
-    "session",
-    "origin_session",
-    "target_session",
-    "first_origin",
-    "last_origin",
-    "origin_date",
-    "target_end_date",
-]
-"""Columns that are days, in frames as naive midnights."""
-
 _TEXTS = [
     "symbol",
     "target",
@@ -68,8 +57,6 @@ _TEXTS = [
     "part",
 ]
 _DTYPES = {
-    **dict.fromkeys(SESSIONS, "datetime64[ns]"),
-    **dict.fromkeys(("issued_at", "data_as_of"), "datetime64[us, UTC]"),
     **dict.fromkeys(_TEXTS, "string"),
     **dict.fromkeys(("horizon", "window_sessions", "n", "version", "place"), "int64"),
     **dict.fromkeys(("volume", "network_n", "reference_n"), "Int64"),  # with NA where unknown
@@ -112,8 +99,12 @@ def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataF
 
 
 def typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, each column in the type of its name, else float64 with NaN for unknown."""
-    return rows.astype({column: _DTYPES.get(str(column), "float64") for column in rows})
+    """The rows, whose days and instants have their types, the others in that of their names.
+
+    Else float64 with NaN for unknown.
+    """
+    others = rows.select_dtypes(exclude=["datetime", "datetimetz"])
+    return rows.astype({column: _DTYPES.get(str(column), "float64") for column in others})
 
 
 def _of_symbol(
@@ -295,6 +286,7 @@ def write_frame(rows: pd.DataFrame, out: Path) -> None:
     from pyarrow import csv, parquet
 
     is_csv = out.suffix == ".csv"
+    instants = () if is_csv else ("ds", "cutoff")
 
     def stored(field: pa.Field) -> pa.DataType:
         if pa.types.is_large_string(field.type):
@@ -303,7 +295,7 @@ def write_frame(rows: pd.DataFrame, out: Path) -> None:
             return field.type
         if field.type.tz is not None:
             return pa.timestamp("us", tz="UTC")
-        return pa.date32() if is_csv or field.name in SESSIONS else pa.timestamp("us")
+        return pa.timestamp("us") if field.name in instants else pa.date32()
 
     table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
     table = table.cast(pa.schema([pa.field(field.name, stored(field)) for field in table.schema]))

@@ -190,7 +190,7 @@ def order_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
             full_day(one["session"]),
             *(f"{shares:,.0f}" for shares in one["traded"].values()),
             _odds(one),
-            _taken(one),
+            percent(one["takes"], decimals=1),
         ]
         for one in order["sessions"]
     ]
@@ -250,10 +250,6 @@ def _stated(share: float) -> str:
     return f"{100 * share:.6g}%"
 
 
-def _taken(session: Mapping[str, Any]) -> str:
-    return "over 100%" if session["takes"] > 1.0 else percent(session["takes"], decimals=1)
-
-
 def _odds(session: Mapping[str, Any]) -> str:
     """The chance in whole percent, below 1 and above 99 as such, with a star if extrapolated."""
     chance = session["done_chance"]
@@ -275,5 +271,5 @@ def _answer(order: Mapping[str, Any]) -> str:
     by = order["by"]
     if by is None:
         return answer
-    day = full_day(by["session"])
-    return f"To be done by {day} with {chance} it takes {_taken(by)} of the volume. {answer}"
+    takes = f"{percent(by['takes'], decimals=1)} of the volume"
+    return f"To be done by {full_day(by['session'])} with {chance} it takes {takes}. {answer}"

@@ -72,7 +72,8 @@ def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes
     assert (order["done_by"], order["sessions_needed"]) == (None, pytest.approx(12.0))
     shown = printed(order_parts([order]), width=None)
     assert "Not within five sessions with 90%; at this pace about 12.0." in shown
-    assert f"To be done by {NIGHT.lines[0].session:%a} 11 Mar 2024 with 90% it takes over" in shown
+    takes = f"{100 * order['by']['takes']:.1f}%"
+    assert f"To be done by Mon 11 Mar 2024 with 90% it takes {takes} of the volume." in shown
     assert shown.count("< 1%*") == 5
 
 

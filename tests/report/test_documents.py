@@ -90,6 +90,8 @@ def history_rows(*rows):
     frame = pd.DataFrame(filled)
     for name in ("issued_at", "data_as_of"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
+    for name in ("origin_session", "target_session"):
+        frame[name] = pd.to_datetime(frame[name])
     return export.typed(frame)
 
 
