@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
@@ -24,7 +23,7 @@ from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_in, make_digest
-from forecasting.report.night_view import SymbolLine
+from forecasting.report.night_view import Problem, SymbolLine
 from forecasting.report.page import environment
 from forecasting.report.units import as_day, full_day, short_day
 from forecasting.report.wording import without_bar
@@ -133,15 +132,18 @@ def _digest(
             )
             for line in behind
         }
-        outages = _outages(connection, current, settings)
-        of_runs = _of_runs(connection, nights, lines)
+        notes = [
+            *_outages(connection, current, settings),
+            *_of_runs(connection, nights, lines),
+        ]
     last = max((night.session for night in nights), default=date.max)
     counts, wrong = judged_alerts(settings, last=last)
     return make_digest(
         lines,
         newest_sessions=newest_sessions,
         causes=causes,
-        findings=[*wrong, *outages, *of_runs],
+        notes=notes,
+        findings=wrong,
         alerts=[row for row in counts if row["target"] in settings.targets],
     )
 
@@ -172,18 +174,15 @@ def _newest_request(connection: Connection, symbol: str) -> str:
     )
 
 
-def _outages(connection: Connection, lines: Sequence[SymbolLine], settings: Settings) -> list[str]:
-    """A sentence on the same sessions that newest forecasts lack live, made up for by replays."""
-    series = defaultdict[tuple[date, ...], list[str]](list)
+def _outages(
+    connection: Connection, lines: Sequence[SymbolLine], settings: Settings
+) -> Iterator[Problem]:
+    """The sessions that newest forecasts lack live, made up for by replays."""
     for line in lines:
-        sessions = _replayed(connection, line, settings)
+        sessions = [short_day(session) for session in _replayed(connection, line, settings)]
         if sessions:
-            series[tuple(sessions)].append(line.series)
-    return [
-        f"{named(names, NAMED)}: made afterwards. No live forecast of "
-        f"{named([*map(short_day, sessions)], NAMED)}."
-        for sessions, names in series.items()
-    ]
+            missing = f"No live forecast of {named(sessions, NAMED)}."
+            yield line.series, ("made afterwards", missing)
 
 
 def _replayed(connection: Connection, line: SymbolLine, settings: Settings) -> list[date]:
@@ -210,26 +209,18 @@ def _replayed(connection: Connection, line: SymbolLine, settings: Settings) -> l
 
 def _of_runs(
     connection: Connection, nights: Sequence[Night], lines: Sequence[SymbolLine]
-) -> list[str]:
-    """What a person should see of completed nights, or of those of the lines.
-
-    At most NAMED sentences of a kind.
-    """
+) -> Iterator[Problem]:
+    """What a person should see of completed nights, or of those of the lines."""
     run_ids = [night.id for night in nights]
     if not nights:
         run_ids = [line.run["id"] for line in lines if line.run]
-    found = defaultdict[str, list[str]](list)
-    runs = [read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids]
-    for run in filter(None, runs):
+    for run_id in run_ids:
+        run = read.row(connection, "runs", {"id": run_id, "status": "done"})
+        if run is None:
+            continue
         for kind, words in _notable(connection, run):
-            night = f"{run['symbol']} {run['target']}, {full_day(as_day(run['as_of']))}"
-            found[kind].append(f"{kind}, {night}: {words}")
-    findings = list[str]()
-    for kind, sentences in found.items():
-        findings += sentences[:NAMED]
-        if len(sentences) > NAMED:
-            findings.append(f"{kind}: {len(sentences) - NAMED} more, in view night_log.")
-    return findings
+            text = f"{full_day(as_day(run['as_of']))}: {words}"
+            yield f"{run['symbol']} {run['target']}", (kind, text)
 
 
 def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:

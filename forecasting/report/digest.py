@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import named, quantity
-from forecasting.report.night_view import SymbolLine, by_cause, most_unusual_first
+from forecasting.report.night_view import Problem, SymbolLine, by_cause, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
 from forecasting.report.wording import alert_value
@@ -155,6 +155,7 @@ def make_digest(
     *,
     newest_sessions: Mapping[str, date] = MappingProxyType({}),
     causes: Mapping[str, str] = MappingProxyType({}),
+    notes: Sequence[Problem] = (),
     findings: Sequence[str] = (),
     alerts: Sequence[Mapping[str, Any]] = (),
 ) -> Digest:
@@ -165,6 +166,7 @@ def make_digest(
         newest_sessions: Each symbol's newest completed session: a forecast from an older one is no
             forecast of tomorrow.
         causes: Why, and what to do, of symbols whose forecast is older.
+        notes: What else is to be known of series.
         findings: Further sentences for a person.
         alerts: Rows of `alert_counts`.
     """
@@ -183,7 +185,7 @@ def make_digest(
             newest_sessions,
             has_alerts=bool(alerts),
         )
-    reasons = _reasons(digest, causes)
+    reasons = _reasons(digest, causes, notes)
     if alerts and digest.missing:
         unjudged = f"Alerts are not judged of {named(digest.missing, 3)}."
         reasons.append(Reason("alerts", unjudged))
@@ -224,7 +226,7 @@ def _stale(
     return replace(digest, forecasts=forecasts, stale=stale)
 
 
-def _reasons(digest: Digest, older: Mapping[str, str]) -> list[Reason]:
+def _reasons(digest: Digest, older: Mapping[str, str], notes: Sequence[Problem]) -> list[Reason]:
     """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
     problems = []
     for line in digest.lines:
@@ -233,7 +235,10 @@ def _reasons(digest: Digest, older: Mapping[str, str]) -> list[Reason]:
             problem = _behind(line, digest.session, older.get(line.symbol, ""))
         if problem:
             problems.append((line.series, problem))
-    reasons = [Reason(kind, f"{names}: {kind}. {why}") for kind, names, why in by_cause(problems)]
+    reasons = [
+        Reason(kind, f"{names}: {kind}. {why}")
+        for kind, names, why in by_cause([*problems, *notes])
+    ]
     return sorted(reasons, key=lambda reason: reason.kind != "failed")
 
 

@@ -30,6 +30,9 @@ from forecasting.sessions import after
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import Target
 
+Problem = tuple[str, tuple[str, str]]
+"""A series, and of what is to be known of it the kind and the text."""
+
 MADE = {"live": "live", "late": "issued late", "replay": "made afterwards"}
 """When a forecast of each kind was issued, in words."""
 
@@ -457,8 +460,8 @@ def _report_words(report: Mapping[str, Any]) -> str:
     return f"report on {short_day(as_day(report['announced']))}{hours[report['timing']]}"
 
 
-def by_cause(problems: Iterable[tuple[str, tuple[str, str]]]) -> list[tuple[str, str, str]]:
-    """Kind, series and why of the `problem` of each series, once for all of one cause."""
+def by_cause(problems: Iterable[Problem]) -> list[tuple[str, str, str]]:
+    """Kind, series and text of each problem, once for all of one cause."""
     causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
     for series, (kind, why) in problems:
         causes[kind, of_each(why, series)].append((series, why))

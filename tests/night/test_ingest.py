@@ -167,7 +167,7 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     )
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
     problems = newest_digest(read_settings(), now=clock.now).problems
-    assert f"market, SBUX volume, {full_day(LAST)}: {run['note']}" in problems
+    assert f"SBUX volume: market. {full_day(LAST)}: {run['note']}" in problems
     yahoo.market_fault = None
     monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
     live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again

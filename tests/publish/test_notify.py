@@ -323,10 +323,10 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(
     night(LAST, "skip")
     title, text = sent(posted)
     assert (title[:7], title[-16:]) == ("Stale, ", "3 things to know")
-    assert "- data.missing, TEST volume, Fri 8 Mar 2024: volume impossible Mon 4 Mar 2024." in text
+    assert "- TEST volume: data.missing. Fri 8 Mar 2024: volume impossible Mon 4 Mar 2024." in text
     assert "- TEST volume: baseline. " in text
     assert "cannot be used" in text
-    assert "- data.revised, TEST volume, Fri 8 Mar 2024: revised: " in text
+    assert "- TEST volume: data.revised. Fri 8 Mar 2024: revised: " in text
     digest = newest_digest(read_settings(), now=clock.now)
     assert digest.title == title
 
@@ -341,7 +341,7 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
         night(session)
     refreshed, taken_over = (json.loads(body)["message"] for body in posted)
     assert refreshed.startswith("All well.")
-    assert "model, TEST volume, Fri 8 Mar 2024: " in taken_over
+    assert "TEST volume: model. Fri 8 Mar 2024: " in taken_over
     assert "a fit from scratch (2 sessions since the last fit from scratch)" in taken_over
 
 
