@@ -12,7 +12,6 @@ import pandas as pd
 from forecasting.evaluate.scores import by_line, cost, nearest_level, quantile_at
 from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import EXACT
-from forecasting.report.units import as_day
 from forecasting.vocabulary import (
     HORIZONS,
     KINDS,
@@ -116,9 +115,8 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     # Best first: the kind, then the newest forecast, the smallest id of those issued at one
     # instant.
     rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True])
-    for column in ("origin_session", "target_session"):  # many rows share a session
-        days = {day: as_day(day) for day in rows[column].unique()}
-        rows[column] = rows[column].map(days).astype(object)
+    for column in ("origin_session", "target_session"):
+        rows[column] = pd.to_datetime(rows[column]).dt.date
     rows = rows.drop(columns="place").drop_duplicates(["line", *_NIGHT])
     rows = rows.sort_values([*_NIGHT, "line"], ignore_index=True)
     live = rows[rows["kind"] == "live"]
@@ -168,15 +166,15 @@ def realised_costs(record: TrackRecord, ratio: float) -> list[dict[Any, Any]]:
     Of what was published, then of baselines, the cheapest first.
     """
     ours = record.ahead(1).assign(name="published")
-    rows = pd.concat([ours, record.baselines[record.baselines["horizon"] == 1]])
+    rows = pd.concat([ours, record.baselines.query("horizon == 1")])
     rows["cost"] = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)
     rows["median_cost"] = cost(rows["actual"], rows["q50"], ratio=ratio)
-    ours = rows[rows["name"] == "published"]
-    published = ours[[*_PAIR, "cost"]].rename(columns={"cost": "published_cost"})
-    groups = rows.merge(published, on=_PAIR).groupby("name")
+    published = rows[rows["name"] == "published"].set_index(_PAIR)["cost"]
+    shared = rows.join(published.rename("published_cost"), on=_PAIR, how="inner")
+    groups = shared.groupby("name")
     means = groups[["cost", "median_cost", "published_cost"]].mean()
-    means.insert(0, "n", groups.size())
-    means.insert(3, "saving", _skill_of(means["cost"], means["median_cost"]))
+    means["n"] = groups.size()
+    means["saving"] = _skill_of(means["cost"], means["median_cost"])
     means["published_saving"] = _skill_of(means["published_cost"], means["cost"])
     costs: list[dict[Any, Any]] = means.reset_index(names="forecaster").to_dict("records")
     return sorted(costs, key=lambda row: (row["forecaster"] != "published", row["cost"]))
