@@ -40,11 +40,15 @@ NIGHT = replace(NIGHT, totals=TOTALS)
 FIRST = NIGHT.rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)[0]
 
 
+def ordered(shares, *, night=NIGHT, participation=0.1, chance=0.9, by=None):
+    return order_document(night, shares, pace_of(participation, chance, by))
+
+
 @pytest.mark.parametrize("at", range(5))
 @pytest.mark.parametrize("level", range(7))
 def test_an_order_of_a_quantile_is_done_with_the_chance_beyond_its_level(at, level):
     total = QUANTILES_OF[at] if at else FIRST
-    order = order_document(NIGHT, 0.2 * total[level], pace_of("20%", 0.9))
+    order = ordered(0.2 * total[level], participation="20%")
     session = order["sessions"][at]
     assert session["done_chance"] == pytest.approx(1.0 - QUANTILES[level], abs=1e-9)
     chances = [one["done_chance"] for one in order["sessions"]]
@@ -56,10 +60,10 @@ def test_an_order_of_a_quantile_is_done_with_the_chance_beyond_its_level(at, lev
 
 def test_what_a_session_takes_gives_the_chance_asked_for():
     day = NIGHT.lines[2].session
-    order = order_document(NIGHT, 3e6, pace_of(0.1, "75%", day))
+    order = ordered(3e6, chance="75%", by=day)
     assert order["by"] == order["sessions"][2]
     assert order["by"]["takes"] == pytest.approx(3e6 / QUANTILES_OF[2][QUANTILES.index(0.25)])
-    faster = order_document(NIGHT, 3e6, pace_of(order["by"]["takes"], 0.75))
+    faster = ordered(3e6, participation=order["by"]["takes"], chance=0.75)
     assert faster["sessions"][2]["done_chance"] == pytest.approx(0.75, abs=1e-9)
     assert faster["done_by"] in (day, NIGHT.lines[3].session)  # the chance but for rounding
     traded = {name: 0.1 * NIGHT.rows[name][4] for name in ("q10", "q50", "q90")}
@@ -68,7 +72,7 @@ def test_what_a_session_takes_gives_the_chance_asked_for():
 
 def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes():
     slow = QUANTILES_OF[4][QUANTILES.index(0.10)] / 5.0  # a session, at the pace with 90%
-    order = order_document(NIGHT, 0.1 * 12.0 * slow, pace_of(0.1, 0.9, NIGHT.lines[0].session))
+    order = ordered(0.1 * 12.0 * slow, by=NIGHT.lines[0].session)
     assert (order["done_by"], order["sessions_needed"]) == (None, pytest.approx(12.0))
     shown = printed(order_parts([order]), width=None)
     assert "Not within five sessions with 90%; at this pace about 12.0." in shown
@@ -80,7 +84,7 @@ def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes
 @pytest.mark.parametrize("chance", [0.05, 0.5, 0.9, 0.975, 0.99])
 def test_more_than_five_sessions_are_needed_exactly_when_it_is_not_done_within_five(chance):
     for shares in np.geomspace(2e6, 5e6, 40):
-        order = order_document(NIGHT, shares, pace_of(0.1, chance))
+        order = ordered(shares, chance=chance)
         assert (order["sessions_needed"] > 5.0) == (order["done_by"] is None)
         if order["done_by"] is None:
             shown = printed(order_parts([order]), width=None)
@@ -88,7 +92,7 @@ def test_more_than_five_sessions_are_needed_exactly_when_it_is_not_done_within_f
 
 
 def test_a_chance_is_shown_with_the_decimals_that_it_has():
-    shown = printed(order_parts([order_document(NIGHT, 1e5, pace_of(0.1, "97.5%"))]), width=None)
+    shown = printed(order_parts([ordered(1e5, chance="97.5%")]), width=None)
     assert "Done by Mon 11 Mar 2024 with 97.5%." in shown
     assert "97.5% takes" in shown
 
@@ -107,12 +111,12 @@ def test_a_chance_is_shown_with_the_decimals_that_it_has():
 )
 def test_wrong_input_gets_its_sentence(shares, participation, chance, by, problem):
     with pytest.raises(UsageError, match=problem):
-        order_document(NIGHT, shares, pace_of(participation, chance, by))
+        ordered(shares, participation=participation, chance=chance, by=by)
 
 
 def test_a_night_without_totals_names_what_to_do():
     with pytest.raises(StoreError, match="Run the next one"):
-        order_document(report_data(), 1e6, pace_of(0.1, 0.9))
+        ordered(1e6, night=report_data())
 
 
 def test_orders_of_a_file_are_summed_by_symbol(tmp_path):
@@ -140,8 +144,7 @@ def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
     forecasts = NIGHT.forecasts.assign(origin_session=date(2024, 3, 7))
     older = replace(NIGHT, forecasts=forecasts, newest=NIGHT.origin)
     orders = [
-        order_document(night, shares, pace_of(0.1, 0.9))
-        for night, shares in ((older, 1e5), (NIGHT, 1e5), (NIGHT, 9e6))
+        ordered(shares, night=night) for night, shares in ((older, 1e5), (NIGHT, 1e5), (NIGHT, 9e6))
     ]
     shown = printed(book_parts(orders), width=None)
     assert "Of 2 orders forecast on Fri 8 Mar 2024, done with 90%: 1 by Mon 11 Mar." in shown
@@ -150,7 +153,7 @@ def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
 
 
 def test_a_book_of_one_order_stays_one_and_says_what_a_day_takes():
-    order = order_document(NIGHT, 1e6, pace_of(0.1, 0.9, NIGHT.lines[2].session))
+    order = ordered(1e6, by=NIGHT.lines[2].session)
     title, (columns, rows), *_ = book_parts([order])
     assert title.startswith("1 order at 10% of the volume")
     assert (columns[0], len(columns), len(rows)) == ("symbol", 8, 1)
@@ -160,7 +163,7 @@ def test_a_book_of_one_order_stays_one_and_says_what_a_day_takes():
 
 def test_a_notice_of_several_orders_of_a_book_is_shown_once():
     old = replace(NIGHT, newest=NIGHT.origin + timedelta(1))
-    orders = [order_document(old, shares, pace_of(0.1, 0.9)) for shares in (1e5, 9e6)]
+    orders = [ordered(shares, night=old) for shares in (1e5, 9e6)]
     shown = printed(book_parts(orders), width=None)
     assert shown.count("The newest completed session") == 1
     assert "SBUX, SBUX: Stale: The newest completed session is Sat 9 Mar 2024." in shown
@@ -174,10 +177,7 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
     later = after(date(2024, 4, 2))
     plans = plan_orders(settings, {"TEST": 1e6, "NONE": 1.0}, pace_of(0.1, 0.9), now=later)
     (night,) = newest_reports(settings)
-    assert (
-        plans.values["TEST"]["sessions"]
-        == order_document(night, 1e6, pace_of(0.1, 0.9))["sessions"]
-    )
+    assert plans.values["TEST"]["sessions"] == ordered(1e6, night=night)["sessions"]
     assert plans.values["TEST"]["is_stale"]
     assert "Tue 2 Apr 2024" in plans.values["TEST"]["notices"]["Stale"]
     with pytest.raises(SymbolsFailedError, match="Expected a forecast of NONE volume"):

@@ -22,6 +22,10 @@ HALF_MORE = {
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
 
+def in_each_form(digest):
+    return [digest_in(form, digest) for form in ("text", "markdown", "html")]
+
+
 def morning():
     failed = {"as_of": date(2024, 3, 11), "status": "failed", "error": "no rows of BAD", "note": ""}
     return [
@@ -111,7 +115,7 @@ def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_
     well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
     title = "Alerts SBUX volume and 1 more, 2 forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
     assert well.title == title
-    for text in (digest_in(form, well) for form in ("text", "markdown", "html")):
+    for text in in_each_form(well):
         assert ("All well" in text, "2 alerts; the nights are well." in text) == (False, True)
         assert "report on Thu 7 Mar after the close" in text
         assert "report on Tue 12 Mar, hour unknown" in text
@@ -145,10 +149,8 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     lines = [index_line("SBUX"), index_line("KO", **older)]
     digest = make_digest(lines, newest_sessions=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
     assert digest.title == "Stale, 1 volume forecast of Mon 11 Mar 2024, 1 thing to know"
-    for form in ("text", "markdown", "html"):
-        assert re.search(
-            "Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", digest_in(form, digest)
-        )
+    for text in in_each_form(digest):
+        assert re.search("Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", text)
     alone = make_digest(
         lines[:1],
         newest_sessions={"SBUX": date(2026, 11, 27)},
@@ -191,10 +193,8 @@ def test_rows_link_to_pages_that_a_web_server_has():
 def test_all_well_is_a_message_too():
     digest = make_digest([index_line("SBUX")])
     first = make_digest([index_line("SBUX", result={})])
-    for form in ("text", "markdown", "html"):
-        assert "No result yet: the first comes with the bar of Mon 11 Mar." in digest_in(
-            form, first
-        )
+    for text in in_each_form(first):
+        assert "No result yet: the first comes with the bar of Mon 11 Mar." in text
     assert digest.title.endswith(", all well")
     assert digest_in("text", digest).startswith("All well.\n\nMon 11 Mar")
     assert digest_in("markdown", digest).startswith("**All well.**\n\n### Mon 11 Mar")
@@ -206,7 +206,7 @@ def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form():
         [index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)]
     )
     assert [line.symbol for line in digest.forecasts][:2] == [f"S{SHOWN + 2}", f"S{SHOWN + 1}"]
-    for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
+    for text in in_each_form(digest):
         assert text.count("Results of Fri 8 Mar, 15 of 15 hit") == 1
         assert text.count("and 3 more, all in reports/index.html") == 2
 
@@ -235,7 +235,7 @@ def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits():
         digest.title == "4 volume forecasts of Mon 11 Mar, 1 of 2 live hit on Fri 8 Mar, all well"
     )
     assert make_digest(others).hits == "no live forecast"
-    for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
+    for text in in_each_form(digest):
         assert re.findall(r"inside.* \((.* .*)\)", text) == [
             "issued late",
             "made afterwards",
@@ -246,9 +246,8 @@ def test_texts_of_others_stay_text():
     digest = make_digest(
         [index_line("SBUX", reason="<img src=x>![x](http://evil) \x1b[2J", status="fallback")]
     )
-    assert "\x1b" not in digest_in("text", digest) + digest_in("markdown", digest) + digest_in(
-        "html", digest
-    )
-    assert "<img" not in digest_in("html", digest)
-    assert "![x]" not in digest_in("markdown", digest)
-    assert not re.search(r"url\(|@import|https?://(?!evil)|<script", digest_in("html", digest))
+    text, markdown, page = in_each_form(digest)
+    assert "\x1b" not in text + markdown + page
+    assert "<img" not in page
+    assert "![x]" not in markdown
+    assert not re.search(r"url\(|@import|https?://(?!evil)|<script", page)

@@ -27,17 +27,13 @@ def test_every_key_of_the_document_of_a_night_is_documented():
     guide = section("analyst.md", "### JSON")
     rows = re.findall(r"^\| (`.*?) \|", guide, re.MULTILINE)
     documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert sorted(documented) == sorted(
-        documents.night_document(report_data(forecasts=forecasts(outside="")))
-    )
+    assert sorted(documented) == sorted(documents.night_document(report_data()))
 
 
 def test_the_document_of_a_night_has_the_last_result_and_the_skill():
     nights = [score(ago=ago, median=11.0 if ago > 1 else 20.0) for ago in range(1, 31)]
     skill = Skill("ridge", 9, 0.5, None)
-    document = documents.night_document(
-        report_data(forecasts=forecasts(outside=""), scored=scored(*nights), skill=skill)
-    )
+    document = documents.night_document(report_data(scored=scored(*nights), skill=skill))
     quantiles = {"q10": 14.0, "q50": 20.0, "q90": 30.0}
     assert document["last_result"] == quantiles | {
         "target_session": ORIGIN,
@@ -45,7 +41,7 @@ def test_the_document_of_a_night_has_the_last_result_and_the_skill():
         "inside_80": False,
     }
     assert document["skill"] == {"reference": "ridge", "n": 9, "share": 0.5, "p_value": None}
-    first = documents.night_document(report_data(forecasts=forecasts(outside=""), scored=scored()))
+    first = documents.night_document(report_data(scored=scored()))
     assert (first["last_result"], first["skill"]) == (None, None)
     assert (
         json.loads(documents.json_text(document))["last_result"]["target_session"] == "2024-03-08"
@@ -178,7 +174,7 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url):
 
 def test_the_document_of_a_night_has_its_costs_or_none():
     rows = scored(score(median=10.0), score(median=20.0, name="ridge", role="baseline", q25=10.0))
-    data = report_data(forecasts=forecasts(outside=""), scored=rows, cost_ratio=3.0)
+    data = report_data(scored=rows, cost_ratio=3.0)
     found = documents.rounded(documents.night_document(data))["cost"]
     assert [found[name] for name in ("ratio", "optimal_level", "level")] == [3.0, 0.25, 0.25]
     assert [row["quantile"] for row in found["forecasts"]] == documents.rounded(
@@ -189,7 +185,7 @@ def test_the_document_of_a_night_has_its_costs_or_none():
     assert (published["n"], published["cost"], published["saving"]) == (1, 1.5, None)
     assert (ridge["cost"], ridge["published_saving"]) == (0.0, None)
     assert "NaN" not in json.dumps(found["realised"])
-    assert documents.night_document(report_data(forecasts=forecasts(outside="")))["cost"] is None
+    assert documents.night_document(report_data())["cost"] is None
 
 
 def test_the_csv_has_why_and_the_quantile_only_with_a_ratio():

@@ -34,6 +34,10 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
+def page_of(*target, **changed):
+    return render_page(report_data(*target, **changed))
+
+
 def text_of(page):
     body = re.sub(r"<(style|script).*?</\1>|<svg.*?</svg>", " ", page, flags=re.S)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
@@ -41,7 +45,7 @@ def text_of(page):
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_the_page_is_well_formed_and_small_and_requests_nothing(target):
-    page = render_page(report_data(target))
+    page = page_of(target)
     assert Outline(page).open == []
     assert re.findall(r'\s(?:src|href|srcset|action|poster)="([^"]*)"', page) == ["data:,"]
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", page)
@@ -51,7 +55,7 @@ def test_the_page_is_well_formed_and_small_and_requests_nothing(target):
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_the_page_folds_what_an_audit_needs_and_has_headings_and_captions_in_order(target):
-    page = render_page(report_data(target))
+    page = page_of(target)
     shown = re.sub(r"</summary>.*?</details>", " ", page, flags=re.S)
     assert all(
         fact in page and fact not in shown
@@ -65,7 +69,7 @@ def test_the_page_folds_what_an_audit_needs_and_has_headings_and_captions_in_ord
 
 
 def test_the_first_night_shows_when_the_first_score_comes():
-    page = render_page(report_data(scored=scored()))
+    page = page_of(scored=scored())
     first = "No forecast has been scored yet. The first score comes with the bar of Mon 11 Mar 2024"
     assert first in page
     assert 'id="calibration"' not in page
@@ -81,7 +85,7 @@ def answers(page):
 def test_every_folded_part_answers_in_one_sentence():
     parts = {1: [("usual", 7e6), ("recent", 1.2)]}
     whole = long_record(origins=60)
-    assert answers(render_page(report_data(parts=parts, scored=whole))) == {
+    assert answers(page_of(parts=parts, scored=whole)) == {
         "why": "1 factor from usual to the forecast of Mon 11 Mar.",
         "results": "Fri 8 Mar 2024: forecast 7.44 M, actual 7.09 M (+5%), inside the 80% interval "
         "5.21-11.16.".replace("+", "\N{MINUS SIGN}"),
@@ -94,20 +98,20 @@ def test_every_folded_part_answers_in_one_sentence():
 
 def test_of_few_nights_skill_and_calibration_have_no_verdict_and_without_baselines_no_skill():
     young = long_record(origins=59)
-    found = answers(render_page(report_data(scored=young)))
+    found = answers(page_of(scored=young))
     assert found["calibration"].endswith(": too few to say.")
     assert found["skill"] == "59 of 60 nights: too few to say."
     alone = young.query("role == 'champion'")
-    assert "skill" not in answers(render_page(report_data(scored=alone)))
+    assert "skill" not in answers(page_of(scored=alone))
 
 
 def test_the_skill_is_a_sentence_grey_where_nights_are_few_and_absent_before_the_first():
     for n, words in ((250, "Skill: 3% behind ridge over 250 nights (p 0.20)."), (59, "too few")):
         skill = Skill("ridge", n, -0.03, 0.2)
-        page = render_page(report_data(skill=skill))
+        page = page_of(skill=skill)
         (found,) = re.findall(r'<p([^>]*) id="skill-now">(.*?)</p>', page)
         assert (found[0], words in found[1]) == ("" if n == 250 else ' class="quiet"', True)
-    assert 'id="skill-now"' not in render_page(report_data())
+    assert 'id="skill-now"' not in page_of()
 
 
 def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_the_network_alone():
@@ -115,9 +119,9 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
     replaced = sound["origin_session"] == sound["origin_session"].max()
     roles = sound["role"].mask(replaced & (sound["name"] == "lstm"), "silenced")
     mixed = sound.assign(role=roles.mask(replaced & (sound["name"] == "ridge"), "champion"))
-    page = text_of(render_page(report_data(scored=mixed)))
+    page = text_of(page_of(scored=mixed))
     assert re.search(r"ridge 40 .* the network alone 40 ", page)
-    assert "the network alone" not in text_of(render_page(report_data(scored=sound)))
+    assert "the network alone" not in text_of(page_of(scored=sound))
 
 
 def test_the_audit_lists_the_newest_champions():
@@ -132,7 +136,7 @@ def test_the_audit_lists_the_newest_champions():
     )
     champions["decided_at"] = pd.date_range("2024-01-01T22:00", periods=len(days), tz="UTC")
     champions["model_id"] = [f"m{place}" for place in range(len(days))]
-    page = render_page(report_data(champions=champions))
+    page = page_of(champions=champions)
     text = text_of(page).replace("\N{NO-BREAK SPACE}", " ")
     assert re.findall(r" (m\d+) warm", text)[:3] == ["m11", "m10", "m9"]
     for fact in (
@@ -243,7 +247,7 @@ def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(changed, 
 def test_a_page_has_the_totals_below_the_table_in_a_sentence_and_a_chart():
     total = {"q05": 18e6, "q10": 20e6, "q25": 22e6, "q50": 24e6, "q75": 26e6, "q90": 30e6}
     totals = [total | {"horizon": length, "q95": 10e6 * length} for length in (4, 5)]
-    page = render_page(report_data(totals=totals))
+    page = page_of(totals=totals)
     assert "Together (80% interval): the next 4 sessions 24.00 (20.00" in page
     assert page.count(">5 sessions</text>") == 2  # of each layout
-    assert 'id="totals"' not in render_page(report_data())
+    assert 'id="totals"' not in page_of()
