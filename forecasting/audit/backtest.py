@@ -25,7 +25,7 @@ from forecasting.evaluate.decisions import FITS
 from forecasting.evaluate.figures import BacktestResult
 from forecasting.evaluate.scores import dollar_volumes
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.announced_days import BY_HAND, new_days
+from forecasting.ingest.announced_days import BY_HAND, day_rows
 from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.earnings import KEY
 from forecasting.ingest.revisions import Revision
@@ -200,7 +200,7 @@ def _store_series(
     symbol = settings.symbol
     choice = settings.market_choice
     fetched_at = at - timedelta(seconds=1)
-    days = new_days({}, days_of(settings.exchange), session=bars.index[0].date())
+    days = day_rows(days_of(settings.exchange), bars.index[0].date())
     days = days.assign(source=settings.events or BY_HAND)
     with connect.transaction(settings.url) as connection:
         if market is not None and choice is not None:

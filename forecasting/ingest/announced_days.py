@@ -29,17 +29,12 @@ def days_in_force(stored: Mapping[Day, str], option: str | None, symbol: str) ->
     return others | days_of_file(option, symbol)
 
 
-def new_days(stored: Mapping[Day, str], days: Set[Day], *, session: date) -> pd.DataFrame:
-    """Rows, COLUMNS, of the days that are not stored, as a night of `session` sees them first."""
-    return _rows(days - stored.keys(), session, "seen")
-
-
 def withdrawn_days(
     stored: Mapping[Day, str], days: Set[Day], *, source: str, session: date
 ) -> pd.DataFrame:
     """Rows, COLUMNS, that withdraw what is stored of a source and is not among its days now."""
     of_source = {day for day, named_by in stored.items() if named_by == source}
-    return _rows(of_source - days, session, WITHDRAWN)
+    return day_rows(of_source - days, session, WITHDRAWN)
 
 
 def check_no_bar(days: Set[Day], traded: Set[date], *, symbol: str) -> None:
@@ -52,7 +47,8 @@ def check_no_bar(days: Set[Day], traded: Set[date], *, symbol: str) -> None:
         )
 
 
-def _rows(days: Set[Day], session: date, rule: str) -> pd.DataFrame:
+def day_rows(days: Set[Day], session: date, rule: str = "seen") -> pd.DataFrame:
+    """Rows, COLUMNS, of days as a night of `session` sees them first."""
     known_from = pd.Timestamp(session)
     stamped = ((pd.Timestamp(day), kind) for kind, day in sorted(days))
     rows = [(day, kind, known_from, rule, day, "") for day, kind in stamped]

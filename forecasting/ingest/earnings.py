@@ -247,7 +247,7 @@ def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Seri
     # Of filings no timing is known
     stated = dict(zip(listed["announced"], listed["timing"], strict=True))
     filed = filed.assign(timing=[stated.get(day, "") for day in filed["announced"]])
-    claims = _joined(
+    claims = joined(
         usable.assign(source=asking.file or "bundled", rank=OF_FILE),
         filed.assign(source=FILINGS, rank=OF_FILINGS),
         listed.assign(source=asking.source.name, rank=OF_SOURCE),
@@ -294,7 +294,7 @@ def listed_events(asking: Asking, calendar: Calendar | None) -> Listed:
         columns=["announced", "timing"],
     )
     others = of_symbol[_in_other_quarters(of_symbol, of_calendar)].assign(scheduled=True)
-    both = _joined(others, of_calendar).sort_values("announced", ignore_index=True)
+    both = joined(others, of_calendar).sort_values("announced", ignore_index=True)
     return both, error if error is not None else unread
 
 
@@ -351,13 +351,13 @@ def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
     night = pd.Timestamp(asking.session)
     claims = _as_stored(lists.claims, valid_events(asking.stored))
     usable = unseen(asking.stored, claims[claims["rank"] == OF_FILE])
-    history = _joined(asking.stored, usable)
+    history = joined(asking.stored, usable)
     listed = claims[claims["rank"] == OF_SOURCE]
     coming = listed[listed["session"] > night]
-    better = _joined(valid_events(history), coming)
+    better = joined(valid_events(history), coming)
     filed = claims[claims["rank"] == OF_FILINGS]
     filed = filed[_in_other_quarters(filed, better)]
-    history = _joined(history, filed)
+    history = joined(history, filed)
     valid = valid_events(history)
     # A date seen on an earlier night stays known from that night. Of the past, what is stored is
     # more exact than a list, but for the hour of an announcement.
@@ -365,7 +365,7 @@ def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
     is_timed = listed["announced"].isin(valid["announced"])
     is_new = is_other | is_timed | (listed["session"] > night)
     new = listed[is_new & ~listed["session"].isin(valid["session"])]
-    added = _joined(
+    added = joined(
         usable,
         filed,
         new,
@@ -432,7 +432,7 @@ def valid_events(rows: pd.DataFrame) -> pd.DataFrame:
     return intervals.loc[intervals["withdrawn_from"].isna(), rows.columns]
 
 
-def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
+def joined(*parts: pd.DataFrame) -> pd.DataFrame:
     """The rows of several frames; without the empty ones, of which pandas warns."""
     full = [rows for rows in parts if len(rows)]
     return pd.concat(full, ignore_index=True) if full else parts[0]

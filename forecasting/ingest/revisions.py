@@ -141,7 +141,7 @@ def explain(
             known,
             bars,
             dividends,
-            _history_restated(known, bars, alarming),
+            _history_restated(alarming),
         )
     is_single = restated["session"].isin(known.index[factor == 1.0])
     held = [day.date() for day in bars.index[len(kept) :]]
@@ -256,59 +256,53 @@ def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame) ->
     return pd.DatetimeIndex(confirmed.union(rebased)).date.tolist()
 
 
-def _unexplained(known: pd.DataFrame, bars: pd.DataFrame) -> Finding:
-    """The finding on prices that moved as no split explains."""
+_Why = tuple[str, float, str]
+"""Rule, value and detail of the finding on a history that is held."""
+
+
+def _unexplained(known: pd.DataFrame, bars: pd.DataFrame) -> _Why:
+    """Of prices that moved as no split explains."""
     ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
     moved = ratios[(ratios - 1.0).abs() > MOVED]
     ratio = float(moved.median())
     detail = (
         f"Prices of {len(moved)} known bars moved (median x{ratio:.4g}), and no split explains how."
     )
-    return Finding(
-        _newest_known(known, bars),
-        "rebase_unexplained",
-        "reject",
-        ratio,
-        detail,
-    )
+    return "rebase_unexplained", ratio, detail
 
 
-def _history_restated(known: pd.DataFrame, bars: pd.DataFrame, alarming: pd.DataFrame) -> Finding:
-    """The finding on more settled bars than RESTATED that would change."""
+def _history_restated(alarming: pd.DataFrame) -> _Why:
+    """Of more settled bars than RESTATED that would change."""
     ratio = float((1.0 + alarming["volume"]).median())
     prices = int((alarming["price"] > PRICE_TOLERANCE).sum())
     detail = (
         f"{len(alarming)} settled bars would be restated by one fetch (volume by a median of "
         f"x{ratio:.4g}, prices of {prices}); expected at most {RESTATED}."
     )
-    return Finding(
-        _newest_known(known, bars),
-        "history_restated",
-        "reject",
-        ratio,
-        detail,
-    )
-
-
-def _newest_known(known: pd.DataFrame, bars: pd.DataFrame) -> date:
-    """The newest stored session of a fetch.
-
-    It stays the newest while no bar is stored, so later nights add no other finding.
-    """
-    newest: date = known.index.intersection(bars.index)[-1].date()
-    return newest
+    return "history_restated", ratio, detail
 
 
 def _nothing_stored(
-    known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame, finding: Finding
+    known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame, why: _Why
 ) -> Revision:
+    rule, ratio, detail = why
+    # It stays the newest while no bar is stored, so later nights add no other finding.
+    newest_known = known.index.intersection(bars.index)[-1].date()
     return Revision(
         "held",
-        f"nothing stored: {finding.detail}",
+        f"nothing stored: {detail}",
         _NO_VERSIONS,
         [],
         dividends,
-        [finding],
+        [
+            Finding(
+                newest_known,
+                rule,
+                "reject",
+                ratio,
+                detail,
+            )
+        ],
         held=[day.date() for day in bars.index.difference(known.index)],
         until_accepted=True,
     )

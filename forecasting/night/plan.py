@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain
 
 from forecasting.errors import BadDataError, UsageError
-from forecasting.ingest.announced_days import BY_HAND, check_no_bar, new_days
+from forecasting.ingest.announced_days import BY_HAND, check_no_bar, day_rows
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files, is_frame
@@ -371,7 +371,7 @@ def _close_session(own: Settings, *, day: date, now: Clock) -> None:
             "fetched_at",
             {"symbol": symbol},
         )
-        rows = new_days(read.announced_days(connection, symbol), {closure}, session=day)
+        rows = day_rows({closure} - read.announced_days(connection, symbol).keys(), day)
         at = ledger_instant(newest, now())
         write.add_events(
             connection,

@@ -236,16 +236,15 @@ def _with_days(events: pd.DataFrame, asked: Asked) -> pd.DataFrame:
     days = announced_days.days_in_force(asked.days, asking.file, asking.symbol)
     traded = pd.DatetimeIndex(asked.bars.bars.index)
     announced_days.check_no_bar(days, set(traded.date), symbol=asking.symbol)
-    new = announced_days.new_days(asked.days, days, session=asking.session)
+    new = announced_days.day_rows(days - asked.days.keys(), asking.session)
     withdrawn = announced_days.withdrawn_days(
         asked.days,
         days,
         source=asking.file,
         session=asking.session,
     )
-    rows = [events, *(some.assign(source=asking.file) for some in (new, withdrawn))]
-    full = [some for some in rows if len(some)]
-    return pd.concat(full, ignore_index=True) if full else events
+    changed = earnings.joined(new, withdrawn).assign(source=asking.file)
+    return earnings.joined(events, changed)
 
 
 def fetch(asked: Asked, calendar: earnings.Calendar, night: Night) -> Night:
