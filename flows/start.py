@@ -331,7 +331,7 @@ def clear_deployment(settings: Settings) -> None:
     power.
     """
     from prefect import get_client
-    from prefect.client.schemas import filters
+    from prefect.client.schemas.filters import FlowRunFilter
     from prefect.exceptions import ObjectNotFound
     from prefect.states import Crashed
 
@@ -340,13 +340,11 @@ def clear_deployment(settings: Settings) -> None:
         for schedule in deployment.schedules:
             if schedule.slug != "nightly":
                 client.delete_deployment_schedule(deployment.id, schedule.id)
-        begun = filters.FlowRunFilterStateType(any_=["PENDING", "RUNNING", "CANCELLING"])
-        for run in client.read_flow_runs(
-            deployment_filter=filters.DeploymentFilter(
-                id=filters.DeploymentFilterId(any_=[deployment.id])
-            ),
-            flow_run_filter=filters.FlowRunFilter(state=filters.FlowRunFilterState(type=begun)),
-        ):
+        begun = {
+            "deployment_id": {"any_": [deployment.id]},
+            "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
+        }
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(begun)):
             targets = targets_of(run.parameters, settings)
             with suppress(LockedError), lock.unattended_lock(settings.data_dir, "nightly", targets):
                 client.set_flow_run_state(
