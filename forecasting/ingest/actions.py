@@ -41,11 +41,11 @@ def dividends_on(sessions: pd.Index, actions: pd.DataFrame) -> NDArray[np.float6
     return paid.reindex(sessions).fillna(0.0).to_numpy()
 
 
-def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
+def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
     """(D,) steps of Adj Close / Close by dividends less those found; above 0 one is unnamed."""
     factor = _adjustment(bars)
     explained = 1.0 - dividends_on(bars.index, actions) / bars["close"].shift()
-    return np.nan_to_num((explained - factor.shift() / factor).to_numpy())
+    return (explained - factor.shift() / factor).fillna(0.0)
 
 
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:

@@ -120,27 +120,25 @@ class Rule:
     """A rule on a frame of D bars."""
 
     name: str
-    broken: NDArray[np.bool_]  # (D,)
-    value: NDArray[np.float64]  # (D,) the offending numbers
+    broken: NDArray[np.bool_] | pd.Series  # (D,)
+    value: NDArray[np.float64] | pd.Series  # (D,) the offending numbers
 
 
 def impossible_rows(bars: pd.DataFrame, exchange: str, *, of_index: bool = False) -> list[Rule]:
     """The rules that a row breaks by itself, worst first; one that breaks any is rejected."""
-    price = bars[PRICES].to_numpy()
-    opened, high, low, close = price.T
-    volume = bars["volume"].to_numpy()
+    prices = bars[PRICES]
+    opened, high, low, close = (prices[name] for name in PRICES)
+    volume = bars["volume"]
     traded = bars.index
     if len(bars):
         traded = sessions_index(traded[0].date(), traded[-1].date(), exchange)
-    lowest = np.min(price, axis=1, initial=np.inf)
-    highest = np.max(price, axis=1, initial=0.0)
-    is_unknown = np.isnan(price).any(axis=1)
+    lowest = prices.min(axis=1)
     is_opened_outside = _outside(opened, low, high) & (not of_index)
     no_volume = (volume < 0) | (volume > _MOST_SHARES)
     return [
         Rule("off_calendar", ~bars.index.isin(traded), close),
-        Rule("price_unknown", is_unknown, volume),
-        Rule("price_infinite", highest > _HIGHEST_PRICE, close),
+        Rule("price_unknown", prices.isna().any(axis=1), volume),
+        Rule("price_infinite", prices.max(axis=1) > _HIGHEST_PRICE, close),
         Rule("price_not_positive", lowest <= 0.0, lowest),
         Rule("high_below_low", high < low, high - low),
         Rule("close_outside_range", _outside(close, low, high), close),
@@ -160,7 +158,7 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
         newest = bars.iloc[-in_unit:] if in_unit > 1 else bars
         partial[-1] = is_partial(newest, exchange)
         inflated[-1] = is_inflated(newest)
-    volume = bars["volume"].to_numpy()
+    volume = bars["volume"]
     return [
         spike_rule(bars, SPIKE_REJECT),
         Rule("partial_bar", partial, volume),
@@ -175,12 +173,11 @@ def doubts(
     changed: NDArray[np.bool_],
 ) -> list[Finding]:
     """The findings recorded only: on `changed` rows ((D,) bool), and on volumes unknown so far."""
-    close = bars["close"].to_numpy()
-    moved = (bars["close"] / bars["close"].shift()).fillna(1.0).to_numpy()
+    close = bars["close"]
+    moved = (close / close.shift()).fillna(1.0)
     jump = np.maximum(moved, 1.0 / moved)
-    reach = (bars["high"] / bars["low"]).to_numpy()
-    whole = bars[VALUES].to_numpy()
-    repeats = bars.duplicated(VALUES).to_numpy() & ~np.isnan(whole).any(axis=1)
+    reach = bars["high"] / bars["low"]
+    repeats = bars.duplicated(VALUES) & bars[VALUES].notna().all(axis=1)
     gap = adjustment_mismatch(bars, actions)
     multiple = volume_multiple(bars)
     outlier = (multiple < OUTLIER_LOW) | (multiple > OUTLIER_HIGH)
@@ -193,7 +190,7 @@ def doubts(
         Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap),
     ]
     unknown = bars["volume"].isna() & known["volume"].reindex(bars.index).isna()
-    no_volume = Rule("volume_unknown", unknown.to_numpy(), close * np.nan)
+    no_volume = Rule("volume_unknown", unknown, close * np.nan)
     findings = []
     for rule in rules:
         findings += _findings_of(bars, rule, rule.broken & changed)
@@ -202,14 +199,14 @@ def doubts(
 
 def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
     """The rule on a close that left both neighbours by more than the factor `limit` one way."""
-    into, out = ((bars["close"] / bars["close"].shift(by)).to_numpy() for by in (1, -1))
+    into, out = (bars["close"] / bars["close"].shift(by) for by in (1, -1))
     spike = np.fmax(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
     return Rule("price_spike", spike > limit, spike)
 
 
 def without(bars: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, list[Finding]]:
     """`bars` without the rows that break a rule, and a finding of each by the first one broken."""
-    broken = np.zeros(len(bars), dtype=bool)
+    broken = pd.Series(False, bars.index)
     findings = []
     for rule in rules:
         findings += _findings_of(
@@ -241,7 +238,7 @@ def findings_on(
 def _findings_of(
     bars: pd.DataFrame,
     rule: Rule,
-    rows: NDArray[np.bool_],
+    rows: NDArray[np.bool_] | pd.Series,
     severity: Literal["reject", "flag"] = "flag",
 ) -> list[Finding]:
     values = pd.Series(rule.value, bars.index)[rows]
@@ -253,9 +250,7 @@ def _findings_of(
     )
 
 
-def _outside(
-    price: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _outside(price: pd.Series, low: pd.Series, high: pd.Series) -> pd.Series:
     return (price < low * (1.0 - _OUTSIDE)) | (price > high * (1.0 + _OUTSIDE))
 
 

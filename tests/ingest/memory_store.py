@@ -13,7 +13,8 @@ import pandas as pd
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_bars
-from forecasting.ingest.revisions import Revision, StoredBars, explain
+from forecasting.ingest.earnings import joined
+from forecasting.ingest.revisions import NOTHING_STORED, Revision, StoredBars, explain
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.splits import on_one_basis
 
@@ -21,26 +22,17 @@ VALUES = ["open", "high", "low", "close", "volume"]
 NO_ACTIONS = make_actions([])
 
 
-def no_versions() -> pd.DataFrame:
-    types = {
-        "session": "datetime64[ns]",
-        "version": "int64",
-        **dict.fromkeys(VALUES, "float64"),
-        "settled": "bool",
-    }
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
-
-
 @dataclass
 class MemoryStore:
     """All versions in the order of their fetches."""
 
-    versions: pd.DataFrame = field(default_factory=no_versions)
+    versions: pd.DataFrame = field(default_factory=pd.DataFrame)
     actions: pd.DataFrame = field(default_factory=lambda: make_actions([]))
-    nights: list[tuple[Revision, list[Finding]]] = field(default_factory=list)
 
     def bars(self) -> pd.DataFrame:
         """The current view, as read.bars returns it."""
+        if self.versions.empty:
+            return NOTHING_STORED.bars
         newest = (
             self.versions.drop_duplicates("session", keep="last").set_index("session").sort_index()
         )
@@ -54,19 +46,16 @@ class MemoryStore:
         )
         bars, findings = check_bars(fetched, exchange="XNYS", known=stored.bars)
         revision = explain(stored, bars, actions=fetched.actions, exchange="XNYS")
-        added = revision.versions.assign(settled=False).astype(self.versions.dtypes)
-        self.versions = pd.concat([self.versions, added], ignore_index=True)
-        assert not self.versions.duplicated(["session", "version"]).any(), (
-            "a version is written once"
-        )
+        added = revision.versions.assign(settled=False)
+        self.versions = joined(self.versions, added)
+        assert not self.versions.duplicated(["session", "version"]).any()
         newest = self.versions["session"].drop_duplicates(keep="last")
         self.versions.loc[
             newest.index[newest.isin(pd.DatetimeIndex(revision.settled))], "settled"
         ] = True
         both = pd.concat([self.actions, revision.new_actions])
         self.actions = both.drop_duplicates(["session", "kind"], keep="last").reset_index(drop=True)
-        self.nights.append((revision, [*findings, *revision.findings]))
-        return self.nights[-1]
+        return revision, [*findings, *revision.findings]
 
 
 def stored(bars: pd.DataFrame, actions: pd.DataFrame | None = None) -> MemoryStore:

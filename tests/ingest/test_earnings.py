@@ -21,6 +21,7 @@ from forecasting.ingest.earnings import (
     changes,
     doubts_of_lists,
     events_of_backtest,
+    joined,
     listed_events,
     lists_of_night,
     nothing_stored,
@@ -349,20 +350,17 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, exp
     assert [day for (day,) in rows(found, "announced")] == expected
 
 
-def lists(usable=None, listed=None, **others):
+def lists(usable=None, listed=None, filed=None):
     """The lists, each with its source; empty where not given."""
-    of = {"usable": usable, "listed": listed, **others}
-    claims = [
-        rows.assign(source=source, rank=rank)
-        for rank, name, source in (
-            (OF_FILE, "usable", FILE),
-            (OF_FILINGS, "filed", FILINGS),
-            (OF_SOURCE, "listed", "yahoo"),
-        )
-        if (rows := of.get(name)) is not None and len(rows)
-    ]
-    nothing = frame().assign(rank=0)
-    return Lists(pd.concat(claims, ignore_index=True) if claims else nothing)
+    claims = [frame().assign(rank=0)]
+    for rank, source, rows in (
+        (OF_FILE, FILE, usable),
+        (OF_FILINGS, FILINGS, filed),
+        (OF_SOURCE, "yahoo", listed),
+    ):
+        if rows is not None:
+            claims.append(rows.assign(source=source, rank=rank))
+    return Lists(joined(*claims))
 
 
 def of_sessions(*days):

@@ -351,7 +351,7 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
     lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     header = lines.partition(b"\n")[0]
     ours = _our_names(header.decode(errors="replace").split(","), name, needed)
-    known = [place for place, our in enumerate(ours) if our in _NAMES.values()]
+    known = [place for place, our in enumerate(ours) if our]
     # Each line gets one field more, _END: where another field follows the last one of the header,
     # fields are missing or too many. A file that ends in a comma is cut off, and so is its last
     # line.
@@ -400,7 +400,7 @@ def _known(frame: pd.DataFrame, name: str, needed: tuple[str, ...]) -> pd.DataFr
     Its rows are counted from 1 on.
     """
     ours = _our_names(list(map(str, frame.columns)), name, needed)
-    rows = frame.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
+    rows = frame.set_axis(ours, axis=1)[[our for our in ours if our]]
     lines = pd.RangeIndex(1, len(rows) + 1, name="row")
     return rows.set_axis(lines, axis=0).assign(misfits=False)
 
@@ -414,7 +414,7 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
             f"{name} {_what_it_has(plain, ours, needed)}. Expected "
             f"{', '.join(needed).replace('session', 'date')}, in any order and case."
         )
-    twice = [our for our in _NAMES.values() if ours.count(our) > 1]
+    twice = [our for our in ours if our and ours.count(our) > 1]
     if twice:
         raise UsageError(f"{name} has two columns for {twice[0]}. Remove one of them.")
     return ours
