@@ -4,8 +4,6 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from forecasting.preprocess.windows import (
     MARKET_NAMES,
@@ -47,14 +45,6 @@ def test_no_feature_changes_when_later_bars_do_and_each_changes_with_its_own_ses
         before, after = (features(step_features(each), target) for each in (bars, altered))
         np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
         assert (before[SEEN] != after[SEEN]).all()
-
-
-@pytest.mark.parametrize(("features", "target"), FEATURES)
-def test_a_row_has_the_same_bits_wherever_history_starts(features, target):
-    bars = random_bars(days=400, seed=3)
-    whole, late = (features(step_features(each), target) for each in (bars, bars.iloc[-250:]))
-    kept = 250 - max(MEANS) - 1
-    np.testing.assert_array_equal(whole[-kept:], late[-kept:])
 
 
 def test_trailing_and_exponential_means_equal_a_naive_computation():
@@ -167,20 +157,6 @@ def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(exchange, 
         np.testing.assert_allclose(
             log_closes(one, sessions, exchange=exchange), expected, rtol=1e-15
         )
-
-
-@given(at=st.integers(0, len(NEW_YORK) - 1), exchange=st.sampled_from(["XNYS", "XLON", "XTKS"]))
-@settings(max_examples=15, deadline=None)
-def test_a_value_changes_with_no_close_made_public_after_its_session_closed(at, exchange):
-    market = series()
-    sessions = sessions_index(*SPAN, exchange)
-    altered = MarketSeries(
-        market.closes.where(np.arange(len(market.closes)) < at, market.closes * 1.5)
-    )
-    before, after = (log_closes(one, sessions, exchange=exchange) for one in (market, altered))
-    public = closes_at(market.closes.index[at].date(), "XNYS")
-    later = np.array([closes_at(day.date(), exchange) >= public for day in sessions])
-    np.testing.assert_array_equal(before != after, later | np.isnan(before))
 
 
 def features_of(market, steps):

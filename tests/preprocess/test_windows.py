@@ -6,8 +6,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from forecasting.errors import HistoryError
 from forecasting.preprocess.future_covariates import (
@@ -59,56 +58,66 @@ def test_windows_of_an_origin_do_not_change_when_later_bars_do(target):
         assert_same(windows_of(target=target), windows_of(other, target=target))
 
 
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_rows_have_the_same_bits_wherever_history_starts(target):
-    late, whole = (
-        windows_of(bars, target=target, train_sessions=250) for bars in (BARS.iloc[35:], BARS)
-    )
-    assert_same(whole, late)
-
-
-@pytest.mark.parametrize(("unknown", "absent"), [([-437], []), ([-436], []), ([], [-437, -300])])
-def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(unknown, absent):
+@pytest.mark.parametrize(
+    ("target", "unknown", "absent"),
+    [
+        ("volume", [], []),
+        ("close", [], []),
+        ("range", [], []),
+        ("volume", [-437], []),
+        ("volume", [-436], []),
+        ("volume", [], [-437, -300]),
+    ],
+)
+def test_rows_have_the_same_bits_wherever_history_starts(target, unknown, absent):
+    """Also where a volume or a bar at the start is unknown."""
     assert WARM_UP + 250 + 1 == 437
     bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, unknown, "volume")
     bars = bars.iloc[-439:].drop(bars.index[absent])
-    assert_same(
-        windows_of(bars, train_sessions=250),
-        windows_of(bars.iloc[1 + len(absent) // 2 :], train_sessions=250),
+    late, whole = (
+        windows_of(each, target=target, train_sessions=250)
+        for each in (bars.iloc[1 + len(absent) // 2 :], bars)
     )
+    assert_same(whole, late)
 
 
 @pytest.mark.parametrize("exchange", ["XNYS", "XTKS", "XSAU"])
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_each_row_of_many_is_that_of_a_call_for_its_origin(target, exchange):
-    """As a backtest's windows and a night's, with reports in the window and shortly before and
-    after it."""
-    rng = np.random.default_rng(7)
+    """With reports before, in and after the look-back, some known late and some withdrawn."""
     bars = random_bars(days=DAYS, seed=5, exchange=exchange)
-    around = sessions_index(date(2021, 1, 4), date(2024, 5, 31), exchange)
-    at = np.sort(rng.choice(np.arange(60, len(around)), size=40, replace=False))
-    gone = around[at - rng.integers(0, 10, len(at))].where(rng.random(len(at)) < 0.3)
-    days = {
-        "session": around[at],
-        "known_from": around[at - rng.integers(-5, 40, len(at)).clip(at - len(around) + 1)],
-    }
-    events = pd.DataFrame(days | {"kind": "earnings", "withdrawn_from": gone})
-    whole = windows_of(
-        bars, events, bars.index[-1].date(), target=target, train_sessions=DAYS, exchange=exchange
-    )
-    assert whole.future_flags[-1].any()
-    for row in rng.integers(249, len(whole), size=8):
-        at = {"target": target, "train_sessions": 250, "exchange": exchange}
-        of_origin = windows_of(bars, events, whole.origins[row].item(), **at)
-        of_rows = slice(row - 249, row + 1)
-        of_sessions = slice(row - 249, row + 1 + WARM_UP)
-        known = whole.known_to(row)
+    sessions = bars.index[40::13]
+    days = {"session": sessions, "known_from": bars.index[20::13][: len(sessions)]}
+    events = pd.DataFrame(days | {"kind": "earnings", "withdrawn_from": sessions[::-1]})
+    given = {"target": target, "exchange": exchange}
+    newest = bars.index[-1].date()
+    whole = windows_of(bars, events, newest, train_sessions=DAYS, **given)
+    assert whole.future_flags.any()
+    for row in (249, 260, len(whole) - 2):
+        of_origin = windows_of(bars, events, whole.origins[row].item(), train_sessions=250, **given)
+        known = vars(whole.known_to(row))
         for name in ("future_flags", "level", "spread", "scaled"):
-            found = getattr(known, name)[of_rows]
+            found = known[name][row - 249 : row + 1]
             np.testing.assert_array_equal(found, getattr(of_origin, name), err_msg=name)
         for name in ("steps", "flags", "values", "market"):
-            found = getattr(known, name)[of_sessions]
+            found = known[name][row - 249 : row + 1 + WARM_UP]
             np.testing.assert_array_equal(found, getattr(of_origin, name), err_msg=name)
+
+
+def test_unknown_volumes_and_missing_bars_leave_features_finite_and_stay_unknown_targets():
+    bars = BARS.loc[: str(ORIGIN)]
+    unknown = [-120, -90, -89, -40, -1]
+    absent = bars.index[[-100, -41, -2]]
+    bars = scaled(bars, np.nan, unknown, "volume")
+    windows = windows_of(bars.drop(absent))
+    known = bars["volume"].where(~bars.index.isin(absent)).to_numpy()
+    np.testing.assert_array_equal(windows.values, known[-len(windows.values) :])
+    following = sliding_window_view(windows.values[windows.warm_up + 1 :], 5)
+    np.testing.assert_array_equal(np.isnan(windows.scaled[:-5]), np.isnan(following))
+    for part in (windows.steps, windows.future_flags, windows.level):
+        assert np.isfinite(part).all()
+    for name in TARGETS["volume"].baselines:
+        assert np.isfinite(baseline_quantiles(name, windows)).all(), name
 
 
 @pytest.mark.parametrize(("target", "run_up"), [("volume", 3), ("close", 3), ("range", 0)])
@@ -146,33 +155,6 @@ def test_a_close_is_scaled_by_its_own_close_and_recent_ranges():
     geometric = np.exp(np.log(np.log(recent["high"] / recent["low"])).mean())
     np.testing.assert_allclose(windows.level[-1], np.log(BARS["close"].iloc[at]))
     np.testing.assert_allclose(windows.spread[-1], geometric * np.sqrt([1, 2, 3, 4, 5]))
-
-
-@given(
-    unknown=st.sets(st.integers(1, 120), max_size=40),
-    absent=st.sets(st.integers(2, 120), max_size=10),
-    newest=st.booleans(),
-)
-@settings(max_examples=12, deadline=None)
-def test_unknown_volumes_anywhere_leave_features_finite_and_stay_unknown_targets(
-    unknown, absent, newest
-):
-    """Counted back from the origin: up to 40 volumes and 10 whole bars, the origin's own volume
-    too."""
-    without_volume = [-back for back in unknown | ({1} if newest else set())]
-    bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, without_volume, "volume")
-    known = bars["volume"].where(~np.isin(np.arange(len(bars), 0, -1), list(absent)))
-    windows = windows_of(bars.drop(bars.index[[-back for back in sorted(absent)]]))
-    # Nothing filled in
-    np.testing.assert_array_equal(windows.values, known.to_numpy()[-len(windows.values) :])
-    following = np.array(
-        [windows.values[windows.warm_up + h : len(windows.values) - 5 + h] for h in range(1, 6)]
-    ).T
-    np.testing.assert_array_equal(np.isnan(windows.scaled[:-5]), np.isnan(following))
-    for part in (windows.steps, windows.future_flags, windows.level):
-        assert np.isfinite(part).all()
-    for name in TARGETS["volume"].baselines:
-        assert np.isfinite(baseline_quantiles(name, windows)).all(), name
 
 
 def test_saved_windows_load_equal_bit_for_bit(tmp_path):
@@ -409,15 +391,3 @@ def test_other_kinds_and_days_that_are_no_sessions_are_left_out():
 )
 def test_the_notes_of_a_session(session, notes):
     assert [*calendar_notes(session, "XNYS")] == notes
-
-
-def test_every_month_has_one_expiry():
-    sessions = between(date(2017, 1, 1), date(2019, 12, 31))
-    expiries = [
-        day
-        for day in sessions
-        if {"triple witching", "options expiry"} & {*calendar_notes(day, "XNYS")}
-    ]
-    assert [(day.year, day.month) for day in expiries] == [
-        (y, m) for y in range(2017, 2020) for m in range(1, 13)
-    ]

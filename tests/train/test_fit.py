@@ -60,46 +60,19 @@ def test_the_same_seed_gives_the_same_bits(scratch):
     assert (same_weights(scratch, again), scratch.card) == (True, again.card)
 
 
-def test_training_members_that_were_loaded_leaves_the_weights_they_were_loaded_from(scratch):
-    kept = {name: weight.clone() for name, weight in scratch.weights.items()}
-    tensors = replace(plain_tensors(), rows=np.arange(100, 260))
-    for member, network in enumerate(loop.load_members(scratch.weights, tensors, 2)):
-        loop.train(network, [tensors], WARM, rng=loop.generator(0, member))
-        name = f"{member}.linear_past"
-        assert not torch.equal(loop.named_weights(network, member)[name], kept[name])
-    assert all(torch.equal(scratch.weights[name], weight) for name, weight in kept.items())
-
-
-def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(scratch):
+def test_a_warm_fit_continues_from_its_parent_and_changes_nothing_else_of_its_card(scratch):
     warm = fit(some_windows(seed=6), parent=scratch, settings=SETTINGS)
-    moved = {
-        name: (warm.weights[name] - weight).abs().max().item()
-        for name, weight in scratch.weights.items()
-    }
-    assert 0.0 < max(moved.values()) < 0.5
-    kept = (
-        "effect",
-        "effect_intercept",
-        "step_mean",
-        "step_scale",
-        "past_mean",
-        "past_scale",
-        "flag_names",
+    moved = max(
+        (warm.weights[name] - weight).abs().max().item() for name, weight in scratch.weights.items()
     )
-    assert [getattr(warm.card, name) for name in kept] == [
-        getattr(scratch.card, name) for name in kept
-    ]
-
-
-def test_a_card_counts_the_epochs_of_its_chain_and_names_the_sessions_of_its_rows(scratch):
-    first = fit(some_windows(), parent=scratch, settings=SETTINGS)
-    second = fit(some_windows(), parent=first, settings=SETTINGS)
+    assert 0.0 < moved < 0.5
     assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
-    assert (second.card.epochs, second.card.chain_epochs) == (
-        WARM.epochs,
-        scratch.card.epochs + 2 * WARM.epochs,
-    )
-    assert (scratch.card.method, second.card.method) == ("scratch", "warm")
+    chain = scratch.card.epochs + WARM.epochs
+    counted = {"method": "warm", "epochs": WARM.epochs, "chain_epochs": chain}
+    assert warm.card == replace(scratch.card, **counted)
+
+
+def test_a_card_names_the_sessions_of_its_rows(scratch):
     windows = some_windows()
     span = (scratch.card.trained_from, scratch.card.trained_to, scratch.card.rows)
     assert span == (*windows.origins[[0, -1]].tolist(), len(windows) - 1)
@@ -146,7 +119,7 @@ def trained_by_torch(network, tensors, given, rng):
 
 @pytest.mark.parametrize(
     ("rows", "given", "directed"),
-    [(60, (1, 4e-3), True), (95, (1, 3e-3, 1), False), (280, (3, 1.7e-3, 2), True)],
+    [(95, (1, 3e-3, 1), False), (280, (3, 1.7e-3, 2), True)],
 )
 def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(rows, given, directed):
     tensors = replace(plain_tensors(), rows=np.arange(rows), directed=directed)
@@ -200,21 +173,6 @@ def test_a_new_network_has_finite_weights_however_far_apart_the_quantiles_of_the
     # expm1 is infinite from 89 on
     initialise(network, torch.randn(2000, len(HORIZONS), generator=rng) * 1e3, rng)
     assert all(torch.isfinite(weight).all() for weight in network.parameters())
-
-
-def test_dropout_needs_a_generator_and_repeats_with_its_seed():
-    rng = torch.Generator().manual_seed(0)
-    network = Network(3, 4, 6)
-    initialise(network, torch.randn(50, len(HORIZONS), generator=rng), rng)
-    inputs = some_inputs(rng)
-    plain = network(*inputs)
-    again = network(*inputs)
-    left, right = (network(*inputs, torch.Generator().manual_seed(1)) for _ in range(2))
-    assert (torch.equal(plain, again), torch.equal(left, right), torch.equal(plain, left)) == (
-        True,
-        True,
-        False,
-    )
 
 
 def test_the_training_loss_leaves_out_unknown_values_and_has_no_gradient_there():
