@@ -96,41 +96,36 @@ def test_sessions_without_a_score_or_with_a_loss_of_0_are_left_out(column, value
     assert watch(holed) == watch(days.drop(days.index[100]))
 
 
-def test_the_moving_average_and_its_limit_equal_a_naive_computation():
-    days = scored_days()
-    gain = [math.log(b / a) for a, b in zip(days["pinball"], days["baseline_pinball"], strict=True)]
-    level = centre = sum(gain[:-60]) / 190
-    for value in gain[-60:]:
+def naive_chart(values, centre, spread, centre_variance=0.0):
+    """Average of the newest 60 values, centre and lower limit."""
+    level = centre
+    for value in values[-60:]:
         level = 0.05 * value + 0.95 * level
-    chart = watch(days).skill
-    spread = math.sqrt(long_run_variance(np.array(gain[:-60]), 10))
-    assert chart.average == pytest.approx(level)
-    assert chart.centre == pytest.approx(centre)
-    assert chart.lower == pytest.approx(
-        centre - 3 * spread * math.sqrt(0.05 / 1.95 * (1 - 0.95**120) + 1 / 190), abs=1e-9
-    )
-    assert chart.upper == math.inf
+    share = 0.05 / 1.95 * (1 - 0.95**120)
+    return level, centre, centre - 3 * spread * math.sqrt(share + centre_variance)
 
 
 @pytest.mark.parametrize("varied", [True, False])
-def test_the_coverage_chart_equals_a_naive_computation(varied):
-    """Its spread is that of the reference, or that of five independent forecasts where the
+def test_both_charts_equal_a_naive_computation(varied):
+    """The spread of coverage is that of the reference, or of five independent forecasts where the
     reference has less."""
-    days = scored_days()
-    if varied:
-        days["inside_80"] = np.repeat(np.random.default_rng(2).integers(0, 2, 50), 5).astype(float)
-        spread = math.sqrt(long_run_variance(days["inside_80"].to_numpy()[:-60], 10))
-        assert spread > 1.2 * math.sqrt(0.16 / 5)
-    else:
+    days = scored_days().assign(inside_80=np.repeat([0.0, 1.0, 1.0, 0.6, 0.8], 50))
+    if not varied:
         days.iloc[:-60, 2] = 0.6
-        spread = math.sqrt(0.16 / 5)
-    level = 0.8
-    for value in days["inside_80"].iloc[-60:]:
-        level = 0.05 * value + 0.95 * level
-    reach = 3 * spread * math.sqrt(0.05 / 1.95 * (1 - 0.95**120))
-    chart = watch(days).coverage
-    found = (chart.average, chart.centre, chart.lower, chart.upper)
-    assert found == pytest.approx((level, 0.8, 0.8 - reach, 0.8 + reach), rel=1e-9)
+    gain = np.log(days["baseline_pinball"] / days["pinball"]).to_numpy()
+    inside = days["inside_80"].to_numpy()
+    usual, of_inside = (math.sqrt(long_run_variance(one[:-60], 10)) for one in (gain, inside))
+    spread = of_inside if varied else math.sqrt(0.16 / 5)
+    assert (of_inside > 1.2 * math.sqrt(0.16 / 5)) == varied
+    charts = watch(days)
+    skill, coverage = (
+        (chart.average, chart.centre, chart.lower) for chart in (charts.skill, charts.coverage)
+    )
+    expected = naive_chart(gain, gain[:-60].mean(), usual, 1 / 190)
+    assert skill == pytest.approx(expected, abs=1e-9)
+    expected = naive_chart(inside, 0.8, spread)
+    assert coverage == pytest.approx(expected, rel=1e-9)
+    assert charts.coverage.upper == pytest.approx(1.6 - expected[2])
 
 
 def test_constant_scores_are_no_drift_and_a_reason_is_one_sentence():

@@ -73,28 +73,9 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
     np.testing.assert_allclose(np.delete(found, MEDIAN), np.exp(np.delete(expected[-1], MEDIAN)))
 
 
-@pytest.mark.slow
-def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
-    n = 1200
-    jump = 400
-    rng = np.random.default_rng(1)
-    width = np.where(np.arange(n) < jump, 1.0, 1.6)  # while the raw quantiles stay as they are
-    actual = rng.normal(size=(n, H)) * width[:, None]
-    nights = range(jump + 350, n, 9)
-    issued = []
-    for t in nights:
-        earlier = np.arange(t - 500, t)
-        closed = np.where(earlier[:, None] + np.array(HORIZONS) <= t, actual[earlier], np.nan)
-        issued.append(widen(RAW, factors_of(past_of(closed))))
-    calibrated = np.array(issued)
-    actuals = actual[list(nights)]
-
-    def coverage(quantiles, low, high):
-        return float(((quantiles[..., low] <= actuals) & (actuals <= quantiles[..., high])).mean())
-
-    assert coverage(calibrated, 1, 5) == pytest.approx(0.8, abs=0.04)
-    assert coverage(calibrated, 0, 6) == pytest.approx(0.9, abs=0.04)
-    assert coverage(RAW, 1, 5) < 0.65
+def test_factors_follow_the_spread_after_it_has_jumped():
+    actual = normals(800, width=np.where(np.arange(800) < 300, 1.0, 1.6)[:, None])
+    np.testing.assert_allclose(np.delete(factors_of(past_of(actual)), MEDIAN), 1.6, rtol=0.12)
 
 
 def naive_weight(past, usual):
@@ -136,17 +117,20 @@ def test_the_weight_is_that_of_a_loop_over_forecasts_and_the_usual_one_of_too_fe
 
 
 def test_read_past_finds_what_was_issued():
-    rng = np.random.default_rng(2)
     scale = Scale(np.array(15.5), np.full(H, 2.0))
-    network, linear = np.sort(rng.normal(size=(2, H, Q)))
+    network, linear = np.sort(np.random.default_rng(2).normal(size=(2, H, Q)))
     trees = np.array([0.5, -0.5, np.nan, 1.0, 2.0])
-    texts = issue(network, linear, trees, NO_PAST, scale=scale, target="volume").calibration
-    days = pd.to_datetime(["2024-03-04"] * H)
-    volumes = np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
-    issued = {"origin_session": days, "horizon": HORIZONS, "actual": volumes, "calibration": texts}
-    baseline = {"origin_session": days[:1], "horizon": [1], "actual": [1.0], "calibration": [""]}
-    past = read_past(pd.concat([pd.DataFrame(issued).iloc[::-1], pd.DataFrame(baseline)]))
-    np.testing.assert_allclose(past.actual, [[0.1, 0.2, 0.3, 0.4, np.nan]])
+    issued = issue(network, linear, trees, NO_PAST, scale=scale, target="volume")
+    actual = np.array([0.1, 0.2, 0.3, 0.4, np.nan])
+    rows = {
+        "origin_session": pd.Timestamp("2024-03-04"),
+        "horizon": HORIZONS,
+        "actual": np.exp(15.5 + 2.0 * actual),
+        "calibration": issued.calibration,
+    }
+    baseline = pd.DataFrame(rows).assign(calibration="")
+    past = read_past(pd.concat([pd.DataFrame(rows).iloc[::-1], baseline]))
+    np.testing.assert_allclose(past.actual, [actual])
     for found, expected in ((past.network, network), (past.linear, linear), (past.trees, trees)):
         np.testing.assert_array_equal(found, expected[None])
 

@@ -19,7 +19,9 @@ from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.train.windows import (
     SETTINGS,
     market_unknown,
+    most_moved,
     plain_tensors,
+    same_weights,
     scratch_fit,
     some_windows,
     with_other_sessions_after,
@@ -29,12 +31,6 @@ from tests.train.windows import (
 @pytest.fixture
 def scratch():
     return scratch_fit()
-
-
-def same_weights(left, right):
-    return left.weights.keys() == right.weights.keys() and all(
-        torch.equal(weight, right.weights[name]) for name, weight in left.weights.items()
-    )
 
 
 def test_the_network_can_overfit_ten_windows():
@@ -62,10 +58,7 @@ def test_the_same_seed_gives_the_same_bits(scratch):
 
 def test_a_warm_fit_continues_from_its_parent_and_changes_nothing_else_of_its_card(scratch):
     warm = fit(some_windows(seed=6), parent=scratch, settings=SETTINGS)
-    moved = max(
-        (warm.weights[name] - weight).abs().max().item() for name, weight in scratch.weights.items()
-    )
-    assert 0.0 < moved < 0.5
+    assert 0.0 < most_moved(scratch, warm) < 0.5
     assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
     chain = scratch.card.epochs + WARM.epochs
     counted = {"method": "warm", "epochs": WARM.epochs, "chain_epochs": chain}

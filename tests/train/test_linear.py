@@ -252,44 +252,26 @@ def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatili
 ):
     windows = made("close")
     h = 2
-    horizon = 3
     closes = windows.values[windows.warm_up :]
     newest = len(windows) - 1
-    known = np.arange(max(0, 65 - windows.warm_up), newest + 1 - horizon)  # with 66 ranges
-    features = np.array([har_features(windows, row, horizon) for row in range(newest + 1)])
-    centre = features[known].mean(axis=0)
-    deviation = features[known].std(axis=0)
-    design = (features - centre) / np.where(deviation > 0.0, deviation, 1.0)
-    design = np.column_stack([design, np.ones(newest + 1)])
-    penalty = np.diag([100.0] * features.shape[1] + [0.0])
+    known = np.arange(max(0, 65 - windows.warm_up), newest - h)  # with 66 ranges
+    features = np.array([har_features(windows, row, h) for row in range(newest + 1)])
     moves = linear.squared_moves(windows.steps)[windows.warm_up :]
-    log_sums = np.array(
-        [0.5 * np.log(moves[row + 1 : row + 1 + horizon].sum()) for row in range(known[-1] + 1)]
-    )
-
-    def forecast(row, fitted_on):
-        gram = design[fitted_on].T @ design[fitted_on] + penalty
-        return float(
-            np.exp(design[row] @ np.linalg.solve(gram, design[fitted_on].T @ log_sums[fitted_on]))
-        )
-
-    shape = [
-        np.log(closes[row + horizon] / closes[row]) / forecast(row, known[known != row])
-        for row in known
-    ]
-    expected = closes[-1] * np.exp(
-        np.quantile(shape, QUANTILES, method=method) * forecast(newest, known)
-    )
+    log_sums = np.array([0.5 * np.log(moves[row + 1 : row + 2 + h].sum()) for row in known])
+    ridge = fit_ridge(features[known], log_sums, np.ones(len(known)))
+    shape = np.log(closes[known + 1 + h] / closes[known]) / np.exp(log_sums - ridge.loo_residuals)
+    tonight = np.exp(ridge.forecast(features[newest]))
+    expected = closes[-1] * np.exp(np.quantile(shape, QUANTILES, method=method) * tonight)
     np.testing.assert_allclose(baseline_quantiles("har_volatility", windows)[h], expected)
 
 
-def har_features(windows, row, horizon):
+def har_features(windows, row, h):
     """Means of 1, 5, 22 and 66 log ranges and returns, and the flags that any of the sessions ahead
     has."""
     past = windows.steps[: windows.warm_up + row + 1]
     series = [past[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
     means = [values[-sessions:].mean() for values in series for sessions in (1, 5, 22, 66)]
-    return means + list(windows.future_flags[row, :horizon].max(axis=0))
+    return means + list(windows.future_flags[row, : h + 1].max(axis=0))
 
 
 @pytest.mark.parametrize("rows", [MIN_ROWS, 600])

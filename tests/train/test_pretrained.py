@@ -1,7 +1,6 @@
 import json
 import os
 from dataclasses import replace
-from datetime import date, timedelta
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -23,6 +22,8 @@ from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 from tests.nights import killed
 from tests.train.windows import (
     SETTINGS,
+    most_moved,
+    same_weights,
     scratch_fit,
     some_windows,
     with_other_sessions_after,
@@ -38,9 +39,7 @@ def pretrained():
 
 def test_pretraining_is_repeatable_to_the_bit_and_its_card_names_the_training_rows(pretrained):
     again = pretrain([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
-    assert all(
-        torch.equal(weight, again.weights[name]) for name, weight in pretrained.weights.items()
-    )
+    assert same_weights(pretrained, again)
     found = (pretrained.card.method, pretrained.card.rows, pretrained.card.trained_to)
     assert found == ("base", 2 * 299, some_windows(seed=11).origins[-1].item())
 
@@ -58,11 +57,7 @@ def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(
         random.card.past_mean,
         random.card.effect,
     )
-    moved = max(
-        float((fitted.weights[name] - weight).abs().max())
-        for name, weight in pretrained.weights.items()
-    )
-    assert 0.0 < moved < 0.05
+    assert 0.0 < most_moved(pretrained, fitted) < 0.05
     assert (fitted.card.epochs, fitted.card.base) == (PRETRAINED.epochs, "two toys")
 
 
@@ -74,7 +69,7 @@ def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_wor
     )
     fitted = fit(some_windows(), settings=SETTINGS, pretrained=worse)
     random = scratch_fit()
-    assert all(torch.equal(weight, random.weights[name]) for name, weight in fitted.weights.items())
+    assert same_weights(fitted, random)
     assert (fitted.card.base, fitted.card.epochs) == ("", random.card.epochs)
 
 
@@ -110,31 +105,20 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
         windows = windows if earnings else without_events(windows)
         kind = {"target": target, "earnings": earnings, "market": market}
         entries = [entry for entry in shipped(WEIGHTS) if entry.items() >= kind.items()]
-        before = None
-        for entry in sorted(entries, key=lambda entry: str(entry["trained_to"])):
-            newest = date.fromisoformat(str(entry["trained_to"]))
-            inside, newest_weights = (
-                pretrained_for(moved_to(windows, newest - timedelta(days))) for days in (1, 0)
+        days = sorted(np.datetime64(entry["trained_to"]) for entry in entries)
+        for before, newest in zip([None, *days], days, strict=False):
+            inside, of_span = (
+                pretrained_for(moved_to(windows, day)) for day in (newest - 1, newest)
             )
-            assert (inside and inside.card.base) == before
-            assert (newest_weights.card.base, newest_weights.card.trained_to) == (
-                entry["folder"],
-                newest,
-            )
-            assert (
-                np.abs(
-                    member_quantiles(newest_weights, windows, np.arange(250, 300))[0][..., MEDIAN]
-                ).mean()
-                < 2.0
-            )
-            before = newest_weights.card.base
+            assert (inside and np.datetime64(inside.card.trained_to)) == before
+            assert np.datetime64(of_span.card.trained_to) == newest
+            medians = member_quantiles(of_span, windows, np.arange(250, 300))[0][..., MEDIAN]
+            assert np.abs(medians).mean() < 2.0
 
 
 def moved_to(windows, newest):
     """The windows moved in time, so that the newest session with a known value is `newest`."""
-    return replace(
-        windows, sessions=windows.sessions + (np.datetime64(newest) - windows.sessions[-6])
-    )
+    return replace(windows, sessions=windows.sessions + (newest - windows.sessions[-6]))
 
 
 def without_events(windows):
@@ -163,15 +147,8 @@ def test_a_saved_checkpoint_is_loaded_equal_to_the_bit_and_replaces_itself(
     assert save(checkpoint, path) == hash_of
     assert list(path.parent.iterdir()) == [path]
     loaded = load(path, hash_of)
-    rows = np.arange(290, 300)
     assert loaded.card == checkpoint.card
-    assert all(
-        torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items()
-    )
-    found, expected = (
-        member_quantiles(one, some_windows(), rows)[0] for one in (loaded, checkpoint)
-    )
-    np.testing.assert_array_equal(found, expected)
+    assert same_weights(loaded, checkpoint)
 
 
 @pytest.mark.parametrize("step", ["write_bytes", "rename"])
@@ -218,17 +195,13 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
     not torch.cuda.is_available(),
     reason="needs a GPU: the checkpoint is written on it and loaded without it",
 )
-@pytest.mark.parametrize("mode", ["scratch", "warm"])
-def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(
-    checkpoint, tmp_path, monkeypatch, mode
-):
-    # The module's own checkpoint was fitted on the GPU too.
-    fitted = fit(some_windows(), parent=checkpoint if mode == "warm" else None, settings=SETTINGS)
-    saved = save(fitted, tmp_path / "gpu")
+def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(path, monkeypatch):
+    fitted = fit(some_windows(), parent=fit(some_windows(), settings=SETTINGS), settings=SETTINGS)
+    saved = save(fitted, path)
     rows = np.arange(250, 300)
     on_gpu = member_quantiles(fitted, some_windows(), rows)[0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    loaded = load(tmp_path / "gpu", saved)
+    loaded = load(path, saved)
     assert {weight.device.type for weight in loaded.weights.values()} == {"cpu"}
     np.testing.assert_allclose(member_quantiles(loaded, some_windows(), rows)[0], on_gpu, atol=2e-3)
 

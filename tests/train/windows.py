@@ -52,6 +52,17 @@ def scratch_fit(target: Target = "volume") -> Checkpoint:
     return fit(some_windows(target), settings=SETTINGS)
 
 
+def most_moved(left: Checkpoint, right: Checkpoint) -> float:
+    """The largest difference of two weights of the same name."""
+    return max(
+        float((right.weights[name] - weight).abs().max()) for name, weight in left.weights.items()
+    )
+
+
+def same_weights(left: Checkpoint, right: Checkpoint) -> bool:
+    return left.weights.keys() == right.weights.keys() and most_moved(left, right) == 0.0
+
+
 def some_market(bars: pd.DataFrame) -> MarketSeries:
     """A series like the VIX on the sessions of `bars`: it returns to 18."""
     rng = np.random.default_rng(1)
