@@ -20,7 +20,7 @@ from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import PRICES, no_events, random_bars
 from tests.train.windows import (
     SETTINGS,
-    close_windows,
+    newest_windows,
     some_windows,
     windows_with_gaps,
     with_other_sessions_after,
@@ -71,34 +71,18 @@ def test_a_week_that_doubles_volume_is_a_part_of_its_own_and_not_the_weekday_s()
     np.testing.assert_allclose(busier["weekday"], ordinary["weekday"], atol=0.05)
 
 
-def test_the_effect_of_a_flag_that_doubles_volume_is_estimated():
-    windows = some_windows()
-    friday = windows.flag_names.index("weekday_fri")
-    steps = windows.steps.copy()
-    steps[:, 0] += np.log(2.0) * windows.flags[:, friday]
-    busier = replace(windows, steps=steps)
-    gained = (
-        linear.fit_effect(busier).coefficients[friday]
-        - linear.fit_effect(windows).coefficients[friday]
-    )
-    assert gained == pytest.approx(np.log(2.0), rel=0.2)  # the penalty shrinks it
-
-
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_an_adjusted_row_does_not_depend_on_later_sessions(target):
     windows = some_windows(target)
     effect = linear.fit_effect(windows)
-    steps = windows.steps.copy()
     row = 200
-    steps[windows.warm_up + row + 1 :] += 1.0
-    before = linear.adjust(windows, effect)
-    after = linear.adjust(replace(windows, steps=steps), effect)
-    for name in ("past", "future", "centre", "width"):
-        np.testing.assert_array_equal(
-            getattr(before, name)[: row + 1], getattr(after, name)[: row + 1], err_msg=name
-        )
-    sessions = windows.warm_up + row + 1
-    np.testing.assert_array_equal(before.steps[:sessions], after.steps[:sessions])
+    before, after = (
+        vars(linear.adjust(one, effect))
+        for one in (windows, with_other_sessions_after(windows, row))
+    )
+    ends = dict.fromkeys(("past", "future", "centre", "width"), row + 1)
+    for name, end in {**ends, "steps": windows.warm_up + row}.items():
+        np.testing.assert_array_equal(before[name][:end], after[name][:end], err_msg=name)
 
 
 def test_the_quarterly_volume_feature_is_the_unusual_volume_thirteen_weeks_before_the_target():
@@ -277,13 +261,14 @@ def har_features(windows, row, h):
 @pytest.mark.parametrize("rows", [MIN_ROWS, 600])
 def test_after_a_standstill_of_thirty_sessions_the_interval_of_har_volatility_is_not_closed(rows):
     bars = random_bars(days=rows + WARM_UP, seed=5)
-    usual = log_interval(close_windows(bars, no_events()))
+    usual = log_interval(bars)
     bars.iloc[-30:, [bars.columns.get_loc(name) for name in PRICES]] = bars["close"].iloc[-31]
-    assert (log_interval(close_windows(bars, no_events())) > 0.15 * usual).all()
+    assert (log_interval(bars) > 0.15 * usual).all()
 
 
-def log_interval(windows):
+def log_interval(bars):
     """(H,) log of the ratio of the 80% interval's ends."""
+    windows = newest_windows(bars, no_events(), target="close", rows=len(bars))
     quantiles = baseline_quantiles("har_volatility", windows)
     return np.log(quantiles[:, -2] / quantiles[:, 1])
 

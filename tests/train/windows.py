@@ -31,19 +31,29 @@ def some_windows(
 ) -> Windows:
     """The newest rows of random bars, of which there are `before` more."""
     bars = random_bars(days=before + rows + WARM_UP_AND_SPARE, seed=seed)
-    settings = SETTINGS.for_target(target).model_copy(update={"train_sessions": rows})
     series = some_market(bars) if market else None
-    return make_windows(
-        bars, some_events(bars), origin=bars.index[-1].date(), settings=settings, market=series
-    )
+    return newest_windows(bars, some_events(bars), target=target, rows=rows, market=series)
 
 
 @cache
 def young_windows(target: Target = "volume", *, sessions: int = 200) -> Windows:
     """Of a history that is too short for a network."""
     bars = random_bars(days=sessions, seed=5)
-    settings = SETTINGS.for_target(target)
-    return make_windows(bars, some_events(bars), origin=bars.index[-1].date(), settings=settings)
+    return newest_windows(bars, some_events(bars), target=target)
+
+
+def newest_windows(
+    bars: pd.DataFrame,
+    events: pd.DataFrame,
+    *,
+    target: Target,
+    rows: int = 300,
+    market: MarketSeries | None = None,
+) -> Windows:
+    """The windows up to the newest bar."""
+    settings = SETTINGS.for_target(target).model_copy(update={"train_sessions": rows})
+    origin = bars.index[-1].date()
+    return make_windows(bars, events, origin=origin, settings=settings, market=market)
 
 
 @cache
@@ -111,11 +121,6 @@ def plain_tensors() -> Tensors:
     )
 
 
-def close_windows(bars: pd.DataFrame, events: pd.DataFrame, rows: int | None = None) -> Windows:
-    settings = SETTINGS.for_target("close").model_copy(update={"train_sessions": rows or len(bars)})
-    return make_windows(bars, events, origin=bars.index[-1].date(), settings=settings)
-
-
 def windows_with_gaps(gap: float, rows: int) -> Windows:
     """Closes of a symbol that opens with `gap`, up and down in turn, on the sessions that react to
     earnings."""
@@ -124,4 +129,4 @@ def windows_with_gaps(gap: float, rows: int) -> Windows:
     jumps = pd.Series(0.0, bars.index)
     jumps[events["session"]] = gap * np.where(np.arange(len(events)) % 2, 1.0, -1.0)
     bars[PRICES] = bars[PRICES].mul(np.exp(jumps.cumsum()), axis=0)  # no range of a session changes
-    return close_windows(bars, events, rows)
+    return newest_windows(bars, events, target="close", rows=rows)
