@@ -32,7 +32,7 @@ from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import fit, fit_scratch
+from forecasting.train.fit import fit_scratch, fit_warm
 from forecasting.train.gate import Verdict, examine
 from forecasting.train.loop import (
     Hyperparameters,
@@ -44,6 +44,7 @@ from forecasting.train.loop import (
 )
 from forecasting.train.model import Network
 from forecasting.train.prepare import make_card, prepare
+from forecasting.train.pretrained import pretrained_for
 from forecasting.values import parse_date
 
 # nights between two trials of each damage, and between two first fits
@@ -165,20 +166,22 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
         known = as_of(windows, first + number, settings)
         scratch = champion is None or number % settings.scratch_every == 0
         fitted = (
-            fit_scratch(known, settings=settings)
+            fit_scratch(known, settings=settings, pretrained=pretrained_for(known))
             if scratch
-            else fit(known, parent=champion, settings=settings)
+            else fit_warm(known, champion, settings=settings)
         )
         if other is None or number % settings.scratch_every == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
-            other = fit_scratch(as_of(others, row, other_settings), settings=other_settings)
+            of_other = as_of(others, row, other_settings)
+            start = pretrained_for(of_other)
+            other = fit_scratch(of_other, settings=other_settings, pretrained=start)
         judged = {"sound, from scratch" if scratch else "sound, warm": fitted}
         if number % EVERY == 0:
             night = Night(known, settings, other, number)
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
         found += [(name, examine(one, known, champion=champion)) for name, one in judged.items()]
         if number % FIRST_EVERY == 0:
-            first_fit = fit(known, settings=settings)
+            first_fit = fit_scratch(known, settings=settings, pretrained=None)
             night = Night(known, settings, other, number)
             judged = {"sound": first_fit, "reversed features": reversed_features(known, settings)}
             judged |= {name: damage(first_fit, night) for name, damage in DAMAGES.items()}
@@ -199,7 +202,7 @@ def reversed_features(windows: Windows, settings: Settings) -> Checkpoint:
         train(network, [flipped], *arguments, **options)
 
     with patch.object(loop, "train", trained):
-        return fit(windows, settings=settings)
+        return fit_scratch(windows, settings=settings, pretrained=None)
 
 
 def whole(symbol: str, options: argparse.Namespace) -> tuple[Windows, Settings]:

@@ -40,8 +40,9 @@ from forecasting.losses import Floats, pinball
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import LOOKBACK, STEP_NAMES, Windows
 from forecasting.settings import Settings
-from forecasting.train import fit
 from forecasting.train.baselines import baseline_quantiles, linear_features
+from forecasting.train.fit import fit_scratch
+from forecasting.train.pretrained import pretrained_for
 from forecasting.values import parse_date
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
@@ -175,7 +176,7 @@ def forecasters() -> list[tuple[str, Callable[[Comparison], dict[str, Walk]], st
 def run_ours(comparison: Comparison) -> dict[str, Walk]:
     """Ours as nights publish it, and without pretrained weights."""
     ours = nights_of(comparison)
-    with patch.object(fit, "pretrained_for", lambda windows: None):
+    with patch("forecasting.night.steps.train.pretrained_for", lambda windows: None):
         scratch = nights_of(comparison)
     return {"**ours**": ours, "ours, no pretrained weights": scratch}
 
@@ -190,7 +191,7 @@ def nights_of(comparison: Comparison) -> Walk:
     result = backtest(comparison.bars, comparison.events, spec=spec)
     known = as_of(windows, int(comparison.blocks[0][0]), settings)
     started = time.process_time()
-    fit.fit(known, settings=settings, pretrained=fit.pretrained_for(known))
+    fit_scratch(known, settings=settings, pretrained=pretrained_for(known))
     scored = sum(map(len, comparison.blocks))
     return Walk(
         result.issued[-scored:], time.process_time() - started, result.seconds / len(result.origins)

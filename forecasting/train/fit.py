@@ -20,10 +20,10 @@ from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import MIN_ROWS, H, Rows, Windows
 from forecasting.settings import Settings
 from forecasting.train import loop
-from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.checkpoint import Card, Checkpoint
 from forecasting.train.linear import linear_quantiles
+from forecasting.train.model import Network
 from forecasting.train.prepare import Prepared, make_card, prepare, span_of
-from forecasting.train.pretrained import pretrained_for
 
 EPOCHS = 8  # the most epochs of a fit from random weights
 PRETRAINED = loop.Hyperparameters(2, 2e-4)
@@ -47,12 +47,8 @@ _VALIDATION_ROWS = 250  # a year
 
 
 @loop.one_thread()
-def fit(
-    windows: Windows,
-    *,
-    settings: Settings,
-    parent: Checkpoint | None = None,
-    pretrained: Checkpoint | None = None,
+def fit_scratch(
+    windows: Windows, *, settings: Settings, pretrained: Checkpoint | None
 ) -> Checkpoint:
     """An ensemble on the CPU, fitted on every row with a known target; the same bits on a machine.
 
@@ -60,41 +56,13 @@ def fit(
         windows: one row per origin; their last is tonight's.
         settings: seed and number of members; of fewer pretrained members these are used again, and
             differ by their random seed alone.
-        parent: a warm fit continues from it (see `check_parent`), with its scaler, effect and
-            features unchanged; None for a fit from scratch.
-        pretrained: a fit from scratch starts from it; None for random weights.
+        pretrained: where it starts (see `pretrained_for`); None for random weights.
 
     Raises:
         FitError: The validation loss or a weight is not finite.
         ValueError: Too few rows.
     """
-    known = int(np.isfinite(windows.scaled).any(axis=1).sum())
-    if known < MIN_ROWS // 2:
-        raise ValueError(
-            f"Expected at least {MIN_ROWS // 2} rows with a known target; found {known}."
-        )
-    if parent is not None:
-        fitted = _fit_warm(windows, parent, settings)
-    else:
-        fitted = _fit_from_scratch(windows, settings, pretrained)
-    for name, weight in fitted.weights.items():
-        if not torch.isfinite(weight).all():
-            start = fitted.card.base or "random weights"
-            raise FitError(
-                f"Expected finite weights after {fitted.card.epochs} epochs from {start}; {name} "
-                "has others. See the bars and findings of the training window."
-            )
-    return fitted
-
-
-def fit_scratch(windows: Windows, *, settings: Settings) -> Checkpoint:
-    """A fit from scratch that starts from the newest weights of `pretrained_for`."""
-    return fit(windows, settings=settings, pretrained=pretrained_for(windows))
-
-
-def _fit_from_scratch(
-    windows: Windows, settings: Settings, pretrained: Checkpoint | None
-) -> Checkpoint:
+    _check_rows(windows)
     card = make_card(windows, settings=settings)
     prepared = prepare(card, windows)
     tensors = prepared.tensors
@@ -108,14 +76,53 @@ def _fit_from_scratch(
         networks = [loop.new_network(tensors, rng) for rng in rngs]
         hyperparameters = loop.Hyperparameters(epochs, _RATE)
         card = replace(card, validation_loss=loss)
-    weights = loop.train_members(
-        networks,
-        rngs,
-        [tensors],
-        hyperparameters,
+    return _trained(card, networks, rngs, tensors, hyperparameters)
+
+
+@loop.one_thread()
+def fit_warm(windows: Windows, parent: Checkpoint, *, settings: Settings) -> Checkpoint:
+    """The same, continued from a parent (see `check_parent`): scaler and effects unchanged."""
+    _check_rows(windows)
+    tensors = prepare(parent.card, windows).tensors
+    networks = loop.load_members(parent.weights, tensors, settings.members)
+    # The seed depends on the chain, so that two nights shuffle differently.
+    seed = settings.seed + parent.card.chain_epochs
+    rngs = [loop.generator(seed, member) for member in range(settings.members)]
+    card = replace(
+        parent.card,
+        method="warm",
+        settings_hash=settings.hash,
+        seed=settings.seed,
+        **span_of(windows),
     )
+    return _trained(card, networks, rngs, tensors, WARM)
+
+
+def _check_rows(windows: Windows) -> None:
+    known = int(np.isfinite(windows.scaled).any(axis=1).sum())
+    if known < MIN_ROWS // 2:
+        raise ValueError(
+            f"Expected at least {MIN_ROWS // 2} rows with a known target; found {known}."
+        )
+
+
+def _trained(
+    card: Card,
+    networks: list[Network],
+    rngs: list[torch.Generator],
+    tensors: loop.Tensors,
+    hyperparameters: loop.Hyperparameters,
+) -> Checkpoint:
+    weights = loop.train_members(networks, rngs, [tensors], hyperparameters)
     epochs = hyperparameters.epochs
-    return Checkpoint(replace(card, epochs=epochs, chain_epochs=epochs), weights)
+    for name, weight in weights.items():
+        if not torch.isfinite(weight).all():
+            raise FitError(
+                f"Expected finite weights after {epochs} epochs; {name} has others. See the bars "
+                "and findings of the training window."
+            )
+    chain = card.chain_epochs + epochs
+    return Checkpoint(replace(card, epochs=epochs, chain_epochs=chain), weights)
 
 
 def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows, members: int) -> bool:
@@ -132,30 +139,6 @@ def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows, members
     linear = linear_quantiles(before, rows, prepared.adjusted)
     limit = MAX_LOSS_RATIO * _mean(_losses(tensors, rows, linear))
     return _mean(_losses(tensors, rows, quantiles)) <= limit
-
-
-def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
-    tensors = prepare(parent.card, windows).tensors
-    networks = loop.load_members(parent.weights, tensors, settings.members)
-    chain = parent.card.chain_epochs
-    # The seed depends on the chain, so that two nights shuffle differently.
-    rngs = [loop.generator(settings.seed + chain, member) for member in range(settings.members)]
-    weights = loop.train_members(
-        networks,
-        rngs,
-        [tensors],
-        WARM,
-    )
-    card = replace(
-        parent.card,
-        method="warm",
-        epochs=WARM.epochs,
-        chain_epochs=chain + WARM.epochs,
-        settings_hash=settings.hash,
-        seed=settings.seed,
-        **span_of(windows),
-    )
-    return Checkpoint(card, weights)
 
 
 def _choose_epochs(tensors: loop.Tensors, seed: int) -> tuple[int, float]:

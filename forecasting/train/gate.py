@@ -22,14 +22,11 @@ from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HIGH_80, LOW_80, MEDIAN
 
 SESSIONS = 40  # newest closed origins on which a fit is compared
-MAX_DISTANCE = 0.15
-"""Of two medians, root mean square over the closed origins, in units of the reference's mean 80%
-interval."""
+LIMITS = (0.15, 0.25, 0.3, 1.3)
+"""Of two forecasts: the root mean square distance of the medians over the closed origins, the
+largest of tonight's, the root mean square of a single member's (all in units of the reference's
+mean 80% interval), and the ratio of the mean 80% intervals, the wider over the narrower."""
 
-# The largest distance of two medians of tonight's forecast, in the same unit
-MAX_DISTANCE_TONIGHT = 0.25
-MAX_WIDTH_RATIO = 1.3  # of the mean 80% intervals, the wider over the narrower
-MAX_MEMBER_DISTANCE = 0.3  # the root mean square distance of any single network's median
 MIN_GAIN = 0.08
 """Of a fit from pretrained weights: its mean gain on its training rows, in standard deviations of a
 row's gain.
@@ -164,22 +161,19 @@ def unlike(members: Floats, champion: Floats) -> str:
         return ""
     apart = np.abs(members[..., MEDIAN] - champion[..., MEDIAN]) / unit  # (M, n, H)
     together = np.abs(ensemble[..., MEDIAN] - champion[..., MEDIAN]) / unit  # (n, H)
-    by = "by {:.2f} of an 80% interval from the champion's"
-    measured = (
-        (f"its medians differ {by}", _root_mean_square(together[:-1]), MAX_DISTANCE),
-        (f"tonight's median differs {by}", float(together[-1].max()), MAX_DISTANCE_TONIGHT),
-        (
-            f"a member's medians differ {by}",
-            max(_root_mean_square(one[:-1]) for one in apart),
-            MAX_MEMBER_DISTANCE,
-        ),
-        (
-            "its 80% intervals are {:.2f} times as wide as the champion's, or as narrow",
-            max(width, unit) / min(width, unit),
-            MAX_WIDTH_RATIO,
-        ),
+    # Of the medians, of tonight's, of a single member's, and of the widths
+    found = (
+        _root_mean_square(together[:-1]),
+        float(together[-1].max()),
+        max(_root_mean_square(one[:-1]) for one in apart),
+        max(width, unit) / min(width, unit),
     )
-    return next((text.format(value) for text, value, limit in measured if value > limit), "")
+    if all(value <= limit for value, limit in zip(found, LIMITS, strict=True)):
+        return ""
+    return (
+        "its medians differ by {:.2f} of an 80% interval from the champion's, tonight's by {:.2f}, "
+        "a member's by {:.2f}, and its intervals are {:.2f} times as wide or narrow"
+    ).format(*found)
 
 
 def _mean_width(quantiles: Floats) -> float:

@@ -24,7 +24,7 @@ from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read
-from forecasting.train import fit, gate, model, prepare
+from forecasting.train import gate, model, prepare
 from forecasting.vocabulary import HORIZONS
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.nights import (
@@ -192,7 +192,7 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on
     night_folder, monkeypatch
 ):
     # Bases ship with the code, made anew
-    monkeypatch.setattr(fit, "pretrained_for", lambda windows: None)
+    monkeypatch.setattr(train, "pretrained_for", lambda windows: None)
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 3)
     night(LAST)
@@ -297,10 +297,10 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
         weights["0.shape_bias"][:, 0] += 0.4
         return replace(fitted, weights=weights)
 
-    whole = train.fit
-    monkeypatch.setattr(train, "fit", shifted)
+    whole = train.fit_warm
+    monkeypatch.setattr(train, "fit_warm", shifted)
     night(EVE)
-    monkeypatch.setattr(train, "fit", whole)
+    monkeypatch.setattr(train, "fit_warm", whole)
     (refused,) = [row for row in rows("models") if row["refused"]]
     assert "and worse: pinball" in str(refused["refused"])
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))

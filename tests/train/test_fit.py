@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from forecasting import losses
 from forecasting.preprocess.windows import MARKET_NAMES
 from forecasting.train import loop
-from forecasting.train.fit import EPOCHS, WARM, fit
+from forecasting.train.fit import EPOCHS, WARM, fit_scratch, fit_warm
 from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.prepare import make_card, member_quantiles, prepare, without_market
@@ -52,12 +52,12 @@ def test_the_network_can_overfit_ten_windows():
 
 
 def test_the_same_seed_gives_the_same_bits(scratch):
-    again = fit(some_windows(), settings=SETTINGS)
+    again = fit_scratch(some_windows(), settings=SETTINGS, pretrained=None)
     assert (same_weights(scratch, again), scratch.card) == (True, again.card)
 
 
 def test_a_warm_fit_continues_from_its_parent_and_changes_nothing_else_of_its_card(scratch):
-    warm = fit(some_windows(seed=6), parent=scratch, settings=SETTINGS)
+    warm = fit_warm(some_windows(seed=6), scratch, settings=SETTINGS)
     assert 0.0 < most_moved(scratch, warm) < 0.5
     assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
     chain = scratch.card.epochs + WARM.epochs
@@ -74,7 +74,8 @@ def test_a_card_names_the_sessions_of_its_rows(scratch):
 def test_a_fit_does_not_depend_on_sessions_after_the_newest_known_target():
     known = some_windows().known_to(280)
     left, right = (
-        fit(part, settings=SETTINGS) for part in (known, with_other_sessions_after(known, 280))
+        fit_scratch(part, settings=SETTINGS, pretrained=None)
+        for part in (known, with_other_sessions_after(known, 280))
     )
     assert (same_weights(left, right), left.card) == (True, right.card)
 

@@ -7,7 +7,7 @@ import pytest
 
 from forecasting.ingest.sources.files import Sample
 from forecasting.preprocess.windows import make_windows
-from forecasting.train.fit import fit, fit_scratch
+from forecasting.train.fit import fit_scratch, fit_warm
 from forecasting.train.gate import (
     SESSIONS,
     examine,
@@ -29,7 +29,7 @@ def champion():
 
 @pytest.fixture(scope="module")
 def warm():
-    return fit(some_windows(), parent=scratch_fit(), settings=SETTINGS)
+    return fit_warm(some_windows(), scratch_fit(), settings=SETTINGS)
 
 
 def verdict(fitted, champion, windows=None):
@@ -66,7 +66,7 @@ def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(monkeyp
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     windows = some_windows()
     shipped = pretrained_for(windows)
-    fitted = fit(windows, settings=SETTINGS, pretrained=shipped)
+    fitted = fit_scratch(windows, settings=SETTINGS, pretrained=shipped)
     assert verdict(fitted, None).refused == ""
     assert "no clear gain" in verdict(replace(fitted, weights=shipped.weights), None).refused
     # As far from the start, the other way.
@@ -92,17 +92,16 @@ TONIGHT[-1, 2] = 0.26
     [
         ([LEVEL + 0.14, LEVEL + 0.14], (1.0, 1.0), ""),
         ([LEVEL + 0.16, LEVEL + 0.16], (1.0, 1.0), "its medians differ by 0.16"),
-        ([LEVEL + 0.31, LEVEL - 0.31], (1.0, 1.0), "a member's medians differ by 0.31"),
-        ([TONIGHT], (1.0, 1.0), "tonight's median differs by 0.26"),
-        ([LEVEL], (1 / 1.31, 1.0), "its 80% intervals are 1.31 times as wide"),
+        ([LEVEL + 0.31, LEVEL - 0.31], (1.0, 1.0), "a member's by 0.31"),
+        ([TONIGHT], (1.0, 1.0), "tonight's by 0.26"),
+        ([LEVEL], (1 / 1.31, 1.0), "its intervals are 1.31 times as wide"),
         ([LEVEL + 1.0], (1.0, 0.0), ""),  # where nothing ever moves nothing is compared
     ],
 )
 def test_quantiles_that_differ_from_the_champions_are_unlike_them(members, widths, words):
     own, theirs = widths
     found = unlike(np.stack([quantiles(one, own) for one in members]), quantiles(LEVEL, theirs))
-    assert found.startswith(words)
-    assert bool(found) == bool(words)
+    assert (words in found, bool(found)) == (True, bool(words))
 
 
 def test_a_fit_from_random_weights_that_is_unlike_the_champion_passes_if_it_is_better(champion):
@@ -125,7 +124,7 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
     bars = Sample().fetch("^GSPC", date(2014, 1, 2), last).bars
     settings = SETTINGS.model_copy(update={"train_sessions": 320})
     short = make_windows(bars, no_events(), origin=last, settings=settings)
-    fitted = fit_scratch(short, settings=SETTINGS)
+    fitted = fit_scratch(short, settings=SETTINGS, pretrained=pretrained_for(short))
     assert fitted.card.base == "volume-2018-12-31"
     assert verdict(fitted, None, short).refused == ""
 

@@ -13,7 +13,7 @@ from forecasting.preprocess.windows import MIN_ROWS, STEP_NAMES, WARM_UP
 from forecasting.targets import TARGETS
 from forecasting.train import baselines, linear
 from forecasting.train.baselines import baseline_quantiles
-from forecasting.train.fit import fit
+from forecasting.train.fit import fit_scratch
 from forecasting.train.linear import fit_ridge
 from forecasting.train.loop import one_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
@@ -155,7 +155,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
         before = blas_threads()
         baseline_quantiles("ridge", windows)
         linear.linear_forecast(windows)
-        fit(windows, settings=SETTINGS)
+        fit_scratch(windows, settings=SETTINGS, pretrained=None)
         assert blas_threads() == before
     assert len(threads_of_ridges) > 10
     assert set().union(*threads_of_ridges) == {1}

@@ -13,7 +13,7 @@ from base_weights import pretrain
 from forecasting.errors import ArtifactError
 from forecasting.train import trees
 from forecasting.train.checkpoint import load, save
-from forecasting.train.fit import PRETRAINED, fit
+from forecasting.train.fit import PRETRAINED, fit_scratch, fit_warm
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.prepare import member_quantiles
 from forecasting.train.pretrained import TREES, WEIGHTS, newest_shipped, pretrained_for, shipped
@@ -51,7 +51,7 @@ def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(
     # Weights trained on two toy symbols would lose to the linear model.
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     named = replace(pretrained, card=replace(pretrained.card, base="two toys"))
-    fitted = fit(windows, settings=SETTINGS, pretrained=named)
+    fitted = fit_scratch(windows, settings=SETTINGS, pretrained=named)
     random = scratch_fit()
     assert (fitted.card.past_mean, fitted.card.effect) == (
         random.card.past_mean,
@@ -67,7 +67,7 @@ def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_wor
     worse = replace(
         pretrained, weights={name: weight + 1.0 for name, weight in pretrained.weights.items()}
     )
-    fitted = fit(some_windows(), settings=SETTINGS, pretrained=worse)
+    fitted = fit_scratch(some_windows(), settings=SETTINGS, pretrained=worse)
     random = scratch_fit()
     assert same_weights(fitted, random)
     assert (fitted.card.base, fitted.card.epochs) == ("", random.card.epochs)
@@ -83,7 +83,7 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
         return linear_quantiles(windows, rows, adjusted)
 
     monkeypatch.setattr("forecasting.train.fit.linear_quantiles", recorded)
-    fit(some_windows(), settings=SETTINGS, pretrained=pretrained)
+    fit_scratch(some_windows(), settings=SETTINGS, pretrained=pretrained)
     [(windows, rows)] = calls
     fitted = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
     assert fitted[-1] + len(HORIZONS) <= rows[0]
@@ -186,9 +186,9 @@ def test_another_version_is_refused_even_when_its_hash_is_right(path, hash_of, v
 def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
     without = without_events(some_windows())
     assert (some_windows().has_events, without.has_events) == (True, False)
-    plain = fit(without, settings=SETTINGS)
+    plain = fit_scratch(without, settings=SETTINGS, pretrained=None)
     assert (checkpoint.card.has_events, plain.card.has_events) == (True, False)
-    assert not fit(some_windows(), parent=plain, settings=SETTINGS).card.has_events
+    assert not fit_warm(some_windows(), plain, settings=SETTINGS).card.has_events
 
 
 @pytest.mark.skipif(
@@ -196,7 +196,7 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
     reason="needs a GPU: the checkpoint is written on it and loaded without it",
 )
 def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(path, monkeypatch):
-    fitted = fit(some_windows(), parent=fit(some_windows(), settings=SETTINGS), settings=SETTINGS)
+    fitted = fit_warm(some_windows(), scratch_fit(), settings=SETTINGS)
     saved = save(fitted, path)
     rows = np.arange(250, 300)
     on_gpu = member_quantiles(fitted, some_windows(), rows)[0]

@@ -10,7 +10,7 @@ import torch
 from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import fit
+from forecasting.train.fit import fit_scratch
 from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.loop import Tensors
 from forecasting.vocabulary import Target
@@ -59,7 +59,7 @@ def newest_windows(
 @cache
 def scratch_fit(target: Target = "volume") -> Checkpoint:
     """From random weights, on `some_windows`."""
-    return fit(some_windows(target), settings=SETTINGS)
+    return fit_scratch(some_windows(target), settings=SETTINGS, pretrained=None)
 
 
 def most_moved(left: Checkpoint, right: Checkpoint) -> float:

@@ -18,8 +18,9 @@ from forecasting.sessions import after
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
-from forecasting.train.fit import check_parent, fit, fit_scratch
+from forecasting.train.fit import check_parent, fit_scratch, fit_warm
 from forecasting.train.gate import examine
+from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import LSTM, RANDOM
 
 logger = logging.getLogger("forecasting.train")
@@ -146,10 +147,10 @@ def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkp
     settings = night.settings
     model_id = network_id(night.id, method)
     started = time.perf_counter()
-    if method == "warm":
-        fitted = fit(windows, parent=parent, settings=settings)
+    if method == "warm" and parent is not None:
+        fitted = fit_warm(windows, parent, settings=settings)
     else:
-        fitted = fit_scratch(windows, settings=settings)
+        fitted = fit_scratch(windows, settings=settings, pretrained=pretrained_for(windows))
     verdict = examine(fitted, windows, champion=parent)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
