@@ -141,7 +141,6 @@ OLD = shift(LAST, -70)
     ("column", "factor", "session", "trained_to", "found"),
     [
         ("volume", 30.0, LAST, LAST, {"volume": LAST}),
-        ("volume", 1 / 30.0, LAST, LAST, {"volume": LAST}),
         ("open", 1.4, LAST, LAST, {"range": LAST, "gap": LAST}),  # and no return
         ("volume", 30.0, SOME, SOME, {"volume": SOME}),
         ("volume", 30.0, SOME, shift(SOME, 1), {}),  # trained on it

@@ -32,7 +32,7 @@ from forecasting.settings import Settings
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import baseline_quantiles
 from tests.builders import no_events, random_bars, scaled
-from tests.train.windows import some_events
+from tests.train.windows import newest_windows, some_events
 
 DAYS = 520
 BARS = random_bars(days=DAYS, seed=5)
@@ -123,17 +123,16 @@ def test_unknown_volumes_and_missing_bars_leave_features_finite_and_stay_unknown
 @pytest.mark.parametrize(("target", "run_up"), [("volume", 3), ("close", 3), ("range", 0)])
 def test_a_range_has_no_flags_of_target_sessions_before_earnings(target, run_up):
     windows = windows_of(events=earnings(BARS.index[-60], BARS.index[-90]), target=target)
-    first = windows.flag_names.index(EVENT_NAMES[0])
-    assert windows.future_flags.any(axis=(0, 1))[first:].sum() == run_up + 7
-    assert windows.flags.any(axis=0)[first:].all()
-    coming = windows_of(
-        events=earnings(next_sessions(ORIGIN, 2)[-1], BARS.index[-90]), target=target
-    )
-    assert (windows.has_events, coming.flags[:, first:].any(), coming.has_events) == (
-        True,
-        True,
-        False,
-    )
+    assert windows.future_flags[..., EVENTS].any(axis=(0, 1)).sum() == run_up + 7
+    assert windows.flags[:, EVENTS].any(axis=0).all()
+
+
+def test_windows_have_events_once_a_report_has_been_reacted_to():
+    known_from = BARS.index[-90]
+    past = windows_of(events=earnings(BARS.index[-60], known_from))
+    coming = windows_of(events=earnings(next_sessions(ORIGIN, 2)[-1], known_from))
+    assert (past.has_events, coming.has_events) == (True, False)
+    assert coming.flags[:, EVENTS].any()
 
 
 def test_the_last_row_is_the_origin_and_has_no_known_target():
@@ -167,13 +166,10 @@ def test_saved_windows_load_equal_bit_for_bit(tmp_path):
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month_or_report(target):
-    events = some_events(BARS)
-
-    def found(sessions):
-        origin = BARS.index[-1].date()
-        return windows_of(BARS.tail(sessions), events, origin=origin, target=target)
-
-    shortest, longest, whole = map(found, (66, 435, WARM_UP + MIN_ROWS))
+    shortest, longest, whole = (
+        newest_windows(BARS.tail(sessions), some_events(BARS), target=target, rows=MIN_ROWS)
+        for sessions in (66, 435, WARM_UP + MIN_ROWS)
+    )
     assert [windows.is_young for windows in (shortest, longest, whole)] == [True, True, False]
     assert [len(windows) for windows in (shortest, longest, whole)] == [45, 414, MIN_ROWS]
     for field in ("level", "spread", "scaled"):
@@ -181,10 +177,9 @@ def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month_or_
         np.testing.assert_array_equal(getattr(longest, field)[-MIN_ROWS:], same, err_msg=field)
     months = [name.removeprefix("month_").isdigit() for name in whole.flag_names]
     assert sum(months) == 11
-    assert whole.future_flags[..., months].any()
-    assert not longest.future_flags[..., months].any()
-    assert whole.future_flags[..., EVENTS].any()
-    assert not longest.future_flags[..., EVENTS].any()
+    for columns in (months, EVENTS):
+        assert whole.future_flags[..., columns].any()
+        assert not longest.future_flags[..., columns].any()
 
 
 @pytest.mark.parametrize(

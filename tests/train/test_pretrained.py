@@ -257,8 +257,8 @@ def test_the_size_of_reactions_is_the_mean_of_those_that_had_closed():
 
 def test_a_tree_is_followed_to_the_leaf_of_its_inputs():
     stumps = Trees(
-        feature=np.array([[0, -1, 1, -1, -1], [-1, 0, 0, 0, 0]], dtype=np.int16),
-        threshold=np.array([[0.5, 1.0, 2.0, 10.0, 100.0], [0.25, 0, 0, 0, 0]], dtype=np.float32),
+        feature=np.array([[0, -1, 1, -1, -1], [-1] * 5], dtype=np.int16),
+        threshold=np.array([[0.5, 1.0, 2.0, 10.0, 100.0], [0.25] * 5], dtype=np.float32),
         left=np.array([[1, 0, 3, 0, 0], [0] * 5], dtype=np.int16),
         right=np.array([[2, 0, 4, 0, 0], [0] * 5], dtype=np.int16),
     )
