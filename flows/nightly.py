@@ -36,38 +36,36 @@ step = partial(
 @step
 def ingest(nights: list[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
     """The nights, the bars of their symbols brought up to date."""
-    return ended(
-        call_step(
-            "ingest",
-            nights,
-            rounds,
-            switch_source,
-        )
+    return run_step(
+        "ingest",
+        nights,
+        rounds,
+        switch_source,
     )
 
 
 @step
 def preprocess(nights: list[Night]) -> list[Night]:
     """The nights with their features and windows."""
-    return ended(call_step("preprocess", nights))
+    return run_step("preprocess", nights)
 
 
 @step
 def train(nights: list[Night]) -> list[Night]:
     """The nights with their challengers."""
-    return ended(call_step("train", nights))
+    return run_step("train", nights)
 
 
 @step
 def predict(nights: list[Night]) -> list[Night]:
     """The nights, their forecasts written."""
-    return ended(call_step("predict", nights))
+    return run_step("predict", nights)
 
 
 @step
 def evaluate(nights: list[Night], publish: Callable[[Night], Night]) -> list[Night]:
     """The nights, closed sessions scored, the decision made and the page written."""
-    return ended(call_step("evaluate", nights, publish))
+    return run_step("evaluate", nights, publish)
 
 
 @flow(
@@ -196,11 +194,12 @@ class NightsFailedError(ForecastingError):
         self.nights = nights
 
 
-def ended(nights: list[Night]) -> list[Night]:
+def run_step(name: Step, nights: list[Night], *more: Any) -> list[Night]:
     """The nights of a task; a NightsFailedError where all failed, and none for a bar to come."""
-    if not any(isinstance(night.error, DataLateError | None) for night in nights):
-        raise NightsFailedError(nights)
-    return nights
+    done = call_step(name, nights, *more)
+    if not any(isinstance(night.error, DataLateError | None) for night in done):
+        raise NightsFailedError(done)
+    return done
 
 
 def call_task(name: Step, nights: list[Night], *more: Any) -> list[Night]:

@@ -36,12 +36,9 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
         given[name] = value
         symbols = asked_symbols(given.get("symbol", []), given.get("symbols_file"))
         os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
-        return value
-    if name == "target":
-        os.environ["FORECASTING_TARGETS"] = check_option(name, ",".join(value))
-        return value
-    for text in texts:
-        os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, text)
+    else:
+        setting = "TARGETS" if name == "target" else name.upper()
+        os.environ[f"FORECASTING_{setting}"] = check_option(name, ",".join(texts))
     return value
 
 
