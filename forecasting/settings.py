@@ -125,6 +125,7 @@ def _unless_none(urls: SecretStr | None) -> SecretStr | None:
     return None if urls and urls.get_secret_value() == "none" else urls
 
 
+_Count = Annotated[int, Field(ge=1, le=MOST)]
 _Symbol = Annotated[str, AfterValidator(_valid_symbol)]
 _Exchange = Annotated[str, AfterValidator(check_exchange)]
 _Source = Annotated[str, AfterValidator(_with_home)]
@@ -191,10 +192,10 @@ class Settings(BaseSettings):
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of all random numbers."""
 
-    scratch_every: int = Field(21, ge=1, le=MOST)
+    scratch_every: _Count = 21
     """Sessions between fits from scratch in mode auto."""
 
-    max_model_age: int = Field(63, ge=1, le=MOST)
+    max_model_age: _Count = 63
     """Sessions after which a champion is no longer published."""
 
     cron: str = "30 5-8 * * 2-6"
@@ -203,7 +204,7 @@ class Settings(BaseSettings):
     timezone: ZoneInfo = ZoneInfo("America/New_York")
     """Time zone of cron and late_until."""
 
-    late_until: time = time(9)
+    late_until: Annotated[time, BeforeValidator(check_hour)] = time(9)
     """Time at which a night stops waiting for its bar."""
 
     runner: Literal["local", "processes", "dask"] = "local"
@@ -212,7 +213,7 @@ class Settings(BaseSettings):
     workers: int | None = Field(None, ge=1, le=1024)
     """Processes or Dask workers; if not set, one a core."""
 
-    shard_size: int | None = Field(None, ge=1, le=MOST)
+    shard_size: _Count | None = None
     """Symbols a shard; if not set, 3 shards a worker."""
 
     dask_address: str | None = None
@@ -264,8 +265,6 @@ class Settings(BaseSettings):
         if value is not None and value == info.data.get("source"):
             raise ValueError("Expected another source than FORECASTING_SOURCE, found the same")
         return value
-
-    _check_late_until = field_validator("late_until", mode="before")(check_hour)
 
     def exchange_of(self, symbol: str) -> str:
         """The exchange of `symbol`: from `exchanges`, else from its suffix, else `exchange`."""

@@ -306,14 +306,10 @@ def store_error(url: str, error: DatabaseError) -> Exception:
 
 
 def kind_of(error: DatabaseError) -> str | int:
-    """The state of PostgreSQL, the code of SQLite, or what kept libpq from connecting."""
+    """The state of PostgreSQL, empty where there is no connection, or the code of SQLite."""
     if isinstance(error.orig, sqlite3.Error):
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without the extension
-    state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return state
-    # libpq says it in words alone
-    return "full" if any(words in str(error.orig) for words in _FULL) else ""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _cause(url: str, error: DatabaseError) -> str:
@@ -373,22 +369,16 @@ _END = (
     "End that process (SELECT pg_terminate_backend(its number), as its role or a superuser), then "
     "run again."
 )
-_FULL = ("too many c", "connection slots are reserved")  # clients already; connections for the role
 LOCK_NOT_AVAILABLE = "55P03"
 _WAITED = (LOCK_NOT_AVAILABLE, "57014")
 _UNREACHED = (
     "cannot be reached",
-    "Check that the server runs, and its host, port, name, user and password.",
+    "Check that the server runs and accepts connections (a night takes two, and one for each "
+    "worker in another process), and its host, port, name, user and password.",
 )
 _KNOWN: dict[str | int, tuple[str, str]] = {
     "": _UNREACHED,
     **dict.fromkeys(("57P01", "57P02", "57P03"), _UNREACHED),  # it shuts down, or starts
-    "full": (
-        "accepts no more connections",
-        "End sessions that nobody needs, or raise its limit (max_connections, CONNECTION LIMIT of "
-        "the role or database), then run again: a night takes two, and one for each worker in "
-        "another process.",
-    ),
     LOCK_NOT_AVAILABLE: (
         f"kept this step waiting for a lock, for at most {BUSY_TIMEOUT_S} s",
         _END,

@@ -146,22 +146,6 @@ def test_transactions_share_a_connection_only_inside_kept_open_and_read_and_writ
         connection.execute(marked)
 
 
-def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postgres_url):
-    with engine(postgres_url).begin() as connection:
-        connection.exec_driver_sql("CREATE ROLE test_crowded LOGIN PASSWORD 'x' CONNECTION LIMIT 0")
-    crowded = sa.make_url(postgres_url).set(username="test_crowded", password="x")
-    named = r"accepts no more connections: .*too many connections for role .*\. End sessions"
-    try:
-        with (
-            pytest.raises(StoreError, match=named),
-            reading(crowded.render_as_string(hide_password=False)),
-        ):
-            pass
-    finally:
-        with engine(postgres_url).begin() as connection:
-            connection.exec_driver_sql("DROP ROLE test_crowded")
-
-
 HOLDER = """
 import sys
 from forecasting.store.lock import night_lock

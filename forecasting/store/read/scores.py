@@ -338,9 +338,13 @@ def closed_totals(
         Columns of table total_forecasts, model, stage, and the sums over the sessions of
         bar_version and actual, on the share basis of the day the forecast was issued.
     """
-    values = {"symbol": symbol, "target": target, "target_session": first}
-    values["first_seen_at"] = known_at or LATEST
-    values["origin_session"] = first - timedelta(days=30)  # by which the key finds them
+    values = {
+        "symbol": symbol,
+        "target": target,
+        "target_session": first,
+        "first_seen_at": known_at or LATEST,
+        "origin_session": first - timedelta(days=30),  # by which the key finds them
+    }
     found = view_result(connection, _OF_TOTALS, _ENDING, values)
     each = pd.DataFrame(found, columns=list(found.keys()))
     of_total = each.groupby([*FORECAST_KEY, "stage"])
