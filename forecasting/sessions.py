@@ -277,26 +277,18 @@ def early_closes(first: date, last: date, exchange: str = "XNYS") -> set[date]:
 
 @lru_cache(maxsize=32)
 def _holidays(exchange: str) -> pd.DatetimeIndex:
-    """Every holiday of the calendar, by the weekdays that it names itself."""
-    import numpy as np
+    """Days without a session, of weekdays with one in most weeks of the year around.
+
+    So also where the trading week has changed, as in Tel Aviv in 2026 and Seoul in 1998.
+    """
     import pandas as pd
 
-    made = calendar(exchange)
-    sessions = made.sessions.to_numpy().astype("datetime64[D]")
-    days = np.arange(sessions[0], sessions[-1] + np.timedelta64(1, "D"))
-    weekday = (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
-    traded = np.isin(days, sessions)
-    usual = np.is_busday(days, weekmask=made.weekmask)
-    # Tel Aviv traded on Sundays until 2026, Seoul on Saturdays until 1998. Under pandas 3.1,
-    # exchange_calendars 4.13 makes their sessions without regard to these weeks: where the weeks
-    # differ, sessions decide.
-    for start, end, weekmask in getattr(made, "special_weekmasks", ()):
-        span = (days >= np.datetime64(start or days[0], "D")) & (
-            days <= np.datetime64(end or days[-1], "D")
-        )
-        differs = span & (np.is_busday(days, weekmask=weekmask) != usual)
-        usual[differs] = np.isin(weekday[differs], weekday[span & traded])
-    return pd.DatetimeIndex(days[usual & ~traded]).as_unit("ns")
+    sessions = calendar(exchange).sessions
+    days = pd.date_range(sessions[0], sessions[-1]).as_unit("ns")
+    traded = pd.Series(days.isin(sessions), index=days, dtype=float)
+    of_weekday = traded.groupby(days.day_of_week)
+    share = of_weekday.transform(lambda weeks: weeks.rolling(53, 1, center=True).mean())
+    return days[(share > 0.5) & (traded == 0.0)]
 
 
 def _cut(days: pd.DatetimeIndex, first: date, last: date) -> pd.DatetimeIndex:
