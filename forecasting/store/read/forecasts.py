@@ -155,11 +155,8 @@ def published(
         origins = (func.min(forecast.origin_session), func.max(forecast.origin_session))
         oldest, latest = connection.execute(select(*origins).where(*wanted)).one()
         there = f"origins from {oldest} to {latest}" if oldest else "none"
-        at = ""
-        command = "run"
-        if oldest and origin:
-            at = f" at {origin}"
-            command = f"catch-up --from {origin} --to {origin}"
+        at = f" at {origin}" if origin else ""
+        command = f"catch-up --from {origin} --to {origin}" if origin else "run"
         raise StoreError(
             f"Expected a forecast of {symbol} {target}{at} in the database; found {there}. Make "
             f"one, with the options --source and --market of earlier nights: forecasting {command} "

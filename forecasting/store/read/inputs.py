@@ -234,15 +234,14 @@ def newest_flag(
     known_at: datetime,
 ) -> tuple[date, str] | None:
     """Session and rule of the newest flag by `rules` on the sessions `first` to `last`; or None."""
-    flag = first_row(
-        connection,
+    newest_first = (
         select(finding.session, finding.rule)
         .join(fetches)
         .where(finding.symbol == symbol, finding.severity == "flag", finding.rule.in_(rules))
         .where(finding.session.between(first, last), fetch.fetched_at <= known_at)
-        .order_by(finding.session.desc(), finding.rule),
+        .order_by(finding.session.desc(), finding.rule)
     )
-    return None if flag is None else (flag["session"], flag["rule"])
+    return connection.execute(newest_first.limit(1)).first()
 
 
 def split_factors(

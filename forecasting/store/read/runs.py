@@ -87,8 +87,7 @@ def cut_off(connection: Connection, at: datetime) -> dict[str, date]:
     """The sessions of nights that run, or have waited past their hour, by id."""
     running = select(run.id, run.as_of).where(RUNNING)
     waiting = select(run.id, run.as_of).where(WAITING, run.waits_until < at)
-    found = connection.execute(running.union_all(waiting))
-    return {night.id: night.as_of for night in found}
+    return dict(connection.execute(running.union_all(waiting)).all())
 
 
 def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]:
@@ -182,7 +181,7 @@ def _ancestors(connection: Connection, model: Mapping[str, Any]) -> list[str]:
     of_symbol = select(fitted.id, fitted.parent_id).where(
         *of_series(fitted, model["symbol"], model["target"])
     )
-    parent_of = {one.id: one.parent_id for one in connection.execute(of_symbol)}
+    parent_of = dict(connection.execute(of_symbol).all())
     ancestors: list[str] = []
     parent = model["parent_id"]
     while parent is not None and parent not in ancestors:
@@ -280,8 +279,8 @@ def bars_of_symbols(
     """Every version of the bars of symbols, whose nights may be of other fetches, by session."""
     names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
     wanted = (bar.symbol.in_(symbols), bar.session.between(first, last))
-    versions = frame(connection, select(*bar[names]).where(*wanted))
-    return versions.sort_values(["symbol", "session"], ignore_index=True)
+    versions = select(*bar[names]).where(*wanted).order_by(*bar["symbol", "session"])
+    return frame(connection, versions)
 
 
 def last_results(
