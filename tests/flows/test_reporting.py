@@ -22,22 +22,9 @@ from forecasting.errors import (
 )
 from forecasting.night.night import Night, make_night
 from forecasting.settings import Settings
-from tests.report.nights import ORIGIN, report_data
+from tests.report.nights import ORIGIN
 
 FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
-
-
-@pytest.mark.parametrize("keys", [["night-sbux"], []])
-def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch, keys):
-    created = []
-    monkeypatch.setattr(
-        reporting, "create_markdown_artifact", lambda **given: created.append(given["key"])
-    )
-    if keys:
-        monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
-    night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
-    reporting.publish_artifacts([replace(night, report=report_data())])
-    assert created == keys
 
 
 def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(tmp_path, monkeypatch, caplog):
@@ -61,8 +48,6 @@ def a_night(symbol="AAA", *, error=None):
 NO_ROWS = HistoryError("no rows")
 NO_SESSION = UsageError("no such session")
 NO_BAR = NoBarError("Another.")
-
-
 ONE = SETTINGS.for_symbol("AAA")
 
 
