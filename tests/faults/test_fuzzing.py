@@ -15,7 +15,7 @@ import re
 import signal
 import sqlite3
 import sys
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
-from curl_cffi.requests import Response, Session
 from safetensors import SafetensorError
 
 import forecasting as fc
@@ -36,7 +35,7 @@ from forecasting.errors import ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars, no_bars
 from forecasting.ingest.event_files import read_events_csv
-from forecasting.ingest.sources import Fetched, UnreadableRow, canonical, plugins, yahoo
+from forecasting.ingest.sources import Fetched, UnreadableRow, canonical, plugins
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.night.run import ingest_only
@@ -44,7 +43,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.train import checkpoint as checkpoints
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.train.windows import scratch_fit
-from tests.yahoo_stand_in import StandIn, forget_yahoo
+from tests.yahoo_stand_in import StandIn, asked_here
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 BARS = random_bars(days=120, seed=3).round(4)
@@ -86,6 +85,7 @@ class Place(NamedTuple):
     url: str
     patch: pytest.MonkeyPatch
     capfd: pytest.CaptureFixture[str]
+    stack: ExitStack
 
 
 @pytest.fixture
@@ -95,10 +95,10 @@ def place(tmp_path, sqlite_url, plain_flows, monkeypatch, capfd):
     monkeypatch.setattr(clock, "now", lambda: AT)
     monkeypatch.chdir(tmp_path)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    yield Place(tmp_path, sqlite_url, monkeypatch, capfd)
+    with ExitStack() as stack:
+        yield Place(tmp_path, sqlite_url, monkeypatch, capfd, stack)
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
-    forget_yahoo()
 
 
 def ended(call):
@@ -258,23 +258,9 @@ def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(name, tmp_path)
     assert not (tmp_path / "made").exists()
 
 
-class Canned(Session):
-    """A session whose answer to a chart is `body`, and a crumb to anything else."""
-
-    body = b""
-
-    def request(self, method, url, *args, **kwargs):
-        answer = Response()
-        answer.status_code = 200
-        answer.url = url
-        answer.encoding = "utf-8"
-        answer.content = self.body if "/v8/finance/chart/" in url else b"crumb"
-        return answer
-
-
-def rows_of_chart(body):
+def rows_of_chart(answer):
     """By day of the answer's own time zone, the five numbers of each of its rows."""
-    result = json.loads(body)["chart"]["result"][0]
+    result = answer["chart"]["result"][0]
     zone = result["meta"]["exchangeTimezoneName"]
     quote = result["indicators"]["quote"][0]
     found = {}
@@ -305,27 +291,22 @@ def number_of(column, at):
 def chart_of_yahoo(place):
     bars = BARS.iloc[-60:]
     actions = make_actions([(bars.index[20], "dividend", 0.5), (bars.index[40], "split", 2.0)])
-    with StandIn(bars, actions) as stand_in:
-        sound = stand_in.chart("SBUX", 0, 2**40, None)
-    forget_yahoo()
-    session = Canned()
+    served = place.stack.enter_context(asked_here(StandIn(bars, actions), place.patch.setattr))
+    sound = served.chart("SBUX", 0, 2**40, None)
     source = Yahoo(place.folder, timeout_s=15.0)
-    place.patch.setattr(yahoo, "SESSION", session)
-    place.patch.setattr(yahoo, "PAUSE_S", 0.0)
 
     def accepted():
         fetched = source.fetch("SBUX", bars.index[0].date(), bars.index[-1].date())
         return check_bars(fetched, exchange="XNYS", known=no_bars())[0]
 
     def attempt(chosen):
-        session.body = json.dumps(altered(sound, chosen)).encode()
-        if chosen.random() < 0.3:
-            session.body = damaged(session.body, chosen)
-        answer = ended(accepted)
-        if isinstance(answer, ForecastingError):
-            assert isinstance(answer, SourceError)
+        answer = altered(sound, chosen)
+        place.patch.setattr(served, "chart", lambda *asked: answer)
+        taken = ended(accepted)
+        if isinstance(taken, ForecastingError):
+            assert isinstance(taken, SourceError)
         else:
-            check_stated(answer, rows_of_chart(session.body))
+            check_stated(taken, rows_of_chart(answer))
 
     return attempt
 
