@@ -5,11 +5,8 @@ Each case ends in what the input states, by an independent, plainer reading, or 
 
 import copy
 import csv
-import hashlib
 import io
-import json
 import os
-import pickle
 import random
 import re
 import signal
@@ -27,7 +24,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors import SafetensorError
 
 import forecasting as fc
 from flows import cli, clock, nightly
@@ -40,9 +36,7 @@ from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.night.run import ingest_only
 from forecasting.settings import Settings, read_settings
-from forecasting.train import checkpoint as checkpoints
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.train.windows import scratch_fit
 from tests.yahoo_stand_in import StandIn, asked_here
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -230,32 +224,6 @@ def earnings_dates(place):
             assert set(events["timing"]) <= {"amc", "bmo", ""}
 
     return attempt
-
-
-class Program:
-    """What runs a command when it is unpickled."""
-
-    def __init__(self, made):
-        self.made = made
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.made}",)
-
-
-@pytest.mark.parametrize("name", checkpoints.FILES)
-def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(name, tmp_path):
-    folder = tmp_path / "a"
-    checkpoints.save(scratch_fit(), folder)
-    (folder / name).write_bytes(content := pickle.dumps(Program(tmp_path / "made")))
-    card = folder / "model.json"
-    if name != card.name:
-        stated = json.loads(card.read_bytes()) | {
-            "weights_sha256": hashlib.sha256(content).hexdigest()
-        }
-        card.write_text(json.dumps(stated))
-    with pytest.raises((ValueError, SafetensorError)):
-        checkpoints.load(folder, hashlib.sha256(card.read_bytes()).hexdigest())
-    assert not (tmp_path / "made").exists()
 
 
 def rows_of_chart(answer):
