@@ -65,7 +65,7 @@ def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
     assert (
         verify(read_settings(), now=clock.now)
         .values["TEST"]
-        .startswith(f"TEST: {none}. 2 nights, ")
+        .startswith(f"TEST volume: {none}. 2 nights, ")
     )
 
 

@@ -56,7 +56,6 @@ REACHED_SOON = (
     "fetches verdict late",
     "fetches verdict revised",
     "fetches verdict split",
-    "runs mode_kind drift",
     "scores bar_version 2",
     "weights pruned",
 )

@@ -242,6 +242,7 @@ EARLY = (
     (fallback, "LEAVE", 0.1),
     (fallback, "TOLERANCE", 0.0),
     (drift, "MIN_REFERENCE", 4),
+    (drift, "_LAG", 3),
     (drift, "MIN_WATCHED", 3),
     (drift, "LIMIT", 1.5),
 )
