@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -62,13 +63,6 @@ class Digest:
         """What is forecast; empty where it is of several targets."""
         targets = {line.target for line in self.lines}
         return targets.pop() if len(targets) == 1 else ""
-
-    @property
-    def missing(self) -> list[str]:
-        """The names of the lines without a forecast of tomorrow, where others have one."""
-        if self.stale or not self.forecasts:
-            return []
-        return [line.series for line in self.lines if line not in self.forecasts]
 
     @property
     def failed(self) -> str:
@@ -145,7 +139,7 @@ class Digest:
         if not self.forecasts:
             return f"no {what}"
         count = len(self.forecasts)
-        if not self.missing:
+        if self.stale or count == len(self.lines):
             return f"{quantity(count, what)} of {self.session}"
         return f"{count} of {quantity(len(self.lines), what)} of {self.session}"
 
@@ -172,23 +166,23 @@ def make_digest(
     """
     stored = most_unusual_first(line for line in lines if line.forecast)
     current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
+    forecasts = current
+    stale = ""
+    if stored and not current:
+        newest = max(line.session for line in stored)
+        forecasts = [line for line in stored if line.session == newest]
+        stale = _stale(stored, newest_sessions)
     digest = Digest(
         lines,
-        current,
+        forecasts,
         _results(stored),
         _held_alerts(current, alerts),
+        stale,
     )
-    if stored and not current:
-        digest = _stale(
-            digest,
-            stored,
-            newest_sessions,
-            has_alerts=bool(alerts),
-        )
     reasons = _reasons(digest, causes, notes)
-    if alerts and digest.missing:
-        unjudged = f"Alerts are not judged of {named(digest.missing, 3)}."
-        reasons.append(Reason("alerts", unjudged))
+    unjudged = [line.series for line in lines if line not in current]
+    if alerts and unjudged:
+        reasons.append(Reason("alerts", f"Alerts are not judged of {named(unjudged, 3)}."))
     reasons += [Reason("finding", text) for text in findings]
     return replace(digest, reasons=reasons)
 
@@ -198,32 +192,23 @@ def _results(lines: Sequence[SymbolLine]) -> list[SymbolLine]:
     scored = [line for line in lines if line.result]
     newest = max((line.result_session for line in scored), default=date.min)
     of_newest = [line for line in scored if line.result_session == newest]
+    return sorted(
+        of_newest,
+        key=lambda line: (
+            line.hit == "hit",
+            -abs(relative(line.result["actual"], line.result["q50"])),
+        ),
+    )
 
-    def misses_first(line: SymbolLine) -> tuple[bool, float]:
-        off = relative(line.result["actual"], line.result["q50"])
-        return line.hit == "hit", -abs(off)
 
-    return sorted(of_newest, key=misses_first)
-
-
-def _stale(
-    digest: Digest,
-    stored: Sequence[SymbolLine],
-    newest_sessions: Mapping[str, date],
-    *,
-    has_alerts: bool,
-) -> Digest:
-    """The digest with the newest forecasts, where none is of its newest completed session."""
-    newest = max(line.session for line in stored)
+def _stale(stored: Sequence[SymbolLine], newest_sessions: Mapping[str, date]) -> str:
+    """That no forecast is of its newest completed session."""
     made = full_day(max(line.origin for line in stored))
     completed = max(newest_sessions[line.symbol] for line in stored)
-    unjudged = " Alerts are not judged: the forecasts are stale." if has_alerts else ""
-    stale = (
+    return (
         f"Stale: the newest forecasts are from the session {made}; the newest completed one is "
-        f"{full_day(completed)}. See forecasting doctor.{unjudged}"
+        f"{full_day(completed)}. See forecasting doctor."
     )
-    forecasts = [line for line in stored if line.session == newest]
-    return replace(digest, forecasts=forecasts, stale=stale)
 
 
 def _reasons(digest: Digest, older: Mapping[str, str], notes: Sequence[Problem]) -> list[Reason]:
@@ -256,25 +241,18 @@ def _held_alerts(
     lines: Sequence[SymbolLine], alerts: Sequence[Mapping[str, Any]]
 ) -> list[HeldAlert]:
     """One for each line for whose newest forecast an alert holds."""
-    alerts_of_lines = []
-    for line in lines:
-        held = [
-            row
-            for row in alerts
-            if row["newest"] and f"{row['symbol']} {row['target']}" == line.series
-        ]
-        if not held:
-            continue
-        which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in held)
-        usual = " usual" if held[0]["of_usual"] else ""
-        alerts_of_lines.append(
-            HeldAlert(
-                line.series,
-                f"{line.series} {held[0]['compared']} {alert_value(held[0])}{usual}",
-                f"{line.series}: {which}",
-            )
-        )
-    return alerts_of_lines
+    held = defaultdict[str, list[Mapping[str, Any]]](list)
+    for row in alerts:
+        if row["newest"]:
+            held[f"{row['symbol']} {row['target']}"].append(row)
+    return [_held_alert(line.series, held[line.series]) for line in lines if line.series in held]
+
+
+def _held_alert(series: str, held: Sequence[Mapping[str, Any]]) -> HeldAlert:
+    which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in held)
+    usual = " usual" if held[0]["of_usual"] else ""
+    brief = f"{series} {held[0]['compared']} {alert_value(held[0])}{usual}"
+    return HeldAlert(series, brief, f"{series}: {which}")
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:

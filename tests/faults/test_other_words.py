@@ -86,7 +86,6 @@ def morning(folder, monkeypatch):
         "requests": asked,
         "statuses": statuses,
         "forecasts": len(digest.forecasts),
-        "missing": digest.missing,
         "problems": [reason.kind for reason in digest.reasons],
         "exit codes": codes,
         "ledger": contents(url, without=SENTENCES | {"runs": (*SENTENCES["runs"], "notes")}),

@@ -283,7 +283,7 @@ def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_f
         "APPL q90 > 2; TEST median < 1;> 20M; median > 1e0;range width > 1;x;y;z",
     )
     words = "found APPL, range. Correct them"
-    refused, problem = newest_digest(read_settings(), now=clock.now).problems
+    _, refused, problem = newest_digest(read_settings(), now=clock.now).problems
     assert (
         "as `SBUX q90 > 20e6`; found '> 20M', 'x', 'y', 'z'. Correct it; the others are judged."
         in refused

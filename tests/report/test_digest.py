@@ -157,7 +157,7 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
         alerts=[held_row("SBUX", "median > 1", 2.0)],
     )
     assert alone.title.startswith("Stale, ")
-    assert "Alerts are not judged" in digest_in("text", alone).partition("\n")[0]
+    assert alone.problems == ["Alerts are not judged of SBUX volume."]
 
 
 def test_markdown_and_html_have_the_same_rows():
