@@ -286,20 +286,14 @@ def write_frame(rows: pd.DataFrame, out: Path) -> None:
     from pyarrow import csv, parquet
 
     is_csv = out.suffix == ".csv"
-    instants = () if is_csv else ("ds", "cutoff")
-
-    def stored(field: pa.Field) -> pa.DataType:
-        if pa.types.is_large_string(field.type):
-            return pa.string()
-        if not pa.types.is_timestamp(field.type):
-            return field.type
-        if field.type.tz is not None:
-            return pa.timestamp("us", tz="UTC")
-        return pa.timestamp("us") if field.name in instants else pa.date32()
-
-    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
-    table = table.cast(pa.schema([pa.field(field.name, stored(field)) for field in table.schema]))
-    write_whole(out, partial(csv.write_csv if is_csv else parquet.write_table, table))
+    instants = [] if is_csv else ["ds", "cutoff"]
+    midnights = rows.select_dtypes("datetime").columns.difference(instants)
+    table = pa.Table.from_pandas(
+        rows.assign(**{day: rows[day].dt.date for day in midnights}), preserve_index=False
+    ).replace_schema_metadata(None)
+    # Without the schema of Arrow, whose types of texts and instants depend on the release of pandas
+    as_parquet = partial(parquet.write_table, table, coerce_timestamps="us", store_schema=False)
+    write_whole(out, partial(csv.write_csv, table) if is_csv else as_parquet)
 
 
 def _rows(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:

@@ -319,11 +319,8 @@ def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object,
         return []
     then = _inputs(connection, before)
     now = _inputs(connection, run)
-    changed = []
-    for name in sorted(then | now):
-        if then.get(name) != now.get(name):
-            changed.append((name, then.get(name), now.get(name)))
-    return changed
+    names = [name for name in sorted(then | now) if then.get(name) != now.get(name)]
+    return [(name, then.get(name), now.get(name)) for name in names]
 
 
 def _inputs(connection: Connection, run: Row) -> dict[str, object]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tabulate import tabulate
 
 from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
@@ -51,12 +53,16 @@ def night_artifact(nights: Sequence[tuple[ReportData, Path | str]]) -> Artifact:
     return Artifact(artifact_key("night", first.symbol), markdown_text(about), body)
 
 
-def table_markdown(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+def table_markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table in Markdown, the columns between the first and the last to the right."""
-    heads = list(columns)
-    rule = ["---", *["---:"] * (len(heads) - 2), "---"]
-    lines: list[Iterable[object]] = [heads, rule, *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    alignments = ["left", *["right"] * (len(columns) - 2), "left"]
+    return tabulate(
+        rows,
+        columns,
+        tablefmt="pipe",
+        colalign=alignments,
+        disable_numparse=True,
+    )
 
 
 def artifact_key(what: str, *subject: str) -> str:

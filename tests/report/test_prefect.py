@@ -254,9 +254,9 @@ def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_dig
     artifact = backtest_artifact(document)
     assert artifact.key == "backtest-sbux-volume"
     assert artifact.description == "SBUX volume, in M shares: origins 2018-11-01 to 2018-11-14"
-    assert plain(artifact.body).split("\n\n")[2].splitlines() == [
+    table = plain(artifact.body).split("\n\n")[2].splitlines()
+    assert [re.sub(" +", " ", line) for line in [table[0], *table[2:]]] == [
         "| horizon | mean error, M shares | ridge | skill against HAR | p | in 80% | in 90% |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
         "| 1 | 2.00 | 1.50 | +12.3% | 0.01 | 81.2% | 90.0% |",
         "| all | 1.23 | 1.50 | +12.3% | 0.01 | 81.2% | 90.0% |",
     ]
