@@ -256,9 +256,7 @@ def _outside(price: pd.Series, low: pd.Series, high: pd.Series) -> pd.Series:
 
 def volume_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
     """(D,) volume over the median of the 63 sessions before; NaN with fewer than 20 known ones."""
-    # Infinite volumes are another rule's finding
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return np.asarray(bars["volume"].to_numpy() / _usual(bars["volume"]))
+    return (bars["volume"] / _usual(bars["volume"])).to_numpy()
 
 
 def is_other_unit(multiple: NDArray[np.float64] | pd.Series) -> NDArray[np.bool_]:
@@ -317,26 +315,23 @@ def quiet_moves(
     """
     if bars.empty:
         return np.zeros(0, dtype=bool)
-    close = bars["close"].to_numpy()
-    opened = bars["open"].to_numpy()
-    closes = bars["close"].combine_first(known["close"])
+    close = bars["close"]
+    closes = close.combine_first(known["close"])
     days = sessions_index(closes.index[0].date(), closes.index[-1].date(), exchange)
-    last = closes.reindex(days).shift().reindex(bars.index).to_numpy()
+    last = closes.reindex(days).shift().reindex(bars.index)
     # A dividend counts where it brings the two closes nearer: some are in another currency, or a
     # hundredfold.
     ex_dividend = last - dividends_on(bars.index, actions)
     split = bars.index.isin(actions.loc[actions["kind"] == "split", "session"])
     # A dividend above the close is another rule's finding
     with np.errstate(invalid="ignore", divide="ignore"):
-        last = np.where(
-            np.abs(np.log(close / ex_dividend)) < np.abs(np.log(close / last)), ex_dividend, last
-        )
-        to_open = np.log(opened / last)
-        to_close = np.log(close / last)
-    move = np.where(
-        np.sign(to_open) == np.sign(to_close), np.minimum(np.abs(to_open), np.abs(to_close)), 0.0
-    )
-    spread = pd.Series(to_close).shift().rolling(BEFORE, min_periods=FEWEST_BEFORE).std().to_numpy()
+        is_nearer = np.abs(np.log(close / ex_dividend)) < np.abs(np.log(close / last))
+        last = last.mask(is_nearer, ex_dividend)
+        to_open = pd.Series(np.log(bars["open"] / last))
+        to_close = pd.Series(np.log(close / last))
+    nearest = np.minimum(to_open.abs(), to_close.abs())
+    move = np.where(np.sign(to_open) == np.sign(to_close), nearest, 0.0)
+    spread = to_close.shift().rolling(BEFORE, min_periods=FEWEST_BEFORE).std()
     volume = volume_multiple(bars)
     usual_volume = (volume < _QUIET_VOLUME) | ((move > _BUSY_MOVE) & (volume < _BUSY_VOLUME))
     far = (move > QUIET_MOVE) & (move > QUIET_SIGMAS * spread)
@@ -357,10 +352,9 @@ def _is_ordinary(volumes: pd.Series, share: float) -> bool:
 
 def _range_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
     """(D,) log(high / low) over the median of the 63 sessions before; NaN with fewer than 20."""
-    reach = pd.Series(np.log(bars["high"].to_numpy() / bars["low"].to_numpy()))
-    with np.errstate(invalid="ignore", divide="ignore"):  # a series without any range
-        return np.asarray(reach.to_numpy() / _usual(reach))
+    reach = pd.Series(np.log(bars["high"] / bars["low"]))
+    return (reach / _usual(reach)).to_numpy()
 
 
-def _usual(values: pd.Series) -> NDArray[np.float64]:
-    return np.asarray(values.shift().rolling(BEFORE, min_periods=FEWEST_BEFORE).median().to_numpy())
+def _usual(values: pd.Series) -> pd.Series:
+    return values.shift().rolling(BEFORE, min_periods=FEWEST_BEFORE).median()
