@@ -98,64 +98,42 @@ def test_a_forecast_without_a_cost_has_no_saving(connection):
 def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(connection, seed):
     rng = np.random.default_rng(seed)
     scores = mixed_scores(connection, seed=seed, days=70)
-    spots = {(row["origin_session"], row["horizon"]) for row in scores}
-    actual = {spot: float(rng.normal(100.0, 20.0)) for spot in sorted(spots)}
+    actual = defaultdict(lambda: float(rng.normal(100.0, 20.0)))
     for row in scores:
-        row["actual"] = actual[row["origin_session"], row["horizon"]] + float(row["bar_version"])
+        spot = (row["origin_session"], row["horizon"])
+        row["actual"] = actual[spot] + float(row["bar_version"])
     write.add_scores(connection, scores)
-    connection.execute(
-        sa.update(schema.forecasts).values(q25=schema.forecasts.c.q25 + schema.forecasts.c.horizon)
-    )
+    forecast = schema.forecasts.c
+    connection.execute(sa.update(schema.forecasts).values(q25=forecast.q25 + forecast.horizon))
+    expected = naive_costs(connection).sort_values(COSTS[:5], ignore_index=True)
     found = read.view(connection, "costs", {"symbol": SYMBOL})
-    expected = naive_costs(connection)
-    key = COSTS[:5]
+    found = found.sort_values(COSTS[:5], ignore_index=True)[COSTS]
     assert len(expected) > 100
-    found = found.sort_values(key, ignore_index=True)[expected.columns]
-    pd.testing.assert_frame_equal(
-        found, expected.sort_values(key, ignore_index=True), check_dtype=False
-    )
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
-COSTS = [
-    "kind",
-    "horizon",
-    "window_sessions",
-    "cost_ratio",
-    "forecaster",
-    "n",
-    "cost",
-    "median_cost",
-]
-COSTS += ["saving", "published_cost", "published_saving"]
+COSTS = ["kind", "horizon", "window_sessions", "cost_ratio", "forecaster", "n", "cost"]
+COSTS += ["median_cost", "saving", "published_cost", "published_saving"]
 
 
 def naive_costs(connection):
     """The rows of the view, by a loop over the lines that count."""
-    issued = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
+    issued = pd.DataFrame(all_rows(connection, schema.forecasts))
     slot = ["model_id", "origin_session", "horizon", "kind"]
     lines = naive_lines(connection).merge(issued[[*slot, *QUANTILE_COLUMNS]], on=slot)
     rows = []
-    for (kind, horizon), of_line in lines.groupby(["kind", "horizon"]):
-        published = of_line[of_line["line"] == ""].sort_values("origin_session")
-        for window in (20, 60, 250):
-            ours = published.tail(window).set_index("origin_session")
-            for name, own in of_line.groupby("line"):
-                theirs = (
-                    own[own["origin_session"].isin(ours.index)]
-                    .set_index("origin_session")
-                    .sort_index()
-                )
-                for ratio in RATIOS if len(theirs) else ():
-                    of_median = cost(theirs["actual"], theirs["q50"], ratio=ratio).mean()
-                    own_cost = mean_cost(theirs, ratio)
-                    published_cost = mean_cost(ours.loc[theirs.index], ratio)
-                    saved = (
-                        1 - own_cost / of_median,
-                        published_cost,
-                        1 - published_cost / own_cost,
-                    )
-                    key = (kind, horizon, window, ratio, name or "published")
-                    rows.append((*key, len(theirs), own_cost, of_median, *saved))
+    for key, of_line in lines.groupby(["kind", "horizon"]):
+        every = of_line[of_line["line"] == ""].set_index("origin_session").sort_index()
+        for window, (name, own) in product((20, 60, 250), of_line.groupby("line")):
+            published = every.tail(window)
+            theirs = own[own["origin_session"].isin(published.index)]
+            ours = published.loc[theirs["origin_session"]]
+            for ratio in RATIOS if len(theirs) else ():
+                of_median = cost(theirs["actual"], theirs["q50"], ratio=ratio).mean()
+                of_own = mean_cost(theirs, ratio)
+                of_ours = mean_cost(ours, ratio)
+                costs = (of_own, of_median, 1 - of_own / of_median, of_ours, 1 - of_ours / of_own)
+                rows.append((*key, window, ratio, name or "published", len(theirs), *costs))
     return pd.DataFrame(rows, columns=COSTS)
 
 
@@ -259,15 +237,15 @@ def naive_errors(connection, horizon):
 )
 def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split(connection, seed):
     ledger(connection, seed)
-    found = read.view(connection, "live_r2", {"symbol": SYMBOL})
     squares = {horizon: naive_errors(connection, horizon) for horizon in (1, 2)}
+    names = ("horizon", "window_sessions", "kind", "n", "first_origin", "last_origin", "r2")
+    found = view_rows(connection, "live_r2", *names)
     assert len(found) == 6
-    for row in found.to_dict("records"):
-        scored = SESSIONS[8 : -row["horizon"]][-row["window_sessions"] :]
-        ends = (row["first_origin"].date(), row["last_origin"].date())
-        assert (row["kind"], row["n"], *ends) == ("live", len(scored), scored[0], scored[-1])
-        ours, means = np.sum([squares[row["horizon"]][origin] for origin in scored], axis=0)
-        assert row["r2"] == pytest.approx(1 - ours / means, rel=1e-9)
+    for horizon, window, *row in found:
+        scored = SESSIONS[8:-horizon][-window:]
+        ends = (pd.Timestamp(scored[0]), pd.Timestamp(scored[-1]))
+        ours, means = np.sum([squares[horizon][origin] for origin in scored], axis=0)
+        assert row == ["live", len(scored), *ends, pytest.approx(1 - ours / means, rel=1e-9)]
 
 
 @pytest.mark.parametrize(
