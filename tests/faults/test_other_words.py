@@ -30,16 +30,16 @@ STATUSES = {
     "GONE": "failed",
 }
 COMMANDS = (
-    ["check"],
-    ["doctor"],
-    ["digest"],
-    ["show"],
-    ["show", "--symbol", "SBUX"],
-    ["run", "--symbol", "LATE"],
-    ["run", "--symbol", "GONE"],
-    ["run", "--symbol", "SBUX"],
-    ["run", "--as-of", "2024-03-09"],
-    ["models", "list", "--symbol", "SBUX"],
+    "check",
+    "doctor",
+    "digest",
+    "show",
+    "show --symbol SBUX",
+    "run --symbol LATE",
+    "run --symbol GONE",
+    "run --symbol SBUX",
+    "run --as-of 2024-03-09",
+    "models list --symbol SBUX",
 )
 
 
@@ -78,7 +78,7 @@ def morning(folder, monkeypatch):
             nightly.nightly(patient=True)
         statuses = dict(select("symbol, status", f"runs WHERE as_of = '{LAST}'"))
         digest = newest_digest(read_settings(), now=clock.now)
-        codes = [run(*command)[0] for command in COMMANDS]
+        codes = [run(*command.split())[0] for command in COMMANDS]
         asked = len(yahoo.requests)
     return {
         "exit code": ended.value.exit_code,

@@ -34,7 +34,6 @@ from forecasting.evaluate import decisions, drift
 from forecasting.ingest.actions import make_actions
 from forecasting.night.models import promote, roll_back
 from forecasting.night.night import make_night
-from forecasting.night.run import ingest_only
 from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.predict import combine, fallback
 from forecasting.publish import pages
@@ -380,11 +379,6 @@ def clock_wrong(world: World):
     world.clock_error = timedelta(hours=world.draw.choice([-72, -26, -3, 5, 26, 30 * 24]))
 
 
-def bars_before(world: World):
-    """Somebody has fetched the bars before the night."""
-    ingest_only(read_settings(), as_of=None, switch_source=False, now=world.now)
-
-
 CHOICES = {
     "SYMBOLS": ["AAA", "BBB", "CCC", "AAA,BBB", "BBB,CCC"],
     "SEED": ["0", "1"],
@@ -451,7 +445,7 @@ OF_VENDOR_AND_OPERATOR: tuple[Mishap, ...] = (
     late, faulty_rows, restatement, earnings_move, settings_changed,
 )  # fmt: skip
 MISHAPS = (
-    *OF_VENDOR_AND_OPERATOR, failing, kill, disk_full, locked, second_run, clock_wrong, bars_before,
+    *OF_VENDOR_AND_OPERATOR, failing, kill, disk_full, locked, second_run, clock_wrong,
     witness, champion_by_hand, weights_lost, span_again,
 )  # fmt: skip
 
