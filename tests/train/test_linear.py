@@ -27,29 +27,27 @@ from tests.train.windows import (
     young_windows,
 )
 
-ROWS = 900
-
 
 def widths(windows):
     """Log width of the 80% interval of the next close.
 
     Mean over targets that react to earnings, and over all.
     """
-    rows = np.arange(ROWS - 300, ROWS - 1)
+    rows = np.arange(len(windows) - 300, len(windows) - 1)
     width = np.log(np.divide(*linear.linear_forecast(windows, rows).quantiles[:, 0, [5, 1]].T))
     reacts = windows.future_flags[rows, 0, windows.flag_names.index(EVENT_NAMES[3])] > 0.0
     return float(width[reacts].mean()), float(width.mean())
 
 
 def test_the_interval_of_a_close_is_wider_where_earnings_have_caused_opening_gaps_that_no_range_includes():
-    with_gaps, usual = widths(windows_with_gaps(0.08, ROWS))
-    without, usual_without = widths(windows_with_gaps(0.0, ROWS))
+    with_gaps, usual = widths(windows_with_gaps(0.08))
+    without, usual_without = widths(windows_with_gaps(0.0))
     assert with_gaps > 1.5 * usual
     assert without < 1.3 * usual_without
 
 
 def test_a_report_that_made_the_intervals_of_a_close_wide_is_a_part_of_the_next_one_of_its_session_alone():
-    windows = windows_with_gaps(0.08, ROWS)
+    windows = windows_with_gaps(0.08)
     flags = windows.future_flags.copy()
     flags[-1, :, -len(EVENT_NAMES) :] = 0.0
     flags[-1, 2, windows.flag_names.index("earnings+0")] = 1.0

@@ -121,7 +121,7 @@ def plain_tensors() -> Tensors:
     )
 
 
-def windows_with_gaps(gap: float, rows: int) -> Windows:
+def windows_with_gaps(gap: float, rows: int = 900) -> Windows:
     """Closes of a symbol that opens with `gap`, up and down in turn, on the sessions that react to
     earnings."""
     bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=5)
