@@ -1,6 +1,5 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -9,7 +8,6 @@ from sqlalchemy import Connection, func, select
 
 from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
 from forecasting.store.frames import (
-    Columns,
     frame,
     kind_rank,
     of_series,
@@ -150,9 +148,8 @@ def losses(
         partition_by=(score.origin_session, score.horizon, forecaster),
         order_by=(kind_rank(score.kind), *newest_first, score.model_id),
     )
-    needed = sorted({*LOSS_COLUMNS, *FORECAST_KEY} - {"forecaster"})
     ranked = (
-        select(*score[tuple(needed)], forecaster, place.label("place"))
+        select(*score, forecaster, place.label("place"))
         .where(*wanted, score.role != CHALLENGER)
         .subquery()
     )
@@ -253,15 +250,12 @@ def unscored_forecasts(
     )
     # Counting first is several times as fast as looking up the scores of every forecast of five
     # years.
-    issued = _counted(forecast, of_symbol, "target_session")
+    n = func.count().label("n")
+    session = forecast.target_session
+    issued = select(session, n).where(*of_symbol).group_by(session).subquery()
+    scored_bar = score["target_session", "stage", "bar_version"]
     of_scores = of_series(score, symbol, target)
-    done = _counted(
-        score,
-        of_scores,
-        "target_session",
-        "stage",
-        "bar_version",
-    )
+    done = select(*scored_bar, n).where(*of_scores).group_by(*scored_bar).subquery()
     same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
     not_all_scored = (
         select(actual.c.session)
@@ -353,12 +347,6 @@ def closed_totals(
     )
     each[["bar_version", "actual"]] = of_total[["bar_version", "actual"]].transform("sum")
     return each[is_whole].reset_index(drop=True)
-
-
-def _counted(table: Columns, wanted: Sequence[sa.ColumnElement[bool]], *names: str) -> sa.Subquery:
-    columns = table[names]
-    counted = select(*columns, func.count().label("n")).where(*wanted)
-    return counted.group_by(*columns).subquery()
 
 
 def _actuals(
