@@ -445,8 +445,7 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
     series = list(product(settings.symbols, settings.targets))
     lines = []
     with connect.reading(settings.url) as connection:
-        each = [read.newest_night(connection, *one, last=last) for one in series]
-        forecasts = [forecast for forecast in each if forecast is not None]
+        forecasts = _newest_forecasts(connection, series, last)
         found = symbol_lines(connection, forecasts, last=last)
         stored = {(line.symbol, line.target): line for line in found}
         for one in series:
@@ -455,6 +454,14 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
             is_past = bool(nights) and _has_newer(connection, line, last)
             lines.append(replace(line, run=_with_failure(run, failed.get(one)), is_past=is_past))
     return [_addressed(line, settings) if line.forecast else line for line in lines]
+
+
+def _newest_forecasts(
+    connection: Connection, series: Sequence[tuple[str, Target]], last: date
+) -> list[Row]:
+    """The published forecasts one session ahead of the newest origin of each up to `last`."""
+    each = [read.newest_night(connection, *one, last=last) for one in series]
+    return [forecast for forecast in each if forecast is not None]
 
 
 def _has_newer(connection: Connection, line: SymbolLine, last: date) -> bool:

@@ -169,9 +169,7 @@ def make_digest(
     forecasts = current
     stale = ""
     if stored and not current:
-        newest = max(line.session for line in stored)
-        forecasts = [line for line in stored if line.session == newest]
-        stale = _stale(stored, newest_sessions)
+        forecasts, stale = _stale(stored, newest_sessions)
     digest = Digest(
         lines,
         forecasts,
@@ -180,11 +178,17 @@ def make_digest(
         stale,
     )
     reasons = _reasons(digest, causes, notes)
-    unjudged = [line.series for line in lines if line not in current]
-    if alerts and unjudged:
-        reasons.append(Reason("alerts", f"Alerts are not judged of {named(unjudged, 3)}."))
+    if alerts:
+        reasons += _unjudged(lines, current)
     reasons += [Reason("finding", text) for text in findings]
     return replace(digest, reasons=reasons)
+
+
+def _unjudged(lines: Sequence[SymbolLine], current: Sequence[SymbolLine]) -> list[Reason]:
+    series = [line.series for line in lines if line not in current]
+    if not series:
+        return []
+    return [Reason("alerts", f"Alerts are not judged of {named(series, 3)}.")]
 
 
 def _results(lines: Sequence[SymbolLine]) -> list[SymbolLine]:
@@ -201,14 +205,18 @@ def _results(lines: Sequence[SymbolLine]) -> list[SymbolLine]:
     )
 
 
-def _stale(stored: Sequence[SymbolLine], newest_sessions: Mapping[str, date]) -> str:
-    """That no forecast is of its newest completed session."""
+def _stale(
+    stored: Sequence[SymbolLine], newest_sessions: Mapping[str, date]
+) -> tuple[list[SymbolLine], str]:
+    """The newest forecasts, and that none is of its newest completed session."""
+    newest = max(line.session for line in stored)
     made = full_day(max(line.origin for line in stored))
     completed = max(newest_sessions[line.symbol] for line in stored)
-    return (
+    stale = (
         f"Stale: the newest forecasts are from the session {made}; the newest completed one is "
         f"{full_day(completed)}. See forecasting doctor."
     )
+    return [line for line in stored if line.session == newest], stale
 
 
 def _reasons(digest: Digest, older: Mapping[str, str], notes: Sequence[Problem]) -> list[Reason]:
