@@ -12,7 +12,6 @@ from forecasting.errors import HistoryError
 from forecasting.night import run_log
 from forecasting.night.folders import runs_folder, write_whole
 from forecasting.night.night import Night, make_night
-from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read, write
 from tests.builders import LAST
@@ -20,7 +19,6 @@ from tests.nights import rows
 from tests.store.rows import SYMBOL, at, forecast_row, model_row, promotion_row, run_row, start
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-NIGHTS = between(date(2024, 2, 1), LAST)
 WHY = "The bar of 2024-03-08 was not available by 09:00."
 
 
@@ -91,36 +89,24 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
 ):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
+    waiting = {"note": "Retrying.", "notes": '{"until": "Retrying."}'}
     left = {
-        "oldest": {},
-        "newest": {},
-        "close": {"target": "close"},
-        "no_longer_run": {"symbol": "MSFT"},
+        "done": {"status": "done"},
+        "late": {"status": "late", "symbol": "AAPL"},
+        "waits": {"status": "late", "waits_until": at("2024-03-11T10:00"), **waiting},
+        "waited": {"status": "late", "waits_until": at("2024-03-11T08:00"), **waiting},
+        "close": {"status": "running", "target": "close"},
+        "no_longer_run": {"status": "running", "symbol": "MSFT"},
     }
-    sessions = {name: NIGHTS[-1] if name == "newest" else date(2021, 3, 1) for name in left}
     with connect.transaction(database_url) as connection:
-        for place, night in enumerate(NIGHTS):
-            write.add(connection, "runs", run_row(f"run{place}", str(night), status="done"))
-        write.add(connection, "runs", run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
-        for name, hour in (("waits", 10), ("waited", 8)):
-            row = run_row(name, str(NIGHTS[2]), status="late", symbol="KO", note="Retrying.")
-            row |= {
-                "notes": '{"until": "Retrying."}',
-                "waits_until": at(f"2024-03-11T{hour:02}:00"),
-            }
-            write.add(connection, "runs", row)
         for name, given in left.items():
-            write.add(
-                connection, "runs", run_row(name, str(sessions[name]), status="running", **given)
-            )
+            write.add(connection, "runs", run_row(name, "2021-03-01", **given))
     run_log.mark_cut_off(read_settings(), now=lambda: at("2024-03-11T09:00"))
-    assert {row["id"]: row["note"] for row in rows("runs") if row["symbol"] == "KO"} == {
-        "waits": "Retrying.",
-        "waited": "",
-    }
-    sessions["waited"] = NIGHTS[2]
-    failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
-    assert failed == {name: run_log.CUT_OFF.format(as_of=as_of) for name, as_of in sessions.items()}
+    found = {row["id"]: row for row in rows("runs")}
+    assert (found["waits"]["note"], found["waited"]["note"]) == ("Retrying.", "")
+    failed = {name: row["error"] for name, row in found.items() if row["status"] == "failed"}
+    error = run_log.CUT_OFF.format(as_of="2021-03-01")
+    assert failed == dict.fromkeys(("waited", "close", "no_longer_run"), error)
 
 
 def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path, monkeypatch):
