@@ -46,7 +46,8 @@ class ChampionFacts:
     """The facts that decide whether the champion is published."""
 
     champion: str | None  # its model id; None without a champion
-    baseline: str  # the best baseline by the scores so far, or the default one while there are none
+    # The best baseline by the scores so far, or the default one while there are none
+    baseline: str = ""
     damage: str = ""  # why its artifact could not be loaded or run; empty if it could
     # From its last training session to the origin; None is no objection
     age_sessions: int | None = None

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import cast
 
 import numpy as np
@@ -58,10 +58,8 @@ class PredictionInputs:
     # Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
     past: pd.DataFrame
     total_factor: float  # of the published totals
-    in_fallback: bool  # whether the network's forecast of the origin before was not published
-    no_fit: str  # why tonight has no fit, where that leaves it without a champion; empty otherwise
     fitted_with: str  # the market series that the champion was fitted with; empty without one
-    bars_break: tuple[date, str] | None  # as of `ChampionFacts`
+    facts: ChampionFacts  # but for what tonight's forecasts show
 
 
 def write_forecasts(night: Night) -> Night:
@@ -84,7 +82,7 @@ def write_forecasts(night: Night) -> Night:
         )
         if facts.deficit is not None:
             row: Row = night.columns | {"session": night.session}
-            row |= fallback.margin_of(facts.deficit, in_fallback=stored.in_fallback)
+            row |= fallback.margin_of(facts.deficit, in_fallback=facts.in_fallback)
             write.add(connection, "fallback_margins", row)
     return night
 
@@ -92,37 +90,42 @@ def write_forecasts(night: Night) -> Night:
 def read_inputs(connection: connect.Connection, night: Night) -> PredictionInputs:
     """What the store holds; on the first night the only network is both challenger and champion."""
     session = night.session
+    exchange = night.settings.exchange
     known_at = cast(datetime, night.data_as_of)
     champion = read.champion(connection, *night.key, session=session)
     fit = read.row(connection, "models", {"id": night.challenger})
-    challenger = fit
-    if champion is None or fit == champion:
-        challenger = None
-    bars = read.bars(
-        connection,
-        night.symbol,
-        last=session,
-        known_at=known_at,
-    )
+    bars = read.bars(connection, night.symbol, last=session, known_at=known_at)
     past = _closed_forecasts(connection, night, bars)
-    return PredictionInputs(
-        bars=bars,
-        champion=champion or fit,
-        challenger=challenger,
-        losses=past_losses(connection, night, origins=fallback.SCORED_ORIGINS),
-        past=past,
-        total_factor=_total_factor(connection, night, past),
+    losses = past_losses(connection, night, origins=fallback.SCORED_ORIGINS)
+    facts = ChampionFacts(
+        champion=None,
+        max_age_sessions=night.settings.max_model_age,
+        deficit=deficit_of(losses),
         in_fallback=read.network_silenced(connection, *night.key, before=session),
-        no_fit="" if champion or fit else _no_fit(connection, night),
-        fitted_with=market_of_champion(connection, night),
         bars_break=read.newest_flag(
             connection,
             night.symbol,
             BREAKS,
-            first=shift(session, -fallback.BREAK_SESSIONS, night.settings.exchange),
+            first=shift(session, -fallback.BREAK_SESSIONS, exchange),
             last=session,
             known_at=known_at,
         ),
+    )
+    published = champion or fit
+    if published is None:
+        facts = replace(facts, no_fit=_no_fit(connection, night))
+    else:
+        age = len(after(published["trained_to"], session, exchange))
+        facts = replace(facts, champion=published["id"], age_sessions=age)
+    return PredictionInputs(
+        bars=bars,
+        champion=published,
+        challenger=fit if fit != published else None,
+        losses=losses,
+        past=past,
+        total_factor=_total_factor(connection, night, past),
+        fitted_with=market_of_champion(connection, night),
+        facts=facts,
     )
 
 
@@ -196,28 +199,15 @@ def _forecast(
     baselines = candidates.baseline_candidates(
         windows, symbol=night.symbol, settings_hash=night.settings.hash
     )
-    champion = None
-    age_sessions = None
-    if stored.champion is not None:
-        champion = stored.champion["id"]
-        trained_to = stored.champion["trained_to"]
-        age_sessions = len(after(trained_to, night.session, night.settings.exchange))
-    deficit = deficit_of(stored.losses)
     usable = [baseline.forecaster for baseline in baselines]
     # A young symbol's nights are too few to choose by
     losses = stored.losses[:0] if windows.is_young else stored.losses
-    facts = ChampionFacts(
-        champion=champion,
-        baseline=fallback_baseline(losses, deficit, usable),
+    facts = replace(
+        stored.facts,
+        baseline=fallback_baseline(losses, stored.facts.deficit, usable),
         damage=damage,
-        age_sessions=age_sessions,
-        max_age_sessions=night.settings.max_model_age,
         finite=CHAMPION not in networks or networks[CHAMPION].is_finite,
-        deficit=deficit,
-        in_fallback=stored.in_fallback,
-        no_fit=stored.no_fit,
         young_sessions=len(windows.steps) if windows.is_young else None,
-        bars_break=stored.bars_break,
     )
     if fallback.unusable(facts) and (fit := networks.get(CHALLENGER)) is not None:
         # As on a first night: the evaluation of this night makes it champion in any case, one night
