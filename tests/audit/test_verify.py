@@ -17,7 +17,6 @@ from forecasting.errors import ArtifactError, ForecastingError, UsageError
 from forecasting.night import models
 from forecasting.night.run import ingest_only
 from forecasting.predict import combine
-from forecasting.publish import export
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between
 from forecasting.settings import read_settings
@@ -134,7 +133,6 @@ def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
     again = f"sqlite:///{tmp_path / 'data' / 'verify' / 'forecasting.db'}"
     assert _scores(read_settings().url) == _scores(again)
     assert digest_counts(again) == told
-    _check_bars_before_the_open(SESSIONS[1])
     _verify_from_the_middle(SESSIONS[10], len(issued))
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with connect.transaction(read_settings().url) as connection:
@@ -153,20 +151,6 @@ def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
         match=rf"first a forecast \(session {LAST}, .*: not stored, but made again",
     ):
         verified(LAST)
-
-
-def _check_bars_before_the_open(session):
-    """Bars as of a session are those that its night had, not those fetched after it."""
-    with connect.reading(read_settings().url) as connection:
-        used = connection.scalar(
-            sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{session}'")
-        )
-    known = export.frame("bars", read_settings(), day=session)
-    now = export.frame("bars", read_settings())
-    assert known["volume"].iloc[-1] == used
-    assert now.loc[now["session"] == str(session), "volume"].item() == pytest.approx(
-        used / 0.9, abs=1
-    )
 
 
 def _verify_from_the_middle(first, issued):

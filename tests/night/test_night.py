@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
@@ -202,19 +201,6 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on
     champion = champion_of()
     assert champion["version"] == "3"
     assert published() == {(champion["id"], "ok")}
-
-
-def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_changes_no_status(
-    night_folder, csv_of_bars
-):
-    bars = random_bars(days=650, seed=3, last=LAST)
-    bars.loc[pd.Timestamp(LAST), "volume"] *= 4.0
-    write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
-    night(LAST)
-    said = rows("forecasts")
-    assert {row["outside"] for row in said if row["role"] == "champion"} == {"volume 2024-03-08"}
-    assert {row["outside"] for row in said if row["role"] == "baseline"} == {""}
-    assert {row["status"] for row in said} == {"ok"}
 
 
 @ON_BOTH_DATABASES

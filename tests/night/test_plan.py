@@ -124,13 +124,6 @@ def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of
         # Right for Python too
         ("TEST", "csv:{}", None, "or once `forecasting run` with --switch-source"),
         ("TEST", "csv:{}", ["hello", "world"], "lacks date"),
-        ("TEST", "csv:{}", ["PAR1"], "is no csv file"),
-        (
-            "TEST",
-            "csv:{}",
-            ["Date,Open,High,Low,Close,Volume", "03/08/2024,1,1,1,1,1"],
-            "expected a date",
-        ),
         (
             "TEST",
             "csv:{}",

@@ -21,42 +21,11 @@ from forecasting.store.schema import metadata
 from tests.builders import EVE, LAST
 from tests.nights import counts, night, rows, timeless
 
-TABLES = (
-    "fetches",
-    "bar_versions",
-    "findings",
-    "runs",
-    "models",
-    "promotions",
-    "forecasts",
-    "scores",
-    "standings",
-)
-
 pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
 
 def run_until(as_of):
     return runs.run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder):
-    night(LAST)
-    of_flow = {name: timeless(name) for name in TABLES}
-    with connect.transaction(read_settings().url) as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
-    run_until(EVE)
-    run_until(LAST)
-    assert {name: timeless(name) for name in TABLES} == of_flow
-    pages = list((night_folder / "reports").glob("*.html"))
-    counted = counts()
-    assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
-    assert run_until(LAST) == [
-        row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)
-    ]
-    assert counts() == counted
 
 
 def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_bars):

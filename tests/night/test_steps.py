@@ -32,29 +32,37 @@ def test_a_night_near_a_jump_whose_hold_has_ended_says_so(tmp_path, since, is_ne
     assert {str(bars.index[since].date()) in reason for reason in data.rows["reason"]} == {is_near}
 
 
+def nights_to_a_split(tmp_path, nights, at_the_split=lambda bars: None):
+    """Run the nights; the bars of the last, LAST, are after a split 2:1."""
+    bars = random_bars(days=560, seed=4, last=LAST).assign(
+        **{"Dividends": 0.0, "Stock Splits": 0.0}
+    )
+    for night in nights:
+        if night == LAST:
+            bars = scaled(bars, [0.5] * 5 + [2.0], columns=[*PRICES, "volume"])
+            bars.loc[str(LAST), "Stock Splits"] = 2.0
+            at_the_split(bars)
+        write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
+        run_missed(read_settings(), as_of=night, mode="auto", now=after(night))
+    return bars
+
+
 @pytest.mark.parametrize(("target", "usual"), [("volume", 1.0), ("close", 1.02)])
 def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
     tmp_path, monkeypatch, target, usual
 ):
-    """Split 2:1: the first new bar is the median of its old forecast, so every factor falls by its
-    nominal share."""
+    """The first new bar is the median of its old forecast, so every factor falls by its nominal
+    share."""
     monkeypatch.setenv("FORECASTING_TARGET", target)
-    settings = read_settings()
-    eve = shift(LAST, -1)
-    bars = random_bars(days=560, seed=4, last=LAST).assign(
-        **{"Dividends": 0.0, "Stock Splits": 0.0}
-    )
-    for night in (eve, LAST):
-        if night == LAST:
-            ((median,),) = select("q50", "forecasts WHERE role = 'champion' AND horizon = 1")
-            bars = scaled(bars, [0.5] * 5 + [2.0], columns=[*PRICES, "volume"])
-            bars.loc[str(LAST), "Stock Splits"] = 2.0
-            if target == "volume":
-                bars.loc[str(LAST), "volume"] = round(2.0 * median)
-            else:
-                bars.loc[str(LAST), PRICES] *= median / 2.0 / bars.loc[str(LAST), "close"]
-        write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
-        run_missed(settings, as_of=night, mode="auto", now=after(night))
+
+    def as_forecast(bars):
+        ((median,),) = select("q50", "forecasts WHERE role = 'champion' AND horizon = 1")
+        if target == "volume":
+            bars.loc[str(LAST), "volume"] = round(2.0 * median)
+        else:
+            bars.loc[str(LAST), PRICES] *= median / 2.0 / bars.loc[str(LAST), "close"]
+
+    nights_to_a_split(tmp_path, [shift(LAST, -1), LAST], as_forecast)
     newest = f"role = 'champion' AND origin_session = '{LAST}' AND horizon = 5"
     ((calibration,),) = select("calibration", f"forecasts WHERE {newest}")
     factors = json.loads(calibration)["factors"]
@@ -65,19 +73,9 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
 
 
 def test_totals_widen_by_those_that_closed_and_are_scored_on_the_share_basis_of_their_day(tmp_path):
-    """Four nights; the bars of the last are after a split 2:1."""
-    settings = read_settings()
-    bars = random_bars(days=560, seed=4, last=LAST).assign(
-        **{"Dividends": 0.0, "Stock Splits": 0.0}
-    )
     nights = [shift(LAST, place) for place in (-3, -2, -1, 0)]
-    traded = [int(bars.loc[str(night), "volume"]) for night in nights]
-    for night in nights:
-        if night == LAST:
-            bars = scaled(bars, [0.5] * 5 + [2.0], columns=[*PRICES, "volume"])
-            bars.loc[str(LAST), "Stock Splits"] = 2.0
-        write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
-        run_missed(settings, as_of=night, mode="auto", now=after(night))
+    bars = nights_to_a_split(tmp_path, nights)
+    traded = bars["volume"].loc[map(str, nights)] / 2.0
     totals = {
         (str(origin), length): (factor, quantiles)
         for origin, length, factor, *quantiles in select(
@@ -91,7 +89,7 @@ def test_totals_widen_by_those_that_closed_and_are_scored_on_the_share_basis_of_
         moved = 0.0
         for length in range(2, at + 1):
             key = (str(nights[at - length]), length)
-            sums[key] = sum(traded[at - length + 1 : at + 1])
+            sums[key] = traded.iloc[at - length + 1 : at + 1].sum()
             for level, quantile in zip(QUANTILES, totals[key][1], strict=True):
                 if level != 0.5:
                     beyond = (sums[key] - quantile) * (level - 0.5) > 0.0
