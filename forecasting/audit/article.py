@@ -19,13 +19,12 @@ import pandas as pd
 from forecasting.audit.backtest import BacktestSpec, Bar, backtest, no_bar
 from forecasting.audit.series import load_series, market_series
 from forecasting.errors import HistoryError
-from forecasting.evaluate.figures import forecast_frame
 from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.symbols import only_symbol
 from forecasting.preprocess.windows import MarketSeries
 from forecasting.report.page import environment
 from forecasting.settings import Settings
-from forecasting.vocabulary import HORIZONS, LSTM, Clock, Progress
+from forecasting.vocabulary import HORIZONS, MEDIAN, Clock, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -130,7 +129,7 @@ def run_article(
     ]
     forecasts: list[list[pd.Series]] = []
     for inputs, targets, scaled_on in networks:
-        of_seeds = []
+        forecasts.append([])
         for seed in seeds:
             made = _forecast(
                 inputs,
@@ -139,10 +138,8 @@ def run_article(
                 seed=seed,
                 epochs=epochs,
             )
-            of_seeds.append(made)
-            done = len(forecasts) * len(seeds) + len(of_seeds)
-            progress(done, len(networks) * len(seeds))
-        forecasts.append(of_seeds)
+            forecasts[-1].append(made)
+            progress(sum(map(len, forecasts)), len(networks) * len(seeds))
     forecasts.append([volume.shift(1).iloc[1:]])
     if ours is not None:
         forecasts.append([ours.loc[actual.index].astype(float)])
@@ -276,14 +273,13 @@ def our_medians(
             market=market,
             progress=advance,
         )
-    made = forecast_frame(result)
-    ours = made[made["model"] == LSTM].set_index(["origin_session", "target_session"])["q50"]
-    medians = ours.reindex(pd.MultiIndex.from_arrays([origins, sessions])).to_numpy()
-    if np.isnan(medians).any():
+    at = result.origins.searchsorted(origins.to_numpy())
+    is_ahead = result.target_sessions[at] == sessions.to_numpy()[:, None]  # (53, H)
+    if not is_ahead.any(axis=1).all():
         raise HistoryError(
             f"{len(HORIZONS)} or more sessions without a bar come before a test session."
         )
-    return pd.Series(medians, index=sessions)
+    return pd.Series(result.issued[at, :, MEDIAN][is_ahead], index=sessions)
 
 
 def draw(result: ArticleResult) -> str:

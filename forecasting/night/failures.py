@@ -31,9 +31,7 @@ ADVICE = {
 }
 
 
-def explained(
-    error: Exception, *, now: Clock, settings: Settings | None = None
-) -> ForecastingError:
+def explained(error: Exception, *, now: Clock) -> ForecastingError:
     """The error in one paragraph: itself if ours, else what it is and its traceback's file."""
     if isinstance(error, ForecastingError):
         return error
@@ -46,7 +44,7 @@ def explained(
     found, advice = _diagnosis(error)
     kind = type(error).__name__
     cause = _cause(error)
-    kept = _keep("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now, settings)
+    kept = _keep("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now)
     return UnexpectedError(f"{found} ({kind}: {cause}). {kept} {advice}")
 
 
@@ -74,13 +72,12 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
     )
 
 
-def _keep(text: str, now: Clock, settings: Settings | None) -> str:
+def _keep(text: str, now: Clock) -> str:
     """A sentence about the file, this user's alone, that a traceback was written to."""
     name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
-    if settings is None:
-        settings = Settings.model_construct()
-        with suppress(Exception):  # they may be what is wrong
-            settings = read_settings()
+    settings = Settings.model_construct()
+    with suppress(Exception):  # they may be what is wrong
+        settings = read_settings()
     own = settings.data_dir.absolute() / FOLDER
     for folder in (own, Path(tempfile.gettempdir())):
         try:

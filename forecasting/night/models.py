@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.night.folders import ARTIFACTS, child_folder
-from forecasting.night.symbols import Outcomes, check_forecast, each_symbol, only_symbol
+from forecasting.night.symbols import Outcomes, check_forecast, each_stored, only_symbol
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
@@ -73,9 +73,7 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[
             row["weights"] = weights_state(row, own)
         return rows
 
-    migrate.check_ready(settings.url, writes=False)
-    with connect.kept_open(settings.url):
-        outcomes = each_symbol(settings, networks, now=now)
+    outcomes = each_stored(settings, networks, now=now)
     return [row for rows in outcomes.values.values() for row in rows], outcomes
 
 

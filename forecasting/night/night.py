@@ -66,6 +66,16 @@ class Night:
         return self.settings.key
 
     @property
+    def url(self) -> str:
+        """The database of its ledger."""
+        return self.settings.url
+
+    @property
+    def exchange(self) -> str:
+        """Whose sessions it has."""
+        return self.settings.exchange
+
+    @property
     def source(self) -> str:
         """The option that names the source of its bars."""
         return self.settings.source
@@ -116,7 +126,7 @@ class Night:
         try:
             after = work(self)
         except Exception as error:  # whatever it is, it is this night's alone
-            after = replace(self, error=explained(error, now=self.now, settings=self.settings))
+            after = replace(self, error=explained(error, now=self.now))
         seconds = after.seconds.get(step, 0.0) + time.perf_counter() - started
         return replace(after, seconds={**after.seconds, step: round(seconds, 3)})
 

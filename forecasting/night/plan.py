@@ -176,7 +176,7 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
     if not nights:
         return []
     ended = {"id": [night.id for night in nights], "status": ["done", "closed"]}
-    with connect.reading(nights[0].settings.url) as connection:
+    with connect.reading(nights[0].url) as connection:
         done = read.values(
             connection,
             "runs",
@@ -311,17 +311,13 @@ def checked_span(
         newest.raise_failed()
     each = [own for own, _ in newest.values.values()]
     last = last or min(session for _, session in newest.values.values())
-    first = first or _oldest_missed(each, last)
+    missed = [_after_finished(own, last) for own in each]
+    first = first or min([last, *(sessions[0] for sessions in missed if sessions)])
     if not any(between(first, last, own.exchange) for own in each):
         raise UsageError(f"Expected a span with a session in it; found {first} to {last}.")
     newest_exchange = max((own.exchange for own in each), key=partial(last_completed, now()))
     check_closed(last, newest_exchange, now=now)
     return first, last
-
-
-def _oldest_missed(each: Sequence[Settings], last: date) -> date:
-    """The oldest session up to `last` without a finished night of one of the settings."""
-    return min([last, *(day for own in each for day in _after_finished(own, last)[:1])])
 
 
 def check_session(day: date, exchange: str, *, now: Clock) -> None:
@@ -413,9 +409,7 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
 def early_end(nights: Sequence[Night], *, now: Clock) -> str:
     """A sentence about a source that ends before the newest completed session; else empty."""
     newest = {night.symbol: night for night in nights}
-    completed = {
-        symbol: last_completed(now(), night.settings.exchange) for symbol, night in newest.items()
-    }
+    completed = {symbol: last_completed(now(), night.exchange) for symbol, night in newest.items()}
     ends = [
         f"{night.session} of {symbol}"
         for symbol, night in newest.items()

@@ -148,15 +148,16 @@ class Rounds:
         """End the nights that another run has done while this one waited without the lock."""
         for key, series in list(self._waiting.items()):
             left = not_done(series.nights)
-            done = [night for night in series.nights if night not in left]
-            self.ended += [replace(night, error=None, is_done=True) for night in done]
+            for night in series.nights:
+                if night not in left:
+                    self.ended.append(replace(night, error=None, is_done=True))
             series.nights = left
             if not left:
                 del self._waiting[key]
 
     def take(self, fetched: Sequence[Night]) -> list[Night]:
         """The nights of a requested batch that are to be run; the others wait or have ended."""
-        taken: list[Night] = []
+        taken = []
         for nights in by_series(fetched):
             error = nights[-1].error
             if error is None:
@@ -176,7 +177,7 @@ class Rounds:
                 f"Waited for its bar from {self._began.astimezone(self._settings.timezone):%H:%M} "
                 f"to {clock_time(self._now(), self._settings)}; {self._round} requests."
             )
-            with connect.transaction(newest.settings.url) as connection:
+            with connect.transaction(newest.url) as connection:
                 add_notes(connection, newest.id, {**NO_WAIT, "waited": waited})
         return nights
 
@@ -296,7 +297,7 @@ class Rounds:
             for day in (today, today + timedelta(days=1))
         ]
         stated = next(instant for instant in hours if instant > self._scheduled_at)
-        exchange = night.settings.exchange
+        exchange = night.exchange
         return min(stated, opens_at(shift(night.session, 1, exchange), exchange))
 
     def _wait_until(self, next_at: datetime) -> None:
@@ -326,7 +327,7 @@ def _sessions_behind(night: Night, error: DataLateError) -> int:
     """How many sessions a file ends before a night's; 0 for one whose bar may still come."""
     if error.why or error.newest is None or not is_file(night.source):
         return 0
-    behind = len(after(error.newest, night.session, night.settings.exchange))
+    behind = len(after(error.newest, night.session, night.exchange))
     return behind if behind > BEHIND else 0
 
 
@@ -336,14 +337,14 @@ def _newest_bar(night: Night, error: ForecastingError) -> date | None:
         return error.newest
     if not isinstance(error, UnavailableError | RateLimitedError):
         return None
-    with connect.reading(night.settings.url) as connection:
+    with connect.reading(night.url) as connection:
         stored = read.bars(connection, night.symbol, last=night.session)
     return stored.index[-1].date() if len(stored) else None
 
 
 def _is_finished(night: Night, session: date) -> bool:
     """Whether a night of that session or a newer one has come to its end."""
-    with connect.reading(night.settings.url) as connection:
+    with connect.reading(night.url) as connection:
         finished = read.newest_finished(connection, *night.key)
     return finished is not None and session <= finished
 

@@ -105,7 +105,7 @@ def run_nights(
 
     The caller holds the lock of the nights.
     """
-    done: list[Night] = []
+    done = []
 
     def pause(until: datetime, why: str) -> None:
         if caller.scheduled_at is not None:  # what workers run needs the lock
@@ -138,7 +138,7 @@ def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
 
     The first of each symbol, then the second.
     """
-    done: list[Night] = []
+    done = []
     for turn in in_turn(nights):
         for step in ("preprocess", "train", "predict"):
             turn = caller.call(step, turn)
@@ -232,7 +232,7 @@ class Workers:
             run_sent,
             [sent(night) for night in shard],
             shard[0].now,
-            connect.locks_of(shard[0].settings.url),
+            connect.locks_of(shard[0].url),
             self._caller.publish,
         )
         self._submitted.append((shard, future))

@@ -142,7 +142,7 @@ def notes_of(row: Row) -> dict[str, str]:
 
 def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:
     """Write values and notes to the night's row, unless another run has ended it meanwhile."""
-    with connect.transaction(night.settings.url) as connection:
+    with connect.transaction(night.url) as connection:
         open_run(
             connection,
             night,
@@ -196,7 +196,7 @@ def stopped_status(error: Exception | None) -> RunStatus:
 
 def close(night: Night) -> Night:
     """The night, marked done, and its symbol's old weights without a path."""
-    with connect.transaction(night.settings.url) as connection:
+    with connect.transaction(night.url) as connection:
         for model_id in prunable_weights(connection, night):
             # Before its file is deleted
             write.update(

@@ -48,12 +48,12 @@ def compare_with_witness(nights: Sequence[Night], refusals: dict[str, SourceErro
     responses = _of_witness(nights, refusals)
     for night in nights:
         try:
-            with connect.transaction(night.settings.url) as connection:
+            with connect.transaction(night.url) as connection:
                 _compare(connection, night, responses[night.symbol])
         except Exception as error:  # of other people's code, anything; the nights go on
             note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
             logger.warning("%s: %s", night.symbol, note)
-            with connect.transaction(night.settings.url) as connection:
+            with connect.transaction(night.url) as connection:
                 notes = {"second_source": note}
                 open_run(
                     connection,
@@ -106,7 +106,7 @@ def _request(nights: Sequence[Night], responses: dict[str, Fetched | Exception])
 
 def _oldest(night: Night, sessions: int) -> date:
     """The oldest of so many sessions up to the night's."""
-    return shift(night.session, 1 - sessions, night.settings.exchange)
+    return shift(night.session, 1 - sessions, night.exchange)
 
 
 def _compare(connection: Connection, night: Night, response: Fetched | Exception) -> None:

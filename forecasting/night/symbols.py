@@ -79,7 +79,7 @@ def each_symbol(
         try:
             outcomes.values[name] = work(own_settings(one, one.symbol))
         except Exception as error:  # whatever it is, it is this one's
-            outcomes.errors[name] = explained(error, now=now, settings=settings)
+            outcomes.errors[name] = explained(error, now=now)
     return outcomes
 
 

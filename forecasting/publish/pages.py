@@ -180,7 +180,7 @@ def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock)
     except Exception as error:  # whatever it is, no night has failed by it
         logger.warning(
             "the index of the pages was not written: %s",
-            explained(error, now=now, settings=settings),
+            explained(error, now=now),
         )
 
 

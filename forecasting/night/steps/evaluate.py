@@ -60,17 +60,27 @@ def evaluate(
 
 def score_and_decide(night: Night) -> Night:
     """The night, its scores and its promotion written; without windows nothing is decided."""
-    with connect.reading(night.settings.url) as connection:
-        scores = _scores(connection, night)
+    with connect.reading(night.url) as connection:
+        known_at = night.data_as_of or _newest_instant(connection, night)
+        scores = _scores(connection, night, known_at)
         champion = read.champion(connection, *night.key, session=night.session)
         challenger = read.row(connection, "models", night.columns) if night.data_as_of else None
     decision = None
     # The fit that is champion was decided on before.
     if challenger is not None and (champion is None or challenger["id"] != champion["id"]):
         decision = _promotion(night, champion, challenger)
-    with connect.transaction(night.settings.url) as connection:
+    with connect.transaction(night.url) as connection:
         added = write.add_scores(connection, scores)
-        write.add(connection, "total_scores", *_total_scores(connection, night, scores))
+        write.add(
+            connection,
+            "total_scores",
+            *_total_scores(
+                connection,
+                night,
+                known_at,
+                scores,
+            ),
+        )
         logger.info("scored %d forecasts of %s", added, night.series)
         if decision is not None:
             write.add(connection, "promotions", decision)
@@ -79,7 +89,7 @@ def score_and_decide(night: Night) -> Night:
     return night
 
 
-def _scores(connection: connect.Connection, night: Night) -> list[Row]:
+def _scores(connection: connect.Connection, night: Night, known_at: datetime | None) -> list[Row]:
     """The scores of forecasts whose session has closed, by the bars of the night's fetch.
 
     With a night of the past, forecasts whose sessions have closed since are scored by the bars of
@@ -88,7 +98,6 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
     session = night.session
     unscored = partial(read.unscored_forecasts, connection, *night.key)
     scored = partial(score_rows, target=night.target, scored_at=night.now())
-    known_at = night.data_as_of or _newest_instant(connection, night)
     scores = scored(unscored(last=session, known_at=known_at))
     newest = read.newest(
         connection,
@@ -102,7 +111,9 @@ def _scores(connection: connect.Connection, night: Night) -> list[Row]:
     return scores
 
 
-def _total_scores(connection: connect.Connection, night: Night, scores: Sequence[Row]) -> list[Row]:
+def _total_scores(
+    connection: connect.Connection, night: Night, known_at: datetime | None, scores: Sequence[Row]
+) -> list[Row]:
     """The scores of totals that these scores complete, by bars as of `_scores`."""
     if not scores or not TARGETS[night.target].has_totals:
         return []
@@ -113,7 +124,7 @@ def _total_scores(connection: connect.Connection, night: Night, scores: Sequence
         *night.key,
         first=min(sessions),
     )
-    closed = totals(known_at=night.data_as_of or _newest_instant(connection, night))
+    closed = totals(known_at=known_at)
     closed = closed[closed["target_session"] <= night.session]
     if max(sessions) > night.session:
         later = totals()

@@ -178,7 +178,7 @@ def _revision(asked: Asked, fetched: Fetched) -> revisions.Revision:
     night = asked.night
     request = assessment.Request(
         session=night.session,
-        exchange=night.settings.exchange,
+        exchange=night.exchange,
         sessions_needed=BASELINE_SESSIONS,
         accept=asked.accept,
         columns=tuple(chain.from_iterable(TARGETS[one].columns for one in asked.targets)),
@@ -188,7 +188,7 @@ def _revision(asked: Asked, fetched: Fetched) -> revisions.Revision:
     if revision.verdict != "first" or request.accept or request.of_index:
         return revision
     newest = revision.versions.set_index("session")["volume"].dropna().tail(_COMPARED)
-    with connect.reading(night.settings.url) as connection:
+    with connect.reading(night.url) as connection:
         other = read.symbol_with(
             connection,
             newest,
@@ -267,7 +267,7 @@ def fetch(asked: Asked, calendar: earnings.Calendar, night: Night) -> Night:
         answer = _Answer(nothing, revisions.nothing_changed(error), at)
     else:
         answer = _assessed(asked, fetched, calendar)
-    with connect.transaction(night.settings.url) as connection:
+    with connect.transaction(night.url) as connection:
         fetch_id = _write(connection, asked, answer)
     if answer.revision.error is not None:
         raise answer.revision.error
@@ -305,7 +305,7 @@ def _assessed(asked: Asked, fetched: Fetched, calendar: earnings.Calendar) -> _A
     is_market = night.trigger == "market"
     check_clock(
         fetched,
-        night.settings.exchange,
+        night.exchange,
         now=now,
         index=is_market or night.symbol.startswith("^"),
     )
@@ -345,7 +345,7 @@ def _notes(asked: Asked, now: datetime) -> dict[str, str]:
         )
         logger.warning(clock)
     night = asked.night
-    return {"clock": clock, "calendar_end": ends_soon(night.session, night.settings.exchange)}
+    return {"clock": clock, "calendar_end": ends_soon(night.session, night.exchange)}
 
 
 def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:

@@ -79,7 +79,7 @@ def fetch_market(spans: Sequence[Span], refusals: Refusals, *, switch_source: bo
         market = market_night(span.night)
         if market is None or (name := f"{_MARKET}{market.source} {market.symbol}") in refusals:
             continue
-        with connect.reading(market.settings.url) as connection:
+        with connect.reading(market.url) as connection:
             request = read.newest_fetch(connection, market.symbol, with_bars=False)
         if switch_source or not _is_enough(request, market.session, first):
             wanted = Span(market, first - _MARGIN)
@@ -110,9 +110,7 @@ def fetch_and_store(
         try:
             asked[night.symbol] = asked_of(span, accept=switch_source)
         except Exception as error:  # whatever it is, it is this symbol's alone
-            done[night.symbol] = replace(
-                night, error=explained(error, now=night.now, settings=night.settings)
-            )
+            done[night.symbol] = replace(night, error=explained(error, now=night.now))
     asked = _with_responses(asked, refusals)
     calendar = earnings.calendar_of([request.asking for request in asked.values()])
     for symbol, request in asked.items():

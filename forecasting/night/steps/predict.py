@@ -67,12 +67,12 @@ def write_forecasts(night: Night) -> Night:
 
     No champion that is missing or unusable stops one.
     """
-    with connect.reading(night.settings.url) as connection:
+    with connect.reading(night.url) as connection:
         if read.row(connection, "forecasts", _of_run(night)) is not None:
             return night
         stored = read_inputs(connection, night)
     issued, published, facts = _forecast(night, stored)
-    with connect.transaction(night.settings.url) as connection:
+    with connect.transaction(night.url) as connection:
         _write(
             connection,
             night,
@@ -90,11 +90,16 @@ def write_forecasts(night: Night) -> Night:
 def read_inputs(connection: connect.Connection, night: Night) -> PredictionInputs:
     """What the store holds; on the first night the only network is both challenger and champion."""
     session = night.session
-    exchange = night.settings.exchange
+    exchange = night.exchange
     known_at = cast(datetime, night.data_as_of)
     champion = read.champion(connection, *night.key, session=session)
     fit = read.row(connection, "models", {"id": night.challenger})
-    bars = read.bars(connection, night.symbol, last=session, known_at=known_at)
+    bars = read.bars(
+        connection,
+        night.symbol,
+        last=session,
+        known_at=known_at,
+    )
     past = _closed_forecasts(connection, night, bars)
     losses = past_losses(connection, night, origins=fallback.SCORED_ORIGINS)
     facts = ChampionFacts(
@@ -229,7 +234,7 @@ def _forecast(
 def _networks(
     night: Night, stored: PredictionInputs, windows: Windows
 ) -> tuple[dict[Role, Candidate], str]:
-    networks = dict[Role, Candidate]()
+    networks = {}
     damage = ""
     inputs: tuple[Past, LinearForecast] | None = None
     rows: dict[Role, Row | None] = {CHAMPION: stored.champion, CHALLENGER: stored.challenger}
@@ -267,7 +272,7 @@ def _write(
     published: Published,
     stored: PredictionInputs,
 ) -> None:
-    exchange = night.settings.exchange
+    exchange = night.exchange
     rules = TARGETS[night.target]
     issued_at = _issued_at(connection, night)
     about = _of_run(night) | {

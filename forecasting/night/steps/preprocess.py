@@ -33,7 +33,7 @@ _TOLERANCE = timedelta(minutes=5)  # between two machines that write to one ledg
 def write_windows(night: Night) -> Night:
     """The night with the file of its windows."""
     started_at = night.now()
-    with connect.reading(night.settings.url) as connection:
+    with connect.reading(night.url) as connection:
         fetch = input_fetch(
             connection,
             night.settings,
@@ -71,7 +71,7 @@ def write_windows(night: Night) -> Night:
         night.session,
         fetch["id"],
     )
-    with connect.transaction(night.settings.url) as connection:
+    with connect.transaction(night.url) as connection:
         open_run(
             connection,
             night,
@@ -159,11 +159,11 @@ def market_night(night: Night) -> Night | None:
     if choice is None or choice.symbol == night.symbol:
         return None
     exchange = choice.exchange
-    if exchange == name_of(night.settings.exchange):
-        exchange = night.settings.exchange  # with the days announced of it
+    if exchange == name_of(night.exchange):
+        exchange = night.exchange  # with the days announced of it
     of_market = {"symbols": (choice.symbol,), "exchange": exchange, "source": choice.source}
     settings = night.settings.model_copy(update=of_market)
-    session = last_completed(closes_at(night.session, night.settings.exchange), exchange)
+    session = last_completed(closes_at(night.session, night.exchange), exchange)
     return replace(
         night,
         session=session,
@@ -202,7 +202,7 @@ def market_snapshot(
     )
     newest = bars.index[-1].date() if len(bars) else None
     note = missing_closes(market, newest, fetch_at(with_bars=False))
-    return MarketSeries(bars["close"], market.settings.exchange), fetch.get("id", ""), note
+    return MarketSeries(bars["close"], market.exchange), fetch.get("id", ""), note
 
 
 def market_of_champion(connection: connect.Connection, night: Night) -> str:
@@ -224,7 +224,7 @@ def missing_closes(market: Night, newest: date | None, request: Row | None = Non
         reason = f" {request['verdict']}: {str(request['detail']).rstrip('.')}."
     if newest is None:
         return f"{name}: nothing of it was stored, so the night went without.{reason}"
-    missing = len(sessions_index(newest, market.session, market.settings.exchange)) - 1
+    missing = len(sessions_index(newest, market.session, market.exchange)) - 1
     used = "filled forward" if missing <= FILLED_SESSIONS else "too old to be used"
     return (
         f"{name}: its close of {market.session} was not there; the newest is of {newest}, "

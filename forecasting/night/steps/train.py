@@ -33,7 +33,7 @@ def fit_challenger(night: Night) -> Night:
 
     One that was killed after its fit finds its model again and fits none.
     """
-    with connect.reading(night.settings.url) as connection:
+    with connect.reading(night.url) as connection:
         if (fitted := read.row(connection, "models", night.columns)) is not None:
             return _with_challenger(night, fitted)
         champion = read.champion(connection, *night.key, session=night.session)
@@ -76,7 +76,7 @@ def fit_challenger(night: Night) -> Night:
                 error,
             )
             notes["no_model"] = f"No model was fitted: {error}"
-    with connect.transaction(night.settings.url) as connection:
+    with connect.transaction(night.url) as connection:
         # Also of a fit that failed, so that its run shows what was tried.
         chosen = {"mode": choice.method, "mode_kind": choice.kind, "mode_reason": choice.reason}
         write.update(
@@ -101,7 +101,7 @@ def _facts(connection: connect.Connection, night: Night, champion: Row) -> Chain
     newest = read.newest_scratch(connection, *night.key, session=night.session)
     since = _NEVER
     if newest is not None:
-        since = len(after(newest, night.session, night.settings.exchange))
+        since = len(after(newest, night.session, night.exchange))
     drift = ""
     # The charts read hundreds of scored origins, and only a free choice of mode needs them
     if night.mode == "auto":
