@@ -20,7 +20,7 @@ from flows.server import tolerate_outage
 from forecasting.errors import ForecastingError, LockedError
 from forecasting.night.failures import combined, explained
 from forecasting.night.folders import page_address, report_path
-from forecasting.night.night import Night, by_symbol
+from forecasting.night.night import Night, grouped
 from forecasting.night.parameters import run_name, subject_of
 from forecasting.night.run import outcome_of
 from forecasting.night.symbols import joined
@@ -261,7 +261,7 @@ def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 
 def publish_artifacts(nights: Sequence[Night]) -> None:
     """Add the artifacts of nights to the flow run, as `add_artifact`."""
-    for some in by_symbol([night for night in nights if night.report is not None]):
+    for some in grouped([night for night in nights if night.report is not None], "symbol"):
         shown = []
         for night in some:
             page = report_path(night.settings, night.symbol, night.target)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
@@ -186,20 +186,11 @@ def check_closed(session: date, exchange: str, *, now: Clock) -> None:
         )
 
 
-def by_symbol(nights: Sequence[Night]) -> list[list[Night]]:
-    """The nights of each symbol, in their order."""
-    return _grouped(nights, lambda night: night.symbol)
-
-
-def by_series(nights: Sequence[Night]) -> list[list[Night]]:
-    """The nights of each symbol and target, in their order."""
-    return _grouped(nights, lambda night: night.series)
-
-
-def _grouped(nights: Sequence[Night], key: Callable[[Night], str]) -> list[list[Night]]:
+def grouped(nights: Sequence[Night], by: Literal["symbol", "series"]) -> list[list[Night]]:
+    """The nights of each symbol, or of each symbol and target, in their order."""
     groups: dict[str, list[Night]] = {}
     for night in nights:
-        groups.setdefault(key(night), []).append(night)
+        groups.setdefault(getattr(night, by), []).append(night)
     return list(groups.values())
 
 
@@ -208,7 +199,7 @@ def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
 
     The first of each symbol and target, then the second, and so on.
     """
-    turns = zip_longest(*by_series(nights))
+    turns = zip_longest(*grouped(nights, "series"))
     return [[night for night in turn if night is not None] for turn in turns]
 
 

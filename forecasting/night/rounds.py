@@ -20,7 +20,7 @@ from forecasting.errors import (
     UnavailableError,
 )
 from forecasting.night.failures import quoted
-from forecasting.night.night import Night, by_series, by_symbol
+from forecasting.night.night import Night, grouped
 from forecasting.night.plan import not_done
 from forecasting.night.run_log import (
     NO_WAIT,
@@ -103,7 +103,7 @@ class Rounds:
         self._began = now()
         # It may have begun hours later, after another one had waited.
         self._scheduled_at = min(scheduled_at or self._began, self._began)
-        begun = by_series([night for night in nights if night.error is None])
+        begun = grouped([night for night in nights if night.error is None], "series")
         self._waiting = {some[0].series: _Series(some, self._began) for some in begun}
         self._round = 0
         self._pause = timedelta(0)
@@ -123,7 +123,7 @@ class Rounds:
             until = max(next_at, self._now())
             asked = [series for series in self._waiting.values() if series.request_at <= until]
             nights = chain.from_iterable(series.nights for series in asked)
-            symbols = by_symbol([replace(night, error=None) for night in nights])
+            symbols = grouped([replace(night, error=None) for night in nights], "symbol")
             for start in range(0, len(symbols), BATCH):
                 yield list(chain.from_iterable(symbols[start : start + BATCH]))
             self._schedule_again(asked)
@@ -158,7 +158,7 @@ class Rounds:
     def take(self, fetched: Sequence[Night]) -> list[Night]:
         """The nights of a requested batch that are to be run; the others wait or have ended."""
         taken = []
-        for nights in by_series(fetched):
+        for nights in grouped(fetched, "series"):
             error = nights[-1].error
             if error is None:
                 taken += self._with_bars(nights)

@@ -20,7 +20,7 @@ from forecasting.errors import ForecastingError, NoBarError, UnavailableError, U
 from forecasting.ingest.event_files import check_events
 from forecasting.night import plan
 from forecasting.night.failures import explained
-from forecasting.night.night import Night, by_symbol, in_turn, make_night, received, sent
+from forecasting.night.night import Night, grouped, in_turn, make_night, received, sent
 from forecasting.night.rounds import INTERACTIVE, Rounds, Wait
 from forecasting.night.steps.evaluate import evaluate, unpublished
 from forecasting.night.steps.fetch import Span
@@ -193,7 +193,7 @@ def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]
     FORECASTING_SHARD_SIZE, else several for each worker.
     """
     workers = workers_of(settings)
-    symbols = by_symbol(nights)
+    symbols = grouped(nights, "symbol")
     count = workers * SHARDS_A_WORKER if workers > 1 else 1
     size = settings.shard_size or max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
     for start in range(0, len(symbols), size):

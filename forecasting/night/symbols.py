@@ -104,17 +104,11 @@ def _symbols_of(file: Path) -> list[str]:
     option = f"--symbols-file {str(file)[-200:]}"
     try:
         lines = file.read_text("utf-8-sig").splitlines()
-    except OSError as error:
-        problem = str(error.strerror)
-    except UnicodeDecodeError:
-        problem = "no UTF-8 text"
-    else:
-        problem = ""
-    if problem:
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"Expected a text file with one symbol a line in {option}; found: {problem}. Name "
+            f"Expected a text file with one symbol a line in {option}; found: {error}. Name "
             "another file."
-        )
+        ) from None
     symbols = []
     for place, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
@@ -152,25 +146,17 @@ def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
         return
     except StoreError as error:
         missing = str(error)
-    run = (
-        read.unfinished_run(
-            connection,
-            symbol,
-            target,
-            after=date.min,
-        )
-        or Row()
-    )
+    run = read.unfinished_run(connection, symbol, target, after=date.min) or Row()
     if reason := run.get("error") or run.get("note"):
         raise StoreError(
             f"{symbol} {target} has no forecast; its night of {run['as_of']} has status "
             f"{run['status']}: {reason}"
         )
     nights = read.newest_nights(connection)
-    own = [night["target"] for night in nights if night["symbol"] == symbol]
-    if own:
-        held = f"{' and '.join(own)} forecasts of {symbol}: choose by --target"
-    else:
-        series = [f"{night['symbol']} {night['target']}" for night in nights]
-        held = f"forecasts of {named(series, HELD_NAMED)}: choose by --symbol and --target"
-    raise StoreError(f"{missing}. The database holds {held}." if nights else missing)
+    if not nights:
+        raise StoreError(missing)
+    nights.sort(key=lambda night: night["symbol"] != symbol)
+    series = named([f"{night['symbol']} {night['target']}" for night in nights], HELD_NAMED)
+    raise StoreError(
+        f"{missing}. The database holds forecasts of {series}: choose by --symbol and --target."
+    )

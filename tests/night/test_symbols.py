@@ -96,7 +96,7 @@ def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):
         (b"SBUX\nsbux\n", "line 2: Invalid symbol 'sbux'"),
         (b"SBUX MSFT\n", "line 1: Invalid symbol 'SBUX MSFT'"),
         (b"# nothing\n\n", "found none"),
-        (b"\xff\xfe\x00", "no UTF-8 text"),
+        (b"\xff\xfe\x00", "codec can't decode"),
         (None, "No such file or directory"),
     ],
 )
@@ -151,6 +151,6 @@ def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_w
             with pytest.raises(StoreError, match=words):
                 command()
     monkeypatch.setenv("FORECASTING_TARGET", "close")
-    with pytest.raises(StoreError, match="holds volume forecasts of OLD: choose by --target"):
+    with pytest.raises(StoreError, match="holds forecasts of OLD volume, SBUX volume: choose"):
         show()
     assert capsys.readouterr().out == ""

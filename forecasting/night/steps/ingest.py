@@ -14,7 +14,7 @@ from forecasting.errors import BadDataError, RateLimitedError, SourceError, Unav
 from forecasting.ingest import earnings
 from forecasting.ingest.sources import Fetched, ManySource, plugins
 from forecasting.night.failures import explained
-from forecasting.night.night import Night, by_symbol
+from forecasting.night.night import Night, grouped
 from forecasting.night.second_source import compare_with_witness
 from forecasting.night.steps.fetch import Asked, Span, asked_of, fetch
 from forecasting.night.steps.preprocess import STORED_NOTHING, first_session, market_night
@@ -48,7 +48,7 @@ def ingest(
     of it for the symbols that follow.
     """
     refusals = {} if refusals is None else refusals
-    spans = [_span(some, targets) for some in by_symbol(nights)]
+    spans = [_span(some, targets) for some in grouped(nights, "symbol")]
     fetch_market(spans, refusals, switch_source=switch_source)
     done = fetch_and_store(spans, refusals, switch_source=switch_source)
     compare_with_witness([night for night in done if night.error is None], refusals)
