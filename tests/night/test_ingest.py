@@ -131,7 +131,7 @@ def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(yahoo, 
     assert rows("findings", symbol="^VIX") == []
     monkeypatch.setenv("FORECASTING_MARKET", "none")
     live(yahoo, monkeypatch, LAST)
-    assert not made[1].market.any()
+    assert not made[1].has_market
     assert len(yahoo.market_charts()) == 1
 
 
@@ -161,7 +161,7 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     yahoo.market_fault = fault
     live(yahoo, monkeypatch, LAST)
     (run,) = rows("runs")
-    assert (run["status"], run["market_fetch"], made[0].market.any()) == ("done", "", np.False_)
+    assert (run["status"], run["market_fetch"], made[0].has_market) == ("done", "", False)
     assert str(run["note"]).startswith(
         "Market series ^VIX: nothing of it was stored, so the night went without. "
     )
@@ -171,7 +171,7 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     yahoo.market_fault = None
     monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
     live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again
-    assert made[1].market.any()
+    assert made[1].has_market
 
 
 def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(
