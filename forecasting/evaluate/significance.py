@@ -85,16 +85,16 @@ def _variance_of_mean(difference: Floats, lag: int) -> float:
 
 
 def long_run_variance(values: Floats, lag: int) -> float:
-    """Long-run variance of more than `lag` values (n,), Bartlett's weights (Newey, West 1987)."""
+    """Long-run variance of values (n,), Bartlett's weights (Newey, West 1987)."""
     covariances = _autocovariances(values, lag)
-    weights = 1 - np.arange(1, lag + 1) / (lag + 1)
+    weights = 1 - np.arange(1, len(covariances)) / (lag + 1)
     return max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
 
 
 def _autocovariances(values: Floats, lag: int) -> Floats:
     n = len(values)
     centred = values - values.mean()
-    return np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
+    return np.array([centred[k:] @ centred[: n - k] / n for k in range(min(lag + 1, n))])
 
 
 def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
