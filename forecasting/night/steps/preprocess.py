@@ -13,7 +13,7 @@ from typing import get_args
 
 import pandas as pd
 
-from forecasting.errors import ArtifactError, FailedVerdict
+from forecasting.errors import ArtifactError, FailedVerdict, NoBarError
 from forecasting.night.night import Night
 from forecasting.night.run_log import open_run
 from forecasting.night.symbols import settings_known_at
@@ -50,6 +50,11 @@ def write_windows(night: Night) -> Night:
         )
         events = read.events(connection, night.symbol, known_at=at)
         market, market_fetch, note = market_snapshot(connection, night, data_as_of=at)
+    if len(bars) and bars.index[-1].date() != night.session:
+        raise NoBarError(
+            f"Expected a bar of {night.symbol} at {night.session}; the newest up to it is of "
+            f"{bars.index[-1].date()}. The symbol may not have traded in that session."
+        )
     windows = make_windows(
         bars,
         events,
