@@ -311,8 +311,8 @@ def checked_span(
         newest.raise_failed()
     each = [own for own, _ in newest.values.values()]
     last = last or min(session for _, session in newest.values.values())
-    missed = [_after_finished(own, last) for own in each]
-    first = first or min([last, *(sessions[0] for sessions in missed if sessions)])
+    oldest_missed = chain(*(_after_finished(own, last)[:1] for own in each))
+    first = first or min([last, *oldest_missed])
     if not any(between(first, last, own.exchange) for own in each):
         raise UsageError(f"Expected a span with a session in it; found {first} to {last}.")
     newest_exchange = max((own.exchange for own in each), key=partial(last_completed, now()))
