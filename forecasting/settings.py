@@ -65,7 +65,7 @@ _FORECAST_FIELDS = ("train_sessions", "seed", "members", "exchange")
 
 # Those that joined later count where they differ from the default, so that hashes and ids from
 # before do not change.
-_LATER_FIELDS = ("scratch_every", "max_model_age")
+LATER_FIELDS = ("scratch_every", "max_model_age")
 
 _SECRETS = ("database_url", "notify")
 
@@ -353,7 +353,7 @@ class Settings(BaseSettings):
     def forecast_fields(self) -> dict[str, object]:
         """The settings that change a forecast's numbers, as JSON values."""
         fields = type(self).model_fields
-        later = [name for name in _LATER_FIELDS if getattr(self, name) != fields[name].default]
+        later = [name for name in LATER_FIELDS if getattr(self, name) != fields[name].default]
         values = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
         values["target"] = self.target
         values["exchange"] = name_of(self.exchange)  # announced days are in table events

@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import sqlite3
@@ -12,14 +13,14 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from flows import clock, nightly
-from forecasting.audit.verify import verify
+from forecasting.audit.verify import settings_of, verify
 from forecasting.errors import ArtifactError, ForecastingError, UsageError
 from forecasting.night import models
 from forecasting.night.run import ingest_only
 from forecasting.predict import combine
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between
-from forecasting.settings import read_settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
@@ -298,3 +299,11 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
             )
         assert [error.exit_code for error in found.errors.values()] == [1] * len(found.errors)
         shutil.copy(kept, ledger)
+
+
+def test_a_night_has_its_own_settings_whatever_has_been_set_since():
+    then = Settings().for_symbol("SBUX")
+    run = {"symbol": "SBUX", "target": "volume", "source": "yahoo"}
+    run["settings"] = json.dumps(then.forecast_fields())
+    since = Settings(train_sessions=400, scratch_every=5, max_model_age=1, market="none")
+    assert settings_of(run, since).hash == then.hash

@@ -385,7 +385,6 @@ CHOICES = {
     "TRAIN_SESSIONS": ["300", "310"],
     "MAX_MODEL_AGE": ["1", "63"],
     "SCRATCH_EVERY": ["3", "21"],
-    "KEEP_ARTIFACTS": ["5", "8"],
     "SHARD_SIZE": ["1", ""],
     "TARGET": ["volume", "close", "range"],
     "MARKET": ["none", ""],
