@@ -14,7 +14,7 @@ import pandas as pd
 
 from forecasting.errors import BadDataError, DataLateError, SymbolsFailedError, UsageError
 from forecasting.ingest.bar_rules import PRICES
-from forecasting.ingest.sources.files import Table, frame_table, holding
+from forecasting.ingest.sources.tables import Table, frame_table, holding
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
 from forecasting.publish import export

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import UsageError
-from forecasting.ingest.sources.files import (
+from forecasting.ingest.sources.tables import (
     Table,
     faults,
     first_faults,

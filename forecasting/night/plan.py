@@ -12,7 +12,8 @@ from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.announced_days import BY_HAND, check_no_bar, day_rows
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
-from forecasting.ingest.sources.files import SAMPLE_ENDS, Files, is_frame
+from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
+from forecasting.ingest.sources.tables import is_frame
 from forecasting.night.models import load_model
 from forecasting.night.night import Night, check_closed, make_night, nights_of
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import StoreError, UsageError
-from forecasting.ingest.sources.files import faults, first_faults, misfits, read_file
+from forecasting.ingest.sources.tables import faults, first_faults, misfits, read_file
 from forecasting.night.symbols import Outcomes, each_stored
 from forecasting.plain_text import named, quantity
 from forecasting.predict.totals import amount_at, chance_of

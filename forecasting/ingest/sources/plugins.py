@@ -10,7 +10,8 @@ from pathlib import Path
 
 from forecasting.errors import BadDataError, ForecastingError, UsageError
 from forecasting.ingest.sources import EndedSource, Fetched, Source
-from forecasting.ingest.sources.files import Files, Sample, is_frame
+from forecasting.ingest.sources.files import Files, Sample
+from forecasting.ingest.sources.tables import is_frame
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.sessions import NEWEST_DAY
 from forecasting.values import check_day

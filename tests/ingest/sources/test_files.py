@@ -13,15 +13,15 @@ import pytest
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars, no_bars
-from forecasting.ingest.sources import files
+from forecasting.ingest.sources import tables
 from forecasting.ingest.sources.files import (
     SAMPLE,
     SAMPLE_ENDS,
     SAMPLE_TITLE,
     Files,
     Sample,
-    check_regular,
 )
+from forecasting.ingest.sources.tables import check_regular
 from tests.builders import adjusted_close, random_bars
 
 BARS = random_bars(60, seed=5)
@@ -147,8 +147,8 @@ def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
 
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
     read = []
-    csv = files._csv
-    monkeypatch.setattr(files, "_csv", lambda *about: read.append(1) or csv(*about))
+    csv = tables._csv
+    monkeypatch.setattr(tables, "_csv", lambda *about: read.append(1) or csv(*about))
     path = write(tmp_path, BARS.iloc[:-1])
     assert [Files("csv", path).newest("SBUX") for _ in range(3)] == [DAYS[-2]] * 3
     write(tmp_path, BARS)
@@ -382,7 +382,7 @@ def test_only_regular_files_of_limited_size_are_read(tmp_path, monkeypatch):
     (tmp_path / "link.csv").symlink_to(path)
     assert_bars(fetch(tmp_path / "link.csv"))
     os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr(files, "MAX_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr(tables, "MAX_BYTES", path.stat().st_size - 1)
     monkeypatch.chdir(tmp_path)
     for message, refused in (
         (f"nothing at {tmp_path}/none.csv: No such file", Path("none.csv")),
