@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.evaluate.significance import diebold_mariano
+from forecasting.plain_text import quantity
 from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS, Deficit
 from forecasting.vocabulary import CHAMPION, HORIZONS, Mode
 
@@ -93,7 +94,7 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     if champion.drift:
         return ModeChoice("scratch", "drift", champion.drift)
     sessions = champion.sessions_since_scratch
-    since = f"{sessions} session{'' if sessions == 1 else 's'} since the last fit from scratch"
+    since = f"{quantity(sessions, 'session')} since the last fit from scratch"
     if sessions >= scratch_every:
         return ModeChoice("scratch", "age", since)
     if champion.chain_epochs >= MAX_CHAIN_EPOCHS:

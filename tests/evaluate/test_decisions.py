@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import date
 from itertools import product
 from types import SimpleNamespace
@@ -22,50 +21,33 @@ from forecasting.evaluate.significance import diebold_mariano
 from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS
 from forecasting.vocabulary import HORIZONS
 
-USABLE = ChainFacts(sessions_since_scratch=12, chain_epochs=3)
-DAMAGED = replace(USABLE, damage="the weights are damaged")
+GONE = {"changed": "the market has vanished"}
+LONG = {"chain_epochs": MAX_CHAIN_EPOCHS}
 
 
 @pytest.mark.parametrize(
     ("requested", "champion", "method", "kind", "reason"),
     [
-        ("skip", USABLE, "skip", "asked", "no fit"),
+        ("skip", {}, "skip", "asked", "no fit"),
         ("skip", None, "skip", "asked", "no fit"),
         ("auto", None, "scratch", "first", "no champion"),
         ("warm", None, "scratch", "first", "no champion"),
-        ("auto", DAMAGED, "scratch", "unreadable", "the weights are damaged"),
-        ("scratch", USABLE, "scratch", "asked", "asked for"),
-        ("warm", replace(USABLE, sessions_since_scratch=99), "warm", "asked", "asked for"),
-        ("auto", replace(USABLE, drift="coverage is low"), "scratch", "drift", "coverage is low"),
-        ("auto", replace(USABLE, sessions_since_scratch=21), "scratch", "age", "21 sessions"),
-        (
-            "auto",
-            replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS),
-            "scratch",
-            "epochs",
-            f"{MAX_CHAIN_EPOCHS} epochs",
-        ),
-        (
-            "auto",
-            replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS - 1),
-            "warm",
-            "routine",
-            "12 sessions",
-        ),
-        ("auto", replace(USABLE, sessions_since_scratch=20), "warm", "routine", "20 sessions"),
-        ("auto", replace(USABLE, sessions_since_scratch=1), "warm", "routine", "1 session since"),
-        (
-            "auto",
-            replace(USABLE, changed="the market has vanished"),
-            "scratch",
-            "changed",
-            "market has vanished",
-        ),
-        ("warm", replace(USABLE, changed="the market has vanished"), "warm", "asked", "asked for"),
+        ("auto", {"damage": "the file is gone"}, "scratch", "unreadable", "the file is gone"),
+        ("scratch", {}, "scratch", "asked", "asked for"),
+        ("warm", {"sessions_since_scratch": 99}, "warm", "asked", "asked for"),
+        ("warm", GONE, "warm", "asked", "asked for"),
+        ("auto", GONE, "scratch", "changed", "market has vanished"),
+        ("auto", {"drift": "coverage is low"}, "scratch", "drift", "coverage is low"),
+        ("auto", {"sessions_since_scratch": 21}, "scratch", "age", "21 sessions"),
+        ("auto", LONG, "scratch", "epochs", f"{MAX_CHAIN_EPOCHS} epochs"),
+        ("auto", {"sessions_since_scratch": 20}, "warm", "routine", "20 sessions"),
+        ("auto", {"sessions_since_scratch": 1}, "warm", "routine", "1 session since"),
     ],
 )
 def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, method, kind, reason):
-    choice = choose_mode(requested, champion, scratch_every=21)
+    usual = {"sessions_since_scratch": 12, "chain_epochs": MAX_CHAIN_EPOCHS - 1}
+    facts = None if champion is None else ChainFacts(**usual | champion)
+    choice = choose_mode(requested, facts, scratch_every=21)
     assert (choice.method, choice.kind) == (method, kind)
     assert reason in choice.reason
 

@@ -95,7 +95,7 @@ def test_metric_rows_hold_the_figures_of_each_horizon():
     about = {"symbol": "AAA", "target": "volume", "horizon": 2, "metric": "skill_vs_best"}
     assert rows[(2, "skill_vs_best")] == about | window | figure | {"scope": "published", "n": 80}
     assert rows[(0, "mae")]["value"] == result.figures().mae
-    alone = (
+    alone = [
         "mae",
         "mae_naive",
         "skill_vs_naive",
@@ -103,7 +103,7 @@ def test_metric_rows_hold_the_figures_of_each_horizon():
         "coverage_80",
         "coverage_90",
         "r2_dollar_volume",
-    )
+    ]
     against = ("skill_vs_best", "pinball_vs_best", "reference_skill")
     expected = dict.fromkeys(alone, "") | dict.fromkeys(against, "ridge")
     expected |= {f"{prefix}_{name}": name for prefix in ("mae", "r2") for name in baselines}
