@@ -33,7 +33,8 @@ MEAN_SESSIONS = 5
 """Newest sessions with a known dollar volume, whose mean log is what R² compares with."""
 
 _BAR = ("open", "high", "low", "close", "volume")
-_KEY = ("model_id", "symbol", "target", "kind", "stage", "role", "model")
+_KEY = ("model_id", "symbol", "target", "kind", "stage", "role", "model", "horizon", "bar_version")
+_DAYS = ("origin_session", "target_session")
 
 
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
@@ -75,7 +76,7 @@ def skill(score: float, baseline_score: float) -> float:
 def score_rows(
     unscored: pd.DataFrame, *, target: Target, scored_at: datetime
 ) -> list[dict[Any, Any]]:
-    """Rows for the table `scores`, in plain Python values, of forecasts whose bar has an actual.
+    """Rows for the table `scores` of forecasts whose bar has an actual.
 
     Args:
         unscored: a row per forecast and bar version, all of one target: the columns of `forecasts`,
@@ -97,24 +98,17 @@ def scored_rows(closed: pd.DataFrame, *, scored_at: datetime) -> list[dict[Any, 
     """The same of forecasts, or totals, with their value in column `actual`."""
     actual = closed["actual"].to_numpy(dtype=float)
     quantiles = closed[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
-    instants = [pd.Timestamp(value).to_pydatetime() for value in closed["issued_at"]]
-    rows = closed[list(_KEY)].astype(object)
-    rows = rows.assign(
-        origin_session=[pd.Timestamp(value).date() for value in closed["origin_session"]],
-        target_session=[pd.Timestamp(value).date() for value in closed["target_session"]],
-        issued_at=pd.Series(instants, index=rows.index, dtype=object),
-        horizon=closed["horizon"].astype(int),
-        bar_version=closed["bar_version"].astype(int),
-        actual=actual,
+    days = {name: pd.to_datetime(closed[name]).dt.date for name in _DAYS}
+    rows = closed[[*_KEY, "issued_at", "actual"]].assign(
+        **days,
         error=quantiles[:, MEDIAN] - actual,
         pinball=pinball(actual, quantiles),
         interval_score=interval_score(actual, quantiles),
         inside_80=inside(actual, quantiles, 80),
         inside_90=inside(actual, quantiles, 90),
+        scored_at=scored_at,
     )
-    # to_dict converts NumPy scalars to Python values, which database drivers accept; an instant it
-    # would not keep.
-    return [{**row, "scored_at": scored_at} for row in rows.to_dict("records")]
+    return rows.to_dict("records")
 
 
 def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:

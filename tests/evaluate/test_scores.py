@@ -81,7 +81,7 @@ def test_skill_is_positive_when_the_loss_is_lower_than_the_baselines():
     assert math.isnan(scores.skill(0.2, abs(math.exp(math.log(3.0)) - 3.0)))
 
 
-def test_score_rows_carry_exactly_the_columns_of_the_table_as_plain_values():
+def test_score_rows_carry_exactly_the_columns_of_the_table():
     (row,) = scores.score_rows(pd.DataFrame([due_row()]), target="volume", scored_at=SCORED_AT)
     losses = {"pinball": naive_pinball(5.0, QS), "interval_score": naive_interval_score(5.0, QS)}
     scored = {
@@ -94,9 +94,6 @@ def test_score_rows_carry_exactly_the_columns_of_the_table_as_plain_values():
     expected = KEY | DAYS | losses | scored | {"issued_at": datetime(2024, 3, 8, 9, 30, tzinfo=UTC)}
     assert row == expected | {name: pytest.approx(loss) for name, loss in losses.items()}
     assert set(row) == set(schema.scores.columns.keys())
-    assert {name: type(value) for name, value in row.items()} == {
-        name: type(expected[name]) for name in row
-    }
 
 
 def test_an_unknown_actual_makes_no_row_and_each_target_has_its_own_unit():
