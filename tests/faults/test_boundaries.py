@@ -54,7 +54,7 @@ PASSWORD = "never-shown"
 """Of the tests' database, which asks for none."""
 
 BROKEN = re.compile(
-    r"The database test_\w+ on \S+ cannot be reached: [^\n]+ Check that the server runs, [^\n]+\."
+    r"The database test_\w+ on \S+ cannot be reached: [^\n]+ Check that the server runs [^\n]+\."
 )
 
 
