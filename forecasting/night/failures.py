@@ -31,8 +31,13 @@ ADVICE = {
 }
 
 
-def explained(error: Exception, *, now: Clock) -> ForecastingError:
-    """The error in one paragraph: itself if ours, else what it is and its traceback's file."""
+def explained(
+    error: Exception, *, now: Clock, settings: Settings | None = None
+) -> ForecastingError:
+    """The error in one paragraph: itself if ours, else what it is and its traceback's file.
+
+    The file is in the data folder of `settings`, or of those in force.
+    """
     if isinstance(error, ForecastingError):
         return error
     if isinstance(error, OSError) and error.errno in ADVICE:
@@ -44,7 +49,7 @@ def explained(error: Exception, *, now: Clock) -> ForecastingError:
     found, advice = _diagnosis(error)
     kind = type(error).__name__
     cause = _cause(error)
-    kept = _keep("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now)
+    kept = _keep("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now, settings)
     return UnexpectedError(f"{found} ({kind}: {cause}). {kept} {advice}")
 
 
@@ -72,12 +77,13 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
     )
 
 
-def _keep(text: str, now: Clock) -> str:
+def _keep(text: str, now: Clock, settings: Settings | None) -> str:
     """A sentence about the file, this user's alone, that a traceback was written to."""
     name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
-    settings = Settings.model_construct()
-    with suppress(Exception):  # they may be what is wrong
-        settings = read_settings()
+    if settings is None:
+        settings = Settings.model_construct()
+        with suppress(Exception):  # they may be what is wrong
+            settings = read_settings()
     own = settings.data_dir.absolute() / FOLDER
     for folder in (own, Path(tempfile.gettempdir())):
         try:

@@ -126,7 +126,8 @@ class Night:
         try:
             after = work(self)
         except Exception as error:  # whatever it is, it is this night's alone
-            after = replace(self, error=explained(error, now=self.now))
+            ours = explained(error, now=self.now, settings=self.settings)
+            after = replace(self, error=ours)
         seconds = after.seconds.get(step, 0.0) + time.perf_counter() - started
         return replace(after, seconds={**after.seconds, step: round(seconds, 3)})
 

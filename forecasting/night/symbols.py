@@ -79,7 +79,7 @@ def each_symbol(
         try:
             outcomes.values[name] = work(own_settings(one, one.symbol))
         except Exception as error:  # whatever it is, it is this one's
-            outcomes.errors[name] = explained(error, now=now)
+            outcomes.errors[name] = explained(error, now=now, settings=one)
     return outcomes
 
 
@@ -105,8 +105,9 @@ def _symbols_of(file: Path) -> list[str]:
     try:
         lines = file.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        found = error.strerror if isinstance(error, OSError) else "bytes that are no UTF-8"
         raise UsageError(
-            f"Expected a text file with one symbol a line in {option}; found: {error}. Name "
+            f"Expected a text file with one symbol a line in {option}; found: {found}. Name "
             "another file."
         ) from None
     symbols = []

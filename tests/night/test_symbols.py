@@ -96,7 +96,7 @@ def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):
         (b"SBUX\nsbux\n", "line 2: Invalid symbol 'sbux'"),
         (b"SBUX MSFT\n", "line 1: Invalid symbol 'SBUX MSFT'"),
         (b"# nothing\n\n", "found none"),
-        (b"\xff\xfe\x00", "codec can't decode"),
+        (b"\xff\xfe\x00", "no UTF-8"),
         (None, "No such file or directory"),
     ],
 )

@@ -110,7 +110,8 @@ def fetch_and_store(
         try:
             asked[night.symbol] = asked_of(span, accept=switch_source)
         except Exception as error:  # whatever it is, it is this symbol's alone
-            done[night.symbol] = replace(night, error=explained(error, now=night.now))
+            ours = explained(error, now=night.now, settings=night.settings)
+            done[night.symbol] = replace(night, error=ours)
     asked = _with_responses(asked, refusals)
     calendar = earnings.calendar_of([request.asking for request in asked.values()])
     for symbol, request in asked.items():
