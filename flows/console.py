@@ -31,9 +31,17 @@ def echo(text: object) -> None:
 
 
 def show_nights(
-    nights: Sequence[ReportData], *, why: bool = False, as_json: bool = False, as_csv: bool = False
+    nights: Sequence[ReportData],
+    *,
+    is_past: bool = False,
+    why: bool = False,
+    as_json: bool = False,
+    as_csv: bool = False,
 ) -> None:
-    """Print one night in full, of several a line each, and where report and database are."""
+    """Print one night in full, of several a line each, and where report and database are.
+
+    Of past ones no page is named: a report is of the newest.
+    """
     if as_json:
         typer.echo(json_text([night_document(data) for data in nights]))
         return
@@ -53,7 +61,8 @@ def show_nights(
         show_table(*line_listing(nights, now=clock.now()), in_lines=True)
         echo(LEGEND)
         page = page.with_name(INDEX)
-    echo(f"Report:   {page_address(settings, page.name) or page}")
+    if not is_past:
+        echo(f"Report:   {page_address(settings, page.name) or page}")
     echo(f"Database: {place(settings.url)}")
 
 

@@ -92,7 +92,13 @@ def show_newest(
         if is_brief and len(nights.values) == 1:  # of the others there is none: it is shown in full
             nights = each_report(in_force, as_of, now=clock.now)
         shown = list(nights.values.values())
-        console.show_nights(shown, why=why, as_json=as_json, as_csv=as_csv)
+        console.show_nights(
+            shown,
+            is_past=as_of is not None,
+            why=why,
+            as_json=as_json,
+            as_csv=as_csv,
+        )
     if error is not None:
         raise error
     nights.raise_failed()

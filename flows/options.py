@@ -238,7 +238,7 @@ AsOfOrigin = Annotated[
         "the newest origin that has a forecast",
     ),
 ]
-Shares = Annotated[float | None, _option("--shares", "NUMBER", "Shares of the order, like 3e6.")]
+Shares = Annotated[str | None, _option("--shares", "NUMBER", "Shares of the order, like 3e6.")]
 Orders = Annotated[
     str | None, _option("--orders", "csv:FILE", "A book: columns symbol and shares.")
 ]

@@ -42,13 +42,18 @@ class Pace:
 def pace_of(participation: object, chance: object, by: date | None = None) -> Pace:
     """The pace of shares that are numbers, as 0.1, or texts, as `10%`."""
     return Pace(
-        _above_zero("participation", participation, most=1.0),
-        _above_zero("chance", chance, most=0.99),
+        _above_zero("participation", participation, most=1.0, example="10% or 0.1"),
+        _above_zero("chance", chance, most=0.99, example="90% or 0.9"),
         by,
     )
 
 
-def _above_zero(name: str, stated: object, *, most: float) -> float:
+def shares_of(stated: object) -> float:
+    """The number of shares of an order."""
+    return _above_zero("shares", stated, most=1e15, example="3e6")
+
+
+def _above_zero(name: str, stated: object, *, most: float, example: str) -> float:
     text = str(stated)
     try:
         number = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
@@ -56,8 +61,8 @@ def _above_zero(name: str, stated: object, *, most: float) -> float:
         number = np.nan
     if not 0.0 < number <= most:
         raise UsageError(
-            f"Invalid {name} {text[:40]!r}: expected a number above 0 and up to {most:g}; 10% is "
-            "0.1."
+            f"Invalid {name} {text[:40]!r}: expected a number above 0 and up to {most:g}, like "
+            f"{example}."
         )
     return number
 
@@ -128,7 +133,7 @@ def plan_orders(
 
 def order_document(night: ReportData, stated: object, pace: Pace) -> dict[str, Any]:
     """When an order of the stated shares is done, by a night's forecasts."""
-    shares = _above_zero("shares", stated, most=1e15)
+    shares = shares_of(stated)
     sessions = {one["session"]: one for one in _sessions(night, shares, pace)}
     if pace.by is not None and pace.by not in sessions:
         known = ", ".join(map(str, sessions))

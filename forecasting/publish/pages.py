@@ -119,6 +119,8 @@ def night_of(
         now: The clock by which forecasts are stale.
         brief: Whether a line of a listing is all that is shown, which needs fewer scores.
     """
+    if as_of is not None:
+        check_session(as_of, settings.exchange, now=now)
     with connect.reading(settings.url) as connection:
         data = report_data(
             connection,

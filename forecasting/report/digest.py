@@ -188,7 +188,7 @@ def _unjudged(lines: Sequence[SymbolLine], current: Sequence[SymbolLine]) -> lis
     series = [line.series for line in lines if line not in current]
     if not series:
         return []
-    return [Reason("alerts", f"Alerts are not judged of {named(series, 3)}.")]
+    return [Reason("alerts", f"Only new forecasts are judged by alerts, not {named(series, 3)}.")]
 
 
 def _results(lines: Sequence[SymbolLine]) -> list[SymbolLine]:

@@ -205,7 +205,10 @@ def test_a_backtest_writes_the_documented_keys(here):
         ("", "Expected --orders csv:FILE, or --shares with one --symbol."),
         ("--shares 3e6 --symbol SBUX,MSFT", "--shares with one --symbol"),
         ("--shares 3e6 --participation 120%", "participation"),
-        ("--shares many", "Invalid value for '--shares'"),
+        (
+            "--shares many",
+            "Invalid shares 'many': expected a number above 0 and up to 1e+15, like 3e6.",
+        ),
         ("--orders orders.csv", "expected csv:FILE with columns symbol and shares"),
         ("--orders csv:orders.csv --shares 3", "Expected --orders csv:FILE, or --shares"),
     ],

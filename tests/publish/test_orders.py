@@ -103,9 +103,21 @@ def test_a_chance_is_shown_with_the_decimals_that_it_has():
         (-3.0, 0.1, 0.9, None, "shares '-3.0': expected a number above 0"),
         (np.nan, 0.1, 0.9, None, "shares 'nan'"),
         ("many", 0.1, 0.9, None, "shares 'many': expected a number"),
-        (1e6, "120%", 0.9, None, "participation '120%': expected a number above 0 and up to 1;"),
+        (
+            1e6,
+            "120%",
+            0.9,
+            None,
+            "participation '120%': expected a number above 0 and up to 1, like 10% or 0.1.",
+        ),
         (1e6, 0, 0.9, None, "participation '0'"),
-        (1e6, "100%", 0.999, None, "chance '0.999': expected a number above 0 and up to 0.99;"),
+        (
+            1e6,
+            "100%",
+            0.999,
+            None,
+            "chance '0.999': expected a number above 0 and up to 0.99, like 90% or 0.9.",
+        ),
         (1e6, 0.1, 0.9, date(2024, 3, 10), "by 2024-03-10: .* forecast: 2024-03-11, 2024-03-12"),
     ],
 )

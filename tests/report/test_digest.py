@@ -92,7 +92,7 @@ def test_alerts_that_hold_stand_first_in_every_form():
     held = f"ADBE volume: {which}"
     count = "3 of 4 volume forecasts of Mon 11 Mar"
     assert digest.title == f"Alert ADBE volume median 1.824 usual, {count}, 1 failed"
-    assert "Alerts are not judged of BAD volume." in digest.problems
+    assert "Only new forecasts are judged by alerts, not BAD volume." in digest.problems
     assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 2 things to know.")
     assert digest_in("text", digest).count("+82% against usual") == 1
     assert digest_in("markdown", digest).startswith(
@@ -157,7 +157,7 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
         alerts=[held_row("SBUX", "median > 1", 2.0)],
     )
     assert alone.title.startswith("Stale, ")
-    assert alone.problems == ["Alerts are not judged of SBUX volume."]
+    assert alone.problems == ["Only new forecasts are judged by alerts, not SBUX volume."]
 
 
 def test_markdown_and_html_have_the_same_rows():
