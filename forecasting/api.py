@@ -189,7 +189,8 @@ class Ledger:
         waited for. `as_of` is the newest session whose bar may be used; without it the newest
         completed one, and all that are missing since the last finished night. `source`, `market`
         and `events` are those of the command, `mode` auto, scratch, warm or skip. A night that is
-        finished, with whatever inputs, comes back as it is. Raises a ForecastingError where a check
+        finished comes back as it is, whatever its market series and events; a UsageError of a
+        source that is not that of the stored bars. Raises a ForecastingError where a check
         or the night failed, or the bar is late.
         """
         from forecasting.night.symbols import own_settings

@@ -66,6 +66,9 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
     monkeypatch.setenv("FORECASTING_SEED", "1")
     again = fc.connect().run_night("TEST", source="parquet:bars.parquet", mode="scratch")
     pd.testing.assert_frame_equal(again, first)
+    (tmp_path / "bars.parquet").rename(tmp_path / "others.parquet")
+    with pytest.raises(UsageError, match="sources are not mixed by accident"):
+        fc.connect().run_night("TEST", source="parquet:others.parquet")
 
 
 def test_a_forecast_is_shown_as_text_and_its_svg_goes_as_far_as_it():

@@ -176,7 +176,8 @@ def _stopped(connection: Connection, own: Settings, session: date, is_locked: bo
     )
     if night is None or night["status"] == "done":
         return Row()
-    if night["status"] != "running":
+    has_waited = night["waits_until"] is not None and is_locked is False
+    if night["status"] != "running" and not has_waited:
         return Row(cause=_why_stopped(night["status"]), night=night)
     causes = {True: "at work", False: "cut off", None: "at work or cut off"}
     return Row(cause=causes[is_locked], night=night)

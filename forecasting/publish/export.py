@@ -20,6 +20,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
+from forecasting.targets import TARGETS
 from forecasting.values import check_symbol
 from forecasting.vocabulary import Clock
 
@@ -264,6 +265,14 @@ def export(
         )
     if form == "bars":  # which are of no target
         settings = settings.for_target(settings.target)
+    if form == "totals" and len(settings.targets) > 1:  # of those that have some
+        added_up = tuple(one for one in settings.targets if TARGETS[one].has_totals)
+        settings = settings.model_copy(update={"targets": added_up})
+    if form == "nixtla" and len(settings.targets) > 1:
+        raise UsageError(
+            f"Expected one target for the form nixtla, whose rows name none; found "
+            f"{', '.join(settings.targets)}. Choose one by --target."
+        )
     check_writable(out)
     outcomes = each_stored(settings, lambda one: _rows(one, form, as_of), now=now)
     if not outcomes.values:

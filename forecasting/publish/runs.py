@@ -11,6 +11,7 @@ from forecasting.night.failures import combined, explained
 from forecasting.night.night import Night
 from forecasting.night.run import PLAINLY, Caller, ledger, outcome_of, run_nights
 from forecasting.night.run_log import mark_cut_off
+from forecasting.night.steps.fetch import check_same_source
 from forecasting.publish.messages import send_digest, send_failed
 from forecasting.publish.pages import publish_page, update_index
 from forecasting.settings import Settings
@@ -42,7 +43,7 @@ def run_published(
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
     """The ids of the nights of the session `as_of`, or of all missing ones, once they are run.
 
-    Where all are finished, with whatever settings, theirs, and none is run.
+    Where all are finished, with whatever settings but another source, theirs, and none is run.
     """
     asked = plan.check_nights(
         settings,
@@ -52,6 +53,8 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     )
     finished = _finished(settings, asked)
     if finished and all(finished):
+        for night in asked:
+            check_same_source(night)
         return list(chain(*finished))
     planned = partial(
         plan.planned_nights,

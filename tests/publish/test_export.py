@@ -113,6 +113,15 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
     assert not (tmp_path / "none.csv").exists()
 
 
+def test_of_several_targets_totals_are_those_of_volume_and_nixtla_asks_for_one(filled, tmp_path):
+    several = filled.model_copy(update={"targets": ("volume", "range")})
+    export(filled, "totals", tmp_path / "alone.csv", now=clock.now)
+    export(several, "totals", tmp_path / "x.csv", now=clock.now)
+    assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
+    with pytest.raises(UsageError, match=r"one target .* found volume, range\. Choose one by"):
+        export(several, "nixtla", tmp_path / "y.csv", now=clock.now)
+
+
 ORIGINS = ("2024-03-07", "2024-03-08")
 
 

@@ -227,6 +227,15 @@ def test_a_check_names_what_is_missing_and_why(posted):
 
 
 @pytest.mark.usefixtures("missing")
+def test_a_night_whose_process_ended_while_it_waited_was_cut_off(monkeypatch):
+    with connect.transaction(read_settings().url) as connection:
+        late = read.row(connection, "runs", {"symbol": "LATE"})
+        write.update(connection, "runs", late["id"], {"waits_until": clock.now()})
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "LATE")
+    assert "was cut off" in run("check")[2]
+
+
+@pytest.mark.usefixtures("missing")
 def test_a_check_beside_a_run_says_that_it_is_at_work_and_one_without_its_file_what_to_correct(
     monkeypatch,
 ):
