@@ -81,7 +81,7 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     From scratch without a champion, or `scratch_every` sessions after the newest such fit.
     """
     if requested == "skip":
-        return ModeChoice("skip", "asked", "asked for: no fit tonight")
+        return ModeChoice("skip", "asked", "no fit: asked for, or between two of a catch-up")
     if champion is None:
         return ModeChoice("scratch", "first", "no champion yet")
     if champion.damage:
