@@ -263,16 +263,7 @@ def export(
         raise UsageError(
             f"--as-of applies to the form bars only; found it with {form}. Leave it out."
         )
-    if form == "bars":  # which are of no target
-        settings = settings.for_target(settings.target)
-    if form == "totals" and len(settings.targets) > 1:  # of those that have some
-        added_up = tuple(one for one in settings.targets if TARGETS[one].has_totals)
-        settings = settings.model_copy(update={"targets": added_up})
-    if form == "nixtla" and len(settings.targets) > 1:
-        raise UsageError(
-            f"Expected one target for the form nixtla, whose rows name none; found "
-            f"{', '.join(settings.targets)}. Choose one by --target."
-        )
+    settings = _with_targets_of(form, settings)
     check_writable(out)
     outcomes = each_stored(settings, lambda one: _rows(one, form, as_of), now=now)
     if not outcomes.values:
@@ -284,6 +275,23 @@ def export(
         error = combined(outcomes.errors, of=len(settings.series))
         raise SymbolsFailedError(f"{error} Of the others: {sentence}.", error.exit_code)
     return sentence
+
+
+def _with_targets_of(form: str, settings: Settings) -> Settings:
+    """The settings, of several targets with those alone that a form has rows of."""
+    if len(settings.targets) == 1:
+        return settings
+    if form == "bars":  # which are of no target
+        return settings.for_target(settings.target)
+    if form == "totals":
+        added_up = tuple(one for one in settings.targets if TARGETS[one].has_totals)
+        return settings.model_copy(update={"targets": added_up})
+    if form == "nixtla":
+        raise UsageError(
+            f"Expected one target for the form nixtla, whose rows name none; found "
+            f"{', '.join(settings.targets)}. Choose one by --target."
+        )
+    return settings
 
 
 def write_frame(rows: pd.DataFrame, out: Path) -> None:
