@@ -285,7 +285,7 @@ def _with_targets_of(form: str, settings: Settings) -> Settings:
         return settings.for_target(settings.target)
     if form == "totals":
         added_up = tuple(one for one in settings.targets if TARGETS[one].has_totals)
-        return settings.model_copy(update={"targets": added_up})
+        return settings.model_copy(update={"targets": added_up or settings.targets})
     if form == "nixtla":
         raise UsageError(
             f"Expected one target for the form nixtla, whose rows name none; found "
