@@ -11,11 +11,11 @@ from forecasting.night.failures import combined, explained
 from forecasting.night.night import Night
 from forecasting.night.run import PLAINLY, Caller, ledger, outcome_of, run_nights
 from forecasting.night.run_log import mark_cut_off
-from forecasting.night.steps.fetch import check_same_source
 from forecasting.publish.messages import send_digest, send_failed
 from forecasting.publish.pages import publish_page, update_index
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, read
+from forecasting.values import source_name
 from forecasting.vocabulary import Clock, Mode
 
 
@@ -53,8 +53,6 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     )
     finished = _finished(settings, asked)
     if finished and all(finished):
-        for night in asked:
-            check_same_source(night)
         return list(chain(*finished))
     planned = partial(
         plan.planned_nights,
@@ -68,7 +66,7 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
 
 
 def _finished(settings: Settings, nights: Sequence[Night]) -> list[list[str]]:
-    """Of each night the ids of the finished ones of its series and session."""
+    """Of each night the ids of the finished ones of its series, session and source."""
     with connect.reading(settings.url) as connection:
         return [
             read.values(
@@ -79,6 +77,7 @@ def _finished(settings: Settings, nights: Sequence[Night]) -> list[list[str]]:
                     "symbol": night.symbol,
                     "target": night.target,
                     "as_of": night.session,
+                    "source": source_name(night.source),
                     "status": "done",
                 },
             )

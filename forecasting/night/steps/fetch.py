@@ -155,18 +155,13 @@ def _switched_from(newest: Row, source: Source, symbol: str, *, accept: bool) ->
     return before
 
 
-def check_same_source(night: Night) -> Asked:
-    """What a run would request; a UsageError where the stored bars came from another source."""
-    span = Span(night, first_session(night.session, night.settings), (night.target,))
-    return asked_of(span, accept=False)
-
-
 def check_bars(night: Night) -> None:
     """Raise what would stop a run with a file's bars.
 
     Nothing is stored, and nothing requested of a live source.
     """
-    asked = check_same_source(night)
+    span = Span(night, first_session(night.session, night.settings), (night.target,))
+    asked = asked_of(span, accept=False)
     if plugins.is_live(asked.source):
         return
     revision = _revision(asked, _response(asked))
