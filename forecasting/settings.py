@@ -293,6 +293,11 @@ class Settings(BaseSettings):
         return self.symbol, self.target
 
     @property
+    def full_name(self) -> str:
+        """Symbol and target in words, `SBUX volume`, in the settings of one of each."""
+        return " ".join(self.key)
+
+    @property
     def columns(self) -> dict[str, str]:
         """The columns by which the rows of its symbol and target are found."""
         return {"symbol": self.symbol, "target": self.target}

@@ -134,7 +134,7 @@ def _write_documents(out: Path, settings: Settings, documents: list[dict[str, An
 
 
 def _documented(run: Run, bar: Bar, own: Settings) -> Documented:
-    with bar(" ".join(own.key)) as advance:
+    with bar(own.full_name) as advance:
         result = run(progress=advance)
     return result, result.document()
 

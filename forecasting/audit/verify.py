@@ -58,7 +58,7 @@ class Span:
     @property
     def name(self) -> str:
         """Its symbol and target."""
-        return " ".join(self.settings.key)
+        return self.settings.full_name
 
     @property
     def is_incomplete(self) -> bool:
@@ -115,7 +115,7 @@ def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
             "session",
             {"symbol": settings.symbol},
         )
-    name = " ".join(settings.key)
+    name = settings.full_name
     none = f"There is no finished night of {name} in that span: nothing to verify."
     if not made:
         raise UsageError(f"{none} Check --symbol and --target.")

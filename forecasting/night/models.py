@@ -145,8 +145,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
         before = read.champion_before(connection, *settings.key)
         if before is None:
             check_forecast(connection, *settings.key)
-            series = " ".join(settings.key)
-            raise UsageError(f"{series} has had no other champion to go back to.")
+            raise UsageError(f"{settings.full_name} has had no other champion to go back to.")
         return make_champion(
             connection,
             before,

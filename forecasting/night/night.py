@@ -83,7 +83,7 @@ class Night:
     @property
     def series(self) -> str:
         """What names its symbol and target."""
-        return " ".join(self.key)
+        return self.settings.full_name
 
     @property
     def id(self) -> str:

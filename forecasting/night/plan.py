@@ -205,7 +205,7 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
             with connect.reading(own.url) as connection:
                 champion = read.champion(connection, *own.key)
             if champion is None:
-                what = f"a champion of {' '.join(own.key)}"
+                what = f"a champion of {own.full_name}"
                 raise UsageError(
                     f"Mode warm starts from {what}; there is none yet. Use mode scratch."
                 )
