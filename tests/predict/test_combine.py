@@ -56,6 +56,7 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
     actual = normals(40, width=1.7)
     actual[7, 2] = np.nan  # never known
     actual[-3:] = [[0.1, -1.0, np.nan, np.nan, np.nan], [2.5, *[np.nan] * 4], [np.nan] * 5]
+    centre = np.random.default_rng(9).normal(1.3, 0.4, (40, H))
     expected = np.full((41, Q), np.log(1.05))  # night 40 is tonight
     for night in range(1, 41):
         expected[night] = expected[night - 1]
@@ -68,7 +69,8 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
                 inside = lower <= value <= upper
                 step = 0.0 if np.isnan(value) else float(not inside) - 2.0 * QUANTILES[low]
                 expected[night, pair] += 0.015 / H * step
-    found = factors_of(past_of(actual), "range")
+    centred = NORMAL + centre[..., None]
+    found = factors_of(past_of(actual + centre, centred, centred), "range")
     np.testing.assert_allclose(np.delete(found, MEDIAN), np.exp(np.delete(expected[-1], MEDIAN)))
 
 

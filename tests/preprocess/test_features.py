@@ -118,6 +118,46 @@ def test_a_range_forecast_has_its_standstills_as_they_are(target, usual):
     assert (windows.steps[-1, LOG_RANGE] > np.log(2.0 * SMALLEST_RANGE)) == usual
 
 
+def mean(values, end, sessions):
+    """The mean of the `sessions` values up to place `end`, by a loop; NaN before."""
+    first = end - sessions + 1
+    return sum(values[first : end + 1]) / sessions if first >= 0 else np.nan
+
+
+@pytest.mark.parametrize(("target", "own", "other"), [("volume", 0, 1), ("range", 1, 0)])
+def test_lag_features_are_those_of_a_loop_over_sessions(target, own, other):
+    steps = np.random.default_rng(5).normal([15.0, -4.0, 0.3, 0.2, -0.1], 0.5, (130, 5))
+    series, others = steps[:, own], steps[:, other]
+    expected = []
+    for t in range(len(steps)):
+        level, other_level = mean(series, t, 22), mean(others, t, 22)
+        expected.append(
+            [series[t - k] - level if t >= k else np.nan for k in range(10)]
+            + [mean(series, t, sessions) - level for sessions in (5, 10, 44, 120)]
+            + [others[t] - other_level, mean(others, t, 5) - other_level]
+            + [other_level - mean(others, t, 120)]
+            + [steps[t, 2], mean(steps[:, 2], t, 5), steps[t, 3], abs(steps[t, 4])]
+        )
+    np.testing.assert_allclose(lag_features(steps, target), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_market_features_are_those_of_a_loop_over_sessions():
+    rng = np.random.default_rng(6)
+    steps = rng.normal([15.0, -4.0, 0.3, 0.2, -0.1], 0.5, (130, 5))
+    market = rng.normal(3.0, 0.4, 130)
+    market[:4] = np.nan
+    daily = np.log(100.0 * 252.0**0.5)  # the VIX is in per cent a year
+    expected = []
+    for t in range(130):
+        level = mean(market, t, 22)
+        change = market[t] - market[t - 1] if t else np.nan
+        gap = market[t] - daily - mean(steps[:, 1], t, 22)
+        expected.append([market[t] - level, level - mean(market, t, 120), change, gap])
+    found = features_of(market, steps)
+    np.testing.assert_allclose(found, expected[-len(found) :], rtol=1e-9, atol=1e-12)
+    assert np.isfinite(found[-1]).all()
+
+
 SPAN = date(2023, 11, 1), date(2024, 1, 31)
 NEW_YORK = sessions_index(*SPAN, "XNYS")
 

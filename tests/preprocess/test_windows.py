@@ -259,6 +259,31 @@ def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
     assert flags_of(day, "XNYS") == expected
 
 
+@pytest.mark.parametrize(
+    ("flag", "month", "days"),
+    [
+        ("before_christmas", (2022, 12), [21, 22, 23]),
+        ("before_christmas", (2024, 12), [23]),
+        ("christmas_eve", (2024, 12), [24]),
+        ("after_christmas", (2024, 12), [26, 27, 30, 31]),
+        ("new_years_eve", (2024, 12), [31]),
+        ("new_years_eve", (2024, 10), []),
+        ("new_year", (2025, 1), [2, 3]),
+        ("thanksgiving_week", (2018, 11), [19, 20, 21]),  # the earliest, on the 22nd
+        ("thanksgiving_week", (2024, 11), [25, 26, 27]),  # the latest, on the 28th
+        ("independence_day", (2024, 7), [1, 2, 3, 5]),
+        ("late_august", (2024, 8), [15, 16, 19, 20, 21, 22, 23, 26, 27, 28, 29, 30]),
+        ("half_day_november", (2024, 11), [29]),
+        ("half_day_november", (2024, 12), []),
+        ("half_day", (2024, 12), [24]),
+    ],
+)
+def test_a_season_has_its_days_of_the_month_alone(flag, month, days):
+    first = date(*month, 1)
+    sessions = between(first, first.replace(day=31 if month[1] in (1, 7, 8, 10, 12) else 30))
+    assert [day.day for day in sessions if flag in flags_of(day, "XNYS")] == days
+
+
 def flags_of(day, exchange):
     values, names = calendar_flags(day, day, exchange)
     return {name for name, value in zip(names, values[0], strict=True) if value}

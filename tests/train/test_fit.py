@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from forecasting import losses
 from forecasting.preprocess.windows import MARKET_NAMES
 from forecasting.train import loop
-from forecasting.train.fit import EPOCHS, WARM, fit_scratch, fit_warm
+from forecasting.train.fit import EPOCHS, WARM, fit_scratch, fit_warm, last_within_error
 from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.prepare import make_card, member_quantiles, prepare, without_market
@@ -54,6 +54,31 @@ def test_the_network_can_overfit_ten_windows():
 def test_the_same_seed_gives_the_same_bits(scratch):
     again = fit_scratch(some_windows(), settings=SETTINGS, pretrained=None)
     assert (same_weights(scratch, again), scratch.card) == (True, again.card)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "best", "expected"),
+    [
+        ([[9.0, 9.0], [1.0, 2.0], [9.0, 9.0]], 1, 1),
+        ([[1.0, 2.0], [0.0, 4.0], [2.0, 3.0]], 0, 1),  # worse by 0.5, error 1.06; then by 1, 0
+        ([[1.0, 2.0], [9.0, 9.0], [0.0, 4.0]], 0, 2),  # whatever is between
+        ([[1.0, 2.0], [1.0, 2.0]], 0, 1),  # on the bound: worse by 0, error 0
+        ([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 6.0]], 0, 0),  # worse by 1.5, error 1.3
+        ([[0.0, 0.0, 0.0, 0.0], [-2.0, 0.0, 0.0, 6.0]], 0, 1),  # worse by 1, error 1.5
+    ],
+)
+def test_epochs_go_on_to_the_last_within_one_standard_error_of_the_least(epochs, best, expected):
+    assert last_within_error([np.array(losses) for losses in epochs], best=best) == expected
+
+
+def test_the_seed_of_a_warm_fit_grows_with_the_epochs_of_its_chain(scratch):
+    def weights_at(seed, chain):
+        parent = replace(scratch, card=replace(scratch.card, chain_epochs=chain))
+        chosen = SETTINGS.model_copy(update={"seed": seed})
+        return fit_warm(some_windows(seed=6), parent, settings=chosen)
+
+    assert same_weights(weights_at(3, 8), weights_at(4, 7))
+    assert not same_weights(weights_at(3, 8), weights_at(3, 7))
 
 
 def test_a_warm_fit_continues_from_its_parent_and_changes_nothing_else_of_its_card(scratch):

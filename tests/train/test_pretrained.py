@@ -230,6 +230,33 @@ def test_inputs_do_not_change_when_later_sessions_do():
     assert (before[row + 1 :] != after[row + 1 :]).any()
 
 
+def test_the_lags_and_means_of_a_tree_are_those_of_a_loop_over_sessions():
+    windows = some_windows(rows=500)
+    volume, log_range, absolute, signed, gap = windows.steps.T
+
+    def mean(values, end, sessions):
+        return sum(values[end - sessions + 1 : end + 1]) / sessions
+
+    def unusual(t):
+        return abs(volume[t] - mean(volume, t - 1, 22))
+
+    rows = np.array([270, 444])
+    expected = []
+    for t in windows.warm_up + rows:
+        level, usual = mean(volume, t, 22), mean(log_range, t, 22)
+        expected.append(
+            [volume[t - k] - level for k in range(22)]
+            + [mean(volume, t, sessions) - level for sessions in (5, 10, 44, 120, 253)]
+            + [log_range[t] - usual, mean(log_range, t, 5) - usual]
+            + [usual - mean(log_range, t, 120)]
+            + [moved[t] / np.exp(usual) for moved in (absolute, signed, np.abs(gap))]
+            + [sum(unusual(t - k) for k in range(66)) / 66]
+        )
+    found = tree_inputs(windows, rows)[..., : len(expected[0])]
+    for horizon in range(found.shape[1]):
+        np.testing.assert_allclose(found[:, horizon], expected, rtol=2e-6, atol=1e-6)
+
+
 def test_inputs_of_windows_of_a_longer_history_are_the_same():
     longer, windows = some_windows(rows=900), some_windows(rows=650, before=250)
     np.testing.assert_array_equal(
