@@ -161,6 +161,8 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
     assert gaps == [date(2024, 2, 9), date(2024, 2, 12)]
     accepted = assess(answer, request(accept=True), stored(known))
     assert (accepted.error, len(accepted.versions)) == (None, 18)
+    one_missing = fetched_of(BARS.iloc[11:], first_asked=BARS.index[0].date())
+    assert "history_detached" in str(rejected(assess(one_missing, request(), stored(known))))
     # With the session after the stored ones
     following = fetched_of(BARS.iloc[10:], first_asked=BARS.index[0].date())
     for usable in (following, fetched_of(BARS.iloc[12:])):  # or asked for from later on

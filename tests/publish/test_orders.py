@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import forecasting as fc
 from flows import cli
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
-from forecasting.predict.totals import total_quantiles
+from forecasting.predict.totals import amount_at, total_quantiles
 from forecasting.publish.orders import (
     book_parts,
     order_document,
@@ -68,6 +68,24 @@ def test_what_a_session_takes_gives_the_chance_asked_for():
     assert faster["done_by"] in (day, NIGHT.lines[3].session)  # the chance but for rounding
     traded = {name: 0.1 * NIGHT.rows[name][4] for name in ("q10", "q50", "q90")}
     assert order["sessions"][4]["traded"] == pytest.approx(traded)
+
+
+def test_an_order_that_takes_exactly_its_participation_by_a_session_is_done_by_it():
+    amount = float(amount_at(QUANTILES_OF[2], 1.0 - 0.9))
+    order = ordered(0.5 * amount, participation=0.5)
+    assert order["sessions"][2]["takes"] == 0.5
+    assert order["done_by"] == NIGHT.lines[2].session
+
+
+def test_a_chance_is_in_whole_percent_from_one_to_ninety_nine():
+    order = ordered(1e6)
+    chances = (0.0099, 0.01, 0.5, 0.99, 0.9901)
+    sessions = [
+        one | {"done_chance": chance, "is_extrapolated": False}
+        for one, chance in zip(order["sessions"], chances, strict=True)
+    ]
+    _, (_, rows), *_ = book_parts([order | {"sessions": sessions}])
+    assert rows[0][2:7] == ["< 1%*", "1%", "50%", "99%", "> 99%*"]
 
 
 def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes():
