@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from forecasting import losses
 from forecasting.preprocess.windows import MARKET_NAMES
 from forecasting.train import loop
-from forecasting.train.fit import EPOCHS, WARM, fit_scratch, fit_warm, last_within_error
+from forecasting.train.fit import (
+    EPOCHS,
+    RATE,
+    WARM,
+    fit_scratch,
+    fit_warm,
+    last_within_error,
+    split_validation,
+)
 from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.prepare import make_card, member_quantiles, prepare, without_market
@@ -54,6 +62,32 @@ def test_the_network_can_overfit_ten_windows():
 def test_the_same_seed_gives_the_same_bits(scratch):
     again = fit_scratch(some_windows(), settings=SETTINGS, pretrained=None)
     assert (same_weights(scratch, again), scratch.card) == (True, again.card)
+
+
+@pytest.mark.parametrize(("rows", "held_out"), [(60, 12), (1249, 249), (2000, 250)])
+def test_no_target_of_a_training_row_is_an_input_of_the_validation_rows(rows, held_out):
+    fitting, validation = split_validation(np.arange(rows))
+    np.testing.assert_array_equal(validation, np.arange(rows - held_out, rows))
+    np.testing.assert_array_equal(fitting, np.arange(rows - held_out - len(HORIZONS)))
+
+
+def test_a_fit_has_as_many_epochs_as_one_network_had_on_the_rows_before_the_validation(scratch):
+    tensors = prepare(scratch.card, some_windows()).tensors
+    fitting, validation = split_validation(tensors.rows)
+    rng = loop.generator(SETTINGS.seed, 0)
+    network = loop.new_network(replace(tensors, rows=fitting), rng)
+    found = []
+
+    def validate():
+        quantiles = loop.forecast_rows(network, tensors, validation)
+        found.append(losses.row_losses(tensors.truth[validation].numpy(), quantiles))
+
+    parameters = loop.Hyperparameters(EPOCHS, RATE)
+    before = replace(tensors, rows=fitting)
+    loop.train(network, [before], parameters, rng=rng, after_epoch=validate)
+    means = [loss.mean() for loss in found]
+    chosen = last_within_error(found, best=int(np.argmin(means)))
+    assert (scratch.card.epochs, scratch.card.validation_loss) == (chosen + 1, means[chosen])
 
 
 @pytest.mark.parametrize(
