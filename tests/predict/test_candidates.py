@@ -159,3 +159,14 @@ def test_inputs_outside_the_training_range_are_named_with_their_session(
         candidates.inputs_out_of_range(windows, trained_from=trained_from, trained_to=trained_to)
         == found
     )
+
+
+def test_growth_over_the_years_is_not_outside_the_training_range():
+    bars = random_bars(days=650, seed=3)
+    bars["volume"] *= np.exp(np.linspace(0.0, 6.0, len(bars)))
+    windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(train_sessions=320))
+    trained_from = windows.origins[0].astype(object)
+    found = candidates.inputs_out_of_range(
+        windows, trained_from=trained_from, trained_to=shift(LAST, -60)
+    )
+    assert "volume" not in found
