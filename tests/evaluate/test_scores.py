@@ -163,7 +163,8 @@ SHARES = np.random.default_rng(4).lognormal(np.log(BARS["volume"].median()), 0.3
 
 def naive_r2(bars, shares):
     """The formula by a loop over origins, the same weight for each horizon."""
-    logs = np.log((bars["close"] * bars["volume"]).where(bars["volume"] > 0.0))
+    dollars = bars["close"] * bars["volume"]
+    logs = np.log(dollars.where(dollars > 0.0))
     ours = []
     means = []
     for h in (0, 1):
@@ -181,9 +182,9 @@ def naive_r2(bars, shares):
     return 1 - sum(ours) / sum(means)
 
 
-@pytest.mark.parametrize("unknown", [[], [20, 22, 45, 46, 51]])
-def test_r2_equals_a_loop_over_origins(unknown):
-    bars = scaled(BARS, np.nan, unknown, "volume")
+@pytest.mark.parametrize(("unknown", "free"), [([], []), ([20, 22, 45, 46, 51], [30])])
+def test_r2_equals_a_loop_over_origins(unknown, free):
+    bars = scaled(scaled(BARS, np.nan, unknown, "volume"), 0.0, free, "close")
     bars.iloc[unknown[:1], bars.columns.get_loc("volume")] = 0.0
     found = scores.dollar_volume_r2(scores.dollar_volumes(bars, ORIGINS, TARGETS), SHARES)
     assert found == pytest.approx(naive_r2(bars, SHARES))

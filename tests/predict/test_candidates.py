@@ -6,7 +6,7 @@ import pytest
 
 from forecasting.predict import candidates
 from forecasting.predict.fallback import Published
-from forecasting.preprocess.windows import make_windows
+from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
@@ -143,6 +143,7 @@ OLD = shift(LAST, -70)
         ("volume", 30.0, LAST, LAST, {"volume": LAST}),
         ("open", 1.4, LAST, LAST, {"range": LAST, "gap": LAST}),  # and no return
         ("volume", 30.0, SOME, SOME, {"volume": SOME}),
+        ("volume", 30.0, SOME, shift(SOME, -3), {"volume": SOME}),
         ("volume", 30.0, SOME, shift(SOME, 1), {}),  # trained on it
         ("volume", 30.0, OLD, shift(OLD, -1), {}),  # before the look-back
     ],
@@ -163,10 +164,53 @@ def test_inputs_outside_the_training_range_are_named_with_their_session(
 
 def test_growth_over_the_years_is_not_outside_the_training_range():
     bars = random_bars(days=650, seed=3)
-    bars["volume"] *= np.exp(np.linspace(0.0, 6.0, len(bars)))
+    growth = np.exp(np.linspace(0.0, 6.0, len(bars)))
+    bars["volume"] *= growth
+    bars["high"] *= (bars["high"] / bars["low"]) ** (growth / 100.0)
     windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(train_sessions=320))
     trained_from = windows.origins[0].astype(object)
     found = candidates.inputs_out_of_range(
         windows, trained_from=trained_from, trained_to=shift(LAST, -60)
     )
-    assert "volume" not in found
+    assert not found.keys() & {"volume", "range"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "spike", "is_trained"),
+    [
+        (400, 400 - LOOKBACK + 1, True),
+        (400, 400 - LOOKBACK, False),
+        (0, LEVEL_SESSIONS - 1, True),  # the first with a level
+    ],
+)
+def test_the_training_range_begins_with_the_look_back_of_the_first_origin(
+    origin, spike, is_trained
+):
+    known = random_bars(days=650, seed=3)
+    settings = Settings(train_sessions=320)
+    sessions = make_windows(known, no_events(), origin=LAST, settings=settings).sessions
+    at_spike = known.index.get_loc(pd.Timestamp(sessions[spike]))
+    bars = scaled(scaled(known, 1e4, at_spike, "volume"), 100.0, -1, "volume")
+    outside = candidates.inputs_out_of_range(
+        make_windows(bars, no_events(), origin=LAST, settings=settings),
+        trained_from=sessions[origin].item(),
+        trained_to=shift(LAST, -1),
+    )
+    assert ("volume" not in outside) == is_trained
+
+
+def test_without_a_session_of_training_no_input_is_outside():
+    windows = some_windows("volume")
+    first, with_level = windows.sessions[[0, LEVEL_SESSIONS - 1]].tolist()
+    assert candidates.inputs_out_of_range(windows, trained_from=first, trained_to=with_level) == {}
+
+
+def test_totals_are_of_the_published_with_its_factor_and_of_the_reference_without():
+    made = [CHAMPION, CHALLENGER, RIDGE, HAR]
+    about = dict.fromkeys(("symbol", "origin_session", "kind", "issued_at"), "") | {
+        "target": "volume"
+    }
+    rows = candidates.total_rows(made, about, sessions=SESSIONS, factor=1.5)
+    found = [(row["model_id"], row["role"], row["factor"], row["horizon"]) for row in rows]
+    expected = [("m1", "champion", 1.5), ("b1", "baseline", 1.0)]
+    assert found == [(*one, horizon) for one in expected for horizon in HORIZONS[1:]]

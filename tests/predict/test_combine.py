@@ -28,6 +28,7 @@ H = len(HORIZONS)
 Q = len(QUANTILES)
 NORMAL = norm.ppf(QUANTILES)
 SCALE = Scale(np.array(15.0), np.ones(H))
+SKEWED = NORMAL * np.where(NORMAL < 0.0, 0.8, 1.3)
 RAW = np.broadcast_to(NORMAL, (H, Q))
 USUAL = np.where(np.arange(Q) == MEDIAN, 1.0, np.exp(np.log(1.05)))  # factors of a range
 NO_TREES = np.full(H, np.nan)
@@ -77,6 +78,24 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
 def test_factors_follow_the_spread_after_it_has_jumped():
     actual = normals(800, width=np.where(np.arange(800) < 300, 1.0, 1.6)[:, None])
     np.testing.assert_allclose(np.delete(factors_of(past_of(actual)), MEDIAN), 1.6, rtol=0.12)
+
+
+@pytest.mark.parametrize(("actual", "bound"), [(1e6, 2.5), (3.0, 0.5)])
+def test_factors_stay_within_their_bounds(actual, bound):
+    found = learn_factors(np.full((600, H), actual), 3.0 + np.tile(SKEWED, (600, H, 1)), "range")
+    np.testing.assert_allclose(np.delete(found, MEDIAN), bound)
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ([2, 2, 2, 1, 2, 2, 2], [-3, -1, 1, 5, 7, 11, 17]),
+        ([0.5, 2, 1, 1, 1, 1, 1], [-1, 3, 3, 5, 6, 8, 11]),  # crossed
+    ],
+)
+def test_widened_quantiles_are_factors_times_as_far_from_the_median_and_ascend(factors, expected):
+    issued = np.array([1.0, 2.0, 3.0, 5.0, 6.0, 8.0, 11.0])
+    assert widen(issued, np.array(factors)).tolist() == expected
 
 
 def naive_weight(past, usual):
@@ -137,8 +156,9 @@ def test_read_past_finds_what_was_issued():
 
 
 def test_the_trees_move_the_median_and_no_width_and_leave_what_they_do_not_forecast():
-    moved = with_trees(np.broadcast_to(NORMAL, (2, Q)), np.array([1.0, np.nan]), 0.3)
-    np.testing.assert_allclose(moved, [NORMAL + 0.3, NORMAL])
+    quantiles = 2.0 + np.tile(SKEWED, (2, 1))
+    moved = with_trees(quantiles, np.array([1.0, np.nan]), 0.3)
+    np.testing.assert_allclose(moved, [SKEWED + 1.7, SKEWED + 2.0])
 
 
 @pytest.mark.parametrize(

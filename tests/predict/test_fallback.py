@@ -4,6 +4,8 @@ from datetime import date
 import pytest
 
 from forecasting.predict.fallback import (
+    ENTER,
+    TOLERANCE,
     ChampionFacts,
     Deficit,
     Published,
@@ -78,6 +80,9 @@ def test_the_first_objection_publishes_the_baseline_with_the_reason(change, reas
         {"deficit": None},
         {"deficit": replace(BEHIND, statistic=2.9)},  # as large, and perhaps chance
         {"deficit": replace(BEHIND, network_pinball=0.64)},  # certain, and small
+        {"deficit": replace(BEHIND, network_pinball=0.62 * (1.0 + TOLERANCE))},
+        {"deficit": replace(BEHIND, network_pinball=610_000.0, baseline_pinball=600_000.0)},
+        {"deficit": replace(BEHIND, statistic=ENTER)},
     ],
 )
 def test_an_eligible_champion_is_published_without_a_reason(change):

@@ -65,8 +65,8 @@ def test_an_amount_and_its_level_are_linear_in_score_and_log_and_each_others_inv
 
 
 def test_the_factor_moves_by_each_level_that_a_total_closed_beyond():
-    quantiles = np.exp(LOGS) * np.array([[1.0], [2.0], [3.0]])
-    actual = np.array([0.5, 3.0, np.nan])
+    quantiles = np.exp(LOGS) * np.array([[1.0], [2.0], [3.0], [4.0], [5.0]])
+    actual = np.array([0.5, 3.0, np.nan, quantiles[3, 1], quantiles[4, 5]])  # two at a level
     moved = 0.0
     for row, value in zip(quantiles, actual, strict=True):
         for level, quantile in zip(QUANTILES, row, strict=True):
