@@ -8,23 +8,32 @@ import torch
 from sklearn.linear_model import Ridge as Reference
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import MIN_ROWS, STEP_NAMES, WARM_UP
-from forecasting.targets import TARGETS
+from forecasting.losses import weighted_quantiles
+from forecasting.preprocess.future_covariates import (
+    CALENDAR_PARTS,
+    EVENT_NAMES,
+    EVENTS,
+    calendar_part,
+)
+from forecasting.preprocess.windows import (
+    STEP_NAMES,
+    lag_features,
+    long_memory_features,
+    past_column,
+)
 from forecasting.train import baselines, linear
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit_scratch
-from forecasting.train.linear import fit_ridge
+from forecasting.train.linear import CalendarEffect, fit_ridge, unusual_quarters_before
 from forecasting.train.loop import one_thread
-from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
-from tests.builders import PRICES, no_events, random_bars
+from forecasting.vocabulary import QUANTILES
 from tests.train.windows import (
     SETTINGS,
-    newest_windows,
     some_windows,
     windows_with_gaps,
+    windows_with_hole,
     with_other_sessions_after,
-    young_windows,
+    without_events,
 )
 
 
@@ -46,30 +55,220 @@ def test_the_interval_of_a_close_is_wider_where_earnings_have_caused_opening_gap
     assert without < 1.3 * usual_without
 
 
-def test_a_report_that_made_the_intervals_of_a_close_wide_is_a_part_of_the_next_one_of_its_session_alone():
-    windows = windows_with_gaps(0.08)
-    flags = windows.future_flags.copy()
-    flags[-1, :, -len(EVENT_NAMES) :] = 0.0
-    flags[-1, 2, windows.flag_names.index("earnings+0")] = 1.0
-    report = linear.linear_forecast(replace(windows, future_flags=flags)).effects["report"]
-    assert report[2] > 0.3
-    np.testing.assert_allclose(report[:2], report[0], atol=0.1)
+RNG = np.random.default_rng(0)
+# The last is constant
+FEATURES = RNG.normal(size=(60, 4)) * [1.0, 5.0, 0.1, 0.0] + [0.0, 2.0, 0.0, 3.0]
+TRUTH = FEATURES @ [1.0, -0.2, 3.0, 0.0] + 0.5 + RNG.normal(size=60)
+WEIGHTS = 0.5 ** (np.arange(60)[::-1] / 20)
+
+TARGETS = pytest.mark.parametrize("target", ["volume", "close", "range"])
 
 
-def test_a_week_that_doubles_volume_is_a_part_of_its_own_and_not_the_weekday_s():
-    windows = some_windows()
-    week = windows.flag_names.index("triple_witching_week")
+@TARGETS
+def test_the_effect_of_flags_is_that_of_three_passes_against_a_centred_mean(target):
+    windows = windows_with_hole(target).known_to(590)
+    last = windows.warm_up + 590
+    series = windows.steps[: last + 1, past_column(target)]
+    flags = windows.flags[: last + 1]
+    known = np.flatnonzero(np.isfinite(windows.values[: last + 1]))
+    half_life = 1000.0 if target == "volume" else np.inf
+    weights = 0.5 ** (np.arange(len(known))[::-1] / half_life)
+    removed = np.zeros(last + 1)
+    for _ in range(3):
+        adjusted = series - removed
+        usual = [adjusted[max(t - 10, 0) : t + 11].mean() for t in range(last + 1)]
+        deviation = (series - usual)[known]
+        ridge = fit_ridge(flags[known], deviation, weights / weights.mean(), penalty=50.0)
+        removed = ridge.forecast(flags)
+    effect = linear.fit_effect(windows)
+    np.testing.assert_allclose(effect.of(flags), removed, atol=1e-12)
+    np.testing.assert_allclose(effect.coefficients, ridge.slopes, atol=1e-12)
+
+
+def some_effect(windows):
+    return CalendarEffect(RNG.normal(0.0, 0.1, size=windows.flags.shape[1]), 0.3)
+
+
+@TARGETS
+@pytest.mark.parametrize("changed", [lambda windows: windows, without_events])
+def test_an_adjusted_row_is_that_of_loops_over_sessions(target, changed):
+    windows = changed(windows_with_hole(target))
+    effect = some_effect(windows)
+    found = linear.adjust(windows, effect)
+    removed = windows.flags @ effect.coefficients + 0.3
     steps = windows.steps.copy()
+    steps[:, past_column(target)] -= removed
+    series = steps[:, past_column(target)]
+    past = [lag_features(steps, target), long_memory_features(steps, target)]
+    quarters = np.zeros((600, 5, 20))
+    if not windows.has_events:
+        quarters = unusual_quarters_before(windows, steps[:, 0])
+    for row in (-60, 0, 333, 599):
+        t = windows.warm_up + row
+        level = series[t - 21 : t + 1].mean()
+        usual = windows.steps[t - 21 : t + 1, :2].mean(axis=0)
+        following = windows.future_flags[row, 0] if row >= 0 else windows.flags[t + 1]
+        expected = [
+            *(series[t] - level, series[t - 119 : t + 1].mean() - level),
+            *(windows.steps[t, :2] - usual),
+            *windows.steps[t, 2:],
+            *(removed[t], following @ effect.coefficients + 0.3),
+            *(windows.flags[t, windows.flag_names.index(name)] for name in FLAGS),
+        ]
+        np.testing.assert_allclose(found.steps[t], expected, atol=1e-12)
+        if row < 0:
+            continue
+        ahead = windows.future_flags[row] @ effect.coefficients + 0.3
+        centre = level - windows.level[row] + ahead
+        width = np.ones(5)
+        if target == "close":
+            centre = np.zeros(5)
+            width = np.sqrt(np.exp(2 * (level + ahead)).cumsum()) / windows.spread[row]
+        np.testing.assert_allclose(found.centre[row], centre, atol=1e-12)
+        np.testing.assert_allclose(found.width[row], width)
+        events = windows.future_flags[row, :, EVENTS]
+        inputs = np.column_stack([ahead, quarters[row], events])
+        np.testing.assert_allclose(found.future[row], inputs, atol=1e-12)
+        lags = np.concatenate([part[t] for part in past] + [windows.flags[t, EVENTS]])
+        np.testing.assert_allclose(found.past[row], lags)
+    returned = found.from_adjusted(found.truth[..., None], np.arange(600))[..., 0]
+    np.testing.assert_allclose(returned, windows.scaled)
+
+
+FLAGS = (*(f"weekday_{day}" for day in ("tue", "wed", "thu", "fri")), "earnings+0", "earnings+1")
+
+
+def test_unusual_volume_of_earlier_quarters_is_that_of_the_sessions_a_quarter_before_the_target():
+    windows = windows_with_hole()
+    volume = RNG.normal(size=len(windows.steps))
+
+    def unusual(t):
+        if not 22 <= t < len(volume):
+            return 0.0
+        return np.clip(volume[t] - volume[t - 22 : t].mean(), -0.5, 1.5)
+
+    found = unusual_quarters_before(windows, volume)
+    for row, h in ((0, 1), (100, 3), (333, 2), (599, 5)):
+        target = windows.sessions[windows.warm_up + row + h]
+        expected = []
+        for weeks in (13, 26, 39, 52):
+            at = int((windows.sessions < target - np.timedelta64(7 * weeks, "D")).sum())
+            near = [unusual(at + offset) for offset in range(-5, 6)]
+            expected += [near[5], max(near[4], near[6]), max(near), near[0], near[-1]]
+        np.testing.assert_allclose(found[row, h - 1], expected)
+
+
+@TARGETS
+def test_the_inputs_of_the_linear_model_are_those_of_loops_over_sessions(target):
+    windows = windows_with_hole(target)
+    effect = some_effect(windows)
+    adjusted = linear.adjust(windows, effect)
+    rows = [0, 333, 599]
+    past = adjusted.past[rows]
+    if target == "close":
+        past = [close_inputs(windows, effect, row) for row in rows]
+    for h, fit in enumerate(linear.fit_horizons(windows, effect, adjusted)):
+        future = adjusted.future[rows, h]
+        expected = np.column_stack([windows.market_inputs()[rows], past, future])
+        np.testing.assert_allclose(fit.features[rows], expected, atol=1e-12)
+
+
+def close_inputs(windows, effect, row):
+    t = windows.warm_up + row
+    calendar = windows.flags @ effect.coefficients + 0.3
+    log_range = windows.steps[:, STEP_NAMES.index("log_range")] - calendar
+    gap = windows.steps[:, STEP_NAMES.index("gap")]
+    squared = np.exp(2 * log_range) + 4 * np.log(2) * gap**2 / np.exp(2 * calendar)
+    usual = np.array([log_range[max(s - 21, 0) : s + 1].mean() for s in range(t + 1)])
+    deviation = log_range[: t + 1] - usual
+    signed = windows.steps[: t + 1, STEP_NAMES.index("return")] / np.exp(usual)
+    deviation[:21] = 0.0  # no level yet
+    signed[:21] = 0.0
+
+    def mean(values, half_life):
+        weights = 0.5 ** (np.arange(120)[::-1] / half_life)
+        return np.average(values[t - 119 : t + 1], weights=weights)
+
+    return [
+        *(0.5 * np.log(mean(squared, half_life)) - usual[t] for half_life in (1, 5, 25, 60)),
+        *(mean(signed, half_life) for half_life in (1, 5, 25)),
+        *(mean(deviation, half_life) for half_life in (1, 5, 25, 60)),
+        *(usual[t], mean(log_range, np.inf), 0.0, 0.0),
+        *windows.flags[t, EVENTS],
+    ]
+
+
+@TARGETS
+def test_the_linear_model_adds_weighted_quantiles_of_left_out_errors_to_its_point(target):
+    """Of a close: past returns over their left out width, times the forecast width."""
+    windows = windows_with_hole(target)
+    effect = linear.fit_effect(windows)
+    adjusted = linear.adjust(windows, effect)
+    expected = []
+    for h, fit in enumerate(linear.fit_horizons(windows, effect, adjusted)):
+        truth = adjusted.truth[:, h]
+        rows = np.flatnonzero(np.isfinite(truth))
+        weights = 0.5 ** ((599 - h - 1 - rows) / (2000.0 if target == "close" else 1000.0))
+        learned = truth[rows]
+        if target == "close":
+            moves = linear.squared_moves(windows.steps)[windows.warm_up :]
+            sums = np.array([moves[row + 1 : row + 2 + h].sum() for row in rows])
+            learned = 0.5 * np.log(sums) - np.log(adjusted.width * windows.spread)[rows, h]
+        ridge = fit_ridge(fit.features[rows], learned, weights, penalty=100.0)
+        errors = ridge.loo_residuals
+        point = ridge.forecast(fit.features[-1])
+        if target == "close":
+            errors = truth[rows] / np.exp(learned - errors)
+            adjusted_quantiles = np.exp(point) * weighted_quantiles(errors, QUANTILES, weights)
+        else:
+            adjusted_quantiles = point + weighted_quantiles(errors, QUANTILES, weights)
+        moved = adjusted.centre[-1, h] + adjusted.width[-1, h] * adjusted_quantiles
+        expected.append(np.exp(windows.level[-1] + windows.spread[-1, h] * moved))
+    np.testing.assert_allclose(linear.linear_forecast(windows).quantiles, expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "changed"), [("volume", without_events), ("close", lambda windows: windows)]
+)
+def test_the_effects_are_those_of_a_sum_over_flags_and_inputs(target, changed):
+    windows = changed(windows_with_hole(target))
+    flags = windows.flags.copy()
     ahead = windows.future_flags.copy()
-    steps[:, 0] += np.log(2.0) * windows.flags[:, week]
-    ahead[-1, :, week] = 1.0
-    busier = linear.linear_forecast(replace(windows, steps=steps, future_flags=ahead)).effects
-    ordinary = linear.linear_forecast(windows).effects
-    assert (busier["expiry"] - ordinary["expiry"] > 0.2).all()
-    np.testing.assert_allclose(busier["weekday"], ordinary["weekday"], atol=0.05)
+    flags[-1] = RNG.integers(2, size=flags[-1].shape)
+    ahead[-1] = RNG.integers(2, size=ahead[-1].shape)
+    windows = replace(windows, flags=flags, future_flags=ahead)
+    effect = linear.fit_effect(windows)
+    fits = linear.fit_horizons(windows, effect, linear.adjust(windows, effect))
+    parts = [calendar_part(name) for name in windows.flag_names[: EVENTS.start]]
+    expected = {name: np.zeros(5) for name in (*CALENDAR_PARTS, "report", "quarter", "market")}
+    for place, part in enumerate(parts + ["report"] * len(EVENT_NAMES)):
+        usual = 0.0 if part == "report" else flags[-20:, place].mean()
+        expected[part] += (ahead[-1, :, place] - usual) * effect.coefficients[place]
+    removed = dict(list(expected.items())[:-2])
+    if target == "close":
+        together = np.zeros(5)
+        log_width = np.zeros(5)
+        for part, of_session in list(removed.items()):
+            together = together + of_session
+            wider = [0.5 * np.log(np.exp(2 * together[: h + 1]).mean()) for h in range(5)]
+            expected[part] = wider - log_width
+            log_width = np.array(wider)
+    for h, fit in enumerate(fits):
+        newest = fit.features[-1]
+        slopes = fit.ridge.coefficients / fit.ridge.scale
+        terms = slopes * newest
+        for part, of_session in removed.items():
+            expected[part][h] += slopes[-31] * of_session[h]
+        expected["report"][h] += terms[-41:-31].sum() + terms[-10:].sum()
+        expected["quarter"][h] = terms[-30:-10].sum()
+        expected["market"][h] = (slopes * (newest - fit.ridge.mean))[:4].sum()
+    found = linear.linear_forecast(windows).effects
+    assert found.keys() == expected.keys()
+    for part, values in expected.items():
+        np.testing.assert_allclose(found[part], values, atol=1e-12, err_msg=part)
 
 
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
+@TARGETS
 def test_an_adjusted_row_does_not_depend_on_later_sessions(target):
     windows = some_windows(target)
     effect = linear.fit_effect(windows)
@@ -81,40 +280,6 @@ def test_an_adjusted_row_does_not_depend_on_later_sessions(target):
     ends = dict.fromkeys(("past", "future", "centre", "width"), row + 1)
     for name, end in {**ends, "steps": windows.warm_up + row}.items():
         np.testing.assert_array_equal(before[name][:end], after[name][:end], err_msg=name)
-
-
-def test_the_quarterly_volume_feature_is_the_unusual_volume_thirteen_weeks_before_the_target():
-    windows = replace(some_windows(), flags=np.zeros_like(some_windows().flags))
-    row = 250
-    horizon = 3
-    target = windows.sessions[windows.warm_up + row + horizon]
-    at = int(np.searchsorted(windows.sessions, target - np.timedelta64(91, "D")))
-    steps = windows.steps.copy()
-    steps[at, 0] += 1.0
-    effect = linear.fit_effect(windows)
-    before = linear.adjust(windows, effect)
-    after = linear.adjust(replace(windows, steps=steps), effect)
-    gained = after.future[row, horizon - 1, 1:6] - before.future[row, horizon - 1, 1:6]
-    np.testing.assert_allclose(gained[0], 1.0, atol=0.3)
-    assert gained[2] > 0.0
-    # The level of the sessions after it has risen a little
-    np.testing.assert_allclose(gained[3:], 0.0, atol=0.1)
-
-
-def test_the_squared_move_of_a_session_counts_its_range_and_its_gap():
-    steps = np.zeros((2, len(STEP_NAMES)))
-    steps[:, STEP_NAMES.index("log_range")] = np.log([0.02, 0.02])
-    steps[:, STEP_NAMES.index("gap")] = [0.0, -0.03]
-    np.testing.assert_allclose(
-        linear.squared_moves(steps), [0.0004, 0.0004 + 4 * np.log(2) * 0.0009]
-    )
-
-
-RNG = np.random.default_rng(0)
-# The last is constant
-FEATURES = RNG.normal(size=(60, 4)) * [1.0, 5.0, 0.1, 0.0] + [0.0, 2.0, 0.0, 3.0]
-TRUTH = FEATURES @ [1.0, -0.2, 3.0, 0.0] + 0.5 + RNG.normal(size=60)
-WEIGHTS = 0.5 ** (np.arange(60)[::-1] / 20)
 
 
 def test_a_weighted_ridge_equals_that_of_scikit_learn_and_a_left_out_residual_that_of_a_fit_without_the_row():
@@ -187,91 +352,7 @@ def test_two_threads_of_a_process_take_turns(context, numbers):
     assert found == [{1}]
 
 
-EVERY = [(target, name) for target, rules in TARGETS.items() for name in rules.baselines]
-
-
-@pytest.mark.parametrize(("target", "name"), EVERY)
-def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit(target, name):
-    windows = some_windows(target)
-    quantiles = baseline_quantiles(name, windows)
-    assert quantiles.shape == (len(HORIZONS), len(QUANTILES))
-    assert (np.diff(quantiles, axis=-1) >= 0.0).all()
-    np.testing.assert_allclose(quantiles[:, MEDIAN], windows.values[-1], rtol=3.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("last_value", lambda values: values[-1]),
-        ("seasonal", lambda values: values[-5:]),
-        ("rolling_median", lambda values: np.median(values[-20:])),
-    ],
-)
-def test_the_median_of_a_rule_is_its_value(name, expected):
-    windows = some_windows()
-    np.testing.assert_allclose(
-        baseline_quantiles(name, windows)[:, MEDIAN], expected(windows.values)
-    )
-
-
-# How a quantile is interpolated: that of the few errors of a young symbol lies further out
-@pytest.mark.parametrize(("made", "method"), [(some_windows, "linear"), (young_windows, "weibull")])
-@pytest.mark.parametrize(
-    ("target", "name", "h", "centred"),
-    [("volume", "last_value", 1, 1), ("close", "random_walk", 2, 0)],
-)
-def test_quantiles_of_a_rule_are_those_of_its_past_errors(target, name, h, centred, made, method):
-    windows = made(target)
-    past = np.log(windows.values[windows.warm_up :])
-    errors = np.quantile(past[h + 1 :] - past[: -h - 1], QUANTILES, method=method)
-    expected = windows.values[-1] * np.exp(errors - centred * errors[MEDIAN])
-    np.testing.assert_allclose(baseline_quantiles(name, windows)[h], expected)
-
-
-@pytest.mark.parametrize(("made", "method"), [(some_windows, "linear"), (young_windows, "weibull")])
-def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatility_times_tonights(
-    made, method
-):
-    windows = made("close")
-    h = 2
-    closes = windows.values[windows.warm_up :]
-    newest = len(windows) - 1
-    known = np.arange(max(0, 65 - windows.warm_up), newest - h)  # with 66 ranges
-    features = np.array([har_features(windows, row, h) for row in range(newest + 1)])
-    moves = linear.squared_moves(windows.steps)[windows.warm_up :]
-    log_sums = np.array([0.5 * np.log(moves[row + 1 : row + 2 + h].sum()) for row in known])
-    ridge = fit_ridge(features[known], log_sums, np.ones(len(known)))
-    shape = np.log(closes[known + 1 + h] / closes[known]) / np.exp(log_sums - ridge.loo_residuals)
-    tonight = np.exp(ridge.forecast(features[newest]))
-    expected = closes[-1] * np.exp(np.quantile(shape, QUANTILES, method=method) * tonight)
-    np.testing.assert_allclose(baseline_quantiles("har_volatility", windows)[h], expected)
-
-
-def har_features(windows, row, h):
-    """Means of 1, 5, 22 and 66 log ranges and returns, and the flags that any of the sessions ahead
-    has."""
-    past = windows.steps[: windows.warm_up + row + 1]
-    series = [past[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
-    means = [values[-sessions:].mean() for values in series for sessions in (1, 5, 22, 66)]
-    return means + list(windows.future_flags[row, : h + 1].max(axis=0))
-
-
-@pytest.mark.parametrize("rows", [MIN_ROWS, 600])
-def test_after_a_standstill_of_thirty_sessions_the_interval_of_har_volatility_is_not_closed(rows):
-    bars = random_bars(days=rows + WARM_UP, seed=5)
-    usual = log_interval(bars)
-    bars.iloc[-30:, [bars.columns.get_loc(name) for name in PRICES]] = bars["close"].iloc[-31]
-    assert (log_interval(bars) > 0.15 * usual).all()
-
-
-def log_interval(bars):
-    """(H,) log of the ratio of the 80% interval's ends."""
-    windows = newest_windows(bars, no_events(), target="close", rows=len(bars))
-    quantiles = baseline_quantiles("har_volatility", windows)
-    return np.log(quantiles[:, -2] / quantiles[:, 1])
-
-
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
+@TARGETS
 def test_the_linear_model_depends_on_known_targets_alone_and_forecasts_ascending_quantiles(target):
     windows = some_windows(target)
     known = windows.known_to(280)

@@ -27,6 +27,7 @@ from tests.train.windows import (
     scratch_fit,
     some_windows,
     with_other_sessions_after,
+    without_events,
 )
 
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
@@ -119,11 +120,6 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
 def moved_to(windows, newest):
     """The windows moved in time, so that the newest session with a known value is `newest`."""
     return replace(windows, sessions=windows.sessions + (newest - windows.sessions[-6]))
-
-
-def without_events(windows):
-    kept = np.arange(windows.flags.shape[1]) < windows.flags.shape[1] - 10
-    return replace(windows, flags=windows.flags * kept, future_flags=windows.future_flags * kept)
 
 
 @pytest.fixture

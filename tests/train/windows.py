@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
@@ -14,7 +15,7 @@ from forecasting.train.fit import fit_scratch
 from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.loop import Tensors
 from forecasting.vocabulary import Target
-from tests.builders import PRICES, random_bars
+from tests.builders import PRICES, random_bars, scaled
 
 SETTINGS = Settings(train_sessions=300, members=2, seed=3)
 WARM_UP_AND_SPARE = 260
@@ -33,6 +34,14 @@ def some_windows(
     bars = random_bars(days=before + rows + WARM_UP_AND_SPARE, seed=seed)
     series = some_market(bars) if market else None
     return newest_windows(bars, some_events(bars), target=target, rows=rows, market=series)
+
+
+@cache
+def windows_with_hole(target: Target = "volume") -> Windows:
+    """With the market, and a session that has no bar."""
+    bars = scaled(random_bars(days=600 + WARM_UP_AND_SPARE, seed=5), np.nan, -40)
+    events = some_events(bars)
+    return newest_windows(bars, events, target=target, rows=600, market=some_market(bars))
 
 
 @cache
@@ -95,6 +104,12 @@ def some_events(bars: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {"session": bars.index[at], "kind": "earnings", "known_from": bars.index[at - 21]}
     )
+
+
+def without_events(windows: Windows) -> Windows:
+    """The windows of a symbol without earnings dates."""
+    kept = np.arange(windows.flags.shape[1]) < windows.flags.shape[1] - len(EVENT_NAMES)
+    return replace(windows, flags=windows.flags * kept, future_flags=windows.future_flags * kept)
 
 
 def with_other_sessions_after(windows: Windows, row: int) -> Windows:
