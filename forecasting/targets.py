@@ -28,7 +28,6 @@ class TargetRules:
     unit: Literal["shares", "money", "percent"]
     # What losses are rounded to, in its unit, so that their sums are exact in any order
     grain: float
-    tolerance: tuple[float, float]  # relative and absolute: values no further apart are the same
     # Models
     baselines: tuple[str, ...]  # the naive one first
     reference: str  # the one that skill is measured against: best one session ahead
@@ -73,7 +72,6 @@ TARGETS: dict[str, TargetRules] = {
         columns=("volume",),
         unit="shares",
         grain=2.0**-10,
-        tolerance=(0.0, 0.0),
         baselines=("last_value", "seasonal", "rolling_median", "har", "ridge"),
         reference="ridge",
         network_weight=1.0,
@@ -93,7 +91,6 @@ TARGETS: dict[str, TargetRules] = {
         columns=("close",),
         unit="money",
         grain=2.0**-30,
-        tolerance=(PRICE_TOLERANCE, 0.0),
         baselines=("random_walk", "har_volatility"),
         reference="har_volatility",
         network_weight=0.3,  # the linear model has the gaps, on which the width depends
@@ -113,7 +110,6 @@ TARGETS: dict[str, TargetRules] = {
         columns=("high", "low"),
         unit="percent",
         grain=2.0**-40,
-        tolerance=(0.0, 2 * PRICE_TOLERANCE),  # a logarithm of two prices
         baselines=("last_value", "rolling_median", "har", "ridge"),
         reference="ridge",
         network_weight=0.9,
