@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from forecasting.losses import pinball, row_losses, weighted_quantiles
+from forecasting.losses import absolute_error, pinball, row_losses, weighted_quantiles
 from forecasting.vocabulary import QUANTILES
 
 RNG = np.random.default_rng(0)
@@ -57,6 +57,12 @@ def test_row_losses_equal_their_naive_twin_and_leave_out_unknown_horizons_and_ro
     losses = row_losses(actual, FORECASTS)
     assert losses.shape == (5,)
     np.testing.assert_allclose(losses, naive_rows(actual, FORECASTS))
+
+
+def test_an_absolute_error_is_that_of_the_median_on_either_side_of_it():
+    quantiles = np.array([1.0, 2.0, 4.0, 5.0, 8.0, 16.0, 32.0])
+    errors = absolute_error(np.array([[7.0, -3.0]]), np.tile(quantiles, (1, 2, 1)))
+    assert errors.tolist() == [[2.0, 8.0]]
 
 
 def naive_weighted_quantile(values, level, weights):

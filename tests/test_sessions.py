@@ -19,6 +19,9 @@ def test_each_exchange_has_its_own_holidays_and_hours():
     last = date(2024, 5, 7)
     assert sessions.between(first, last, "XLON") == [first, last]
     assert sessions.between(first, last) == [first, date(2024, 5, 6), last]
+    assert sessions.after(date(2024, 5, 6), last) == [last]
+    for day, newest in ((6, first), (7, last)):
+        assert sessions.newest_up_to(date(2024, 5, day), "XLON") == newest
     assert sessions.opens_at(date(2024, 5, 7), "XLON") == datetime(2024, 5, 7, 7, 0, tzinfo=UTC)
     # London has closed, New York trades, in Tokyo it is tomorrow
     at = datetime(2024, 5, 7, 16, 0, tzinfo=UTC)
@@ -79,11 +82,27 @@ def test_a_half_day_closes_at_the_exchanges_early_hour_or_in_the_middle_of_its_d
 def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch):
     before = pd.bdate_range("2024-01-01", "2026-01-04", freq="C", weekmask="Sun Mon Tue Wed Thu")
     later = pd.bdate_range("2026-01-05", "2027-12-31")
-    traded = before.append(later).drop(["2025-12-14", "2026-01-16"])
+    # With 2027-12-18 it would be on as many Saturdays as not, of the 28 weeks around
+    half = pd.date_range("2027-09-18", "2027-12-11", freq="W-SAT").append(
+        pd.DatetimeIndex(["2027-12-25"])
+    )
+    gone = ["2024-01-02", "2025-12-14", "2026-01-16", "2027-12-30"]
+    traded = before.append([later, half]).sort_values().drop(gone)
     made = SimpleNamespace(sessions=traded)  # as Tel Aviv's, which not every pandas can make
     monkeypatch.setattr(sessions, "calendar", lambda exchange: made)
     found = sessions._holidays.__wrapped__("XTAE")
-    assert found.strftime("%Y-%m-%d").tolist() == ["2025-12-14", "2026-01-16"]
+    assert found.strftime("%Y-%m-%d").tolist() == gone
+
+
+def test_a_shift_counts_sessions_to_either_side_and_none_of_0():
+    for by, day in ((-2, 1), (-1, 2), (0, 3), (1, 7), (2, 8)):  # the 6th is a holiday
+        assert sessions.shift(date(2024, 5, 3), by, "XLON") == date(2024, 5, day)
+
+
+def test_no_day_outside_the_calendars_is_a_session():
+    days = {date(1962, 1, 2), date(2060, 12, 31)}
+    outside = {date(1604, 2, 29), date(1961, 12, 29), date(2061, 1, 3), date(2400, 2, 29)}
+    assert {day for day in days | outside if sessions.is_session(day)} == days
 
 
 def test_a_shift_past_an_end_of_a_calendar_is_its_first_session_or_an_error_with_its_last():
@@ -92,6 +111,7 @@ def test_a_shift_past_an_end_of_a_calendar_is_its_first_session_or_an_error_with
         for name, place in (("XSAU", 0), ("XSHG", -1))
     )
     assert sessions.shift(date(2021, 3, 1), -2500, "XSAU") == oldest
+    assert sessions.newest_up_to(date(2020, 12, 31), "XSAU") == oldest
     assert sessions.next_sessions(sessions.shift(newest, -3, "XSHG"), 3, "XSHG")[-1] == newest
     found = (
         f"XSHG after {newest} in exchange_calendars, found sessions up to {newest}.*--upgrade "
