@@ -1,8 +1,10 @@
 """The digest as a mail, in a browser."""
 
 from forecasting.report.digest import digest_in, make_digest
-from tests.browser.pages import PHONE
+from tests.browser.pages import MARKS, PHONE
 from tests.report.nights import ORIGIN, index_line
+
+pytestmark = MARKS
 
 PRICES = {"q10": 89.8, "q50": 91.1, "q90": 92.4, "values": [91.0] * 20, "currency": "EUR"}
 RESULT = {"target_session": ORIGIN, "actual": 91.06, "q50": 90.96, "inside_80": True}
