@@ -215,7 +215,6 @@ def _without_ledger(folder: Path) -> dict[str, object]:
     return {
         "data_dir": folder,
         "database_url": None,
-        "witness": None,
         "notify": None,
         "runner": "local",
     }

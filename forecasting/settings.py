@@ -21,8 +21,6 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -71,7 +69,6 @@ _SECRETS = ("database_url", "notify")
 
 EXAMPLES = {
     "database_url": "postgresql:///forecast",
-    "witness": "csv:second.csv",
     "events": "csv:dates.csv",
     "market": "^VIX",
     "notify": "ntfys://ntfy.example.org/forecasts",
@@ -165,9 +162,6 @@ class Settings(BaseSettings):
     source: _Source = "yahoo"
     """yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."""
 
-    witness: _Source | None = None
-    """Second source, with which each night compares; if not set, none."""
-
     events: _Source | None = None
     """Earnings dates and days as csv:PATH (columns announced, timing, kind, symbol) or yahoo."""
 
@@ -258,13 +252,6 @@ class Settings(BaseSettings):
         if values.get("source") == "sample" and not values.get("symbols"):
             values["symbols"] = "^GSPC"
         return values
-
-    @field_validator("witness")
-    @classmethod
-    def _check_witness(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and value == info.data.get("source"):
-            raise ValueError("Expected another source than FORECASTING_SOURCE, found the same")
-        return value
 
     def exchange_of(self, symbol: str) -> str:
         """The exchange of `symbol`: from `exchanges`, else from its suffix, else `exchange`."""

@@ -61,7 +61,6 @@ def test_an_empty_variable_counts_as_not_set():
             ["file:///reports", "https://host/a b", "https://user:pw@host/", "javascript:x"],
             "Expected an",
         ),
-        ("WITNESS", ["yahoo"], "Expected another source"),
         (
             "MARKET",
             ["vix", "VIX.csv", "csv:a name with spaces.csv", "None"],
@@ -96,7 +95,6 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         ("alerts", " ; ", ""),
         # No night is lost for it: the digest names it
         ("alerts", "median >> 1.5", "median >> 1.5"),
-        ("witness", "house:x", "house:x"),
         ("pages_url", "https://host.example:8443/reports/", "https://host.example:8443/reports"),
         ("late_until", "07:15", time(7, 15)),
         ("cron", "@daily", "@daily"),
@@ -235,7 +233,7 @@ def test_targets_are_one_list_of_which_target_is_another_name(folder, file, vari
     [
         ("source", "parquet:bars/x.parquet", "parquet:{}/bars/x.parquet"),
         ("source", "csv:~/SBUX.csv", f"csv:{Path.home()}/SBUX.csv"),
-        ("witness", "csv:../second.csv", "csv:{}/../second.csv"),
+        ("source", "csv:../second.csv", "csv:{}/../second.csv"),
         ("events", "csv:/house/dates.csv", "csv:/house/dates.csv"),
         ("market", "csv:VIX.csv", "csv:{}/VIX.csv"),
         ("market", "^VIX", "^VIX"),

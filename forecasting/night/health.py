@@ -23,7 +23,6 @@ from forecasting.night.folders import ARTIFACTS, REPORTS
 from forecasting.night.models import weights_state
 from forecasting.night.night import make_night
 from forecasting.night.plan import check_market, check_source, early_end, newest_session
-from forecasting.night.second_source import witness_of
 from forecasting.night.steps.fetch import check_bars
 from forecasting.night.symbols import each_symbol, own_settings, with_announced
 from forecasting.plain_text import named, quantity
@@ -216,8 +215,6 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         checks["models"] = lambda: _models(settings)
     if settings.events:
         checks["events"] = lambda: check_events(settings.events, settings.symbols)
-    if settings.witness:
-        checks["witness"] = lambda: _witness(settings)
     checks["disk"] = lambda: _disk(settings)
     return checks
 
@@ -270,10 +267,6 @@ def _models(settings: Settings) -> str:
             "Restore them from a backup; without it the next night fits from scratch."
         )
     return f"weights of {quantity(published, 'published model')} as they were written"
-
-
-def _witness(settings: Settings) -> str:
-    return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
 
 
 def _disk(settings: Settings) -> str:

@@ -17,7 +17,6 @@ from forecasting.ingest.sources.tables import is_frame
 from forecasting.night.models import load_model
 from forecasting.night.night import Night, check_closed, make_night, nights_of
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
-from forecasting.night.second_source import witness_of
 from forecasting.night.steps.preprocess import ledger_instant, market_night, missing_closes
 from forecasting.night.symbols import each_symbol, own_settings
 from forecasting.plain_text import named
@@ -225,13 +224,12 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
 
 
 def check_inputs(settings: Settings) -> None:
-    """Raise where the ledger, the witness or a file cannot be used.
+    """Raise where the ledger, the source or a file cannot be used.
 
     Forecasts without it would hide a mistake.
     """
     migrate.check_ready(settings.url)
     check_source(settings)
-    witness_of(settings)
     check_events(settings.events, settings.symbols)
     check_market(settings)
 

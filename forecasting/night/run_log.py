@@ -30,7 +30,7 @@ from forecasting.vocabulary import Clock, RunStatus
 logger = logging.getLogger("forecasting.night")
 
 NOTES = (
-    *("waiting", "until", "no_bar", "waited", "clock", "calendar_end", "second_source", "market"),
+    *("waiting", "until", "no_bar", "waited", "clock", "calendar_end", "market"),
     *("no_model", "refused", "issued_before"),
 )
 """What a night may note, in the order of column note; each is a sentence."""

@@ -287,16 +287,14 @@ findings = Table(
         String(6),
         "`reject` (the row is kept out of the bars) or `flag` (recorded only).",
     ),
-    _optional(
-        "value", Double, "The offending number, in its rule's unit; of `witness_*` a multiple."
-    ),
+    _optional("value", Double, "The offending number, in its rule's unit."),
     _empty("detail", Text, "One sentence that explains the rule."),
     *_same("fetch_id"),
     _optional("cleared_at", UtcDateTime, "When it was no longer shown, UTC; NULL: open."),
     _refers("fetch_id", "fetches"),
     Index("ix_findings_symbol_session", "symbol", "session"),
     comment="One fault of a fetched or stored bar, open until a later fetch no longer shows it; a "
-    "flag about a new or changed row, and one of the witness, is cleared by its own fetch.",
+    "flag about a new or changed row is cleared by its own fetch.",
 )
 
 # Tables derived from them.

@@ -32,7 +32,6 @@ from tests.faults.world import (
     restatement,
     second_run,
     set_variable,
-    witness,
 )
 from tests.plain_flows import without_prefect
 
@@ -45,7 +44,7 @@ SHORT = (
     [late, second_run],
     [restatement, second_run],
     [clock_wrong],
-    [witness],
+    [restatement],
 )
 """Mornings of the everyday suite; the campaign draws all of them."""
 

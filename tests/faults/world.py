@@ -397,19 +397,6 @@ def settings_changed(world: World):
     set_variable(name, world.draw.choice(CHOICES[name]))
 
 
-def witness(world: World):
-    """A second source agrees with the bars, has other numbers, or cannot be read."""
-    path = world.folder / "witness.csv"
-    newest = [world.vendor.told(symbol)[0].tail(30).assign(symbol=symbol) for symbol in SYMBOLS]
-    rows = pd.concat(newest)[["session", "symbol", "open", "high", "low", "close", "volume"]]
-    rows["volume"] *= world.draw.choice([1.0, 0.4])
-    rows.to_csv(path, index=False)
-    if world.draw.random() < 0.2:
-        os.truncate(path, 20)
-    set_variable("WITNESS", f"csv:{path}")
-    world.ends.callback(set_variable, "WITNESS", "")
-
-
 def champion_by_hand(world: World):
     """The operator promotes an older model, or rolls back."""
     models = sorted(row["id"] for row in world.rows["models"].values() if row["name"] == "lstm")
@@ -445,7 +432,7 @@ OF_VENDOR_AND_OPERATOR: tuple[Mishap, ...] = (
 )  # fmt: skip
 MISHAPS = (
     *OF_VENDOR_AND_OPERATOR, failing, kill, disk_full, locked, second_run, clock_wrong,
-    witness, champion_by_hand, weights_lost, span_again,
+    champion_by_hand, weights_lost, span_again,
 )  # fmt: skip
 
 

@@ -2,11 +2,9 @@
 for Yahoo."""
 
 import shutil
-import threading
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -14,18 +12,13 @@ import pytest
 
 from flows import clock
 from forecasting.audit.series import load_series
-from forecasting.audit.verify import verify
 from forecasting.errors import (
     ArtifactError,
     BadDataError,
     RateLimitedError,
     UnavailableError,
-    UsageError,
 )
-from forecasting.ingest.actions import make_actions
-from forecasting.ingest.sources import Fetched, plugins
-from forecasting.night import rounds, second_source
-from forecasting.night.health import checked, night_checks
+from forecasting.night import rounds
 from forecasting.night.night import make_night
 from forecasting.night.run import ingest_only
 from forecasting.night.steps import preprocess
@@ -36,8 +29,8 @@ from forecasting.report.units import full_day
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
-from tests.builders import EVE, LAST, random_bars, scaled, set_small_night, write_yahoo_csv
-from tests.nights import after, copy_ledger, counts, night, rows, select, timeless
+from tests.builders import EVE, LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.nights import after, copy_ledger, night, rows, select
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_flows")]
@@ -219,196 +212,6 @@ def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_s
     assert [
         row["note"] for row in rows("runs") if "the published model has ^VVIX" in str(row["note"])
     ]
-
-
-BARS = random_bars(days=650, seed=3, last=LAST)
-
-
-class House:
-    """A witness that answers for one symbol at a time; `answer` may raise."""
-
-    name = "house"
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.asked = []
-
-    def fetch(self, symbol, first, last):
-        self.asked.append(symbol)
-        bars = self.answer(symbol).loc[str(first) : str(last)]
-        return Fetched(
-            self.name, symbol, first, last, bars, make_actions([]), "1.0", "of the house"
-        )
-
-
-class ManyHouse(House):
-    """The same for many in one request."""
-
-    def fetch_many(self, symbols, first, last):
-        self.asked.append(tuple(symbols))
-        return {
-            symbol: super(ManyHouse, self).fetch(symbol, first, last)
-            for symbol in symbols
-            if symbol != "LACKS"
-        }
-
-
-def installed(monkeypatch, source):
-    """The source, as the one that FORECASTING_WITNESS names."""
-    monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
-    real = plugins.source_of
-    monkeypatch.setattr(
-        plugins, "source_of", lambda text, **of: source if text == "house:x" else real(text, **of)
-    )
-    return source
-
-
-def fetched(*symbols, refusals=None):
-    """The outcomes of the step of a night that fetches bars and compares them with the witness."""
-    settings = read_settings()
-    return ingest(
-        [make_night(name, LAST, settings, now=clock.now) for name in symbols], refusals=refusals
-    )
-
-
-def add_symbols(file, *symbols):
-    """Symbols with bars of their own beside TEST in its file, which gets a column of symbols."""
-    parts = [pd.read_csv(file).assign(Symbol="TEST")]
-    for seed, symbol in enumerate(symbols, start=8):
-        write_yahoo_csv(random_bars(days=650, seed=seed, last=LAST), file)
-        parts.append(pd.read_csv(file).assign(Symbol=symbol))
-    pd.concat(parts).to_csv(file, index=False)
-
-
-def notes():
-    return {str(row["symbol"]): str(row["note"]) for row in rows("runs")}
-
-
-def findings():
-    return select("symbol, session, rule, round(value, 4)", "findings")
-
-
-def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor_a_replay_asks_again(
-    night_folder, real_pages, monkeypatch
-):
-    house = installed(monkeypatch, House(lambda _: scaled(BARS, 2.0, -1, "volume")))
-    night(LAST, "skip")
-    assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
-    (finding,) = rows("findings")
-    (fetch,) = rows("fetches")
-    (run,) = rows("runs")
-    assert (finding["fetch_id"], finding["cleared_at"]) == (fetch["id"], fetch["fetched_at"])
-    assert (run["status"], "Witness" in str(run["note"])) == ("done", False)
-    page = (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8")
-    assert "house has this multiple of the bar" in page
-    before = counts()
-    night(LAST, "skip")
-    assert "25 forecasts, 10 forecast parts, 4 totals, 5 models the same to the bit" in str(
-        verify(read_settings(), now=clock.now).values
-    )
-    assert (counts(), house.asked) == (before, ["TEST"])
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness(
-    night_folder, tmp_path, monkeypatch, migrated_sqlite_file
-):
-    tables = (
-        "forecasts",
-        "bar_versions",
-        "corporate_actions",
-        "fetches",
-        "models",
-        "events",
-        "promotions",
-        "runs",
-    )
-    alone = {name: timeless(name) for name in tables}
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "again"))
-    (tmp_path / "again").mkdir()
-    (tmp_path / "again" / "forecasting.db").write_bytes(migrated_sqlite_file.read_bytes())
-    monkeypatch.delenv("FORECASTING_DATABASE_URL")
-    house = installed(monkeypatch, House(lambda _: BARS * 3.0))
-    night(EVE)
-    assert house.asked == ["TEST"]
-    assert {one[2] for one in findings()} == {"witness_close_factor", "witness_volume_factor"}
-    assert {name: timeless(name) for name in tables} == alone
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (Mock(side_effect=UnavailableError("The house is closed.")), "The house is closed."),
-        (Mock(side_effect=ZeroDivisionError("of other people's code")), "of other people's code"),
-        (
-            lambda _: BARS.drop(columns="volume"),
-            "expected the columns open, high, low, close, adj_close, volume",
-        ),
-        (lambda _: BARS.iloc[:0], f"It has none of the 20 sessions up to {LAST}."),
-    ],
-)
-def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(
-    night_folder, monkeypatch, answer, words
-):
-    house = installed(monkeypatch, House(answer))
-    (outcome,) = fetched("TEST")
-    assert (outcome.error, house.asked, findings()) == (None, ["TEST"], [])
-    assert "Witness house:x: nothing was compared. " in notes()["TEST"]
-    assert words in notes()["TEST"]
-
-
-def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
-    night_folder, csv_of_bars, monkeypatch
-):
-    add_symbols(csv_of_bars, "OTHER", "THIRD")
-    monkeypatch.setattr(second_source, "WAIT_S", 1.0)
-    release = threading.Event()
-    doubled = scaled(BARS, 2.0, -1, "volume")
-
-    def answer(symbol):
-        if symbol == "OTHER":
-            release.wait()
-        return doubled
-
-    house = installed(monkeypatch, House(answer))
-    refusals = {}
-    fetched("TEST", "OTHER", refusals=refusals)
-    assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
-    assert (
-        "Witness" in notes()["TEST"],
-        "The request did not end within 1 s." in notes()["OTHER"],
-    ) == (
-        False,
-        True,
-    )
-    fetched("THIRD", refusals=refusals)
-    assert house.asked == ["TEST", "OTHER"]
-    assert "It failed a moment ago; no further request was made." in notes()["THIRD"]
-    release.set()
-
-
-def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(
-    night_folder, csv_of_bars, monkeypatch
-):
-    add_symbols(csv_of_bars, "LACKS")
-    house = installed(monkeypatch, ManyHouse(lambda _: scaled(BARS, 0.5, -1, "volume")))
-    fetched("TEST", "LACKS")
-    assert house.asked == [("TEST", "LACKS"), "TEST"]
-    assert findings() == [("TEST", str(LAST), "witness_volume", 0.5)]
-    assert "It has no bars of the symbol." in notes()["LACKS"]
-
-
-def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(night_folder, monkeypatch):
-    monkeypatch.setenv("FORECASTING_WITNESS", "alpacca")
-    with pytest.raises(UsageError, match=r"FORECASTING_WITNESS names no source .* 'alpacca'"):
-        night(LAST, "skip")
-    assert sum(counts().values()) == 0
-    (row,) = [
-        row
-        for row in checked(night_checks(read_settings(), now=clock.now))
-        if row["check"] == "witness"
-    ]
-    assert (row["state"], "alpacca" in row["found"]) == ("wrong", True)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,6 @@ class Files:
 
         With `one_series` it is a market series alone, whose date and close suffice.
         """
-        # A witness is a source too
         self.option = f"{'market' if one_series else 'source'} {kind}:PATH"
         self.one_series = one_series
         self.today = today

@@ -1,6 +1,6 @@
 """Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended.
 
-Its earnings dates too. Afterwards a second source is compared (night/second_source.py).
+Its earnings dates too.
 """
 
 import logging
@@ -15,7 +15,6 @@ from forecasting.ingest import earnings
 from forecasting.ingest.sources import Fetched, ManySource, plugins
 from forecasting.night.failures import explained
 from forecasting.night.night import Night, grouped
-from forecasting.night.second_source import compare_with_witness
 from forecasting.night.steps.fetch import Asked, Span, asked_of, fetch
 from forecasting.night.steps.preprocess import STORED_NOTHING, first_session, market_night
 from forecasting.preprocess.windows import FILLED_SESSIONS
@@ -51,7 +50,6 @@ def ingest(
     spans = [_span(some, targets) for some in grouped(nights, "symbol")]
     fetch_market(spans, refusals, switch_source=switch_source)
     done = fetch_and_store(spans, refusals, switch_source=switch_source)
-    compare_with_witness([night for night in done if night.error is None], refusals)
     newest = {night.symbol: night for night in done}
     return [_with_fetch_of(newest[night.symbol], night) for night in nights]
 
