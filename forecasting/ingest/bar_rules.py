@@ -190,7 +190,7 @@ def doubts(
         Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap),
     ]
     unknown = bars["volume"].isna() & known["volume"].reindex(bars.index).isna()
-    no_volume = Rule("volume_unknown", unknown, close * np.nan)
+    no_volume = Rule("volume_unknown", unknown, pd.Series(np.nan, bars.index))
     findings = []
     for rule in rules:
         findings += _findings_of(bars, rule, rule.broken & changed)
@@ -313,8 +313,6 @@ def quiet_moves(
     split, and one whose session before has a close neither in `bars` nor in the `known` ones: over
     a week a market moves that far.
     """
-    if bars.empty:
-        return np.zeros(0, dtype=bool)
     close = bars["close"]
     closes = close.combine_first(known["close"])
     days = sessions_index(closes.index[0].date(), closes.index[-1].date(), exchange)
@@ -340,7 +338,7 @@ def quiet_moves(
 
 def _is_level(multiple: NDArray[np.float64]) -> bool:
     """Whether two multiples of the usual volume are in its unit and of no wrong row."""
-    return bool(((multiple > OUTLIER_LOW) & (multiple < OUTLIER_HIGH)).all() and len(multiple) == 2)
+    return bool(((multiple > OUTLIER_LOW) & (multiple < OUTLIER_HIGH)).all())
 
 
 def _is_ordinary(volumes: pd.Series, share: float) -> bool:

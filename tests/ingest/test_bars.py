@@ -6,7 +6,7 @@ import pytest
 
 from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bar_rules import is_inflated, is_partial, quiet_moves
+from forecasting.ingest.bar_rules import is_partial
 from forecasting.ingest.bars import check_bars, no_bars, payload_hash
 from forecasting.ingest.sources import canonical
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
@@ -163,7 +163,7 @@ def test_the_newest_bar_of_a_live_source_is_held_while_its_volume_is_short():
     assert len(check(bars, live=True)[0]) == 100
 
 
-def test_an_early_close_and_a_bar_without_volume_or_history_are_exempt_from_the_partial_guard():
+def test_an_early_close_and_a_bar_without_volume_are_exempt_from_the_partial_guard():
     # The day after Thanksgiving closes at 13:00
     bars = random_bars(100, seed=3, last=date(2024, 11, 29))
     bars.iloc[-1, bars.columns.get_loc("volume")] = 1e5
@@ -174,7 +174,6 @@ def test_an_early_close_and_a_bar_without_volume_or_history_are_exempt_from_the_
     usual = bars["volume"].median()
     assert is_partial(bars.assign(volume=[*[usual] * 98, 0.3 * usual, 0.3 * usual]))
     assert not is_partial(bars.assign(volume=np.nan))
-    assert not is_partial(bars.iloc[:15].assign(volume=[1e6] * 14 + [1.0]))
 
 
 def test_the_payload_hash_moves_with_bars_and_actions_but_not_with_adj_close():
@@ -189,78 +188,3 @@ def test_the_payload_hash_moves_with_bars_and_actions_but_not_with_adj_close():
         fetched_of(bars, symbol="PEP"),
     ]
     assert len({digest, *map(payload_hash, others)}) == 6
-
-
-# The usual of the 63 sessions before.
-
-BARS = random_bars(300, seed=4)
-NO_ACTIONS = make_actions([])
-
-
-def moved(factor, *, volume=1.0):
-    return scaled(BARS, [factor] * 5 + [volume], -1)
-
-
-def quiet(bars, actions):
-    return quiet_moves(bars, bars, actions, exchange="XNYS")
-
-
-@pytest.mark.parametrize(
-    ("factor", "held"), [(1.0, False), (10.0, True), (1000.0, True), (1e7, True)]
-)
-def test_the_newest_volume_is_too_high_from_five_times_the_usual_on_a_usual_range(factor, held):
-    bars = moved(1.0, volume=factor)
-    assert is_inflated(bars) is held
-    bars.loc[bars.index[-1], "high"] *= 1.2  # news
-    assert is_inflated(bars) is (factor > 10.0)
-
-
-@pytest.mark.parametrize(("factor", "of"), [(0.3, is_partial), (8.0, is_inflated)])
-def test_a_volume_like_that_of_the_finished_session_before_is_the_new_usual(factor, of):
-    usual = BARS["volume"].iloc[-64:].median()
-    bars = BARS.assign(volume=[*BARS["volume"].iloc[:-2], factor * usual, factor * usual])
-    assert (of(bars.iloc[:-1]), of(bars)) == (True, False)
-    assert of(
-        bars.assign(volume=[*bars["volume"].iloc[:-1], (1000.0 if factor > 1 else 0.001) * usual])
-    )
-
-
-@pytest.mark.parametrize(("factor", "of"), [(0.2, is_partial), (8.0, is_inflated)])
-def test_a_volume_that_four_of_the_63_sessions_had_too_is_ordinary(factor, of):
-    volume = BARS["volume"].to_numpy(copy=True)
-    usual = np.median(volume)
-    volume[[-1, -10, -20, -30]] = factor * usual
-    assert of(BARS.assign(volume=volume))
-    volume[-40] = factor * usual * (1.1 if factor > 1 else 0.9)
-    assert not of(BARS.assign(volume=volume))
-    volume[-1] = (1000.0 if factor > 1 else 0.001) * usual
-    assert of(BARS.assign(volume=volume))
-
-
-@pytest.mark.parametrize("ratio", [6 / 5, 5 / 4, 4 / 3, 3 / 2, 1 / 1.16, 1.27])
-@pytest.mark.parametrize("volume", [1.0, None])
-def test_an_unnamed_split_or_another_currency_is_found(ratio, volume):
-    found = quiet(moved(1 / ratio, volume=volume or ratio), NO_ACTIONS)
-    assert np.flatnonzero(found).tolist() == [299]
-    for action in (
-        (BARS.index[-1], "split", 1.25),
-        (BARS.index[-1], "dividend", 0.2 * BARS["close"].iloc[-2]),
-    ):
-        assert not quiet(moved(0.8), make_actions([action])).any()
-
-
-@pytest.mark.parametrize("share", [0.1, 0.6, 30.0])
-def test_a_dividend_in_another_currency_is_no_move_and_hides_none(share):
-    wrong = make_actions([(BARS.index[-1], "dividend", share * BARS["close"].iloc[-2])])
-    assert not quiet(BARS, wrong).any()
-    assert quiet(moved(1.25), wrong)[-1]
-
-
-def test_a_move_is_one_since_the_session_before_fetched_or_stored_and_none_since_an_older_one():
-    bars = moved(1.098)
-    after_gap = bars.drop(index=bars.index[-5:-1])
-    assert quiet(bars, NO_ACTIONS)[-1]
-    assert not quiet(after_gap, NO_ACTIONS).any()
-    assert quiet_moves(after_gap, BARS, NO_ACTIONS, exchange="XNYS")[-1]
-    after_holiday = scaled(BARS.loc[:"2024-02-20"], [1.098] * 5 + [1.0], -1)  # a Tuesday
-    assert quiet(after_holiday, NO_ACTIONS)[-1]
