@@ -106,6 +106,11 @@ def some_events(bars: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def moved_to(windows: Windows, newest: np.datetime64) -> Windows:
+    """The windows moved in time, so that the newest session with a known value is `newest`."""
+    return replace(windows, sessions=windows.sessions + (newest - windows.sessions[-6]))
+
+
 def without_events(windows: Windows) -> Windows:
     """The windows of a symbol without earnings dates."""
     kept = np.arange(windows.flags.shape[1]) < windows.flags.shape[1] - len(EVENT_NAMES)
