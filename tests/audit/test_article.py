@@ -1,11 +1,8 @@
-import re
-import xml.etree.ElementTree as ET
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.audit.article import INPUTS, ROWS, TRAIN_ROWS, draw, run_article
+from forecasting.audit.article import INPUTS, ROWS, run_article
 from forecasting.errors import HistoryError
 from tests.builders import random_bars, scaled
 
@@ -98,14 +95,3 @@ def test_incomplete_sessions_are_left_out_too_few_are_refused_and_a_close_stands
     for without in (bars.assign(adj_close=np.nan), bars.drop(columns="adj_close")):
         assert "no adjusted close" in run(without).note
         assert by_name(run(without))["As printed"].maes == expected
-
-
-def test_the_figure_has_every_row_and_one_red_line_between_training_and_test_sessions(bars, result):
-    svg = draw(result)
-    assert TITLE in "".join(ET.fromstring(svg).itertext())
-    lines = [line.split() for line in re.findall(r'points="([^"]+)"', svg)]
-    assert [len(line) for line in lines] == [ROWS, ROWS, 53, 53]
-    xs = [float(point.split(",")[0]) for point in lines[0]]
-    (split,) = re.findall(r'class="split"[^>]* d="M([\d.]+) ', svg)
-    assert xs[TRAIN_ROWS - 1] < float(split) < xs[TRAIN_ROWS]
-    assert draw(run(bars)).count("<polyline") == 3
