@@ -7,8 +7,6 @@ from datetime import date
 
 from forecasting.report.digest import SHOWN, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
-from forecasting.report.terminal import alert_listing
-from forecasting.report.wording import alert_value
 from tests.report.nights import ORIGIN, REPORT, index_line
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
@@ -102,25 +100,6 @@ def test_alerts_that_hold_stand_first_in_every_form():
     assert page.index("median &gt; 1.5 usual") < page.index("baseline")
 
 
-def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_form():
-    ratio = held_row("ADBE", "median > 1.5 usual", float("nan"), of_usual=True)
-    of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
-    assert (alert_value(of_range), alert_value(ratio)) == ("3.41%", "–")
-    close = index_line("KO", "close", parts=(("usual", 0.05), ("recent", 0.7)))
-    alerts = [held_row("SBUX", "median > 1", 2.0)]
-    alerts.append(held_row("KO", "median > 1", 2.0) | {"target": "close"})
-    alerts.append(held_row("KO", "median > 1", 2.0))  # of another target of the symbol
-    near = REPORT | {"session": ORIGIN, "announced": "2024-03-07"}
-    reports = [near, near | {"announced": "2024-03-12", "timing": ""}]
-    well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
-    title = "Alerts SBUX volume and 1 more, 2 forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
-    assert well.title == title
-    for text in in_each_form(well):
-        assert ("All well" in text, "2 alerts; the nights are well." in text) == (False, True)
-        assert "report on Thu 7 Mar after the close" in text
-        assert "report on Tue 12 Mar, hour unknown" in text
-
-
 def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow():
     late = {"as_of": ORIGIN, "status": "late", "error": None, "note": "No bar by 09:00."}
     older = {
@@ -160,26 +139,6 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     assert alone.problems == ["Only new forecasts are judged by alerts, not SBUX volume."]
 
 
-def test_markdown_and_html_have_the_same_rows():
-    digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
-    words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {
-        "interval",
-        "3",
-        "things",
-        "know.",
-        "to",
-        "against",
-        "usual",
-    }
-    markdown = digest_in("markdown", digest)
-    page = re.sub(r"<[^>]+>", " ", digest_in("html", digest))
-    assert "\n- **ADBE volume**: 4.0" in markdown  # as its forecast
-    assert "the next 5 sessions" in markdown
-    for text in (markdown, page):
-        shown = set(re.findall(r"[\w.–−+%]+", text.replace("\N{NO-BREAK SPACE}", " ")))
-        assert {word.strip(".") for word in words} <= {word.strip(".") for word in shown}
-
-
 def test_rows_link_to_pages_that_a_web_server_has():
     digest = make_digest([index_line("^GSPC", page="https://host/reports/_GSPC-volume.html")])
     assert "- [**^GSPC volume**](https://host/reports/_GSPC-volume.html): " in digest_in(
@@ -190,17 +149,6 @@ def test_rows_link_to_pages_that_a_web_server_has():
     )
 
 
-def test_all_well_is_a_message_too():
-    digest = make_digest([index_line("SBUX")])
-    first = make_digest([index_line("SBUX", result={})])
-    for text in in_each_form(first):
-        assert "No result yet: the first comes with the bar of Mon 11 Mar." in text
-    assert digest.title.endswith(", all well")
-    assert digest_in("text", digest).startswith("All well.\n\nMon 11 Mar")
-    assert digest_in("markdown", digest).startswith("**All well.**\n\n### Mon 11 Mar")
-    assert "<ul" not in digest_in("html", digest)
-
-
 def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form():
     digest = make_digest(
         [index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)]
@@ -209,20 +157,6 @@ def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form():
     for text in in_each_form(digest):
         assert text.count("Results of Fri 8 Mar, 15 of 15 hit") == 1
         assert text.count("and 3 more, all in reports/index.html") == 2
-
-
-def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held():
-    none = {"held": 0, "held_on": [], "number": 1.0}
-    extremes = enumerate((float("nan"), 3.0, 2.0, 4.0))  # the first of no known night
-    counts = [
-        held_row(f"S{n}", "q50 < 1", 5.0) | none | {"nights": n, "extreme": value}
-        for n, value in extremes
-    ]
-    once = held_row("KO", "q50 < 1", 2.0) | none | {"held": 1, "nights": 5, "extreme": 0.5}
-    found = [(*row[1:3], row[5]) for row in alert_listing([*counts, once])[1]]
-    # The nearest to the number
-    assert found == [("KO volume", 1, "0.50"), ("4 not listed", 0, "2.00")]
-    assert len(alert_listing(counts[:3])[1]) == 3
 
 
 def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits():

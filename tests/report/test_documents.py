@@ -18,7 +18,7 @@ from forecasting.store import write
 from forecasting.store.connect import transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 from tests.guides import blocks, section
-from tests.report.nights import ORIGIN, forecasts, report_data, score, scored
+from tests.report.nights import ORIGIN, report_data, score, scored
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET
 
@@ -203,12 +203,6 @@ def test_the_csv_has_why_and_the_quantile_only_with_a_ratio():
     assert found["cost_quantile"].tolist() == pytest.approx(data.rows["q25"].tolist())
     assert set(found["cost_ratio"]) == {3.0}
     assert "cost_ratio" not in documents.forecast_csv([report_data()])
-
-
-def test_the_csv_says_baseline_where_a_published_baseline_has_no_factors():
-    data = report_data(forecasts=forecasts(status="fallback"))
-    found = pd.read_csv(io.StringIO(documents.forecast_csv([data])))
-    assert set(found["why"]) == {"baseline"}
 
 
 def test_a_history_without_a_row_gives_both_forms_without_a_row_and_one_without_a_score_the_same_columns():

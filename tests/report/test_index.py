@@ -89,12 +89,6 @@ def test_the_most_unusual_of_each_target_comes_first_by_distance_in_usual_interv
     assert lines[0].unusualness == pytest.approx((15e6 - 10e6) / 28e6)
 
 
-def test_forecasts_made_afterwards_are_counted_at_the_top():
-    lines = [index_line(), index_line("KO", kind="replay")]
-    assert "<strong>Made afterwards:</strong> 1 of 2 forecasts" in render_index(lines)
-    assert "Made afterwards:" not in render_index(lines[:1])
-
-
 def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_link_and_name():
     page = render_index(
         [index_line(values=[float("nan")], page="", title="SBUX, daily, from Yahoo Finance")]
@@ -108,10 +102,3 @@ def test_text_of_sources_is_escaped_and_addresses_are_quoted():
     page = render_index([index_line("A&B", title="<script>x</script>", page="A&B%-volume.html")])
     assert "<script>x" not in page
     assert 'href="A%26B%25-volume.html"' in page
-
-
-def test_an_empty_ledger_says_what_to_do():
-    assert (
-        "The ledger holds no forecast yet. Make one: <code>forecasting run</code>"
-        in render_index([])
-    )

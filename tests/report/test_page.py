@@ -1,17 +1,13 @@
 import re
-from datetime import date
 from html.parser import HTMLParser
 from itertools import pairwise
 
-import pandas as pd
 import pytest
 
-from forecasting.evaluate.significance import Skill
 from forecasting.report.page import environment, render_page
 from tests.report.nights import (
     forecasts,
     long_record,
-    plain,
     report_data,
     scored,
 )
@@ -76,44 +72,6 @@ def test_the_first_night_shows_when_the_first_score_comes():
     assert Outline(page).open == []
 
 
-def answers(page):
-    """What each folded part says of itself, by its name."""
-    found = re.findall(r'<details id="(\w+)">\s*<summary>(.*?)</summary>', page, re.S)
-    return {name: plain(text_of(text)).split(maxsplit=1)[1].strip() for name, text in found}
-
-
-def test_every_folded_part_answers_in_one_sentence():
-    parts = {1: [("usual", 7e6), ("recent", 1.2)]}
-    whole = long_record(origins=60)
-    assert answers(page_of(parts=parts, scored=whole)) == {
-        "why": "1 factor from usual to the forecast of Mon 11 Mar.",
-        "results": "Fri 8 Mar 2024: forecast 7.44 M, actual 7.09 M (+5%), inside the 80% interval "
-        "5.21-11.16.".replace("+", "\N{MINUS SIGN}"),
-        "skill": "Ahead of 1 of 2 baselines one session ahead, 0 of them with p below 0.05.",
-        "calibration": "80% of 60 actuals fell inside the 80% interval: as it should be.",
-        "data": "Bars up to Fri 8 Mar 2024 : each passed its checks.",
-        "audit": "lstm 3f9c2ab1a77d0e11, issued Sat 9 Mar 2024 10:31 UTC.",
-    }
-
-
-def test_of_few_nights_skill_and_calibration_have_no_verdict_and_without_baselines_no_skill():
-    young = long_record(origins=59)
-    found = answers(page_of(scored=young))
-    assert found["calibration"].endswith(": too few to say.")
-    assert found["skill"] == "59 of 60 nights: too few to say."
-    alone = young.query("role == 'champion'")
-    assert "skill" not in answers(page_of(scored=alone))
-
-
-def test_the_skill_is_a_sentence_grey_where_nights_are_few_and_absent_before_the_first():
-    for n, words in ((250, "Skill: 3% behind ridge over 250 nights (p 0.20)."), (59, "too few")):
-        skill = Skill("ridge", n, -0.03, 0.2)
-        page = page_of(skill=skill)
-        (found,) = re.findall(r'<p([^>]*) id="skill-now">(.*?)</p>', page)
-        assert (found[0], words in found[1]) == ("" if n == 250 else ' class="quiet"', True)
-    assert 'id="skill-now"' not in page_of()
-
-
 def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_the_network_alone():
     sound = long_record()
     replaced = sound["origin_session"] == sound["origin_session"].max()
@@ -122,28 +80,6 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
     page = text_of(page_of(scored=mixed))
     assert re.search(r"ridge 40 .* the network alone 40 ", page)
     assert "the network alone" not in text_of(page_of(scored=sound))
-
-
-def test_the_audit_lists_the_newest_champions():
-    days = [*pd.date_range("2024-01-01", periods=11), pd.Timestamp("2024-01-11")]  # one rolled back
-    champions = pd.DataFrame(
-        {
-            "from_session": days,
-            "to_session": [*days[1:], pd.NaT],
-            "method": "warm",
-            "why": "It passed.",
-        }
-    )
-    champions["decided_at"] = pd.date_range("2024-01-01T22:00", periods=len(days), tz="UTC")
-    champions["model_id"] = [f"m{place}" for place in range(len(days))]
-    page = page_of(champions=champions)
-    text = text_of(page).replace("\N{NO-BREAK SPACE}", " ")
-    assert re.findall(r" (m\d+) warm", text)[:3] == ["m11", "m10", "m9"]
-    for fact in (
-        "2 earlier ones are in the view champions",
-        "Thu 11 Jan 2024 now m11 warm",
-    ):
-        assert fact in text
 
 
 def audit(**changed):
@@ -159,29 +95,6 @@ BASELINE = {
     "parent_id": None,
     "trained_to": None,
     "artifact_hash": None,
-}
-DECISION = {
-    "champion_pinball": 0.6e6,
-    "challenger_pinball": 0.5e6,
-    "origins": 40,
-    "reason": "It passed the gate.",
-}
-DECISION |= {"first_origin": date(2024, 1, 2), "last_origin": date(2024, 2, 28)}
-MARGIN = {
-    "deficit": 0.062,
-    "baseline": "har",
-    "origins": 250,
-    "statistic": 1.23,
-    "limit_statistic": 3.0,
-}
-BEHIND = (
-    "6.2% behind HAR over 250 origins, statistic 1.2; above 3 and 5% behind the baseline is "
-    "published"
-)
-LINEAGE = {
-    "parents": ["p1", "p2", "p3", "p4"],
-    "forecasts": 10,
-    "fitted_on_the_night_of": "2024-03-07",
 }
 DASH = "\N{EN DASH}"
 
@@ -214,28 +127,9 @@ DASH = "\N{EN DASH}"
                 "Weights hash": DASH,
             },
         ),
-        (
-            {"decision": DECISION},
-            {
-                "Promotion": "It passed the gate.",
-                "Pinball loss": "champion 0.600, challenger 0.500 (M shares)",
-            }
-            | {
-                "Compared on": "both models run over 40 closed origins, Tue 2 Jan 2024 to Wed 28 Feb 2024"
-            },
-        ),
-        ({"decision": DECISION | {"origins": 0}}, {"Compared on": DASH}),
-        ({"margin": MARGIN | {"limit_deficit": 0.05}}, {"Fallback": BEHIND}),
-        (
-            {"lineage": LINEAGE | {"first_origin": "2024-03-07", "last_origin": "2024-03-08"}},
-            {
-                "Refreshed from": "p1, p2, p3 and 1 before",
-                "Its forecasts": "10, origins Thu 7 Mar 2024 to Fri 8 Mar 2024",
-            },
-        ),
     ],
 )
-def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(changed, facts):
+def test_the_audit_has_the_facts_of_model_data_and_provenance(changed, facts):
     found = dict(
         re.findall(
             r"<dt>(.*?)</dt><dd>(.*?)</dd>", audit(**changed).replace("\N{NO-BREAK SPACE}", " ")

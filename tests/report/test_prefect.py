@@ -8,10 +8,8 @@ import pytest
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.prefect import (
     backtest_artifact,
-    guide,
     night_artifact,
     outcome_artifact,
-    outcome_sentence,
     outcome_tags,
     subject_tags,
 )
@@ -44,13 +42,6 @@ def fallback(symbol, **changed):
     return replace(night, forecast={**night.forecast, "status": "fallback"})
 
 
-def test_the_sentence_of_many_symbols_counts_them_and_shows_three():
-    shown = outcome_sentence([night_of(name) for name in "ABCDE"])
-    # A log prints it escaped
-    assert shown.startswith("5 forecasts: 5 done. A volume Mon 11 Mar 8.45 M shares, ")
-    assert shown.endswith(" and 2 more")
-
-
 def test_few_symbols_and_what_is_unusual_become_tags_once():
     assert subject_tags(["SBUX", "MSFT"], ["volume"]) == ["volume", "SBUX", "MSFT"]
     assert subject_tags(list("ABCDEF"), ["close"]) == ["close"]
@@ -72,7 +63,6 @@ def section(body, title):
 
 PARTS = (("usual", 8e6), ("weekday", 0.96), ("recent", 1.1))
 AT_ONCE = "prefect deployment run nightly/nightly"
-LATER = {"issued_at": datetime(2024, 3, 11, 13, 0, tzinfo=UTC)}
 HEAD = [
     "| symbol | median | 80% interval | vs usual | note, why |",
     "| --- | ---: | ---: | ---: | --- |",
@@ -135,25 +125,6 @@ def test_a_person_on_call_sees_what_to_do_and_the_forecasts(nights, title, lines
     assert section(body_of(*nights), title) == lines
 
 
-@pytest.mark.parametrize(
-    ("nights", "words"),
-    [
-        (
-            [night_of("A"), night_of("B", **LATER)],
-            " 2 in time, the last of them, B, 0.5 h before Mon 11 Mar opened.",
-        ),
-        # What an earlier night published is not in time
-        (
-            [night_of("A"), night_of("B", status="failed"), night_of("C", status="late")],
-            " 1 in time, the last of them, A, 51.0 h before Mon 11 Mar opened.",
-        ),
-        ([night_of(kind, kind=kind) for kind in ("late", "replay")], ""),
-    ],
-)
-def test_the_page_of_a_run_names_the_forecast_that_came_last_before_its_open(nights, words):
-    assert body_of(*nights).splitlines()[0].partition("**")[2].partition("**")[2].rstrip() == words
-
-
 PAGE = Path("reports/SBUX-volume.html")
 
 
@@ -204,24 +175,6 @@ def test_several_targets_of_a_symbol_share_one_page_and_one_table():
         ["| [A](../key/night-a)", "volume"],
         ["| [A](../key/night-a)", "range"],
     ]
-
-
-def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_runs():
-    text = guide("nightly")
-    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")][2:]
-    assert all(len(cells) == 3 and all(cell.strip() for cell in cells) for cells in rows)
-    named = {word.strip() for cells in rows for word in cells[0].split(",")}
-    assert named >= {
-        "Completed",
-        "Skipped",
-        "Waiting",
-        "Late",
-        "Stale",
-        "PartlyFailed",
-        "Failed",
-        "Crashed",
-    }
-    assert "[outcomes](../../artifacts/key/outcomes)" in text
 
 
 def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():

@@ -2,12 +2,9 @@
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from forecasting.evaluate.significance import Skill
 from forecasting.report.terminal import (
     line_listing,
-    lineage_listing,
     model_listing,
     night_text,
     paragraph,
@@ -17,7 +14,7 @@ from forecasting.report.terminal import (
     why_text,
 )
 from forecasting.settings import Settings
-from tests.report.nights import FINDING_COLUMNS, ORIGIN, forecasts, report_data, scored
+from tests.report.nights import ORIGIN, forecasts, report_data, scored
 
 COLUMNS = ["symbol", "share", "what was found"]
 ROWS = [["SBUX", "+1.5%", "every bar passed every check"], ["BRK-B", "\N{EN DASH}", None]]
@@ -127,16 +124,6 @@ def test_every_factor_of_each_session_is_printed_where_asked_for():
     assert why_text(report_data(parts=WEEK), width=80) == WHY
 
 
-def test_bars_are_as_new_as_their_prices():
-    data = report_data()
-    data.history.iloc[-5:, data.history.columns.get_loc("value")] = float("nan")
-    shown = night_text(data, now=NOW, width=None)
-    assert (
-        "bars up to Fri 8 Mar 2024, 1 day old, newest known volume of Fri 1 Mar 2024, fetched"
-        in shown
-    )
-
-
 def test_many_symbols_are_a_line_each_at_80_columns():
     nights = [
         report_data(parts={1: PARTS}, skill=SKILL),
@@ -165,23 +152,6 @@ def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_thei
     assert (session, notes) == ("Mon 11 Mar 2024", "stale, 998 days old; made afterwards")
 
 
-def test_rejected_rows_and_missing_sessions_are_one_line():
-    found = [("2024-03-01", "high_below_low", "reject"), ("2024-03-07", "high_below_low", "reject")]
-    found += [("2024-02-01", "missing_session", "flag"), ("2024-03-05", "price_jump", "flag")]
-    rows = [dict(zip(FINDING_COLUMNS, (*one, None, "why", NOW), strict=True)) for one in found]
-    data = report_data(findings=pd.DataFrame(rows))
-    (line,) = [
-        one
-        for one in night_text(data, now=NOW, width=None).splitlines()
-        if one.startswith("Findings:")
-    ]
-    assert (
-        line
-        == "Findings:    high below low Thu 7 Mar 2024 and 1 more; missing session Thu 1 Feb 2024"
-    )
-    assert line_listing([data], now=NOW)[1][0][-1] == "rows rejected"
-
-
 MODEL = {
     "id": "3f9c2ab1a77d0e11",
     "symbol": "SBUX",
@@ -196,23 +166,6 @@ MODEL |= {
     "weights": "kept",
     "refused": "",
 }
-
-
-def test_a_fact_of_a_model_is_text_for_people():
-    fetched = datetime(2024, 3, 9, 10, 31, 5, 123456, tzinfo=UTC)
-    model = {
-        "parents": ["a", "b"],
-        "gate": '{"origins": 40, "champion": 133034038.77874844}',
-        "fetched_at": fetched,
-    }
-    _, rows = lineage_listing(model | {"seed": 0, "refused": None})
-    assert rows == [
-        ["parents", "a, b"],
-        ["gate", "origins 40, champion 133034000.0"],
-        ["fetched_at", "Sat 9 Mar 2024 10:31 UTC"],
-        ["seed", 0],
-        ["refused", None],
-    ]
 
 
 def test_a_model_is_listed_with_what_its_fit_started_from():
@@ -256,11 +209,3 @@ def test_no_line_is_wider_than_the_terminal_even_without_a_space():
     assert "A" * 20 + "  /xxx" in shown
     assert max(map(len, shown.splitlines())) == 40
     assert shown.count("x") == 200
-
-
-def test_a_night_has_its_totals_below_the_week():
-    total = {"horizon": 2, "q10": 20.04e6, "q50": 24.1e6, "q90": 30e6}
-    shown = night_text(report_data(totals=[total, total | {"horizon": 3}]), now=NOW, width=None)
-    expected = "the next 2 sessions 24.10 (20.04–30.00), 3 sessions 24.10 (20.04–30.00)."
-    assert f"\n\nTogether (80% interval): {expected}\n\n" in shown
-    assert "Together" not in night_text(report_data(), now=NOW, width=None)

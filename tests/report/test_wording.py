@@ -6,7 +6,6 @@ import pytest
 
 from forecasting.evaluate.significance import Skill
 from forecasting.report import wording
-from forecasting.report.night_view import Why
 from tests.report.nights import forecasts, plain, report_data, values_of
 
 
@@ -63,7 +62,7 @@ def why_of(target="volume", **changed):
     return plain(wording.why_sentence(data.lines[0].why, data.unit))
 
 
-def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_close_s_are_of():
+def test_why_names_each_factor_and_the_product_of_the_others():
     assert why_of(parts={1: PARTS}) == (
         "Usual 7.03 M; Monday x0.96; report nearby x1.90; report likely x1.12; network x1.05; "
         "other x0.99."
@@ -72,29 +71,8 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
     assert math.prod(factor for _, factor in named) == pytest.approx(
         math.prod(factor for _, factor in PARTS[1:])
     )
-    events = pd.DataFrame(
-        {"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": date(2024, 3, 8)}
-    )
-    reported = why_of(parts={1: PARTS}, events=events)
-    assert "; earnings x1.90; quarter x1.12;" in reported
-    small = [("usual", 7.03e6), ("quarter", 1.02), ("trees", 0.996)]
-    assert why_of(parts={1: small}) == "Usual 7.03 M; quarter x1.02."
-    assert (
-        why_of(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]}) == "Usual 7.03 M; baseline x1.10."
-    )
     width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
     assert width == "80% interval 9.5% wide: usual 4.2%; report nearby x2.20."
-    of_close = Why(
-        "close",
-        date(2024, 3, 11),
-        "ok",
-        ["earnings"],
-        [("usual", 0.04), ("report", 2.2), ("trees", 0.9)],
-    )
-    assert (
-        wording.brief_why(of_close, ["replay", "earnings"])
-        == "replay; width: earnings x2.20; trees x0.90"
-    )
     assert why_of() == ""
 
 
@@ -183,36 +161,3 @@ def test_each_exception_has_its_notice(changed, tone, title, fact):
     (notice,) = wording.notices(report_data(**changed))
     assert (notice.tone, notice.title) == (tone, title)
     assert fact in notice.text
-
-
-def test_what_the_nights_of_a_backtest_published_and_fitted_is_counted():
-    nights = {"network": 30, "fallback": 2, "warm": 30, "scratch": 2, "refused": 1}
-    assert wording.published_sentence({"nights": nights}) == (
-        "Published: 30 nights the network, 2 a baseline; 2 fits from scratch, 30 warm, 1 refused. "
-        "Skill and p are of pinball loss."
-    )
-
-
-@pytest.mark.parametrize(
-    ("ratio", "name", "sentence"),
-    [
-        (
-            1.0,
-            "50% quantile",
-            "costs 1 times as much per unit as an underestimate, the 50% quantile has the least",
-        ),
-        (
-            3.0,
-            "25% quantile",
-            "costs 3 times as much per unit as an underestimate, the 25% quantile has the least",
-        ),
-        (
-            99.0,
-            "5% quantile",
-            "the 1% quantile has the least expected cost; the outermost that is issued is shown",
-        ),
-    ],
-)
-def test_the_sentence_names_the_level_and_says_where_it_is_not_issued(ratio, name, sentence):
-    assert wording.level_name(ratio) == name
-    assert sentence in wording.cost_sentence(ratio)
