@@ -50,8 +50,6 @@ def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
 
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
     """Dividends from the steps of Adj Close / Close, for files without a Dividends column."""
-    if len(bars) < 2:
-        return make_actions([])
     factor = _adjustment(bars)
     step = (1.0 - factor.shift() / factor).fillna(0.0)
     # Files round prices coarsely; and the session after a single wrong close moves the ratio back.

@@ -23,9 +23,9 @@ from forecasting.ingest.bar_rules import PRICES, VALUES, Finding, findings_on
 from forecasting.ingest.bars import changed_rows, no_bars
 from forecasting.ingest.splits import (
     ACCEPTED,
-    MOVED,
     SAME_RATIO,
     basis,
+    has_moved,
     hold_jumps,
     rebase,
     shown_splits,
@@ -263,7 +263,7 @@ _Why = tuple[str, float, str]
 def _unexplained(known: pd.DataFrame, bars: pd.DataFrame) -> _Why:
     """Of prices that moved as no split explains."""
     ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
-    moved = ratios[(ratios - 1.0).abs() > MOVED]
+    moved = ratios[has_moved(ratios)]
     ratio = float(moved.median())
     detail = (
         f"Prices of {len(moved)} known bars moved (median x{ratio:.4g}), and no split explains how."

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding, findings_on, quiet_moves, volume_multiple
@@ -51,6 +52,16 @@ BREAKS = (ACCEPTED, *_JUMPS)
 another unit."""
 
 
+def has_moved(ratio: pd.Series) -> pd.Series:
+    """Which ratios of a stored close to a fetched one are of two share bases; NaN of none."""
+    return (ratio - 1.0).abs() > MOVED
+
+
+def _is_near(ratio: ArrayLike, within: float) -> NDArray[np.bool_]:
+    """Which ratios are 1 but for a difference `within`."""
+    return np.isclose(ratio, 1.0, rtol=0.0, atol=within)
+
+
 def on_one_basis(
     fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame, exchange: str
 ) -> Fetched:
@@ -73,7 +84,7 @@ def _forgotten_splits(
     for day, value in zip(stored["session"], stored["value"], strict=True):
         after = ratio[ratio.index >= day].head(5)
         moved = ratio[ratio.index < day].tail(5).median() / (1.0 if after.empty else after.median())
-        if abs(np.log(value)) > _SMALL_SPLIT and abs(moved * value - 1.0) < MOVED:
+        if abs(np.log(value)) > _SMALL_SPLIT and _is_near(moved * value, MOVED):
             splits.append((day, value))
     return splits
 
@@ -117,6 +128,7 @@ def proven_splits(
     2024. Of unnamed splits put into these it finds 64% of 3:2, 83% of 2:1, 91% of 3:1 and 93 to 95%
     of larger ones.
     """
+    bars = bars[bars["close"].notna()]
     close = bars["close"].to_numpy()
     log_2 = np.log(2.0)
     named = actions[actions["kind"] == "split"].groupby("session")["value"].prod()
@@ -129,7 +141,7 @@ def proven_splits(
         ratios = named[[day]].to_numpy() if is_named else _PROVEN
         value = float(ratios[np.argmin(np.abs(np.log(ratios * np.median(around[_LASTING:]))))])
         around[_LASTING:] *= value
-        if np.abs(around - 1.0).max() >= _LEVEL:
+        if not _is_near(around, _LEVEL).all():
             continue
         size = abs(np.log(value))
         volume = np.median(volume_multiple(bars)[row : row + _LASTING])
@@ -162,7 +174,7 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
     apart = (ratio / expected - 1.0).abs()[expected != 1.0]
     if apart.median() < SAME_RATIO:  # NaN without a named split
         return named
-    moved = (ratio - 1.0).abs() > MOVED
+    moved = has_moved(ratio)
     if moved.sum() >= max(3.0, 0.05 * len(common)):
         return _one_ratio(
             known,
@@ -191,8 +203,8 @@ def _one_ratio(
     count = int(moved.sum())
     factor = float(ratio[moved].median())
     volumes = (now["volume"] / before["volume"])[moved].median()
-    is_agreed = ((ratio[moved] / factor - 1.0).abs() < SAME_RATIO).mean() > 0.98
-    if not (is_agreed and abs(volumes / factor - 1.0) < MOVED and moved.iloc[:count].all()):
+    is_agreed = _is_near(ratio[moved] / factor, SAME_RATIO).mean() > 0.98
+    if not (is_agreed and _is_near(volumes / factor, MOVED) and moved.iloc[:count].all()):
         return None
     if count == len(moved):
         return pd.Series(factor, index=known.index)
@@ -214,9 +226,9 @@ def shown_splits(
     steps = factor / factor.shift(-1, fill_value=1.0)
     earlier = stored[stored["kind"] == "split"].set_index("session")["value"]
     rows: list[tuple[object, str, float]] = []
-    steps = steps[(steps - 1.0).abs() > SAME_RATIO]
+    steps = steps[~_is_near(steps, SAME_RATIO)]
     for last, value in zip(pd.DatetimeIndex(steps.index), steps, strict=True):
-        is_named = (splits["session"] > last) & ((splits["value"] / value - 1.0).abs() < MOVED)
+        is_named = (splits["session"] > last) & _is_near(splits["value"] / value, MOVED)
         later = [*bars.index[bars.index > last], last + pd.Timedelta(days=1)]
         day = later[0]
         ratio = round(value, 6)
@@ -267,7 +279,7 @@ def hold_jumps(
     size = np.abs(np.log(ratio))
     ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (np.abs(np.log(ratio * value)) < size)
     apart = np.maximum(ratio, 1.0 / ratio)
-    like_a_split = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1)
+    like_a_split = _is_near(apart[:, None] / _SPLIT_RATIOS, 0.05).any(axis=1)
     earlier = pd.Series(like_a_split).shift().rolling(_QUARTER, min_periods=1).sum().to_numpy()
     near = (like_a_split & ~(earlier >= _OFTEN)) | (apart > _NO_MARKET_MOVE)
     age = np.arange(len(bars), 0, -1)

@@ -37,8 +37,8 @@ USUAL = LEVEL.assign(high=2.0)  # a logarithm whose double is exact
         ("price_spike", PRICES, 50, 2.0, 2.01),
         ("price_spike", PRICES, 50, 0.5, 0.49),
         ("price_spike reject", PRICES, 50, 5.0, 5.01),
-        ("price_infinite", PRICES, 50, 1e12, 1e12 + 0.5),
-        ("price_not_positive", "low", 50, 0.5, 0.0),
+        ("price_infinite", PRICES, 50, 1e11, 1e11 + 0.05),
+        ("price_not_positive", "low", 50, 0.05, 0.0),
         ("volume_outlier", "volume", 50, 0.05, 0.049),
         ("volume_outlier", "volume", 50, 30.0, 30.1),
         ("volume_impossible", "volume", 50, 0.0006, -1.0),
@@ -48,7 +48,7 @@ USUAL = LEVEL.assign(high=2.0)  # a logarithm whose double is exact
 )
 def test_a_number_on_a_limit_breaks_no_rule_and_one_past_it_does(rule, columns, rows, on, past):
     def rules(factor):
-        bars = scaled(LEVEL, factor, rows, columns)
+        bars = scaled(scaled(LEVEL, 10.0, columns=PRICES), factor, rows, columns)
         found = check_bars(fetched_of(bars), exchange="XNYS", known=no_bars())[1]
         of_row = [one for one in found if one.session == LEVEL.index[50].date()]
         return " ".join(f"{one.rule} {one.severity}" for one in of_row)

@@ -78,6 +78,11 @@ def test_three_sessions_prove_a_named_split_by_closes_within_a_tenth(row, is_pro
             assert not proven(scaled(bars, far, rows, PRICES), named)
 
 
+@pytest.mark.parametrize("row", [57, 59, 61, 62])
+def test_a_session_without_a_close_hides_no_split_beside_it(row):
+    assert proven(scaled(unfollowed(3.0, 3.0), np.nan, row)) == [(EX, pytest.approx(3.0))]
+
+
 def test_the_splits_named_of_a_day_count_as_one_and_only_past_a_fifth():
     both = pd.concat([split(2.0), split(1.5), make_actions([(EX, "dividend", 7.0)])])
     assert proven(unfollowed(3.0, 1.0), both) == [(EX, 3.0)]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.ingest.actions import implied_dividends, make_actions
+from forecasting.ingest.actions import make_actions
 from forecasting.ingest.splits import on_one_basis
-from tests.builders import PRICES, adjusted_close, random_bars, scaled
+from tests.builders import PRICES, random_bars, scaled
 from tests.ingest.memory_store import (
     NO_ACTIONS,
     VALUES,
@@ -305,31 +305,3 @@ def test_a_price_that_doubles_by_a_tick_and_halves_again_every_few_weeks_was_not
     bars[PRICES] = np.repeat(0.0001 * ticks[:, None], 5, axis=1)
     revision, _ = stored(bars.iloc[:-1]).take(fetched_of(bars))
     assert bool(revision.held) is held
-
-
-def dividends(bars, *at, value=0.5):
-    return make_actions([(bars.index[i], "dividend", value) for i in at])
-
-
-def test_implied_dividends_are_the_ones_that_made_adj_close():
-    bars = random_bars(300, seed=5)
-    paid = dividends(bars, 40, 103, 166, 229, value=0.57)
-    bars["adj_close"] = adjusted_close(bars, paid).round(6)
-    found = implied_dividends(bars)
-    pd.testing.assert_frame_equal(found[["session", "kind"]], paid[["session", "kind"]])
-    assert np.abs(found["value"] - 0.57).max() < 1e-3
-
-
-def test_prices_rounded_to_cents_do_not_look_like_dividends():
-    bars = random_bars(300, seed=6)
-    bars["close"] /= 10.0
-    paid = dividends(bars, 103, value=0.1)
-    bars["adj_close"] = (adjusted_close(bars, paid) * 0.93).round(2)
-    assert implied_dividends(bars)["session"].tolist() == paid["session"].tolist()
-
-
-def test_one_wrong_close_is_no_dividend():
-    bars = random_bars(60, seed=2)
-    for place, factor in ((30, 0.1), (30, 10.0), (30, 0.0), (59, 0.998), (1, 0.5)):
-        assert implied_dividends(scaled(bars, factor, place, "close")).empty
-    assert implied_dividends(bars.assign(adj_close=np.nan)).empty
