@@ -198,12 +198,3 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path)
     now = frame("bars", asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]
-
-
-@pytest.mark.parametrize(
-    ("day", "error"), [(date(2024, 3, 9), UsageError), (date(2024, 3, 11), StoreError)]
-)
-def test_bars_as_of_a_day_without_a_session_or_a_fetch_are_refused(sqlite_url, day, error):
-    fill(sqlite_url)
-    with pytest.raises(error, match=str(day)):
-        frame("bars", settings_of(sqlite_url), day=day)

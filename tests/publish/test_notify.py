@@ -9,29 +9,23 @@ from datetime import date
 import pandas as pd
 import pytest
 from pydantic import SecretStr
-from typer.testing import CliRunner
 
-from flows import cli, clock, options, reporting
+from flows import clock
 from forecasting.errors import HistoryError, UsageError
 from forecasting.night import health
-from forecasting.night.folders import runs_folder
-from forecasting.night.night import make_night
 from forecasting.publish import messages
-from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.messages import (
     check_addresses,
     newest_digest,
     send,
-    send_digest,
 )
 from forecasting.publish.runs import run_missed
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, lock, read, write
-from forecasting.train import gate
-from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
+from forecasting.store import connect, read, write
+from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
-from tests.nights import after, damage_weights, night, rows
+from tests.nights import after, damage_weights, night
 from tests.store.rows import run_row
 
 pytestmark = [
@@ -95,19 +89,6 @@ def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_i
     assert (len(posted), failed) == (1, 0.5)
     assert "not sent by JSON, 1 of 2" in caplog.text
     assert "secret" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("address", "found"), [("json://127.0.0.1:9", "was not sent by"), ("bogus://", "found 1,")]
-)
-def test_a_run_by_hand_names_on_standard_error_what_was_not_sent(
-    address, found, capsys, monkeypatch
-):
-    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    options.quieten_nights()
-    send(settings_of(address), "all well", "AAA")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert found in line
 
 
 def test_an_address_that_apprise_cannot_use_is_refused_by_place_and_scheme_without_repeating_it():
@@ -226,27 +207,6 @@ def test_a_check_names_what_is_missing_and_why(posted):
         assert re.fullmatch(wanted, line), text
 
 
-@pytest.mark.usefixtures("missing")
-def test_a_night_whose_process_ended_while_it_waited_was_cut_off(monkeypatch):
-    with connect.transaction(read_settings().url) as connection:
-        late = read.row(connection, "runs", {"symbol": "LATE"})
-        write.update(connection, "runs", late["id"], {"waits_until": clock.now()})
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "LATE")
-    assert "was cut off" in run("check")[2]
-
-
-@pytest.mark.usefixtures("missing")
-def test_a_check_beside_a_run_says_that_it_is_at_work_and_one_without_its_file_what_to_correct(
-    monkeypatch,
-):
-    with lock.night_lock(read_settings().url, "night"):
-        for symbol, words in (("CUT", "22:00 UTC and is at work"), ("NEW", "A run is at work")):
-            monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
-            assert re.search(rf"{words}\. XNYS opens at [^.]* UTC\.\n$", run("check")[2])
-    monkeypatch.setenv("FORECASTING_SOURCE", "csv:gone.csv")
-    assert re.search(r"\d\. Expected a file in source .* Correct that input, then", run("check")[2])
-
-
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
     monkeypatch.setattr(clock, "now", after(LAST))
     address = os.environ["FORECASTING_NOTIFY"]
@@ -258,35 +218,10 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     title, text = sent(posted)
     assert title == "1 volume forecast of Mon 11 Mar, all well"
     assert text.startswith("All well.\n\nMon 11 Mar, the most unusual first:\n- TEST volume: ")
-    monkeypatch.setenv("FORECASTING_NOTIFY", f"foo://x {gone} {address}")
-    for alerts in ("", "median > 1"):  # of the first nothing is new
-        settings = read_settings().model_copy(update={"alerts": alerts})
-        send_digest(settings, [make_night("TEST", LAST, settings, now=clock.now)], now=clock.now)
-    reporting.send_digest(settings, [])  # once more, since one address did not take it
-    reporting.send_digest(settings, [])
-    assert [json.loads(body)["type"] for body in posted] == ["info", "warning", "warning"]
-    assert Settings(notify=SecretStr("none")).notify is None
-    monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
-    found = newest_digest(read_settings(), now=clock.now)
-    assert found.stale.endswith(
-        "from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024. See "
-        "forecasting doctor."
-    )
-
-
-@pytest.mark.usefixtures("posted")
-def test_a_run_whose_digest_alone_cannot_be_made_ends_well_with_a_warning(night_folder, caplog):
-    settings = read_settings()
-    # Where it remembers what was sent
-    (runs_folder(settings) / "digest-volume").mkdir(parents=True)
-    night(LAST)
-    assert rows("runs")[0]["status"] == "done"
-    (warning,) = [one.getMessage() for one in caplog.records if one.name == "forecasting.notify"]
-    assert warning.startswith("the digest of the run was not made: ")
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
+def test_an_alert_that_cannot_hold_is_named_in_digest_and_doctor(night_folder, monkeypatch):
     monkeypatch.setenv(
         "FORECASTING_ALERTS",
         "APPL q90 > 2; TEST median < 1;> 20M; median > 1e0;range width > 1;x;y;z",
@@ -298,21 +233,8 @@ def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_f
         in refused
     )
     assert words in problem
-    preview = CliRunner().invoke(cli.app, ["digest", "--preview"])
-    assert (type(preview.exception), f"{preview.exception}") == (UsageError, f"{refused} {problem}")
-    assert "TEST median < 1" in preview.output
-    assert re.search(
-        r"median > 1e0 +TEST volume +1 +1 +100%( +[\d.]+ M){2} +met +Fri 8 Mar 2024\n",
-        preview.output,
-    )
     found = {row["check"]: row for row in health.checked(messages.message_checks(read_settings()))}
     assert found["alerts"] == {"check": "alerts", "state": "wrong", "found": f"{refused} {problem}"}
-    monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "OTHER")  # of the ledger, it is another run's
-    assert judged_alerts(read_settings())[1] == []
-    # Which it has nothing of
-    with pytest.raises(UsageError, match=r"\(TEST\), found OTHER\. .*--symbol"):
-        newest_digest(read_settings(), now=clock.now)
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
@@ -340,27 +262,6 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(
     assert digest.title == title
 
 
-@pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refresh_is_not(
-    night_folder, posted, monkeypatch
-):
-    monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "2")
-    for session in (EVE, LAST):
-        monkeypatch.setattr(clock, "now", after(session))
-        night(session)
-    refreshed, taken_over = (json.loads(body)["message"] for body in posted)
-    assert refreshed.startswith("All well.")
-    assert "TEST volume: model. Fri 8 Mar 2024: " in taken_over
-    assert "a fit from scratch (2 sessions since the last fit from scratch)" in taken_over
-
-
-def test_a_refused_first_fit_is_sent_and_leaves_no_champion(night_folder, posted, monkeypatch):
-    monkeypatch.setattr(gate, "learned_nothing", lambda *_: "no clear gain on its training rows")
-    night(LAST)
-    assert sent(posted)[1].count("no clear gain on its training rows") == 1
-    assert rows("promotions") == []
-
-
 def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
     with pytest.raises(HistoryError) as failed:
         run_missed(read_settings(), as_of=date(2021, 10, 1), mode="auto", now=clock.now)
@@ -379,7 +280,7 @@ def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypa
 
 
 def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(
-    night_folder, posted, monkeypatch, capsys, tmp_path
+    night_folder, posted, monkeypatch, capsys
 ):
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 6)))
     night(date(2024, 3, 6))
@@ -390,35 +291,3 @@ def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(
     assert title == "1 volume forecast of Mon 11 Mar, 1 of 1 hit on Thu 7 Mar, 2 things to know"
     assert "\n- TEST volume: made afterwards. No live forecast of Fri 8 Mar.\n" in text
     assert all("found 'median > 20M'" in words for words in (text, capsys.readouterr().err))
-    # Of another symbol, whose newest bar is missing
-    with connect.transaction(read_settings().url) as connection:
-        issued, fetch = (
-            read.row(connection, table, {}, order=["run_id"]) for table in ("forecasts", "fetches")
-        )
-        asked = {
-            "id": "k",
-            "run_id": None,
-            "symbol": "KO",
-            "verdict": "unavailable",
-            "detail": "No response.",
-        }
-        write.add(connection, "fetches", fetch | asked)
-        write.add(connection, "runs", run_row("k", "2024-03-06", symbol="KO", status="done"))
-        old = {
-            "symbol": "KO",
-            "horizon": 1,
-            "origin_session": date(2024, 3, 6),
-            "target_session": EVE,
-        }
-        write.add(connection, "forecasts", issued | old | {"role": "champion", "kind": "live"})
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,KO")
-    behind = newest_digest(read_settings(), now=clock.now).problems[0]
-    assert re.search(
-        r"KO volume: behind\. .* was unavailable: No response\. `forecasting run --symbol KO ",
-        behind,
-    )
-    ended = tmp_path / "ended.csv"
-    write_yahoo_csv(random_bars(days=650, seed=3, last=date(2024, 3, 6)), ended)
-    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{ended}")
-    behind = newest_digest(read_settings(), now=clock.now).problems[0]
-    assert behind.endswith(". The source ends with Wed 6 Mar 2024: bring it up to date.")

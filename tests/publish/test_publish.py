@@ -2,7 +2,6 @@
 their index."""
 
 import json
-import re
 import shutil
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -18,10 +17,9 @@ from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import OF_FILE, reacting
 from forecasting.ingest.event_files import dates_of
 from forecasting.publish import pages
-from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
+from forecasting.publish.pages import SHOWN_SESSIONS
 from forecasting.publish.runs import run_missed
 from forecasting.report.record import ENOUGH_LIVE
-from forecasting.report.terminal import line_listing
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
@@ -43,7 +41,6 @@ from tests.store.rows import (
     gather_statistics,
     model_row,
     part_rows,
-    promotion_row,
     run_row,
     score_row,
     start,
@@ -84,13 +81,6 @@ def lines(url):
     """The scores that count, from all rows."""
     with reading(url) as connection:
         return naive_lines(connection)
-
-
-@pytest.fixture(scope="module")
-def data(url):
-    """What the page of the symbol is made of."""
-    with reading(url) as connection:
-        return pages.report_data(connection, settings_of(url))
 
 
 def skill(both, line):
@@ -250,11 +240,6 @@ def shown(url, tmp_path, monkeypatch):
     return show
 
 
-@pytest.mark.parametrize(("sqlite_ledger", "url"), [(DAYS[1], "sqlite")], indirect=True)
-def test_a_symbol_beside_one_that_has_no_forecast_is_shown_as_alone(shown):
-    assert CliRunner().invoke(app, ["show", "--symbol", f"{SYMBOL},NONE"]).stdout == shown()
-
-
 def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, shown):
     (document,) = json.loads(shown("--json"))
     names = ("n", "mae", "their_mae", "pinball", "their_pinball", "skill_mae", "skill_pinball")
@@ -270,16 +255,6 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, show
         "fallbacks": rows_counted.query("model != 'lstm'")["origin_session"].nunique(),
         "skills": rows,
     }
-
-
-def test_a_line_of_a_listing_is_the_same_without_the_older_scores(url, data):
-    with reading(url) as connection:
-        brief = pages.report_data(connection, settings_of(url), brief=True)
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert line_listing([brief], now=now) == line_listing([data], now=now)
-    assert brief.scored["origin_session"].nunique() == min(
-        LINE_ORIGINS, data.scored["origin_session"].nunique()
-    )
 
 
 def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(
@@ -394,9 +369,6 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
 def test_a_past_night_has_a_page_of_its_own(settings):
     with transaction(settings.url) as connection:
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
-        write.add(connection, "models", model_row("lstm:2"))
-        write.add(connection, "promotions", promotion_row("lstm", "2024-03-06"))
-        write.add(connection, "promotions", promotion_row("lstm:2", NEWEST))
     newest, _ = pages.write_reports(settings, None, now=clock.now)
     before = newest.values["SBUX"].read_bytes()
     past, _ = pages.write_reports(settings, None, EVE, now=clock.now)
@@ -404,11 +376,6 @@ def test_a_past_night_has_a_page_of_its_own(settings):
     assert page.name == "SBUX-volume-2024-03-07.html"
     assert "night of Thu 7 Mar 2024<" in page.read_text(encoding="utf-8")
     assert newest.values["SBUX"].read_bytes() == before
-    assert champions_in(page) == [("Wed 6 Mar 2024", "now")]
-    assert champions_in(newest.values["SBUX"]) == [
-        ("Fri 8 Mar 2024", "now"),
-        ("Wed 6 Mar 2024", "Fri 8 Mar 2024"),
-    ]
 
 
 def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
@@ -439,40 +406,11 @@ def past_night(settings):
         return pages.with_models(connection, night)
 
 
-def champions_in(page):
-    """Since and until of each champion in the page."""
-    table = (
-        page.read_text(encoding="utf-8")
-        .split("Which model made the forecasts")[1]
-        .split("</table>")[0]
-    )
-    return re.findall(
-        r'<th scope="row" class="keep">(.*?)</th><td class="keep" data-label="until">(.*?)</td>',
-        table,
-    )
-
-
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
     misspelt = settings.model_copy(update={"symbols": ("SBUXX",)})
-    for asked, day, words in (
-        (
-            misspelt,
-            None,
-            "target volume. The database holds forecasts of SBUX close, SBUX volume: choose",
-        ),
-        (
-            misspelt,
-            date(2024, 1, 3),
-            "forecasting run --symbol SBUXX --target volume. The database holds",
-        ),
-        (
-            settings,
-            date(2024, 1, 3),
-            "of earlier nights: forecasting catch-up --from 2024-01-03 --to 2024-01-03 --",
-        ),
-    ):
-        outcomes, index = pages.write_reports(asked, None, day, now=clock.now)
-        assert (words in str(*outcomes.errors.values()), index) == (True, [])
+    outcomes, index = pages.write_reports(misspelt, None, now=clock.now)
+    assert "holds forecasts of SBUX close, SBUX volume" in str(outcomes.errors["SBUXX"])
+    assert index == []
     with transaction(settings.url) as connection:
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
     earlier, _ = pages.write_reports(settings, None, date(2024, 1, 3), now=clock.now)
@@ -489,13 +427,6 @@ def test_forecasts_are_stale_once_their_next_session_has_closed_and_of_a_past_ni
     at = closes_at(date(2024, 3, 11)) + timedelta(hours=hours)
     found = pages.each_report(settings, as_of, now=lambda: at).values["SBUX"]
     assert found.newest == newest
-
-
-def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(sqlite_url, tmp_path, caplog):
-    (tmp_path / "reports").write_text("a file in place of the folder", encoding="utf-8")
-    pages.update_index(Settings(data_dir=tmp_path, database_url=sqlite_url), now=clock.now)
-    ((level, message),) = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert (level, message[:38]) == ("WARNING", "the index of the pages was not written")
 
 
 def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(
