@@ -286,7 +286,7 @@ def _shuffled_batches(
     ends_by_symbol = []
     for symbol in panel:
         spare = len(symbol.rows) - len(symbol.ends) * _LOSS_ROWS
-        offset = torch.randint(min(spare + 1, _LOSS_ROWS), (), generator=rng)
+        offset = torch.randint(spare + 1, (), generator=rng)
         ends_by_symbol.append(symbol.ends - int(offset))
     counts = [len(ends) for ends in ends_by_symbol]
     order = torch.randperm(sum(counts), generator=rng).numpy()

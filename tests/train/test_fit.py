@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from forecasting import losses
 from forecasting.preprocess.windows import MARKET_NAMES
@@ -21,7 +19,7 @@ from forecasting.train.fit import (
     split_validation,
 )
 from forecasting.train.linear import adjust, fit_effect
-from forecasting.train.model import Network, initialise, pinball
+from forecasting.train.model import pinball
 from forecasting.train.prepare import make_card, member_quantiles, prepare, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.train.windows import (
@@ -32,6 +30,7 @@ from tests.train.windows import (
     same_weights,
     scratch_fit,
     some_windows,
+    windows_with_hole,
     with_other_sessions_after,
 )
 
@@ -62,6 +61,12 @@ def test_the_network_can_overfit_ten_windows():
 def test_the_same_seed_gives_the_same_bits(scratch):
     again = fit_scratch(some_windows(), settings=SETTINGS, pretrained=None)
     assert (same_weights(scratch, again), scratch.card) == (True, again.card)
+
+
+def test_a_fit_needs_half_a_year_of_known_targets(scratch):
+    assert fit_warm(some_windows().known_to(125), scratch, settings=SETTINGS).card.rows == 125
+    with pytest.raises(ValueError, match=r"125 rows .*found 124"):
+        fit_warm(some_windows().known_to(124), scratch, settings=SETTINGS)
 
 
 @pytest.mark.parametrize(("rows", "held_out"), [(60, 12), (1249, 249), (2000, 250)])
@@ -150,6 +155,56 @@ def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_there_or_req
     )
 
 
+class Recorder(torch.nn.Module):
+    """A network that stores the numbers of the sessions and rows that it is trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.batches = []
+
+    def forward(self, steps, past, future, rng):
+        self.batches.append(
+            (steps[..., 0].numpy(), past[..., 0].numpy(), future[..., 0, 0].numpy())
+        )
+        return self.weight.expand(*past.shape[:2], len(HORIZONS), len(QUANTILES))
+
+
+def numbered(rows, first):
+    """A symbol whose sessions and rows have the numbers from `first` on."""
+    sessions = torch.arange(first, first + 480.0)[:, None]
+    past = sessions[80:]
+    future = past[:, None].expand(-1, len(HORIZONS), -1)
+    truth = torch.zeros(len(past), len(HORIZONS))
+    parts = {"steps": sessions, "past": past, "future": future, "truth": truth}
+    return loop.Tensors(**parts, rows=rows, warm_up=80, directed=True)
+
+
+def test_an_epoch_tiles_the_rows_of_every_symbol_with_sequences_from_a_random_offset():
+    panel = [numbered(np.arange(5, 100), 0), numbered(np.arange(310), 1000)]
+    network = Recorder()
+    parameters = loop.Hyperparameters(40, 1e-3, batch_size=4)
+    loop.train(network, panel, parameters, rng=loop.generator(0, 0))
+    assert {len(past) for _, past, _ in network.batches} == {3}  # of nine sequences
+    epochs = [network.batches[at : at + 3] for at in range(0, 120, 3)]
+    assert len(network.batches) == 120
+    orders = set()
+    newest = {0: set(), 1: set()}
+    for epoch in epochs:
+        steps, past, future = (np.concatenate(parts) for parts in zip(*epoch, strict=True))
+        ends = past[:, -1]
+        np.testing.assert_array_equal(past, ends[:, None] + np.arange(-43, 1))
+        np.testing.assert_array_equal(future, past)
+        np.testing.assert_array_equal(steps, ends[:, None] + np.arange(-65, 1))
+        orders.add(tuple(np.argsort(ends)))
+        for symbol, count in ((0, 2), (1, 7)):
+            own = np.sort(ends[ends // 1000 == symbol])
+            np.testing.assert_array_equal(own, own[-1] - 44 * np.arange(count)[::-1])
+            newest[symbol].add(own[-1])
+    assert newest == {0: set(range(172, 180)), 1: {1387.0, 1388.0, 1389.0}}
+    assert len(orders) > 30
+
+
 def trained_by_torch(network, tensors, given, rng):
     dropout = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=rng)))
     steps = given.epochs * -(-len(tensors.ends) // given.batch_size)
@@ -202,45 +257,6 @@ assert not {"torch._dynamo", "scipy.stats"} & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-def some_inputs(rng):
-    """Steps, past and future covariates of two sequences of nine sessions, four of them forecast."""
-    return [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**31 - 1), st.floats(0.1, 30.0))
-def test_quantiles_never_cross_whatever_the_weights(seed, size):
-    rng = torch.Generator().manual_seed(seed)
-    network = Network(3, 4, 6)
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.normal_(0.0, size, generator=rng)
-        quantiles = network(*some_inputs(rng))
-    assert quantiles.shape == (2, 4, len(HORIZONS), len(QUANTILES))
-    assert (torch.diff(quantiles, dim=-1) >= 0.0).all()
-
-
-def test_a_new_network_has_finite_weights_however_far_apart_the_quantiles_of_the_truth_are():
-    rng = torch.Generator().manual_seed(0)
-    network = Network(3, 4, 6)
-    # expm1 is infinite from 89 on
-    initialise(network, torch.randn(2000, len(HORIZONS), generator=rng) * 1e3, rng)
-    assert all(torch.isfinite(weight).all() for weight in network.parameters())
-
-
-def test_the_training_loss_leaves_out_unknown_values_and_has_no_gradient_there():
-    truth = torch.tensor([[1.0, torch.nan], [3.0, 4.0]])
-    quantiles = torch.arange(28.0).reshape(2, 2, 7).requires_grad_()
-    loss = pinball(truth, quantiles)
-    known = torch.isfinite(truth).numpy()
-    assert loss.item() == pytest.approx(
-        losses.pinball(truth.numpy(), quantiles.detach().numpy())[known].mean()
-    )
-    loss.backward()
-    assert torch.equal(quantiles.grad[0, 1], torch.zeros(7))
-    assert torch.isfinite(quantiles.grad).all()
-
-
 COUNT = len(MARKET_NAMES)
 MEAN = np.full(COUNT, 0.1)
 EFFECT = np.linspace(-1.0, 1.0, len(HORIZONS) * COUNT).reshape(-1, COUNT)
@@ -252,6 +268,22 @@ def adjusted_of(windows):
 
 def card_of(windows):
     return make_card(windows, settings=SETTINGS)
+
+
+def test_inputs_are_standardised_by_the_training_rows_and_clipped_at_six_deviations():
+    windows = with_other_sessions_after(windows_with_hole().known_to(500), 550)
+    card = card_of(windows)
+    prepared = prepare(card, windows)
+    rows = np.arange(500)
+    np.testing.assert_array_equal(prepared.tensors.rows, rows)
+    for name, training in (("steps", windows.warm_up + rows), ("past", rows)):
+        values = getattr(prepared.adjusted, name)
+        scale = values[training].std(axis=0)
+        scale[scale == 0.0] = 1.0
+        deviations = (values - values[training].mean(axis=0)) / scale
+        expected = np.clip(deviations, -6.0, 6.0)
+        np.testing.assert_allclose(getattr(prepared.tensors, name), expected, atol=1e-4)
+    assert prepared.tensors.steps[-1].max() == 6.0
 
 
 def test_a_volume_that_moves_with_the_market_has_that_effect():

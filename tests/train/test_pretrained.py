@@ -11,12 +11,14 @@ import torch
 from base_weights import pretrain
 
 from forecasting.errors import ArtifactError
+from forecasting.losses import row_losses
+from forecasting.train import loop
 from forecasting.train.checkpoint import load, save
-from forecasting.train.fit import PRETRAINED, fit_scratch, fit_warm
+from forecasting.train.fit import PRETRAINED, fit_scratch, fit_warm, split_validation
 from forecasting.train.linear import linear_quantiles
-from forecasting.train.prepare import member_quantiles
+from forecasting.train.prepare import member_quantiles, prepare
 from forecasting.train.pretrained import WEIGHTS, pretrained_for, shipped
-from forecasting.vocabulary import HORIZONS, MEDIAN, Target
+from forecasting.vocabulary import MEDIAN, Target
 from tests.nights import killed
 from tests.train.windows import (
     SETTINGS,
@@ -43,50 +45,31 @@ def test_pretraining_is_repeatable_to_the_bit_and_its_card_names_the_training_ro
     assert found == ("base", 2 * 299, some_windows(seed=11).origins[-1].item())
 
 
-def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(
-    pretrained, monkeypatch
+@pytest.mark.parametrize(("times", "base"), [(1.001, "two toys"), (0.999, "")])
+def test_a_fit_starts_from_pretrained_weights_up_to_a_limit_of_their_loss_over_the_linear_models(
+    pretrained, monkeypatch, times, base
 ):
+    """On the validation rows, before which the linear model is fitted."""
     windows = some_windows()
-    # Weights trained on two toy symbols would lose to the linear model.
-    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
+    prepared = prepare(scratch_fit().card, windows)
+    fitting, rows = split_validation(prepared.tensors.rows)
+    truth = prepared.adjusted.truth[rows]
+    networks = loop.load_members(pretrained.weights, prepared.tensors, 2)
+    ours = loop.forecast_members(networks, prepared.tensors, rows).mean(axis=0)
+    linear = linear_quantiles(windows.known_to(fitting[-1]), rows, prepared.adjusted)
+    ratio = row_losses(truth, ours).mean() / row_losses(truth, linear).mean()
+    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", times * ratio)
     named = replace(pretrained, card=replace(pretrained.card, base="two toys"))
     fitted = fit_scratch(windows, settings=SETTINGS, pretrained=named)
+    assert fitted.card.base == base
     random = scratch_fit()
-    assert (fitted.card.past_mean, fitted.card.effect) == (
-        random.card.past_mean,
-        random.card.effect,
-    )
-    assert 0.0 < most_moved(pretrained, fitted) < 0.05
-    assert (fitted.card.epochs, fitted.card.base) == (PRETRAINED.epochs, "two toys")
-
-
-def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_worse_on_the_validation_rows(
-    pretrained,
-):
-    worse = replace(
-        pretrained, weights={name: weight + 1.0 for name, weight in pretrained.weights.items()}
-    )
-    fitted = fit_scratch(some_windows(), settings=SETTINGS, pretrained=worse)
-    random = scratch_fit()
-    assert same_weights(fitted, random)
-    assert (fitted.card.base, fitted.card.epochs) == ("", random.card.epochs)
-
-
-def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitted_on_validation_rows(
-    pretrained, monkeypatch
-):
-    calls = []
-
-    def recorded(windows, rows, adjusted):
-        calls.append((windows, rows))
-        return linear_quantiles(windows, rows, adjusted)
-
-    monkeypatch.setattr("forecasting.train.fit.linear_quantiles", recorded)
-    fit_scratch(some_windows(), settings=SETTINGS, pretrained=pretrained)
-    [(windows, rows)] = calls
-    fitted = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
-    assert fitted[-1] + len(HORIZONS) <= rows[0]
-    assert rows[-1] == len(windows) - 2  # the newest row has no target yet
+    inputs = ("past_mean", "effect")
+    assert all(getattr(fitted.card, name) == getattr(random.card, name) for name in inputs)
+    if base:
+        assert fitted.card.epochs == PRETRAINED.epochs
+        assert 0.0 < most_moved(pretrained, fitted) < 0.05
+    else:
+        assert same_weights(fitted, random)
 
 
 def test_weights_pretrained_without_events_ignore_them():
