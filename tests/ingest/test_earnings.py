@@ -18,6 +18,7 @@ from forecasting.ingest.earnings import (
     Asking,
     Lists,
     Reports,
+    calendar_of,
     changes,
     doubts_of_lists,
     events_of_backtest,
@@ -36,7 +37,7 @@ from forecasting.ingest.event_files import (
     read_events_csv,
 )
 from forecasting.preprocess.windows import make_windows
-from forecasting.sessions import sessions_index, shift
+from forecasting.sessions import calendar, sessions_index, shift
 from forecasting.settings import Settings
 from tests.builders import random_bars
 from tests.store.rows import at
@@ -135,6 +136,31 @@ def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its
     assert late[first + 5 :] == [True] * (len(days) - first - 5)
 
 
+def naive_late(row, *, started, volume, reported):
+    """The answer for one session, by the newest eight reports that its date's first night has."""
+    known = max(row - 21, started + 435)
+    changes = []
+    for place in reported:
+        before, after = volume[place : place + 2]
+        if place + 1 <= known and before > 0.0 and after > 0.0:
+            changes.append(np.log(after) - np.log(before))
+    return bool(changes) and np.median(changes[-8:]) > 0.0
+
+
+@pytest.mark.parametrize(("every", "started", "seed"), [(60, 0, 3), (7, 0, 31), (31, 40, 11)])
+def test_whether_a_report_comes_late_is_the_median_of_the_newest_eight_known(every, started, seed):
+    days = random_bars(days=620, seed=1).index
+    volume = np.random.default_rng(seed).integers(0, 6, 620).astype(float)
+    volume[[*range(started), *range(5, 620, 9)]] = np.nan
+    reported = range(0, 600, every)
+    announced = days[[*reported, 619]].insert(0, pd.Timestamp("1980-01-05"))
+    asked = range(430, 600, 3)
+    reports = Reports(announced, pd.Series(volume, days)[started:])
+    expected = [naive_late(row, started=started, volume=volume, reported=reported) for row in asked]
+    assert reports.come_late(np.array(asked), days).tolist() == expected
+    assert len(set(expected)) == 2
+
+
 @pytest.mark.parametrize("offset", [0, 1])
 def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset):
     bars, days = stock(offset)
@@ -215,6 +241,9 @@ def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead()
     assert rows(placed(events), "known_from", "known_rule") == [(past, AHEAD), (ahead, AHEAD)]
     of_list = placed(events, seen=date(2024, 3, 9))
     assert rows(of_list, "known_from", "known_rule") == [(past, AHEAD), ("2024-03-11", "seen")]
+    assert rows(placed(events, seen=date(2024, 5, 1)), "known_rule") == [(AHEAD,), (AHEAD,)]
+    days = calendar("XNYS").sessions
+    assert rows(placed(dates(*days[-2:])), "announced") == [(str(days[-2].date()),)]
 
 
 @pytest.mark.parametrize(
@@ -319,6 +348,8 @@ def asking(source=None, stored=None, **changed):
         ([], ["2024-04-30"], 1),  # a new symbol
         (["2023-11-03"], ["2024-04-30"], 1),  # a quarter was missed
         (["2024-05-01"], ["2024-04-30"], 1),  # only the future is stored
+        (["2024-01-03"], ["2024-04-30"], 0),  # 100 days ago
+        (["2024-01-02"], ["2024-04-30"], 1),
         (["2024-01-31"], [], 1),
         (["2024-01-31"], ["2024-04-12"], 1),  # announced today: the next one is not listed
     ],
@@ -341,6 +372,7 @@ def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_
         ),
         (["2024-01-30"], [], ["2024-01-30"]),
         ([], ["2024-05-01"], ["2024-05-01"]),
+        (["2024-03-17", "2024-03-18"], ["2024-05-01"], ["2024-03-17", "2024-05-01"]),  # 45 days
         ([], [], []),
     ],
 )
@@ -348,6 +380,41 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, exp
     found, unread = listed_events(asking(Source(*own)), of_all(*calendar))
     assert unread is None
     assert [day for (day,) in rows(found, "announced")] == expected
+
+
+class WithCalendar(Source):
+    """A source with a calendar too, which keeps what is asked of it."""
+
+    def earnings_calendar(self, symbols, first, last):
+        self.asked = (symbols, first, last)
+        return self.listed
+
+
+@pytest.mark.parametrize(
+    ("announced", "timing", "is_sound"),
+    [("2024-04-30", "amc", True), ("2024-04-30 16:00", "amc", False), ("2024-04-30", "4pm", False)],
+)
+def test_a_calendar_is_requested_from_a_week_before_the_nights_to_100_days_after_them(
+    announced, timing, is_sound
+):
+    source = WithCalendar()
+    source.listed = dates(announced).assign(symbol="KO", timing=timing)
+    nights = [asking(source), asking(source, symbol="PEP", session=date(2024, 4, 15))]
+    found, unread = calendar_of([*nights, asking(source, file=FILE)])()
+    assert source.asked == (["KO", "PEP"], date(2024, 4, 5), date(2024, 7, 24))
+    assert (len(found), unread is None) == (is_sound, is_sound)
+    for without in ([], [asking(Source())], [asking(source, file=FILE)]):
+        found, unread = calendar_of(without)()
+        assert (found.empty, unread) == (True, None)
+
+
+@pytest.mark.parametrize(("days", "requests"), [(-1, 0), (0, 1)])
+def test_without_a_calendar_a_source_is_asked_once_the_other_lists_end(days, requests):
+    source = Source()
+    newest = filed_events("KO")["announced"].max() + pd.Timedelta(days=days)
+    volume = random_bars(days=5)["volume"]
+    lists_of_night(asking(source, session=newest.date()), None, volume=volume)
+    assert source.requests == requests
 
 
 def lists(usable=None, listed=None, filed=None):
@@ -368,27 +435,30 @@ def of_sessions(*days):
 
 
 @pytest.mark.parametrize(
-    ("listed", "usable", "stored", "night", "is_found"),
+    ("listed", "usable", "stored", "night", "newest"),
     [
-        ([], [], ["2023-11-03", "2024-01-31"], TONIGHT, True),
+        ([], [], ["2023-11-03", "2024-01-31"], TONIGHT, ["2024-01-31"]),
         # 60 days after the newest
-        (["2023-11-03", "2024-01-31"], [], [], date(2024, 3, 31), False),
-        (["2023-11-03", "2024-01-31"], [], [], date(2024, 4, 2), True),
-        ([], [], ["2024-01-31", "2024-05-01"], TONIGHT, True),  # a stored coming date hides nothing
-        (["2024-05-01"], [], ["2024-01-31"], TONIGHT, False),
-        ([], ["2024-05-01"], ["2024-01-31"], TONIGHT, False),
-        ([], [], [], TONIGHT, False),
-        ([], [], ["2023-03-01"], TONIGHT, False),  # not within a year
+        (["2023-11-03", "2024-01-31"], [], [], date(2024, 3, 31), []),
+        (["2023-11-03", "2024-01-31"], [], [], date(2024, 4, 1), ["2024-01-31"]),
+        # A stored coming date hides nothing
+        ([], [], ["2024-01-31", "2024-05-01"], TONIGHT, ["2024-01-31"]),
+        ([], ["2024-04-12"], ["2024-01-31"], TONIGHT, ["2024-04-12"]),
+        ([], ["2024-04-15"], ["2024-01-31"], TONIGHT, []),
+        (["2024-05-01"], [], ["2024-01-31"], TONIGHT, []),
+        ([], [], [], TONIGHT, []),
+        ([], [], ["2023-04-13"], TONIGHT, ["2023-04-13"]),  # a year
+        ([], [], ["2023-04-12"], TONIGHT, []),
     ],
 )
 def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_reacted(
-    listed, usable, stored, night, is_found
+    listed, usable, stored, night, newest
 ):
     has = lists(of_sessions(*usable), of_sessions(*listed))
     found = doubts_of_lists(asking(stored=of_sessions(*stored), session=night), has)
-    assert [(one.session, one.rule, one.is_persistent) for one in found] == (
-        [(date(2024, 1, 31), STALE_EARNINGS, True)] if is_found else []
-    )
+    assert [(str(one.session), one.rule, one.is_persistent) for one in found] == [
+        (day, STALE_EARNINGS, True) for day in newest
+    ]
 
 
 def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_finding_of_a_file_too():
@@ -472,6 +542,10 @@ UNTIMED = {"announced": MAY_1, "timing": ""}
         # It differs
         ([event(MAY_1, source=FILE)], [event(MAY_1, timing="bmo")], [], [(FILE, MAY_1, "seen")]),
         ([event(MAY_1, source=FILE)], [event(MAY_1)], [], []),
+        # One of tonight has happened
+        ([event("2024-04-12")], [], [now(MAY_8)], [SEEN_8]),
+        ([event("2024-04-10")], [], [now("2024-04-12")], []),
+        ([event("2024-04-10")], [], [now("2024-04-15")], [("yahoo", "2024-04-15", "seen")]),
         ([], [], [past("2024-01-31")], [PAST_31]),
         # Of a past quarter in both, the file's date counts.
         (
@@ -512,6 +586,7 @@ APRIL_30 = event("2024-04-30", "2024-03-28", AHEAD, announced="2024-04-30", timi
         ([event("2024-02-01")], [], [], [(FILINGS, "2024-04-30")]),
         ([], [event("2024-02-01")], [], [(FILE, "2024-02-01"), (FILINGS, "2024-04-30")]),
         ([], [], [event("2024-02-01")], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
+        ([], [], [now("2024-04-12")], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
         # A coming date is the source's
         ([], [], [event(MAY_1)], [(FILINGS, "2024-01-30"), ("yahoo", MAY_1)]),
     ],

@@ -168,6 +168,33 @@ def test_a_fetch_that_restates_more_than_twenty_settled_bars_is_held_whole(moved
     assert (revision.held, revision.until_accepted) == ([bars.index[-1].date()], True)
 
 
+@pytest.mark.parametrize(("moved", "findings"), [(20, 20), (21, 1)])
+def test_what_the_user_accepts_is_one_finding_past_twenty_settled_bars(moved, findings):
+    bars = random_bars(40, seed=1)
+    known = StoredBars(stored(bars).bars(), NO_ACTIONS)
+    restated = scaled(bars, 1.25, slice(moved), "volume")
+    revision = explain(known, restated, actions=NO_ACTIONS, exchange="XNYS", accept=True)
+    assert (len(revision.versions), len(revision.findings)) == (moved, findings)
+
+
+@pytest.mark.parametrize(
+    ("column", "factor", "alarms"),
+    [
+        ("volume", 1.005, []),  # one share
+        ("volume", 1.01, ["volume_restated"]),
+        ("high", 1.0009, []),
+        ("high", 1.0011, ["price_restated"]),
+    ],
+)
+def test_a_split_rounds_volumes_to_shares_and_prices_to_a_thousandth(column, factor, alarms):
+    bars = BARS.assign(volume=100.0)
+    halved = scaled(scaled(bars, 0.5, columns=PRICES), 2.0, columns="volume")
+    named = make_actions([(BARS.index[-1], "split", 2.0)])
+    rounded = scaled(halved, factor, 5, column).round({"volume": 0})
+    revision, findings = stored(bars.iloc[:-1]).take(fetched_of(rounded, named))
+    assert (revision.verdict, [one.rule for one in findings]) == ("split", alarms)
+
+
 def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     bars = random_bars(40, seed=1)
     known = stored(bars.iloc[:-1]).bars()
@@ -198,6 +225,8 @@ def test_the_detail_names_the_newest_three_of_many_dividends():
     revision, _ = stored(BARS).take(fetched_of(BARS, paid))
     named = f"dividend 0.6 on {DAYS[10]}, dividend 0.64 on {DAYS[14]}, dividend 0.68 on {DAYS[18]}"
     assert revision.detail == f"{named}, 2 earlier dividends, newest 2024-03-08"
+    revision, _ = stored(BARS).take(fetched_of(BARS, paid.tail(3)))
+    assert revision.detail == f"{named}, newest 2024-03-08"
 
 
 def test_a_known_action_is_not_written_again_and_a_forgotten_one_stays():
