@@ -61,7 +61,7 @@ def gate_rows(windows: Windows) -> Rows:
     """The SESSIONS newest rows whose targets are all in the past, then tonight's."""
     tonight = len(windows) - 1
     stop = tonight - H + 1
-    return np.append(np.arange(max(0, stop - SESSIONS), stop), tonight)
+    return np.append(np.arange(stop - SESSIONS, stop), tonight)
 
 
 @one_thread()

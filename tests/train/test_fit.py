@@ -18,7 +18,7 @@ from forecasting.train.fit import (
     last_within_error,
     split_validation,
 )
-from forecasting.train.linear import adjust, fit_effect
+from forecasting.train.linear import adjust, fit_effect, fit_horizons
 from forecasting.train.model import pinball
 from forecasting.train.prepare import make_card, member_quantiles, prepare, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
@@ -286,15 +286,13 @@ def test_inputs_are_standardised_by_the_training_rows_and_clipped_at_six_deviati
     assert prepared.tensors.steps[-1].max() == 6.0
 
 
-def test_a_volume_that_moves_with_the_market_has_that_effect():
-    windows = some_windows("volume", rows=1500, market=True)
-    change = windows.market_features()[:, MARKET_NAMES.index("market_change")]
-    moved = replace(windows, scaled=windows.scaled + 4.0 * change[:, None])
-    before, after = (np.array(card_of(one).market_effect) for one in (windows, moved))
-    gained = after - before
-    np.testing.assert_allclose(gained[:, MARKET_NAMES.index("market_change")], 4.0, atol=0.8)
-    others = [name for name in range(COUNT) if MARKET_NAMES[name] != "market_change"]
-    assert np.abs(gained[:, others]).max() < 0.8
+def test_the_effect_of_the_market_is_that_of_the_linear_models_ridges():
+    windows = some_windows(market=True)
+    effect = fit_effect(windows)
+    ridges = [fit.ridge for fit in fit_horizons(windows, effect, adjust(windows, effect))]
+    card = card_of(windows)
+    np.testing.assert_array_equal(card.market_effect, [ridge.slopes[:COUNT] for ridge in ridges])
+    np.testing.assert_array_equal(card.market_mean, ridges[0].mean[:COUNT])
 
 
 @pytest.mark.parametrize("target", ["volume", "range", "close"])

@@ -15,6 +15,7 @@ from forecasting.train.gate import (
     learned_nothing,
     mean_pinball,
     unlike,
+    worse_than_linear,
 )
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS
@@ -83,8 +84,8 @@ def quantiles(medians, width=1.0):
 
 
 LEVEL = np.zeros((SESSIONS + 1, len(HORIZONS)))
-TONIGHT = LEVEL.copy()
-TONIGHT[-1, 2] = 0.26
+TONIGHT = np.zeros_like(LEVEL)
+TONIGHT[-1, 2] = 0.25
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,8 @@ TONIGHT[-1, 2] = 0.26
         ([LEVEL + 0.14, LEVEL + 0.14], (1.0, 1.0), ""),
         ([LEVEL + 0.16, LEVEL + 0.16], (1.0, 1.0), "its medians differ by 0.16"),
         ([LEVEL + 0.31, LEVEL - 0.31], (1.0, 1.0), "a member's by 0.31"),
-        ([TONIGHT], (1.0, 1.0), "tonight's by 0.26"),
+        ([TONIGHT], (1.0, 1.0), ""),
+        ([1.04 * TONIGHT], (1.0, 1.0), "tonight's by 0.26"),
         ([LEVEL], (1 / 1.31, 1.0), "its intervals are 1.31 times as wide"),
         ([LEVEL + 1.0], (1.0, 0.0), ""),  # where nothing ever moves nothing is compared
     ],
@@ -110,9 +112,15 @@ def test_a_fit_from_random_weights_that_is_unlike_the_champion_passes_if_it_is_b
     assert verdict(champion, worse).refused == ""
 
 
-def test_a_first_fit_that_is_worse_than_the_linear_model_is_refused(champion):
-    worse = changed(changed(champion, "0.shape_bias", 3.0), "1.shape_bias", 3.0)
-    assert "the linear model" in verdict(worse, None).refused
+@pytest.mark.parametrize(
+    ("rows", "by", "refused"),
+    [(300, 0.0, False), (300, 3.0, True), (2000, 0.0, False), (2001, 0.0, True)],
+)
+def test_a_first_fit_that_is_worse_than_the_linear_model_is_refused(champion, rows, by, refused):
+    """Of 2,000 rows, the newest without a target, by less than of fewer: its members have 300."""
+    fitted = changed(changed(champion, "0.shape_bias", by), "1.shape_bias", by)
+    found = worse_than_linear(fitted, some_windows(rows=rows))
+    assert ("the linear model" in found) == refused
 
 
 def test_a_first_fit_of_an_index_with_a_short_history_passes():

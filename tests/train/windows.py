@@ -15,7 +15,7 @@ from forecasting.train.fit import fit_scratch
 from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.loop import Tensors
 from forecasting.vocabulary import Target
-from tests.builders import PRICES, random_bars, scaled
+from tests.builders import random_bars, scaled
 
 SETTINGS = Settings(train_sessions=300, members=2, seed=3)
 WARM_UP_AND_SPARE = 260
@@ -139,14 +139,3 @@ def plain_tensors() -> Tensors:
         warm_up=windows.warm_up,
         directed=True,
     )
-
-
-def windows_with_gaps(gap: float, rows: int = 900) -> Windows:
-    """Closes of a symbol that opens with `gap`, up and down in turn, on the sessions that react to
-    earnings."""
-    bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=5)
-    events = some_events(bars)
-    jumps = pd.Series(0.0, bars.index)
-    jumps[events["session"]] = gap * np.where(np.arange(len(events)) % 2, 1.0, -1.0)
-    bars[PRICES] = bars[PRICES].mul(np.exp(jumps.cumsum()), axis=0)  # no range of a session changes
-    return newest_windows(bars, events, target="close", rows=rows)
