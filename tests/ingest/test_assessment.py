@@ -161,7 +161,7 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
     assert gaps == [date(2024, 2, 9), date(2024, 2, 12)]
     accepted = assess(answer, request(accept=True), stored(known))
     assert (accepted.error, len(accepted.versions)) == (None, 18)
-    one_missing = fetched_of(BARS.iloc[11:], first_asked=BARS.index[0].date())
+    one_missing = fetched_of(BARS.iloc[11:], first_asked=BARS.index[9].date())
     assert "history_detached" in str(rejected(assess(one_missing, request(), stored(known))))
     # With the session after the stored ones
     following = fetched_of(BARS.iloc[10:], first_asked=BARS.index[0].date())
@@ -196,9 +196,20 @@ def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit):
 
 
 def test_a_single_volume_in_another_unit_is_another_rules_finding():
-    bars = scaled(random_bars(90, seed=3), 0.001, -2, "volume")
+    sound = random_bars(90, seed=3)
+    bars = scaled(sound, 0.001, -2, "volume")
     found = assess(fetched_of(bars), request(), stored(bars.iloc[:-2]))
     assert (found.error, [one.rule for one in found.findings]) == (None, ["volume_outlier"])
+    # With that of the newest stored session, which a night has used
+    found = assess(fetched_of(scaled(bars, 0.001, -1, "volume")), request(), stored(sound[:-1]))
+    assert (found.error, {one.rule for one in found.findings}) == (None, {"volume_outlier"})
+
+
+@pytest.mark.parametrize(("known", "is_held"), [(19, False), (20, True)])
+def test_the_unit_is_that_of_twenty_stored_volumes(known, is_held):
+    bars = scaled(random_bars(known + 2, seed=3), 1000.0, slice(-2, None), "volume")
+    found = assess(fetched_of(bars), request(needed=1), stored(bars[:-2]))
+    assert ("volume_unit" in [one.rule for one in found.findings]) is is_held
 
 
 # A market series.

@@ -9,7 +9,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import is_partial
 from forecasting.ingest.bars import check_bars, no_bars, payload_hash
 from forecasting.ingest.sources import canonical
-from tests.builders import PRICES, adjusted_close, random_bars, scaled
+from tests.builders import LAST, PRICES, adjusted_close, random_bars, scaled
 from tests.ingest.memory_store import fetched_of, found
 
 
@@ -85,26 +85,30 @@ def test_bars_whose_dates_are_a_day_off_are_refused(days):
             check_bars(fetched_of(shifted), exchange="XNYS", known=no_bars(), of_index=of_index)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_bar_in_a_hundred_may_lie_on_a_weekend_and_any_without_volume_on_a_holiday(count):
+    def extra(*days):
+        others = random_bars(len(days)).set_axis(pd.DatetimeIndex(days)).assign(volume=np.nan)
+        return pd.concat([random_bars(99), others]).sort_index().rename_axis("session")
+
+    check(extra(*["2024-01-01", "2024-01-15", "2024-02-19"][:count]))
+    saturdays = extra(*["2024-01-06", "2024-01-13"][:count])
+    if count == 1:
+        assert found(check(saturdays)[1])[0] == (date(2024, 1, 6), "off_calendar", "reject")
+        return
+    with pytest.raises(BadDataError, match="2 of 101 bars"):
+        check(saturdays)
+
+
 SOUND = random_bars(100, seed=3)
 
 
-@pytest.mark.parametrize(
-    ("bars", "rule", "severity"),
-    [
-        (scaled(SOUND, 100.0, 50, PRICES), "price_spike", "reject"),
-        (scaled(SOUND, 0.01, 50, PRICES), "price_spike", "reject"),
-        (scaled(SOUND, 2.3, 50, PRICES), "price_spike", "flag"),
-        (scaled(SOUND, 2.6, slice(50, None), PRICES), "price_jump", "flag"),  # a jump that stays
-        (broken_bars(**SOUND.iloc[49]), "row_repeats", "flag"),
-        (broken_bars(**SOUND.iloc[10]), "row_repeats", "flag"),
-    ],
-)
-def test_a_hundredfold_row_between_valid_ones_is_rejected_and_a_jump_or_a_repeated_row_flagged(
-    bars, rule, severity
-):
-    clean, findings = check(bars)
-    assert (bars.index[50].date(), rule, severity) in found(findings)
-    assert len(clean) == (99 if severity == "reject" else 100)
+def test_a_hundredfold_row_is_left_out_and_one_that_repeats_an_earlier_one_flagged():
+    for factor in (100.0, 0.01):
+        assert len(check(scaled(SOUND, factor, 50, PRICES))[0]) == 99
+    for row in (10, 49):
+        day = (SOUND.index[50].date(), "row_repeats", "flag")
+        assert day in found(check(broken_bars(**SOUND.iloc[row]))[1])
 
 
 @pytest.mark.parametrize(
@@ -162,6 +166,8 @@ def test_the_newest_bar_of_a_live_source_is_held_while_its_volume_is_short(share
     # A newer bar is there
     bars.iloc[-2:, bars.columns.get_loc("volume")] = [1e5, bars["volume"].median()]
     assert len(check(bars, live=True)[0]) == 100
+    high = broken_bars(-1, volume=9 * SOUND["volume"].iloc[-64:-1].median())
+    assert found(check(high, live=True)[1]) == [(LAST, "volume_inflated", "reject")]
 
 
 def test_an_early_close_and_a_bar_without_volume_are_exempt_from_the_partial_guard():

@@ -87,16 +87,12 @@ def test_after_the_close_the_next_session_reacts_and_else_that_of_the_day_or_the
     assert rows(found.iloc[:1], "session", "announced", "timing") == [(session, announced, timing)]
 
 
-def stock(offset, *, switched=None):
-    """Bars of four years, and days of 16 reports.
-
-    Volume triples `offset` sessions after each, later on the other.
-    """
+def stock(offset):
+    """Bars of four years, and days of 16 reports, `offset` sessions after which volume triples."""
     bars = random_bars(days=1000, seed=3, last=date(2024, 3, 8))
     days = bars.index[40::60]
     for day in days:
-        late = offset if switched is None or day.date() < switched else 1 - offset
-        bars.loc[bars.index[bars.index.get_loc(day) + late], "volume"] *= 3.0
+        bars.loc[bars.index[bars.index.get_loc(day) + offset], "volume"] *= 3.0
     return bars, days
 
 
@@ -125,15 +121,6 @@ def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the
     assert rows(stated, "session") == [("2024-04-16",)]
     unknown = placed(untimed(coming), reports=Reports(days, bars["volume"] * float("nan")))
     assert rows(unknown, "session") == [("2024-04-16",)]
-
-
-def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its_last_eight_reports():
-    bars, days = stock(0, switched=date(2022, 6, 1))
-    found = placed(untimed(days), reports=Reports(days, bars["volume"]))
-    late = [bool(late) for late in found["session"] > found["announced"]]
-    first = int(days.searchsorted(pd.Timestamp("2022-06-01")))
-    assert late[: first + 4] == [False] * (first + 4)
-    assert late[first + 5 :] == [True] * (len(days) - first - 5)
 
 
 def naive_late(row, *, started, volume, reported):
