@@ -1,7 +1,6 @@
 """The commands beside those of every day: more nights, audits, exports, models, the database."""
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,26 +46,6 @@ def catch_up(
     return start_catch_up(first=first, last=last, refit_every=refit_every)
 
 
-@app.command(epilog="Example: forecasting ingest --symbol SBUX")
-def ingest(
-    as_of: options.AsOf = None, switch_source: options.Switch = False, as_json: AsJson = False
-) -> None:
-    """Bring the stored bars up to date and stop."""
-    from flows import console
-    from forecasting.night.run import ingest_only
-    from forecasting.report.terminal import fetch_listing
-
-    fetched = ingest_only(
-        settings(),
-        as_of=as_of,
-        switch_source=switch_source,
-        now=clock.now,
-        wait=clock.wait_until,
-    )
-    console.show_rows(list(fetched.values.values()), fetch_listing, as_json=as_json)
-    fetched.raise_failed()
-
-
 @app.command(
     epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29"
 )
@@ -109,7 +88,6 @@ def backtest(
     backtests.raise_failed()
 
 
-@app.command("replay", hidden=True)  # its name until release 0.3
 @app.command(epilog="Example: forecasting verify --symbol SBUX --to 2024-03-08")
 def verify(first: options.First = None, last: options.Last = None) -> None:
     """Re-run finished nights from stored bars and compare what they published to the bit."""
@@ -273,14 +251,6 @@ def _revision_of(url: str) -> str:
     return f"The database {connect.place(url)} is at revision {migrate.current(url)}."
 
 
-@db_app.command("current", epilog="Example: forecasting db current")
-def db_current() -> str:
-    """Print the revision of the database, and the newest there is."""
-    from forecasting.store import migrate
-
-    return f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})"
-
-
 @models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
 def models_list(as_json: AsJson = False) -> None:
     """List each symbol's networks, the newest first. The champion is marked."""
@@ -323,50 +293,3 @@ def models_rollback() -> str:
     from forecasting.night import models
 
     return models.roll_back(settings(), now=clock.now)
-
-
-@app.command(
-    epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10"
-)
-def article(
-    source: options.ArticleSource = "sample",
-    as_of: options.AsOf = None,
-    out: options.OutNeeded = Path("article.svg"),
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=2**31 - 1,
-            metavar="N",
-            help="First of the five seeds of its networks.",
-        ),
-    ] = 0,
-) -> str:
-    """Compare the model of the article that this project began with.
-
-    "How to apply LSTM using PyTorch": its model as printed, then without its leakage, then this
-    project's model, on one symbol.
-    """
-    from flows import console
-    from flows.progress import progress_bar
-    from forecasting.audit.article import article_experiment
-
-    result = article_experiment(
-        settings(),
-        as_of=as_of,
-        seed=seed,
-        now=clock.now,
-        bar=progress_bar,
-        out=out,
-    )
-    console.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
-    console.show_table(
-        ["model", "question", "what changed", "MAE"],
-        [
-            [variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"]
-            for variant in result.variants
-        ],
-    )
-    if result.note:
-        console.echo(result.note)
-    return f"Figure: {out}"

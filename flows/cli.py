@@ -24,7 +24,6 @@ class TwoGroups(options.Commands):
     def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]
         """Write both groups."""
         shown = [command for command in self.commands.values() if not command.hidden]
-        shown.sort(key=lambda command: command.name == "article")  # of interest once
         limit = formatter.width - 6 - max(len(str(command.name)) for command in shown)
         rows = [(str(one.name), one.get_short_help_str(limit)) for one in shown]
         daily_count = len(daily.app.registered_commands)

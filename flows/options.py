@@ -176,9 +176,7 @@ TAKES = {
     "init": (*_SERIES, *_INPUTS),
     "show": (*_SERIES, "cost_ratio", *_LEDGER),
     "order": ("symbol", *_LEDGER),
-    "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
     "models_rollback": ("symbol", "target", *_LEDGER),
-    "article": ("symbol",),
     **dict.fromkeys(
         ("run", "serve", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)
     ),
@@ -186,7 +184,7 @@ TAKES = {
         ("digest", "report", "check", "export", "verify", "models_list"), (*_SERIES, *_LEDGER)
     ),
     **dict.fromkeys(("mcp", "worker", "models_show", "models_promote"), _LEDGER),
-    **dict.fromkeys(("db_upgrade", "db_downgrade", "db_current"), _LEDGER),
+    **dict.fromkeys(("db_upgrade", "db_downgrade"), _LEDGER),
 }
 """The options of `of_settings` of each command, by the name of its function."""
 
@@ -206,15 +204,6 @@ class Commands(TyperGroup):
             command.params = [*(options[name] for name in taken), *command.params]
 
 
-ArticleSource = Annotated[
-    str,
-    _setting(
-        "--source",
-        "SOURCE",
-        _SOURCE,
-        True,
-    ),
-]
 AsOf = Annotated[
     date | None,
     _day(

@@ -13,11 +13,18 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_night
+from forecasting.ingest.event_files import check_events
+from forecasting.night import plan
+from forecasting.night.night import make_night
+from forecasting.night.steps.fetch import Span
+from forecasting.night.steps.ingest import fetch_and_store
+from forecasting.night.steps.preprocess import first_session
+from forecasting.night.symbols import each_symbol
 from forecasting.publish.pages import each_report
 from forecasting.report.night_view import ReportData
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, write
+from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.schema import metadata
 from forecasting.vocabulary import Clock
 from tests.builders import csv_of_small_night, set_small_night
@@ -169,3 +176,23 @@ def killed_before(table: str) -> Callable[..., int]:
     return lambda connection, name, *added: (
         killed() if name == table else add(connection, name, *added)
     )
+
+
+def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock):
+    """The row of the fetch that brought each symbol's bars up to `as_of`, without a night."""
+    migrate.check_ready(settings.url)
+
+    def fetch(own):
+        check_events(settings.events, settings.symbols)
+        session = as_of or plan.newest_session(own, now=now)
+        plan.check_session(session, own.exchange, now=now)
+        asked = make_night(own.symbol, session, own, now=now, trigger="ingest")
+        span = Span(asked, first_session(session, own))
+        with lock.night_lock(own.url, "night"):
+            (done,) = fetch_and_store([span], {}, switch_source=switch_source)
+        if done.error is not None:
+            raise done.error
+        with connect.reading(own.url) as connection:
+            return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
+
+    return each_symbol(settings.for_target(settings.target), fetch, now=now)

@@ -1,1 +1,1 @@
-"""What re-runs the past: backtest, verification of finished nights, the article."""
+"""What re-runs the past: backtest, verification of finished nights."""

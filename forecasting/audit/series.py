@@ -1,4 +1,4 @@
-"""A symbol's whole series, as a backtest, the article and benchmarks read it; nothing is stored."""
+"""A symbol's whole series, as a backtest and benchmarks read it; nothing is stored."""
 
 from __future__ import annotations
 

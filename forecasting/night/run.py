@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
@@ -16,21 +16,17 @@ from typing import Any, Literal
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
-from forecasting.errors import ForecastingError, NoBarError, UnavailableError, UsageError
-from forecasting.ingest.event_files import check_events
-from forecasting.night import plan
+from forecasting.errors import ForecastingError, NoBarError, UsageError
 from forecasting.night.failures import explained
-from forecasting.night.night import Night, grouped, in_turn, make_night, received, sent
-from forecasting.night.rounds import INTERACTIVE, Rounds, Wait
+from forecasting.night.night import Night, grouped, in_turn, received, sent
+from forecasting.night.rounds import Rounds, Wait
 from forecasting.night.steps.evaluate import evaluate, unpublished
-from forecasting.night.steps.fetch import Span
-from forecasting.night.steps.ingest import fetch_and_store, ingest
+from forecasting.night.steps.ingest import ingest
 from forecasting.night.steps.predict import write_forecasts
-from forecasting.night.steps.preprocess import first_session, write_windows
-from forecasting.night.symbols import Outcomes, each_symbol
+from forecasting.night.steps.preprocess import write_windows
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, lock, migrate, read
-from forecasting.store.frames import Row, python_strings
+from forecasting.store import connect
+from forecasting.store.frames import python_strings
 from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
@@ -146,45 +142,6 @@ def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
         caller.after(turn)
         done += [replace(night, report=None) for night in turn]  # it is large
     return done
-
-
-def ingest_only(
-    settings: Settings,
-    *,
-    as_of: date | None,
-    switch_source: bool,
-    now: Clock,
-    wait: Callable[[datetime], object] = lambda until: None,
-) -> Outcomes[Row]:
-    """The row of the fetch that brought each symbol's bars up to `as_of`, without a night.
-
-    After no response or a broken one it is requested once more, as in a run by hand.
-    """
-    migrate.check_ready(settings.url)
-
-    def fetch(own: Settings) -> Row:
-        check_events(settings.events, settings.symbols)
-        session = as_of or plan.newest_session(own, now=now)
-        plan.check_session(session, own.exchange, now=now)
-        night = make_night(
-            own.symbol,
-            session,
-            own,
-            now=now,
-            trigger="ingest",
-        )
-        spans = [Span(night, first_session(session, own))]
-        with lock.night_lock(own.url, "night"):
-            (done,) = fetch_and_store(spans, {}, switch_source=switch_source)
-            if isinstance(done.error, UnavailableError):
-                wait(now() + INTERACTIVE)
-                (done,) = fetch_and_store(spans, {}, switch_source=switch_source)
-        if done.error is not None:
-            raise done.error
-        with connect.reading(own.url) as connection:
-            return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
-
-    return each_symbol(settings.for_target(settings.target), fetch, now=now)
 
 
 def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:

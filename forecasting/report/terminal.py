@@ -349,13 +349,6 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
     return columns, rows
 
 
-def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row a fetch of table fetches."""
-    names = ["symbol", "source", "fetched_at", "row_count", "last_received", "verdict", "detail"]
-    rows = [[_fact(row[name]) for name in names] for row in fetches]
-    return ["symbol", "source", "fetched at", "rows", "newest", "verdict", "found"], rows
-
-
 def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a check of `doctor`."""
     columns = ["check", "state", "found"]

@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.audit.article import our_medians, unseen_sessions
-from forecasting.audit.backtest import BacktestSpec, backtest, no_bar
+from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.audit.run_backtest import backtest_spec, run_each
 from forecasting.audit.series import load_series
 from forecasting.errors import HistoryError, UsageError
@@ -24,7 +23,7 @@ from forecasting.predict import combine, fallback
 from forecasting.preprocess.windows import MarketSeries
 from forecasting.sessions import between, with_days
 from forecasting.settings import Settings, read_settings
-from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS
+from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import no_events, random_bars, scaled, set_small_night
 from tests.nights import night, rows
 
@@ -207,24 +206,3 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp
     assert {str(document["symbol"]) for document in documents[1]} == {"AAA", "CCC"}
     assert kept[0] == kept[1] != []
     assert shown[-3:] == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_bar_before_it():
-    bars = random_bars(days=560, seed=11)
-    holed = bars.drop(bars.index[-7])
-    holed.loc[bars.index[-3], "volume"] = np.nan
-    found = our_medians(holed, no_events(), SMALL, bar=no_bar)
-    assert (
-        list(found.index)
-        == list(unseen_sessions(holed))
-        == [*bars.index[-55:-7], *bars.index[[-6, -5, -4, -2, -1]]]
-    )
-    asked = BacktestSpec(SMALL, bars.index[-56].date(), bars.index[-2].date())
-    result = backtest(holed, no_events(), spec=asked)
-    for session, origin, ahead in ((-8, -9, 0), (-6, -8, 1), (-2, -3, 0)):
-        at = result.origins.tolist().index(bars.index[origin].date())
-        assert found[bars.index[session]] == result.issued[at, ahead, MEDIAN]
-    with pytest.raises(
-        HistoryError, match="5 or more sessions without a bar come before a test session"
-    ):
-        our_medians(bars.drop(bars.index[-9:-4]), no_events(), SMALL, bar=no_bar)

@@ -16,7 +16,6 @@ from flows import clock, nightly
 from forecasting.audit.verify import settings_of, verify
 from forecasting.errors import ArtifactError, ForecastingError, UsageError
 from forecasting.night import models
-from forecasting.night.run import ingest_only
 from forecasting.predict import combine
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between
@@ -24,7 +23,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
-from tests.nights import after, damage_weights, select
+from tests.nights import after, damage_weights, ingest_only, select
 from tests.rewording import in_other_words
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 

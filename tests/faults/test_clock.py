@@ -11,11 +11,10 @@ from flows import catch_up, clock, nightly
 from flows.start import start_catch_up, start_night
 from forecasting.audit.verify import verify
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.night.run import ingest_only
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import counts, select
+from tests.nights import counts, ingest_only, select
 from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.slow

@@ -6,10 +6,9 @@ import pytest
 from flows import backtest, catch_up, clock, nightly
 from forecasting.errors import DataLateError, UsageError
 from forecasting.night.parameters import narrowed
-from forecasting.night.run import ingest_only
 from forecasting.settings import read_settings
 from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
-from tests.nights import counts, night, rows
+from tests.nights import counts, ingest_only, night, rows
 
 pytestmark = pytest.mark.slow
 

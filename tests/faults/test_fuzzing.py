@@ -34,9 +34,9 @@ from forecasting.ingest.event_files import read_events_csv
 from forecasting.ingest.sources import Fetched, UnreadableRow, canonical, plugins
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
-from forecasting.night.run import ingest_only
 from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.nights import ingest_only
 from tests.yahoo_stand_in import StandIn, asked_here
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -439,7 +439,6 @@ WORDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 COMMANDS = (
     "run --symbol --target --source --events --as-of --mode --database-url",
-    "ingest --symbol --source --as-of --database-url",
     "catch-up --from --to --symbol --target --source --refit-every --database-url",
     "backtest --from --to --symbol --target --source --events --refit-every --workers",
     "show --symbol --target --database-url",
@@ -450,7 +449,6 @@ COMMANDS = (
     "models rollback --symbol --target",
     "models show ID",
     "models promote ID",
-    "db current --database-url",
     "db upgrade ID --database-url",
     "db downgrade ID --database-url",
     "export FORM --out --symbol --target --as-of --database-url",

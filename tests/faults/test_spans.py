@@ -7,11 +7,10 @@ import pytest
 
 from flows import clock
 from flows.start import start_catch_up
-from forecasting.night.run import ingest_only
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from tests.builders import LAST, set_small_night
-from tests.nights import copy_nights, leave_nights, ledger_in, night, rows, timeless
+from tests.nights import copy_nights, ingest_only, leave_nights, ledger_in, night, rows, timeless
 
 pytestmark = pytest.mark.slow
 

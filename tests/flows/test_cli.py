@@ -21,7 +21,7 @@ from tests.flows import processes
 from tests.nights import rows
 
 DAILY = ["init", "run", "show", "digest", "report", "check", "serve"]
-ADVANCED = "catch-up ingest backtest verify export order mcp worker doctor settings models db"
+ADVANCED = "catch-up backtest verify export order mcp worker doctor settings models db"
 
 
 def run(*words):
@@ -47,7 +47,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("words", ["show", "check", "db current"])
+@pytest.mark.parametrize("words", ["show", "check"])
 def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here, words):
     code, _, err = run(*words.split())
     assert code == 1
@@ -170,10 +170,10 @@ def test_every_command_is_in_one_of_two_groups_of_the_help():
     _, out, _ = run("--help")
     groups = re.split("Every day:|Advanced:|Start with", out)[1:3]
     named = [re.findall(r"^  ([\w-]+)  ", group, re.MULTILINE) for group in groups]
-    assert named == [DAILY, [*ADVANCED.split(), "article"]]  # replay, its name until 0.3, is hidden
+    assert named == [DAILY, ADVANCED.split()]
 
 
-@pytest.mark.parametrize("command", [*DAILY, *ADVANCED.split(), "article"])
+@pytest.mark.parametrize("command", [*DAILY, *ADVANCED.split()])
 def test_a_command_has_its_own_help(command):
     code, out, _ = run(command, "--help")
     assert (code, "Usage" in out) == (0, True)
@@ -237,7 +237,6 @@ def test_what_stopped_a_symbol_is_said_after_the_others_are_shown(monkeypatch):
     monkeypatch.setattr("forecasting.audit.verify.verify", lambda *_, **__: outcomes)
     failed = (1, "all the same\n", "1 of 2 failed. BAD: no such symbol\n")
     assert run("verify") == failed
-    assert run("replay") == failed  # its name until release 0.3
 
 
 IMPORTED = """

@@ -14,13 +14,10 @@ from flows import clock
 from forecasting.audit.series import load_series
 from forecasting.errors import (
     ArtifactError,
-    BadDataError,
     RateLimitedError,
-    UnavailableError,
 )
 from forecasting.night import rounds
 from forecasting.night.night import make_night
-from forecasting.night.run import ingest_only
 from forecasting.night.steps import preprocess
 from forecasting.night.steps.fetch import Span
 from forecasting.night.steps.ingest import fetch_and_store, ingest
@@ -30,7 +27,7 @@ from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
 from tests.builders import EVE, LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import after, copy_ledger, night, rows, select
+from tests.nights import after, copy_ledger, ingest_only, night, rows, select
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_flows")]
@@ -212,30 +209,6 @@ def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_s
     assert [
         row["note"] for row in rows("runs") if "the published model has ^VVIX" in str(row["note"])
     ]
-
-
-@pytest.mark.parametrize(
-    ("faults", "error", "requests"),
-    [
-        (["truncated"], None, 2),
-        (["truncated", "empty"], UnavailableError, 2),
-        # yfinance repeats a request that is refused by its status
-        (["429", "429"], RateLimitedError, 1),
-        (["404", "404"], BadDataError, 1),
-    ],
-)
-def test_a_broken_response_to_an_ingest_is_requested_once_more_after_two_seconds(
-    stocks, faults, error, requests
-):
-    waits = []
-    stocks.fail(*faults)
-    settings = read_settings().model_copy(update={"symbols": ("KOA",)})
-    outcomes = ingest_only(
-        settings, as_of=LAST, switch_source=False, now=after(LAST), wait=waits.append
-    )
-    assert [type(found) for found in outcomes.errors.values()] == ([error] if error else [])
-    assert [row["verdict"] for row in outcomes.values.values()] == ([] if error else ["first"])
-    assert waits == [after(LAST)() + timedelta(seconds=2)] * (requests - 1)
 
 
 KO = ("KOA", "2024-04-23T10:55:00.000Z", "BMO")

@@ -11,12 +11,11 @@ from forecasting.errors import UsageError
 from forecasting.night import plan
 from forecasting.night.health import checked, night_checks
 from forecasting.night.parameters import narrowed, run_name, subject_of
-from forecasting.night.run import ingest_only
 from forecasting.settings import Settings, read_settings
 from forecasting.store import schema
 from forecasting.store.connect import transaction
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
-from tests.nights import night, rows
+from tests.nights import ingest_only, night, rows
 from tests.store.rows import run_row
 
 

@@ -19,7 +19,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
 from tests.builders import EVE, LAST
-from tests.nights import counts, night, rows, timeless
+from tests.nights import counts, ingest_only, night, rows, timeless
 
 pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
@@ -56,7 +56,7 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars,
 
 @pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
 def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, night_url):
-    run.ingest_only(read_settings(), as_of=EVE, switch_source=False, now=clock.now)
+    ingest_only(read_settings(), as_of=EVE, switch_source=False, now=clock.now)
     with connect.reading(night_url) as connection:
         other = connection.scalar(sa.text("SELECT pg_backend_pid()"))  # a session without the lock
         shard = [sent(make_night("TEST", EVE, read_settings(), now=clock.now))]

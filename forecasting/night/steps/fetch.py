@@ -428,8 +428,6 @@ def _fetch_id(asked: Asked, answer: _Answer, run_id: str) -> str:
         parts += [answer.revision.verdict, answer.fetched_at.isoformat(), run_id]
         return short_id(*parts)
     parts += [payload_hash(fetched), asked.run_id]
-    if asked.night.trigger == "ingest":
-        parts.append("ingest")
     if asked.accept:
         parts.append("accepted")
     return short_id(*parts)

@@ -27,10 +27,10 @@ from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.plugins import as_requested, is_live, newest_session, source_of
 from forecasting.ingest.sources.yahoo import Yahoo
-from forecasting.night.run import ingest_only
 from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars, scaled
 from tests.flows.sinks import http_source
+from tests.nights import ingest_only
 
 DOC = (Path(__file__).resolve().parents[3] / "docs" / "developer.md").read_text(encoding="utf-8")
 BARS = random_bars(650, seed=3, last=LAST)
