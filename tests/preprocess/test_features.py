@@ -141,6 +141,37 @@ def test_lag_features_are_those_of_a_loop_over_sessions(target, own, other):
     np.testing.assert_allclose(lag_features(steps, target), expected, rtol=1e-9, atol=1e-12)
 
 
+def test_long_memory_features_are_those_of_a_loop_over_sessions():
+    steps = np.random.default_rng(5).normal([15.0, -4.0, 0.3, 0.2, -0.1], 0.5, (130, 5))
+    expected = []
+    for t in range(len(steps)):
+        level = mean(steps[:, 1], t, 22)
+        row = []
+        for half_life in (1, 5, 25, 60):
+            weights = [0.5 ** (back / half_life) for back in range(120)]
+            total = sum(w * steps[t - k, 1] for k, w in enumerate(weights)) if t >= 119 else np.nan
+            row.append(total / sum(weights) - level)
+        expected.append([*row, level, mean(steps[:, 0], t, 22)])
+    np.testing.assert_allclose(long_memory_features(steps, "range"), expected, rtol=1e-9)
+
+
+def test_steps_are_those_of_a_loop_over_bars_with_unknown_volumes_and_a_missing_half_day():
+    bars = random_bars(days=30, seed=4, last=date(2023, 12, 8))
+    bars.loc["2023-11-24"] = np.nan  # the half day
+    bars.iloc[[0, 1, 20], bars.columns.get_loc("volume")] = [np.nan, 0.0, np.nan]
+    expected = []
+    volume, log_range, close = 0.0, 0.0, np.nan
+    for bar in bars.itertuples():
+        gap = moved = 0.0
+        if bar.close > 0.0:
+            if close > 0.0:
+                gap, moved = np.log(bar.open / close), np.log(bar.close / close)
+            log_range, close = np.log(np.log(bar.high / bar.low)), bar.close
+        volume = np.log(bar.volume) if bar.volume > 0.0 else volume
+        expected.append([volume, log_range, abs(moved), moved, gap])
+    np.testing.assert_allclose(step_features(bars), expected, rtol=1e-9, atol=1e-12)
+
+
 def test_market_features_are_those_of_a_loop_over_sessions():
     rng = np.random.default_rng(6)
     steps = rng.normal([15.0, -4.0, 0.3, 0.2, -0.1], 0.5, (130, 5))
@@ -230,7 +261,7 @@ def test_market_features_are_unknown_where_the_series_or_its_means_are():
 
 
 def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
-    found = market_unknown(some_windows(market=True), 40)
+    found = market_unknown(some_windows(market=True), 40).known_to(280)
     raw = found.market_features()
     filled = found.market_inputs()
     known = np.isfinite(raw)
@@ -242,7 +273,7 @@ def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
 
 
 @pytest.mark.parametrize(
-    ("sessions", "used"), [(0, False), (1, False), (122, False), (200, False), (260, True)]
+    ("sessions", "used"), [(0, False), (1, False), (122, False), (243, False), (244, True)]
 )
 def test_a_series_is_used_once_it_has_features_of_enough_rows(sessions, used):
     windows = some_windows(market=True)
