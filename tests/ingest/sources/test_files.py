@@ -21,7 +21,7 @@ from forecasting.ingest.sources.files import (
     Files,
     Sample,
 )
-from forecasting.ingest.sources.tables import check_regular
+from forecasting.ingest.sources.tables import check_regular, read_numbers
 from tests.builders import adjusted_close, random_bars
 
 BARS = random_bars(60, seed=5)
@@ -203,6 +203,29 @@ def test_one_damaged_line_of_600_is_a_finding_and_the_rest_is_read(tmp_path, con
     assert {finding.rule for finding in findings} == {"missing_session", "row_unreadable"}
 
 
+@pytest.mark.parametrize("count", [6, 7])
+def test_a_file_is_refused_past_one_unreadable_line_in_a_hundred(tmp_path, count):
+    path = tmp_path / "SBUX.csv"
+    path.write_text("\n".join([*LINES[:-count], *(f"{line}x" for line in LINES[-count:])]))
+    if count == 6:
+        assert len(fetch_many(path).unreadable) == 6
+        return
+    with pytest.raises(UsageError, match="cannot be read: 7"):
+        fetch_many(path)
+
+
+def test_a_number_is_read_up_to_the_sizes_whose_ratios_are_finite():
+    numbers = pd.Series([0.0, 1e-12, -9e-13, 1e30, 2e30], name="close")
+    assert list(read_numbers(numbers)[1].index) == [2, 4]
+
+
+def test_of_a_frame_of_events_rows_without_any_text_are_left_out():
+    events = pd.DataFrame({"announced": ["2024-01-30", None], "timing": ["amc", " "]})
+    assert len(tables.frame_table("own", events, "events").rows) == 1
+    orders = pd.DataFrame({"symbol": ["SBUX", None], "shares": [7.0, None]})
+    assert tables.frame_table("own", orders, "orders").rows["shares"].sum() == 7.0
+
+
 NEWEST = LINES[-1]
 
 
@@ -314,7 +337,7 @@ def test_an_invalid_file_is_refused_with_its_line_in_one_paragraph_that_quotes_n
     path.write_text(text)
     for kind, expected in (
         ("csv", message),
-        ("parquet", "is no parquet file|cannot be read as parquet"),
+        ("parquet", "is no parquet file. Did you mean csv:|cannot be read as parquet"),
     ):
         with pytest.raises((UsageError, BadDataError), match=expected) as caught:
             fetch(path, kind=kind)
@@ -380,6 +403,7 @@ def test_a_market_series_needs_dates_and_closes_alone(tmp_path):
 def test_only_regular_files_of_limited_size_are_read(tmp_path, monkeypatch):
     path = write(tmp_path, BARS)
     (tmp_path / "link.csv").symlink_to(path)
+    monkeypatch.setattr(tables, "MAX_BYTES", path.stat().st_size)
     assert_bars(fetch(tmp_path / "link.csv"))
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr(tables, "MAX_BYTES", path.stat().st_size - 1)

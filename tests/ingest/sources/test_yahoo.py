@@ -445,3 +445,5 @@ def test_an_old_curl_cffi_or_none_is_named_before_any_request(
     with pytest.raises(UsageError, match=named):
         fetch(yahoo)
     assert stand_in.requests == []
+    installed = "0.15.0"
+    assert len(fetch(yahoo).bars) == 90
