@@ -10,28 +10,22 @@ import os
 import random
 import re
 import signal
-import sqlite3
 import sys
-from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
+from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 import pytest
 
-import forecasting as fc
 from flows import cli, clock, nightly
 from forecasting.errors import ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars, no_bars
 from forecasting.ingest.event_files import read_events_csv
-from forecasting.ingest.sources import Fetched, UnreadableRow, canonical, plugins
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.settings import Settings, read_settings
@@ -62,13 +56,6 @@ ODD_JSON: tuple[Any, ...] = (
     "a" * 5000, "\x1b[31m\n<b>", "'; DROP TABLE runs;--", [], {}, [None], ["TEST"], {"raw": 1},
 )  # fmt: skip
 """Values that JSON can have in place of another one."""
-
-ODD: tuple[Any, ...] = (
-    *ODD_JSON, b"TEST", ("TEST",), object(), len, "\x00", "\udcff", Path("x"), LAST, date.min, date.max, AT, pd.NaT, pd.NA,
-    pd.Timestamp("2024-03-08", tz="UTC"), np.datetime64("2024-03-08"), np.float64("nan"), np.array([1, 2]),
-    pd.Series(["TEST"]), pd.DataFrame(), BARS, (UnreadableRow(LAST, 1, "x"),), lambda: AT, lambda: "now",
-)  # fmt: skip
-"""What Python code may pass or return in place of what was asked for."""
 
 
 class Place(NamedTuple):
@@ -279,99 +266,6 @@ def chart_of_yahoo(place):
     return attempt
 
 
-LONG = canonical(random_bars(days=620, seed=3, last=LAST))
-
-
-def odd_bars(chosen):
-    """Bars with one part of another shape or value."""
-    name = chosen.choice(NUMBERS)
-    value = chosen.choice((np.nan, np.inf, 0.0, -1.0, 0.5, 1e300, 1e-300))
-    one = LONG.copy()
-    one.loc[LONG.index[400], name] = value
-    return chosen.choice(
-        (
-            one,
-            LONG.assign(**{name: value}),
-            LONG.astype("str"),
-            LONG.tz_localize("America/New_York"),
-            LONG.shift(freq="5h"),
-            LONG.shift(freq="-40000D"),
-            LONG.iloc[::-1],
-            LONG.iloc[[*range(300), *range(299, len(LONG))]],
-            LONG.drop(columns=name),
-            LONG.drop(index=LONG.index[400]),
-        )
-    )
-
-
-def odd_actions(chosen):
-    """A dividend or a split, or what is none."""
-    day = chosen.choice((LONG.index[50], LONG.index[-1], pd.Timestamp("2030-01-02"), pd.NaT))
-    kind = chosen.choice(("dividend", "split", "merger", None))
-    value = chosen.choice((np.nan, np.inf, 0.0, -1.0, 0.5, 2.0, 1e-300, "x"))
-    return pd.DataFrame({"session": [day], "kind": [kind], "value": [value]})
-
-
-def odd_answer(chosen, sound):
-    """What a source does in place of its sound answer: anything, an error, or one other part."""
-    odd = chosen.choice(ODD)
-    kind = chosen.choice(("anything", "error", "field", "actions", "bars", "bars"))
-    if kind == "anything":
-        return odd
-    if kind == "error":
-        raise chosen.choice((ValueError, OSError, RecursionError, StopIteration))("hunter3\n" * 300)
-    if kind == "field":
-        return replace(sound, **{chosen.choice(list(sound.__dataclass_fields__)): odd})
-    odd_part = odd_bars if kind == "bars" else odd_actions
-    return replace(sound, **{kind: odd_part(chosen)})
-
-
-def installed_source(place):
-    seeds = []
-
-    class Odd:
-        """The source of an installed package, whose answer is drawn from the newest of `seeds`."""
-
-        name = "odd"
-
-        def __init__(self, argument):
-            self.argument = argument
-
-        def fetch(self, symbol, first, last):
-            described = (symbol, first, last, LONG, make_actions([]), "odd 1.0", "TEST, daily")
-            return odd_answer(random.Random(seeds[-1]), Fetched("odd", *described, currency="USD"))
-
-        def earnings_dates(self, symbol):
-            return random.Random(seeds[-1]).choice(ODD)
-
-    offer = SimpleNamespace(name="odd", value="odd_bars:Odd", dist=None, load=lambda: Odd)
-    place.patch.setattr(plugins, "entry_points", lambda **asked: [offer])
-    place.patch.setenv("FORECASTING_SOURCE", "odd:x")
-    path = Path(place.url.removeprefix("sqlite:///"))
-    empty = path.read_bytes()
-
-    def ingest():
-        ingest_only(read_settings(), as_of=LAST, switch_source=False, now=lambda: AT).raise_failed()
-
-    def attempt(chosen):
-        seeds.append(chosen.random())
-        path.write_bytes(empty)
-        answer = ended(ingest)
-        with closing(sqlite3.connect(path)) as connection:
-            stored = pd.read_sql("SELECT * FROM bar_versions", connection, index_col="session")
-        if isinstance(answer, ForecastingError):
-            assert stored.empty
-            return
-        bars = Odd("").fetch("TEST", LONG.index[0].date(), LAST).bars[NUMBERS]
-        bars["volume"] = bars["volume"].round().replace(0.0, np.nan)  # shares are whole
-        stated = {
-            str(day)[:10]: [row] for day, row in zip(bars.index, bars.to_numpy(), strict=True)
-        }
-        check_stated(stored, stated)
-
-    return attempt
-
-
 VARIABLES = {
     "train_sessions": "300", "members": "3", "seed": "2147483647", "scratch_every": "21", "max_model_age": "63",
     "workers": "2", "shard_size": "10", "keep_artifacts": "60", "targets": "volume,range", "cost_ratio": "0.5",
@@ -492,53 +386,12 @@ def command_lines(place):
     return attempt
 
 
-URLS = (
-    "sqlite:////nowhere/x.db",
-    "postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=1",
-    "mysql://x",
-    "sqlite://",
-)
-
-
-def python_arguments(place):
-    write_yahoo_csv(BARS.iloc[-30:], place.folder / "TEST.csv")  # too short for a night
-    ledger = fc.connect(place.url, data_dir=place.folder / "data")
-    path = Path(place.url.removeprefix("sqlite:///"))
-    before = path.read_bytes()
-
-    def attempt(chosen):
-        def odd(*sound):
-            return chosen.choice((*sound, chosen.choice(ODD)))
-
-        def night():
-            return {"now": odd(lambda: AT), "target": odd(None), "source": odd()}
-
-        calls = (
-            lambda: fc.connect(odd(*URLS), data_dir=odd(None)),
-            lambda: ledger.latest(odd(), odd(), target=odd(None)),
-            lambda: ledger.history(odd("TEST"), target=odd(None)),
-            lambda: ledger.skill(odd("TEST"), target=odd(None)),
-            lambda: ledger.bars(odd("TEST"), as_of=odd()),
-            lambda: ledger.run_night(odd("TEST"), as_of=odd(LAST), mode=odd("auto"), **night()),
-            lambda: ledger.backtest(odd("TEST"), odd(), odd(), refit_every=odd(21), **night()),
-        )
-        answer = ended(chosen.choice(calls))
-        if isinstance(answer, pd.DataFrame):
-            # The ledger has no row, and no night can have succeeded
-            assert len(answer) == 0, answer
-        assert path.read_bytes() == before
-
-    return attempt
-
-
 BOUNDARIES = (
     (csv_of_bars, (25, 8_000)),
     (earnings_dates, (50, 20_000)),
     (chart_of_yahoo, (40, 5_000)),
-    (installed_source, (6, 1_000)),
     (variables, (200, 30_000)),
     pytest.param(command_lines, (30, 2_000), marks=pytest.mark.slow),
-    (python_arguments, (100, 6_000)),
 )
 """What is damaged, with the number of cases of `make test` and of a campaign."""
 
