@@ -77,3 +77,5 @@ def test_the_factor_moves_by_each_level_that_a_total_closed_beyond():
     expected = 1.1 * np.exp(0.015 / 5.0 * moved / 3.0)
     assert next_factor(1.1, actual, quantiles) == pytest.approx(expected, rel=1e-12)
     assert next_factor(1.1, np.array([]), np.empty((0, 7))) == 1.1
+    assert next_factor(2.5, 9.0 + actual, quantiles) == 2.5
+    assert next_factor(0.5, quantiles[:, MEDIAN], quantiles) == 0.5
