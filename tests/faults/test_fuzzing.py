@@ -30,7 +30,6 @@ from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import ingest_only
 from tests.yahoo_stand_in import StandIn, asked_here
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
