@@ -12,7 +12,6 @@ import pytest
 
 from flows import cli, daily, server, start
 from forecasting.errors import UsageError
-from forecasting.night.folders import SERVED
 from forecasting.night.symbols import Outcomes
 from forecasting.settings import read_settings
 from forecasting.store import migrate
@@ -68,25 +67,6 @@ def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, com
     code, _, err = run(*words.split())
     assert (code, list(here.iterdir())) == (2, [])
     assert err.startswith(f"Expected a file in {option[2:]} csv:PATH; found nothing at /")
-
-
-def test_a_run_says_where_it_makes_its_database_and_what_it_is_of_where_nothing_is_set(
-    here, monkeypatch, capsys
-):
-    with start.before_start() as (_, own):
-        migrate.check_ready(own.url)
-    unset, created = capsys.readouterr().err.splitlines()
-    assert "so these are SBUX and yahoo; `forecasting init" in unset
-    assert created == f"Created the database {here / 'data' / 'forecasting.db'}"
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
-    with start.before_start():
-        assert capsys.readouterr().err == ""
-
-
-def test_the_place_of_a_relative_database_is_said(here, monkeypatch):
-    monkeypatch.chdir(here)
-    _, out, _ = run("db", "upgrade", "--database-url", "sqlite:///data/x.db")
-    assert out == f"The database {here}/data/x.db is at revision {migrate.head()}.\n"
 
 
 def test_what_refuses_a_run_that_nobody_watches_is_sent(here, posted):
@@ -152,25 +132,9 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
     assert found | wanted == found
 
 
-@pytest.mark.parametrize("command", ["init", "settings"])
-def test_a_misspelt_source_is_neither_written_nor_listed(command, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FORECASTING_SOURCE", "cvs:SBUX.csv")
-    code, _, err = run(command)
-    assert (code, [*tmp_path.iterdir()]) == (2, [])
-    assert err.startswith("Invalid source 'cvs:SBUX.csv': expected ya")
-
-
 def test_ctrl_c_says_how_to_continue(monkeypatch):
     monkeypatch.setattr(daily, "settings", mock.Mock(side_effect=KeyboardInterrupt))
     assert run("show")[::2] == (130, "Stopped; run the same command to continue.\n")
-
-
-def test_every_command_is_in_one_of_two_groups_of_the_help():
-    _, out, _ = run("--help")
-    groups = re.split("Every day:|Advanced:|Start with", out)[1:3]
-    named = [re.findall(r"^  ([\w-]+)  ", group, re.MULTILINE) for group in groups]
-    assert named == [DAILY, ADVANCED.split()]
 
 
 @pytest.mark.parametrize("command", [*DAILY, *ADVANCED.split()])
@@ -197,26 +161,6 @@ def test_a_backtest_writes_the_documented_keys(here):
         assert set(found) == set(figures.split())
     assert (*document["horizons"], *document["totals"]) == (*"12345", *"2345")
     assert (document["origins"], document["refits"]) == (34, 2)
-
-
-@pytest.mark.parametrize(
-    ("words", "problem"),
-    [
-        ("", "Expected --orders csv:FILE, or --shares with one --symbol."),
-        ("--shares 3e6 --symbol SBUX,MSFT", "--shares with one --symbol"),
-        ("--shares 3e6 --participation 120%", "participation"),
-        (
-            "--shares many",
-            "Invalid shares 'many': expected a number above 0 and up to 1e+15, like 3e6.",
-        ),
-        ("--orders orders.csv", "expected csv:FILE with columns symbol and shares"),
-        ("--orders csv:orders.csv --shares 3", "Expected --orders csv:FILE, or --shares"),
-    ],
-)
-def test_an_order_that_is_none_is_wrong_usage(words, problem, here):
-    code, out, err = run("order", *words.split())
-    assert (code, out) == (2, "")
-    assert problem in err
 
 
 @pytest.mark.parametrize("first", ["--symbol", "--symbols-file"])
@@ -272,20 +216,6 @@ def test_help_imports_nothing_large_and_a_night_and_a_catch_up_without_a_server_
     assert (run["status"], run["trigger"], run["flow_run_id"]) == ("done", "run", None)
 
 
-@pytest.mark.parametrize("named", ["variable", "profiles.toml", ".env", "prefect.toml", SERVED, ""])
-def test_prefect_is_asked_for_a_server_only_where_one_may_be_named(named, tmp_path, monkeypatch):
-    for name, value in {"PREFECT_HOME": tmp_path, "FORECASTING_DATA_DIR": tmp_path}.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "prefect")
-    monkeypatch.setattr(server, "has_server", lambda: True)
-    if named == "variable":
-        monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
-    elif named:
-        (tmp_path / named).touch()
-    assert start.has_server(read_settings()) is bool(named)
-
-
 @pytest.mark.parametrize("name", [".env", "prefect.toml", "pyproject.toml", "link"])
 def test_a_file_of_another_user_in_the_working_folder_is_passed_over_or_refused_before_prefect_reads_it(
     name, tmp_path, monkeypatch
@@ -306,34 +236,6 @@ def test_a_file_of_another_user_in_the_working_folder_is_passed_over_or_refused_
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     with pytest.raises(UsageError, match=rf"found {re.escape(str(file))} of another user"):
         start.has_server(read_settings())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("variables", "file", "words"),
-    [
-        ({"PREFECT_SERVER_API_PORT": "canary"}, "", "port: Input should be a valid int"),
-        ({}, ".env: PREFECT_API_REQUEST_TIMEOUT=canary", "request_timeout: Input should be a"),
-    ],
-)
-def test_a_setting_that_prefect_refuses_is_named_without_its_value_and_stops_what_needs_prefect(
-    variables, file, words, tmp_path
-):
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(processes.ROOT)}
-    if variables:
-        environment |= variables | {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
-    name, _, text = file.partition(": ")
-    if name:
-        (tmp_path / name).write_text(text)
-    asked = (
-        "from flows import cli, options, start; "
-        "cli.main(lambda: print(start.has_server(options.settings())))"
-    )
-    command = [sys.executable, "-W", "ignore", "-c", asked]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert (ended.returncode, ended.stdout) == ((2, "") if variables else (0, "False\n"))
-    (line,) = ended.stderr.splitlines()
-    assert (words in line, str(tmp_path / name) in line, "canary" in line) == (True, True, False)
 
 
 @pytest.mark.parametrize("cron", ["nightly", "0 0-99 * * *"])

@@ -1,5 +1,4 @@
 from datetime import UTC, date, datetime
-from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -7,8 +6,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import clock, server
 from flows.start import all_checks as doctor
-from forecasting import sessions
-from forecasting.errors import ForecastingError
 from forecasting.night import health
 from forecasting.night.health import nothing_new
 from forecasting.settings import Settings, read_settings
@@ -101,20 +98,6 @@ def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_
         assert file in found()[name][1]
 
 
-@pytest.mark.parametrize(
-    ("last", "state"), [("2024-02-12", "ok"), ("2024-02-08", "wrong"), ("1990-01-19", "wrong")]
-)
-def test_a_market_file_without_a_close_that_the_night_may_use_is_wrong(
-    folder, monkeypatch, last, state
-):
-    (folder / "VIX.csv").write_text(f"date,close\n{last},15\n")
-    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{folder / 'VIX.csv'}")
-    assert found()["market"][1].endswith(f"up to {last}, filled forward") == (state == "ok")
-    # That of London's Monday too
-    said = f"its close of 2024-02-16 was not there; the newest is of {last}, too old"
-    assert (found()["market"][0], said in found()["market"][1]) == (state, state == "wrong")
-
-
 def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_it_is_the_sample(
     folder, monkeypatch
 ):
@@ -128,20 +111,6 @@ def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_
         ends = f"of {symbol}, before the newest completed one, 2024-02-16"
         assert (found()["source"][0], ends in found()["source"][1]) == (state, True)
         assert ("read up to 2018-12-31" in found()["source"][1]) == (state == "ok")
-
-
-def test_a_calendar_that_ends_soon_is_told(monkeypatch):
-    monkeypatch.setattr(sessions, "SOON", len(sessions.calendar("XLON").sessions))
-    assert found()["sessions"][1].count("ends on") == 2
-
-
-def test_a_configured_server_is_checked(monkeypatch):
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
-        assert doctor()[-1]["found"] == "server http://127.0.0.1:4200/api responds"
-        refused = Mock(side_effect=ForecastingError("It does not respond."))
-        monkeypatch.setattr(server, "check_server", refused)
-        wrong = {"check": "prefect", "state": "wrong", "found": "It does not respond."}
-        assert doctor()[-1] == wrong
 
 
 @pytest.mark.parametrize(

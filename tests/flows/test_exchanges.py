@@ -14,7 +14,7 @@ from forecasting import sessions
 from forecasting.errors import NoLiveForecastError, SymbolsFailedError
 from forecasting.publish import pages
 from forecasting.publish.messages import check_fresh
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import read_settings
 from tests.builders import random_bars
 from tests.flows.test_cli import run
 from tests.nights import newest_reports, night, select
@@ -121,9 +121,3 @@ def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges):
         *(("SBUX", day) for day in ("2024-02-15", "2024-02-16")),
         *(("VOD.L", day) for day in ("2024-02-15", "2024-02-16", "2024-02-19")),
     }
-
-
-def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was():
-    settings = Settings(symbols=("SBUX", "VOD.L"))
-    assert settings.for_symbol("SBUX").hash == settings.hash == Settings().hash
-    assert settings.for_symbol("VOD.L").hash == Settings(exchange="XLON").hash != settings.hash

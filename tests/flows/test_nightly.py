@@ -3,20 +3,14 @@
 Tests/night/test_night.py has those that do without.
 """
 
-import importlib.util
 import json
 import logging
 import re
 from datetime import date
 
 import pytest
-from prefect import Flow, Task, get_client
+from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.settings import (
-    PREFECT_FLOW_DEFAULT_RETRIES,
-    PREFECT_TASK_DEFAULT_RETRIES,
-    temporary_settings,
-)
 
 from flows import backtest, catch_up, nightly
 from flows.start import start_catch_up
@@ -96,27 +90,6 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     title = r"forecasting: Alert TEST volume median .*, 1 volume forecast of Tue 5 Mar"
     assert re.fullmatch(title, message["title"])
     assert "Stale" not in message["message"]
-
-
-def made_anew(name):
-    """A module of flows whose decorators read Prefect's settings of now."""
-    spec = importlib.util.find_spec(f"flows.{name}")
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
-def test_prefects_default_of_retries_repeats_no_step_and_no_run():
-    # A run at a terminal whose bar is late would not end.
-    with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 2, PREFECT_FLOW_DEFAULT_RETRIES: 2}):
-        modules = [made_anew(name) for name in ("nightly", "catch_up", "backtest")]
-    made = [
-        one for module in modules for one in vars(module).values() if isinstance(one, Flow | Task)
-    ]
-    assert {one.name for one in made} >= {"nightly", "catch-up", "backtest", "ingest", "train"}
-    assert {one.retries for one in made} == {0}
 
 
 def test_one_flow_run_has_all_targets_and_one_fetch(night_folder):

@@ -1,16 +1,12 @@
 import json
 import logging
-import os
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from types import SimpleNamespace
 
 import pytest
-from prefect.logging.handlers import PrefectConsoleHandler
 
-from flows import clock, reporting
+from flows import clock
 from flows.nightly import nightly
 from flows.reporting import last_state, readable_errors
 from forecasting.errors import (
@@ -20,21 +16,8 @@ from forecasting.errors import (
     SymbolsFailedError,
     UsageError,
 )
-from forecasting.night.night import Night, make_night
+from forecasting.night.night import Night
 from forecasting.settings import Settings
-from tests.report.nights import ORIGIN
-
-FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
-
-
-def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
-    night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
-    # There is no database
-    assert reporting.publish_outcomes(Settings(data_dir=tmp_path), [night]) == ""
-    (warned,) = caplog.messages
-    assert warned.startswith("the page of the run was not made: ")
-
 
 SETTINGS = Settings(symbols=("AAA", "BAD"))
 NOTE = "The bar is missing."
@@ -114,23 +97,6 @@ def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_fil
     (kept,) = (tmp_path / "forecasting-data" / "errors").iterdir()
     assert record.exc_info is None
     assert str(kept) in record.getMessage()
-
-
-def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night(tmp_path, monkeypatch):
-    reader, writer = os.pipe()
-    os.close(reader)
-    root = logging.getLogger()
-    with (tmp_path / "stdout").open("w") as out, os.fdopen(writer, "w", encoding="utf-8") as lines:
-        monkeypatch.setattr(sys, "stdout", out)  # which Rich closes
-        handler = PrefectConsoleHandler(stream=lines)
-        monkeypatch.setattr(root, "handlers", [handler])
-        with readable_errors():
-            for text in ("the worker was killed", "and the night goes on"):
-                logging.getLogger("forecasting.night").info(text)
-        assert root.handlers != [handler]
-        assert handler.console.quiet
-        with suppress(BrokenPipeError):  # what is still buffered
-            lines.close()
 
 
 @pytest.mark.usefixtures("prefect_server")

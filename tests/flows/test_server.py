@@ -1,24 +1,18 @@
 import os
 import re
-import signal
 import stat
-import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager, nullcontext
 
 import httpx
 import prefect
-import psutil
 import pytest
-from prefect.context import SyncClientContext
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
-    PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
     PREFECT_CLIENT_CUSTOM_HEADERS,
-    PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
     PREFECT_SERVER_API_PORT,
     temporary_settings,
@@ -28,8 +22,6 @@ from flows import server, start
 from flows.cli import main
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.folders import SERVED
-from forecasting.settings import read_settings
-from forecasting.store import migrate
 from tests.builders import LAST
 from tests.flows.sinks import http_source
 from tests.nights import rows
@@ -166,17 +158,6 @@ def test_a_night_whose_server_does_not_respond_runs_without_it(night_folder, mon
     assert "does not respond" in capsys.readouterr().err
 
 
-def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(monkeypatch):
-    monkeypatch.setattr(server, "START_S", 0.5)
-    with (
-        health(b"true") as url,
-        psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process,
-    ):
-        with pytest.raises(ForecastingError, match="did not respond within"):
-            server._await_own(process, httpx.URL(url).port)
-        process.kill()
-
-
 def store_password(folder):
     path = folder / "prefect-auth"
     path.touch(0o600)
@@ -254,21 +235,6 @@ def no_outage(monkeypatch):
     monkeypatch.setattr(server, "_outages", [])
 
 
-def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds():
-    found = []
-    usual = (PREFECT_CLIENT_MAX_RETRIES.value(), PREFECT_API_REQUEST_TIMEOUT.value())
-    with health(b"true") as url, configured(url), SyncClientContext() as of_run:
-        for responds in (False, False, True, True):
-            with server.tolerate_outage("the artifacts"):
-                wait_s = prefect.get_client(sync_client=True)._client.timeout.read
-                found.append((PREFECT_CLIENT_MAX_RETRIES.value(), wait_s))
-                if not responds:
-                    raise httpx.ConnectError("refused")
-        assert prefect.get_client(sync_client=True) is of_run.client
-    assert found == [usual, (0, 10.0), (0, 10.0), usual]
-    assert usual > (0, 10.0)
-
-
 @pytest.mark.parametrize(
     ("status", "raised"), [(422, True), (404, True), (500, False), (None, False)]
 )
@@ -283,23 +249,3 @@ def test_an_outage_is_a_warning_that_names_what_is_missing_and_our_own_mistake_a
             status, request=httpx.Request("POST", "http://127.0.0.1/api/artifacts")
         ).raise_for_status()
     assert ("did not receive the artifacts: " in caplog.text) is not raised
-
-
-def test_a_script_that_starts_a_worker_in_the_background_can_end_it(monkeypatch, tmp_path):
-    """Prefect's worker, told to end by SIGTERM, interrupts itself.
-
-    `worker &` of a script ignores interrupts.
-    """
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    migrate.upgrade(read_settings().url)
-    became = []
-    monkeypatch.setattr(server, "check_server", lambda: None)
-    monkeypatch.setattr(
-        os, "execv", lambda _, words: became.append((words[1:], signal.getsignal(signal.SIGINT)))
-    )
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        server.start_worker("nights")
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert became == [(["-m", "prefect", "worker", "start", "--pool", "nights"], signal.SIG_DFL)]
