@@ -59,25 +59,6 @@ OF_UNITS = {
 """Of each unit its user, its file of variables, and those without which it does not start."""
 
 
-def test_systemd_accepts_the_units_and_rates_each_at_three_of_ten_at_most(tmp_path):
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed: the units were not rated")
-    for name in ("forecasting", "prefect"):
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
-    for unit in UNITS:
-        # The programs are where an installation has them; here stand-ins take their place.
-        text = unit.read_text().replace("/opt/forecasting/.venv/bin/", f"{tmp_path}/")
-        (tmp_path / unit.name).write_text(text)
-    units = [tmp_path / unit.name for unit in UNITS]
-    rating = ["security", "--offline=true", "--threshold=30", "--no-pager"]
-    for words in (["verify", *units], *([*rating, unit] for unit in units)):
-        found = subprocess.run(
-            ["systemd-analyze", *words], capture_output=True, text=True, timeout=60
-        )
-        assert (found.returncode, found.stderr) == (0, ""), found.stdout[-500:]
-
-
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_has_its_own_user_and_passwords_and_limited_memory(unit):
     text = unit.read_text()
@@ -92,15 +73,6 @@ def test_a_unit_has_its_own_user_and_passwords_and_limited_memory(unit):
     assert "\nRequires=" not in text
 
 
-def test_an_example_leaves_the_passwords_empty_and_nothing_else():
-    empty = {}
-    for path in DEPLOY.glob("systemd/*.env.example"):
-        assigned = assignments(path.read_text())
-        empty[path.name.partition(".")[0]] = {name for name in assigned if not assigned[name]}
-    wanted = {file: required for _, file, required in OF_UNITS.values() if required}
-    assert empty == wanted | {"migrate": {"PGPASSWORD"}}  # its URL has none
-
-
 @pytest.mark.parametrize("name", COMPOSE["services"])
 def test_a_service_has_no_rights_memory_port_or_password_that_it_does_not_need(name):
     service = COMPOSE["services"][name]
@@ -112,29 +84,6 @@ def test_a_service_has_no_rights_memory_port_or_password_that_it_does_not_need(n
     passwords = re.findall(r"\$\{(\w+_PASSWORD)(:\?set it in .env)?", str(service["environment"]))
     assert {name for name, _ in passwords} == PASSWORDS_OF[name]
     assert all(required for _, required in passwords)
-
-
-def test_compose_accepts_its_file():
-    docker = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-    if subprocess.run(["which", docker[0]], capture_output=True).returncode != 0:
-        pytest.skip("docker is not installed: compose.yaml was not validated")
-    passwords = dict.fromkeys(set().union(*PASSWORDS_OF.values()), "x")
-    command = [*docker, "--file", DEPLOY / "compose.yaml", "--profile", "cluster", "config"]
-    environment = os.environ | passwords
-    found = subprocess.run(
-        [*command, "--quiet"], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert (found.returncode, found.stderr) == (0, "")
-
-
-def test_a_night_is_tried_four_times_on_each_morning_after_a_weekday():
-    found = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
-    # A lost run would fill a limit for ever
-    assert not any("concurrency_limit" in entry for entry in found)
-    crons = [schedule for entry in found for schedule in entry.get("schedules", ())]
-    assert {entry["timezone"] for entry in crons} == {"America/New_York"}
-    assert sorted(entry["cron"] for entry in crons) == ["30 5-8 * * 2-5", "30 5-8 * * 6"]
-    assert Settings().cron == "30 5-8 * * 2-6"
 
 
 def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch):
@@ -197,17 +146,6 @@ def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles):
         ):
             assert refused(roles["reader"], statement), statement
     assert refused(roles["reader"], "CREATE TABLE mine (x int)")
-
-
-def test_roles_are_granted_in_one_statement_so_that_a_night_beside_it_keeps_its_rights(
-    postgres_url,
-):
-    engine = sa.create_engine(postgres_url, poolclass=sa.pool.NullPool)
-    with engine.connect() as connection, connection.begin() as transaction:
-        one = connection.connection.cursor()
-        # Postgres prepares no second statement
-        one.execute(ROLES.read_bytes(), prepare=True)
-        transaction.rollback()
 
 
 def test_the_writer_cannot_change_or_delete_history(roles):

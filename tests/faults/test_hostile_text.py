@@ -2,7 +2,6 @@
 acts anywhere."""
 
 import json
-import logging
 import re
 import shutil
 from datetime import UTC, datetime
@@ -12,7 +11,6 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from flows import console
-from flows.reporting import readable_errors
 from forecasting.plain_text import LIMIT
 from forecasting.publish.pages import write_reports
 from forecasting.report.prefect import night_artifact
@@ -114,18 +112,3 @@ def test_show_prints_neither_escape_codes_nor_megabytes(done_on_the_seventh, cap
     assert "\ufffd]0;owned" in printed
     assert len(printed) < 6 * LIMIT
     assert len(night_artifact([(data, Path("page.html"))]).body) < 20 * LIMIT
-
-
-def test_a_log_line_of_the_library_is_one_clean_line(caplog):
-    before = logging.getLogRecordFactory()
-    try:
-        for _ in range(2):
-            with readable_errors():
-                pass
-        logging.getLogger("forecasting.any").warning("%s: %s", "TEST", LONG)
-        logging.getLogger("another").warning("a\nb")
-    finally:
-        logging.setLogRecordFactory(before)
-    ours, theirs = (record.getMessage() for record in caplog.records)
-    assert ours.startswith("TEST: \ufffd]0;owned\ufffd")
-    assert (ours.count("\n"), len(ours), theirs) == (0, LIMIT, "a\nb")

@@ -3,7 +3,6 @@
 Readers and nights never wait.
 """
 
-import time
 from contextlib import contextmanager
 from itertools import cycle
 
@@ -15,7 +14,7 @@ from forecasting.errors import StoreError
 from forecasting.night import health
 from forecasting.publish import messages
 from forecasting.sessions import shift
-from forecasting.store import connect, lock, migrate, views, write
+from forecasting.store import connect, lock, write
 from forecasting.store.schema import metadata
 from tests import cookbook
 from tests.builders import LAST
@@ -76,30 +75,6 @@ def test_a_forgotten_lock_is_an_error_that_names_its_process(
             connection.exec_driver_sql(wanted)
 
 
-def test_an_upgrade_waits_for_a_forgotten_reader_only_where_a_view_has_changed_and_names_it(
-    postgres_url, short_waits, monkeypatch
-):
-    with forgotten(postgres_url, "SELECT * FROM night_log") as pid:
-        migrate.upgrade(postgres_url)
-        monkeypatch.setitem(views.VIEWS, "night_durations", views.VIEWS["bars"])
-        with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
-            migrate.upgrade(postgres_url)
-    migrate.upgrade(postgres_url)
-
-
-def test_every_connection_limits_locks_and_statements(postgres_url):
-    given = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-csearch_path%3Dpublic"
-    for url in (postgres_url, given):
-        for migrating in (False, True):
-            with connect.engine(url, migrating=migrating).connect() as connection:
-                limits = [
-                    connection.scalar(sa.text(f"SHOW {name}"))
-                    for name in ("lock_timeout", "statement_timeout")
-                ]
-                assert limits == ["30s", "1h" if migrating else "5min"]
-                assert connection.scalar(sa.text("SHOW timezone")) == "UTC"
-
-
 def test_check_names_the_holder_of_a_lock(postgres_url, short_waits, monkeypatch):
     """By the limit of its statements alone.
 
@@ -113,14 +88,6 @@ def test_check_names_the_holder_of_a_lock(postgres_url, short_waits, monkeypatch
         forgotten(postgres_url, "LOCK TABLE forecasts IN ACCESS EXCLUSIVE MODE") as pid,
         pytest.raises(StoreError, match=rf"Process {pid} \(psql"),
     ):
-        messages.check_fresh(now=lambda: at("2024-03-09T12:00"))
-
-
-def test_check_ends_when_the_database_does_not_respond_at_all(sqlite_url, monkeypatch):
-    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    monkeypatch.setattr(health, "CHECK_S", 0.2)
-    monkeypatch.setattr(migrate, "check_ready", lambda *_, **__: time.sleep(2))
-    with pytest.raises(StoreError, match=r"did not respond within 0\.2 s"):
         messages.check_fresh(now=lambda: at("2024-03-09T12:00"))
 
 

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import stat
-from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -17,7 +16,6 @@ from flows import daily, nightly
 from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
-from forecasting.night import failures
 from forecasting.night.steps.preprocess import write_windows
 from tests.builders import LAST
 from tests.flows.test_cli import run
@@ -156,19 +154,3 @@ def test_a_night_that_cannot_write_a_file_is_failed_with_a_paragraph_and_the_nex
     nightly.nightly(as_of=LAST)
     assert select("status, error", "runs") == [("done", None)]
     assert forecasts == 0 or select("model_id, horizon, q50", "forecasts ORDER BY 1, 2") == stored
-
-
-def test_the_newest_tracebacks_stay_and_nothing_else_is_deleted(tmp_path, monkeypatch):
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(failures, "KEPT", 3)
-    folder = tmp_path / failures.FOLDER
-    folder.mkdir()
-    (folder / "notes.txt").write_text("mine")
-    instant = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-    for night in range(5):
-        at = instant + timedelta(days=night)
-        told = str(failures.explained(ZeroDivisionError("seeded"), now=lambda at=at: at))
-        assert str(folder / f"2024-03-{9 + night:02d}T103000-") in told
-    kept = sorted(path.name for path in folder.iterdir())
-    assert [name[:10] for name in kept[:-1]] == ["2024-03-11", "2024-03-12", "2024-03-13"]
-    assert kept[-1] == "notes.txt"
