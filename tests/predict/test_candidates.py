@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -5,13 +6,19 @@ import pandas as pd
 import pytest
 
 from forecasting.predict import candidates
+from forecasting.predict.combine import issue
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
-from forecasting.vocabulary import HORIZONS, QUANTILES
+from forecasting.train.linear import linear_forecast
+from forecasting.train.prepare import member_quantiles
+from forecasting.train.pretrained import pretrained_for
+from forecasting.train.trees import tree_medians
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import LAST, PRICES, no_events, random_bars, scaled
+from tests.predict.test_combine import NO_PAST
 from tests.train.windows import some_windows, young_windows
 
 H = len(HORIZONS)
@@ -70,6 +77,57 @@ def test_of_a_young_symbol_are_the_baselines_whose_history_is_long_enough(target
     windows = young_windows(target, sessions=sessions)
     found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
     assert [one.forecaster for one in found] == names
+
+
+def test_a_part_is_the_ratio_of_two_widths_and_1_where_one_of_them_is_0(monkeypatch):
+    widths = {"random_walk": [0.0, 0.0, 0.1, 0.2, 0.4], "har_volatility": [0.0, 0.1, 0.0, 0.4, 0.2]}
+
+    def of_width(name, windows):
+        return np.exp(np.outer(widths[name], (np.arange(Q) - MEDIAN) / 4.0))
+
+    monkeypatch.setattr(candidates, "baseline_quantiles", of_width)
+    windows = some_windows("close")
+    found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")[1].factors
+    np.testing.assert_allclose(found["usual"], widths["random_walk"])
+    np.testing.assert_allclose(found["baseline"], [1.0, 1.0, 1.0, 2.0, 0.5])
+
+
+@pytest.mark.parametrize("target", ["volume", "close"])
+def test_a_network_is_issued_with_parts_that_multiply_up_to_its_median_or_width(target):
+    windows = some_windows(target)
+    values = np.append(windows.values[:-1], np.nan)
+    windows = replace(windows, values=values)
+    checkpoint = pretrained_for(windows)
+    linear = linear_forecast(windows)
+    model = {"id": "m1", "name": "lstm", "trained_from": LAST, "trained_to": LAST}
+    found = candidates.network_candidate(model, "champion", checkpoint, windows, NO_PAST, linear)
+    raw, _ = member_quantiles(checkpoint, windows, np.arange(len(windows)))
+    scale = windows.scale()
+    parts = (raw[-1], scale.to_model(linear.quantiles), tree_medians(windows), NO_PAST)
+    issued = issue(*parts, scale=scale, target=target).quantiles
+    np.testing.assert_allclose(found.quantiles, issued, rtol=1e-6)
+    size = issued[:, MEDIAN]
+    usual = np.full(H, np.median(values[-21:-1]))
+    if target == "close":
+        size = np.log(issued[:, 5] / issued[:, 1])
+        walk = baseline_quantiles("random_walk", windows)
+        usual = np.log(walk[:, 5] / walk[:, 1])
+    np.testing.assert_allclose(found.factors["usual"], usual)
+    np.testing.assert_allclose(np.prod([*found.factors.values()], axis=0), size, rtol=1e-6)
+
+
+def test_the_parts_of_the_published_are_rows_by_horizon_in_their_order():
+    by_horizon = 1.0 + np.arange(H)
+    factors = {"usual": 10.0 * by_horizon, "recent": 1.0 / by_horizon}
+    about = dict.fromkeys(("symbol", "target", "origin_session", "kind"), "")
+    made = [RIDGE, replace(CHAMPION, factors=factors), CHALLENGER]
+    shared = about | {"model_id": "m1"}
+    expected = []
+    for h in HORIZONS:
+        of_horizon = shared | {"horizon": h}
+        expected.append(of_horizon | {"part": "usual", "place": 1, "factor": 10.0 * h})
+        expected.append(of_horizon | {"part": "recent", "place": 2, "factor": 1.0 / h})
+    assert candidates.factor_rows(made, about | {"issued_at": ""}) == expected
 
 
 def test_baselines_that_are_not_finite_are_left_out(monkeypatch):

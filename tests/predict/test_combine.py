@@ -49,16 +49,17 @@ def normals(n, width=1.0, seed=0):
     return np.random.default_rng(seed).normal(0.0, width, (n, H))
 
 
-def factors_of(past, target="volume"):
-    return learn_factors(past.actual, combine(past.network, past.linear, 0.5), target)
+def factors_of(past):
+    return learn_factors(past.actual, combine(past.network, past.linear, 0.5), "volume")
 
 
 def test_factors_are_those_of_a_loop_over_nights_and_horizons():
     actual = normals(40, width=1.7)
+    actual[0, :2] = NORMAL[[1, -1]]  # an end of an interval is inside it
     actual[7, 2] = np.nan  # never known
     actual[-3:] = [[0.1, -1.0, np.nan, np.nan, np.nan], [2.5, *[np.nan] * 4], [np.nan] * 5]
     centre = np.random.default_rng(9).normal(1.3, 0.4, (40, H))
-    expected = np.full((41, Q), np.log(1.05))  # night 40 is tonight
+    expected = np.zeros((41, Q))  # night 40 is tonight
     for night in range(1, 41):
         expected[night] = expected[night - 1]
         for horizon in range(1, min(H, night) + 1):
@@ -71,7 +72,7 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
                 step = 0.0 if np.isnan(value) else float(not inside) - 2.0 * QUANTILES[low]
                 expected[night, pair] += 0.015 / H * step
     centred = NORMAL + centre[..., None]
-    found = factors_of(past_of(actual + centre, centred, centred), "range")
+    found = factors_of(past_of(actual + centre, centred, centred))
     np.testing.assert_allclose(np.delete(found, MEDIAN), np.exp(np.delete(expected[-1], MEDIAN)))
 
 
@@ -196,6 +197,14 @@ def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses():
     assert issued.past_forecasts.tolist() == [MIN_FORECASTS] * H
     assert (np.log(issued.quantiles[:, -1]) - 15.0 > RAW[:, -1]).all()
     assert (np.log(issued.quantiles[:, 0]) - 15.0 < RAW[:, 0]).all()
+
+
+def test_forecasts_before_the_newest_500_change_nothing():
+    actual = normals(520)
+    altered = np.where(np.arange(520)[:, None] < 20, 9.0, actual)
+    issued, expected = (issued_from(RAW, past_of(values)) for values in (altered, actual))
+    np.testing.assert_array_equal(issued.quantiles, expected.quantiles)
+    assert issued.past_forecasts.tolist() == [500] * H
 
 
 @pytest.mark.parametrize(
