@@ -21,7 +21,7 @@ from forecasting.evaluate import decisions, drift
 from forecasting.evaluate.figures import MIN_PAIRS
 from forecasting.predict import combine, fallback
 from forecasting.preprocess.windows import MarketSeries
-from forecasting.sessions import between, with_days
+from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import no_events, random_bars, scaled, set_small_night
@@ -91,20 +91,6 @@ def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(night_folder, m
     }
     assert result.nights == counts
     assert any(row["mode_kind"] == "drift" for row in rows("runs"))
-
-
-def test_the_nights_of_a_backtest_know_the_days_that_the_exchange_carries():
-    closed = BARS.index[-9]
-    bars = BARS.drop(closed)
-    exchange = with_days("XNYS", [("closed", closed.date())])
-    carrying = SMALL.model_copy(update={"exchange": exchange})
-    unaware, aware = (
-        backtest(bars, no_events(), spec=spec(-16, -10, settings=settings))
-        for settings in (SMALL, carrying)
-    )
-    assert np.datetime64(closed.date()) in unaware.target_sessions
-    assert np.datetime64(closed.date()) not in aware.target_sessions
-    assert not np.array_equal(unaware.issued[-1], aware.issued[-1])
 
 
 @pytest.mark.parametrize("market", [None, VIX])

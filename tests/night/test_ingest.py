@@ -14,7 +14,6 @@ from flows import clock
 from forecasting.audit.series import load_series
 from forecasting.errors import (
     ArtifactError,
-    RateLimitedError,
 )
 from forecasting.night import rounds
 from forecasting.night.night import make_night
@@ -320,48 +319,11 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
     assert stale_findings() == []
 
 
-def test_a_list_that_cannot_be_read_is_a_finding_of_the_night_until_one_is_read(stocks):
-    stocks.earnings = ["TBD"]
-    ingested(stocks, EVE, "KOA")
-    stocks.earnings = LAST_PAGE
-    stocks.calendar_fault = "500"
-    ingested(stocks, EVE, "MSFA")
-    unread = "findings WHERE rule = 'earnings_unread' AND cleared_at IS NULL ORDER BY symbol"
-    found = select("symbol, session, severity, detail", unread)
-    assert [(symbol, day, severity) for symbol, day, severity, _ in found] == [
-        ("KOA", str(EVE), "flag"),
-        ("MSFA", str(EVE), "flag"),
-    ]
-    assert ("found 'TBD'" in found[0][3], "the earnings calendar" in found[1][3]) == (True, True)
-    stocks.calendar_fault = None
-    ingested(stocks, LAST, "KOA", "MSFA")
-    assert select("symbol", unread) == []
-
-
-def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(stocks):
-    stocks.fail_always("429")
-    assert [type(error) for error in ingested(stocks, LAST, "KOA", "MSFA")] == 2 * [
-        RateLimitedError
-    ]
-    assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
-
-
 def test_a_file_of_dates_takes_the_place_of_calendar_and_page(stocks, tmp_path):
     (tmp_path / "dates.csv").write_text("announced,timing\n2024-04-22,amc\n")
     ingested(stocks, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
     assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
     assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
-
-
-def test_yahoo_lists_earnings_dates_of_bars_that_a_file_has(stocks, tmp_path):
-    write_yahoo_csv(random_bars(days=650, seed=4, last=LAST), tmp_path / "KOA.csv")
-    file = f"csv:{tmp_path / 'KOA.csv'}"
-    assert ingested(stocks, LAST, "KOA", source=file) == [None]
-    assert (stocks.requests, dates("KOA")) == ([], [])
-    assert ingested(stocks, LAST, "KOA", source=file, events="yahoo") == [None]
-    assert len(stocks.calendar_requests()) == 1
-    assert not [path for path in stocks.requests if "/chart/" in path]  # of bars none
-    assert dates("KOA")[0] == ("2024-04-23", "2024-03-08", "seen", "bmo")
 
 
 def test_the_night_before_the_announcement_still_has_the_next_date(stocks):

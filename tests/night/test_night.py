@@ -1,7 +1,6 @@
 """Nights without Prefect: the flow and its tasks as plain functions."""
 
 import json
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from flows import clock, nightly
 from flows.cli import app
 from flows.start import start_night
 from forecasting.errors import LockedError, UsageError
-from forecasting.evaluate import drift
 from forecasting.night import models
 from forecasting.night.run_log import CUT_OFF
 from forecasting.night.steps import train
@@ -23,7 +21,7 @@ from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read
-from forecasting.train import gate, model, prepare
+from forecasting.train import gate
 from forecasting.vocabulary import HORIZONS
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.nights import (
@@ -144,10 +142,6 @@ def champion_of():
     return champion
 
 
-def published():
-    return {(row["model_id"], row["status"]) for row in rows("latest_forecasts")}
-
-
 @pytest.mark.parametrize(
     ("variable", "value", "mode", "words"),
     [
@@ -186,23 +180,6 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
     } - before
 
 
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
-    night_folder, monkeypatch
-):
-    # Bases ship with the code, made anew
-    monkeypatch.setattr(train, "pretrained_for", lambda windows: None)
-    for module in (model, prepare):
-        monkeypatch.setattr(module, "ARCHITECTURE", 3)
-    night(LAST)
-    run = runs()[-1]
-    assert (run["status"], run["mode"]) == ("done", "scratch")
-    assert "architecture 3; found 2 and 2" in str(run["mode_reason"])
-    champion = champion_of()
-    assert champion["version"] == "3"
-    assert published() == {(champion["id"], "ok")}
-
-
 @ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_promoting_and_rolling_back_change_the_next_published_model(night_folder):
@@ -228,23 +205,6 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
     assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]
     # twice, it undoes itself
     assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)
-
-
-@pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(night_folder, monkeypatch):
-    fell = drift.ControlChart(average=-0.1, centre=0.1, lower=0.0, upper=1.0, since=EVE)
-    monkeypatch.setattr(
-        drift, "watch", lambda days: drift.DriftCharts(fell, fell, reference=60, watched=20)
-    )
-    night(EVE)
-    night(LAST)
-    modes = [(run["mode"], run["mode_reason"]) for run in runs()]
-    assert re.match(
-        "scratch drift: Drift: .* skill against .* is -10.5% .* outside since 2024-03-07; ",
-        " ".join(modes[1]),
-    )
-    # Trained up to the 7th itself: the run outside may not be answered yet
-    assert modes[2][0] == "scratch"
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")

@@ -1,9 +1,6 @@
 """A night without a scheduler leaves the rows that the flow leaves."""
 
 import os
-import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -11,7 +8,7 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_catch_up
-from forecasting.errors import ForecastingError, SymbolsFailedError
+from forecasting.errors import SymbolsFailedError
 from forecasting.night import plan, run
 from forecasting.night.night import make_night, sent
 from forecasting.publish import runs
@@ -65,51 +62,7 @@ def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, n
     assert counts()["runs"] == 0
 
 
-@pytest.mark.parametrize("scheme", ["tcp", "nothing"])
-def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme, monkeypatch):
-    monkeypatch.setattr(run, "DASK_CONNECT_S", 0.5)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
-    settings = read_settings().model_copy(update={"dask_address": address})
-    match = f"worker at FORECASTING_DASK_ADDRESS {address}; found: .*Start both"
-    with pytest.raises(ForecastingError, match=match), run.dask_client(settings):
-        pass
-
-
-def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch):
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
-        settings = read_settings().model_copy(update={"dask_address": cluster.scheduler_address})
-        monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)
-        with (
-            pytest.raises(ForecastingError, match="Only 0/1 workers arrived"),
-            run.dask_client(settings),
-        ):
-            pass
-        cluster.scale(1)
-        monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
-        with run.dask_client(settings) as client:
-            assert client.get_executor(pure=False).submit(abs, -3).result() == 3
-
-
-def test_a_worker_that_never_returns_a_shard_ends_the_run(monkeypatch):
-    monkeypatch.setattr(run, "LONGEST_S", 0.01)
-    hangs = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(hangs.wait)
-        workers = run.Workers(run.PLAINLY, lambda: pool)
-        workers.submit([make_night("TEST", LAST, read_settings(), now=clock.now)])
-        with pytest.raises(ForecastingError, match="1 nights of a shard"):
-            workers.results()
-        pool.shutdown(wait=False, cancel_futures=True)
-        hangs.set()
-
-
 EACH = "volume,range,close"
-# Of the fetch, which three runs make three times
-OF_FETCH = ("fetch_id", "fetches")
 
 
 def forecasts_of(targets, monkeypatch):

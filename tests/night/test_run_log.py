@@ -1,7 +1,6 @@
 """What a night's row says at each step, and what is done about nights whose process ended before
 they did."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -11,7 +10,7 @@ from pydantic import SecretStr
 from forecasting.errors import HistoryError
 from forecasting.night import run_log
 from forecasting.night.folders import runs_folder, write_whole
-from forecasting.night.night import Night, make_night
+from forecasting.night.night import make_night
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read, write
 from tests.builders import LAST
@@ -19,7 +18,6 @@ from tests.nights import rows
 from tests.store.rows import SYMBOL, at, forecast_row, model_row, promotion_row, run_row, start
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-WHY = "The bar of 2024-03-08 was not available by 09:00."
 
 
 @pytest.fixture
@@ -33,47 +31,9 @@ def opened(night, **notes):
         run_log.open_run(connection, night, started_at=NOW, notes=notes)
 
 
-def noted(night, change):
-    with connect.transaction(night.settings.url) as connection:
-        change(connection, night)
-
-
-STEPS: dict[str, Callable[[Night], object]] = {
-    "opened": opened,
-    "clock": lambda night: opened(night, clock="A clock."),
-    "market": lambda night: opened(night, market="No VIX."),
-    "waits": lambda night: run_log.mark(night, {"status": "late"}, {"waiting": "no bar yet"}),
-    "waited": lambda night: noted(
-        night, lambda to, it: run_log.add_notes(to, it.id, {"waiting": "", "waited": "Waited."})
-    ),
-    "late": lambda night: run_log.mark(night, {"status": "late"}, {"no_bar": WHY}),
-    "stopped": lambda night: run_log.mark_stopped(replace(night, error=HistoryError("too few"))),
-}
-
-
 def row(night):
     with connect.reading(night.settings.url) as connection:
         return read.row(connection, "runs", {"id": night.id}) or {}
-
-
-@pytest.mark.parametrize(
-    ("steps", "status", "note"),
-    [
-        ("clock clock", "running", "A clock."),
-        ("waits", "late", "no bar yet"),
-        ("waits market", "running", "No VIX."),
-        ("waits market waited", "running", "Waited. No VIX."),
-        ("clock late", "late", f"{WHY} A clock."),
-        ("late opened", "running", WHY),
-        ("stopped", "failed", ""),
-        ("stopped opened", "running", ""),
-    ],
-)
-def test_a_row_says_what_became_of_the_night_so_far(night, steps, status, note):
-    for step in steps.split():
-        STEPS[step](night)
-    found = row(night)
-    assert (found["status"], found["note"]) == (status, note)
 
 
 def test_a_night_that_is_done_is_not_marked_as_stopped(night):

@@ -56,34 +56,6 @@ def test_the_exit_code_is_that_of_the_failures_where_they_agree_and_nothing_was_
     assert combined(failed, of=of).exit_code == code
 
 
-def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_once():
-    same = {f"S{place}": DataLateError("no bar yet") for place in range(300)}
-    assert (
-        str(combined(same, of=500))
-        == "300 of 500 failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
-    )
-    each = {
-        f"S{place}": DataLateError(f"{place} bars of S{place} " + "x" * 2000)
-        for place in range(300)
-    }
-    message = str(combined(each, of=500))
-    assert (len(message) < 1500, message.endswith(" And 295 other failures.")) == (True, True)
-    assert str(combined(dict([*each.items()][:6]), of=9)).endswith(" And 1 other failure.")
-    down = {
-        name: DataLateError(f"Yahoo gave nothing for {name}: {name} --symbol {name}.")
-        for name in ("S", "^FTSE")
-    }
-    words = str(combined(down | {"BRK-B": DataLateError("BRK-B, of BRK, is new.")}, of=9))
-    quoted = "S, ^FTSE: Yahoo gave nothing for each: each --symbol SYMBOL. BRK-B, of BRK, is new."
-    assert words == f"3 of 9 failed. {quoted}"
-    of_targets = {
-        f"S {target}": DataLateError(f"No forecast of S {target}: --symbol S --target {target}")
-        for target in ("volume", "close")
-    }
-    quoted = "S volume, S close: No forecast of each: --symbol SYMBOL --target TARGET"
-    assert str(combined(of_targets, of=3)) == f"2 of 3 failed. {quoted}"
-
-
 def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):
     file = tmp_path / "list.txt"
     file.write_bytes("\ufeff# my list\nSBUX\r\n\n  BRK-B # B shares\n^GSPC\n".encode())
