@@ -91,14 +91,6 @@ def test_filters_by_name_target_and_status_and_says_when_nothing_fits(
     assert page.locator("#none").is_visible()
 
 
-def test_old_forecasts_are_marked_stale_replays_too_and_show_their_year(opened):
-    page = opened()
-    assert page.locator("#stale").inner_text().startswith("Stale: 4 of 4 forecasts")
-    page.get_by_label("Status", exact=True).select_option("stale")
-    assert len(shown(page)) == 4
-    assert "Mon 11 Mar 2024" in page.locator("#lines").inner_text()
-
-
 def test_the_csv_has_the_numbers_of_the_rows_shown(opened):
     page = opened(hash="#find=sbux")
     with page.expect_download() as downloading:

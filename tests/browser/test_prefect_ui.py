@@ -68,11 +68,6 @@ def article(page, last):
 NIGHT = "nightly-^GSPC+NONE-volume-2018-12-31"
 
 
-def test_a_fresh_browser_is_led_to_version_2(nights, open_page):
-    page = open_page(nights.removesuffix("/api"))
-    page.wait_for_url("**/v2/dashboard**")
-
-
 def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its_artifacts(
     nights, open_page
 ):
@@ -98,22 +93,6 @@ def test_the_page_of_a_night_has_its_sentence_and_chart(nights, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-CORNER = """image => {
-  const canvas = document.createElement("canvas");
-  const context = canvas.getContext("2d");
-  context.drawImage(image, 0, 0);
-  return Math.max(...context.getImageData(2, 2, 1, 1).data.slice(0, 3));
-}"""
-
-
-def test_the_chart_of_a_night_is_dark_on_a_dark_page(nights, open_page):
-    address = artifact(nights, NIGHT, "night-gspc")
-    for scheme, is_dark in (("light", False), ("dark", True)):
-        chart = open_page(address, scheme=scheme).get_by_role("img", name="80% and 90% interval")
-        chart.wait_for()
-        assert (chart.evaluate(CORNER) < 64) is is_dark
-
-
 def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):
     page = open_page(artifact(nights, NIGHT, "outcomes"), PHONE)
     text = article(page, "Forecasts of")
@@ -122,13 +101,3 @@ def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):
     page.get_by_role("link", name="^GSPC", exact=True).click()
     page.wait_for_url("**/v2/artifacts/key/night-gspc")
     page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
-
-
-def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed, open_page):
-    number = prefect_api.deployment_id(deployed, "nightly/nightly")
-    page = open_page(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
-    page.get_by_role("cell", name="PartlyFailed, Failed", exact=True).wait_for()
-    page.get_by_role("cell", name="start one: forecasting worker").wait_for()
-    page.get_by_text("Tuesday through Friday").first.wait_for()
-    page.get_by_role("link", name="outcomes", exact=True).click()
-    page.wait_for_url("**/v2/artifacts/key/outcomes")

@@ -39,15 +39,6 @@ def test_without_a_script_the_page_has_its_chart_and_folds(opened, browser, tmp_
     assert (shown, opened_table) == ([True, False], True)
 
 
-def test_a_phone_shows_headline_and_chart_at_once_and_is_short(opened):
-    page = opened(report_data(parts={1: [("usual", 7e6), ("recent", 1.2)]}), PHONE)
-    chart = page.locator("#fan svg.narrow").bounding_box()
-    assert page.locator("#headline").is_visible()
-    assert chart["y"] + chart["height"] < PHONE["height"]
-    assert page.evaluate("document.documentElement.scrollHeight") < 2500
-    assert len(page.locator("body").inner_text().split()) < 450
-
-
 @pytest.mark.parametrize(
     ("target", "with_record"), [("volume", True), ("close", False), ("range", True)]
 )
@@ -104,13 +95,6 @@ def tip_is_off_the_plot(page, layout):
     tip = page.locator(".tip").bounding_box()
     plot = page.locator(f"#fan svg.{layout} .slot .hit").first.bounding_box()
     return tip["y"] + tip["height"] <= plot["y"] or tip["y"] >= plot["y"] + plot["height"]
-
-
-def test_the_page_prints_on_light_paper_without_being_cut(opened):
-    page = opened(report_data(), {"width": 718, "height": 1000}, "dark")
-    page.emulate_media(media="print")
-    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
-    assert page.evaluate("document.documentElement.scrollWidth") == 718
 
 
 def downloaded(page, table):
