@@ -7,7 +7,7 @@ import typer
 
 from flows import clock, options
 from flows.options import AsJson, settings
-from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.errors import SymbolsFailedError
 from forecasting.values import check_choice
 from forecasting.vocabulary import Mode
 
@@ -109,35 +109,14 @@ def digest(
     form: Annotated[
         str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")
     ] = "text",
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Count the nights on which each alert held.")
-    ] = False,
-) -> str | None:
+) -> str:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
     from forecasting.night.folders import INDEX, page_address
-    from forecasting.publish.alerts import judged_alerts
     from forecasting.publish.messages import newest_digest
     from forecasting.report.digest import digest_in
 
-    if preview:
-        from flows.console import show_rows
-        from forecasting.report.terminal import alert_listing
-        from forecasting.store import migrate
-
-        if not settings().alerts:
-            raise UsageError(
-                "Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > "
-                "1.5 usual'."
-            )
-        migrate.check_ready(settings().url, writes=False)
-        counts, wrong = judged_alerts(settings())
-        show_rows(counts, alert_listing)
-        if wrong:
-            raise UsageError(" ".join(wrong))
-        return None if counts else "No forecast of these symbols is stored to count."
     morning = newest_digest(settings(), now=clock.now)
-    typer.echo(digest_in(form, morning, link=page_address(settings(), INDEX)))
-    return None
+    return digest_in(form, morning, link=page_address(settings(), INDEX))
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")

@@ -136,22 +136,22 @@ def _digest(
             *_outages(connection, current, settings),
             *_of_runs(connection, nights, lines),
         ]
-    counts, wrong = _judged(settings, nights)
+    judged, wrong = _judged(settings, nights)
     return make_digest(
         lines,
         newest_sessions=newest_sessions,
         causes=causes,
         notes=notes,
         findings=wrong,
-        alerts=counts,
+        alerts=judged,
     )
 
 
 def _judged(settings: Settings, nights: Sequence[Night]) -> tuple[list[Row], list[str]]:
     """As `judged_alerts`, of the run's targets."""
     last = max((night.session for night in nights), default=date.max)
-    counts, wrong = judged_alerts(settings, last=last)
-    return [row for row in counts if row["target"] in settings.targets], wrong
+    judged, wrong = judged_alerts(settings, last=last)
+    return [row for row in judged if row["target"] in settings.targets], wrong
 
 
 def _newest_session(line: SymbolLine, settings: Settings, at: datetime) -> date:

@@ -162,7 +162,7 @@ def make_digest(
         causes: Why, and what to do, of symbols whose forecast is older.
         notes: What else is to be known of series.
         findings: Further sentences for a person.
-        alerts: Rows of `alert_counts`.
+        alerts: Rows of `judged_alerts`.
     """
     stored = most_unusual_first(line for line in lines if line.forecast)
     current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
@@ -251,7 +251,7 @@ def _held_alerts(
     """One for each line for whose newest forecast an alert holds."""
     held = defaultdict[str, list[Mapping[str, Any]]](list)
     for row in alerts:
-        if row["newest"]:
+        if row["holds"]:
             held[f"{row['symbol']} {row['target']}"].append(row)
     return [_held_alert(line.series, held[line.series]) for line in lines if line.series in held]
 

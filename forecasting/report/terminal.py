@@ -1,10 +1,8 @@
 """What the commands print: a night in full, a line a symbol, and the other commands' tables."""
 
 import json
-import math
 import re
 import textwrap
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import pandas as pd
 from tabulate import SEPARATING_LINE, tabulate
 
-from forecasting.plain_text import named, ordinary_spaces, plain_text, quantity
+from forecasting.plain_text import ordinary_spaces, plain_text, quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
 from forecasting.report.night_view import MADE, ReportData, hit_or_miss
@@ -353,42 +351,6 @@ def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a check of `doctor`."""
     columns = ["check", "state", "found"]
     return columns, [[row[name] for name in columns] for row in checks]
-
-
-def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row an alert and symbol: on how many of the newest nights it held, and its values.
-
-    Of an alert that held for none of many symbols, one row.
-    """
-    columns = ["alert", "of", "met", "nights", "share", "extreme", "newest value", "newest night"]
-    never = defaultdict[str, list[Mapping[str, Any]]](list)
-    for row in counts:
-        if not row["held"]:
-            never[row["alert"]].append(row)
-    many = {alert: rows for alert, rows in never.items() if len(rows) > 3}
-    listed = [row for row in counts if row["held"] or row["alert"] not in many]
-    unlisted = [_unlisted_cells(alert, rows) for alert, rows in many.items()]
-    return [*columns, "met on"], [*map(_alert_cells, listed), *unlisted]
-
-
-def _alert_cells(row: Mapping[str, Any]) -> list[object]:
-    return [
-        row["alert"],
-        f"{row['symbol']} {row['target']}",
-        row["held"],
-        row["nights"],
-        percent(row["held"] / row["nights"] if row["nights"] else math.nan),
-        wording.alert_value(row, "extreme"),
-        wording.alert_value(row, "value"),
-        "met" if row["newest"] else "",
-        named([*map(full_day, row["held_on"])], 3),
-    ]
-
-
-def _unlisted_cells(alert: str, rows: Sequence[Mapping[str, Any]]) -> list[object]:
-    nearest = min(rows, key=lambda row: (not row["nights"], abs(row["extreme"] - row["number"])))
-    extreme = wording.alert_value(nearest, "extreme")
-    return [alert, f"{len(rows)} not listed", 0, "", "", extreme, "", "", ""]
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:

@@ -207,12 +207,12 @@ def digest_notes(line: SymbolLine) -> str:
     return "; ".join(filter(None, notes))
 
 
-def alert_value(row: Mapping[str, Any], name: str = "value") -> str:
-    """The newest value of an alert, or its `extreme`, in usual values or the target's unit."""
+def alert_value(row: Mapping[str, Any]) -> str:
+    """The value that an alert compares, in usual values or the target's unit."""
     unit = Unit(decimals=3)
     if not row["of_usual"]:
-        unit = unit_for(row["target"], usual=row[name], symbol=row["symbol"])
-    return unit.brief(row[name])
+        unit = unit_for(row["target"], usual=row["value"], symbol=row["symbol"])
+    return unit.brief(row["value"])
 
 
 def result_words(night: ReportData | SymbolLine) -> tuple[str, str, str, str]:

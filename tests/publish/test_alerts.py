@@ -1,6 +1,7 @@
-"""Alerts: conditions as users write them, and how often they held."""
+"""Alerts: conditions as users write them, and which hold tonight."""
 
 import math
+from datetime import date
 
 from forecasting.publish.alerts import ForecastAlert, judged_alerts, parse_alerts
 from forecasting.settings import Settings
@@ -30,7 +31,7 @@ def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
     ]
 
 
-def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(database_url):
+def test_alerts_are_judged_on_the_newest_published_forecast_one_session_ahead(database_url):
     raised = {name: 160.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
     old = forecast_row("lstm", FIRST)
     newest = forecast_row("lstm", LAST, **raised)
@@ -43,26 +44,22 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(databas
         write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
         write.add(connection, "forecast_parts", *part_rows(of_close, usual=2.0 * log_width))
 
-    def counts(text):
+    def judged(text, last=date.max):
         settings = Settings(database_url=database_url, symbols=(SYMBOL, "MSFT"), alerts=text)
-        return judged_alerts(settings)[0]
+        rows, _ = judged_alerts(settings, last=last)
+        return {row["alert"]: (row["holds"], row["value"]) for row in rows}
 
-    found = counts("median > 1.5 usual; width < 41; median < 150; SBUX q90 > 100; MSFT q05 > 0")
-    names = ("held", "nights", "newest", "of_usual", "value", "extreme")
-    ratio = newest["q50"] / 100.0
-    assert {row["alert"]: tuple(row[name] for name in names) for row in found} == {
-        "median > 1.5 usual": (1, 1, True, True, ratio, ratio),  # the older has no usual value
-        "width < 41": (2, 2, True, False, 40.0, 40.0),
-        "median < 150": (1, 2, False, False, newest["q50"], old["q50"]),
-        "SBUX q90 > 100": (2, 2, True, False, newest["q90"], newest["q90"]),
+    text = "median > 1.5 usual; width < 41; width < 40; median < 150; SBUX q90 > 100; MSFT q05 > 0"
+    assert judged(text) == {
+        "median > 1.5 usual": (True, newest["q50"] / 100.0),
+        "width < 41": (True, 40.0),
+        "width < 40": (False, 40.0),
+        "median < 150": (False, newest["q50"]),
+        "SBUX q90 > 100": (True, newest["q90"]),
     }
-    sessions = [str(row["target_session"]) for row in (newest, old)]
-    assert [[str(day) for day in row["held_on"]] for row in found] == [
-        sessions[:1],
-        sessions,
-        sessions[1:],
-        sessions,
-    ]
+    before = judged(text, date.fromisoformat(FIRST))
+    assert before["median < 150"] == (True, old["q50"])
+    assert not before["median > 1.5 usual"][0]  # the older has no usual value
     # Of a close's width by the width's own usual
-    close = counts("close width < 0.49 usual; close width < 0.51 usual; close median > 0.1 usual")
-    assert [row["held"] for row in close] == [0, 1, 1]
+    close = judged("close width < 0.49 usual; close width < 0.51 usual; close median > 0.1 usual")
+    assert [holds for holds, _ in close.values()] == [False, True, True]

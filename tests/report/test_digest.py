@@ -74,14 +74,14 @@ def held_row(symbol, alert, value, *, of_usual=False):
         "alert": alert,
         "compared": alert.removeprefix(f"{symbol} ").split()[0],
     }
-    return of | {"value": value, "of_usual": of_usual, "newest": True}
+    return of | {"value": value, "of_usual": of_usual, "holds": True}
 
 
 def test_alerts_that_hold_stand_first_in_every_form():
     ratio = held_row("ADBE", "median > 1.5 usual", 1.824, of_usual=True)
     others = (
         held_row("GONE", "median > 1", 2.0),
-        held_row("SBUX", "q90 > 20e6", 16e6) | {"newest": False},
+        held_row("SBUX", "q90 > 20e6", 16e6) | {"holds": False},
     )
     digest = make_digest(
         morning(), alerts=[ratio, held_row("ADBE", "ADBE q90 > 20e6", 28e6), *others]

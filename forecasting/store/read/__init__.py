@@ -5,10 +5,10 @@ from forecasting.store.read.forecasts import (
     answer,
     issued_before,
     network_silenced,
+    newest_published,
     parts,
     past_forecasts,
     published,
-    published_nights,
     totals_since_newest,
 )
 from forecasting.store.read.inputs import (

@@ -190,30 +190,15 @@ def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:
     return select(*forecast).where(*wanted).order_by(*newest_first)
 
 
-def published_nights(
-    connection: Connection,
-    symbols: Sequence[str],
-    target: str,
-    *,
-    limit: int,
-    last: date,
+def newest_published(
+    connection: Connection, symbols: Sequence[str], target: str, *, last: date
 ) -> pd.DataFrame:
-    """The published forecast one session ahead of the newest nights of each symbol, newest first.
-
-    Args:
-        connection: An open one.
-        symbols: Those of the nights.
-        target: What is forecast.
-        limit: Nights a symbol.
-        last: Newest origin.
+    """Each symbol's newest published forecast one session ahead, made on `last` or before it.
 
     Returns:
         Columns symbol, target_session, last_value, the quantiles, and usual, its part of the median
         (of a close of the width's log), NaN in forecasts of before 0.3.
     """
-    night = func.dense_rank().over(
-        partition_by=forecast.symbol, order_by=forecast.origin_session.desc()
-    )
     wanted = (
         forecast.target == target,
         forecast.symbol.in_(symbols),
@@ -221,17 +206,24 @@ def published_nights(
         forecast.role == CHAMPION,
         forecast.origin_session <= last,
     )
-    ranked = select(*forecast, night.label("night")).where(*wanted).subquery()
-    usual_part = same_forecast(part, ranked.c) & (part.part == "usual")
+    newest = (
+        select(forecast.symbol, func.max(forecast.origin_session).label("origin_session"))
+        .where(*wanted)
+        .group_by(forecast.symbol)
+        .subquery()
+    )
+    of_newest = (newest.c.symbol == forecast.symbol) & (
+        newest.c.origin_session == forecast.origin_session
+    )
     names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)
     statement = (
-        select(*ranked.c[names], part.factor.label("usual"))
-        .outerjoin(forecast_parts, usual_part)
-        .where(ranked.c.night <= limit)
-        .order_by(ranked.c.symbol, ranked.c.night, *best_first(ranked.c), ranked.c.model_id)
+        select(*forecast[names], part.factor.label("usual"))
+        .join(newest, of_newest)
+        .outerjoin(forecast_parts, same_forecast(part, forecast) & (part.part == "usual"))
+        .where(*wanted)
+        .order_by(forecast.symbol, *best_first(forecast), forecast.model_id)
     )
-    nights = frame(connection, statement)
-    return nights.drop_duplicates(["symbol", "target_session"], ignore_index=True)
+    return frame(connection, statement).drop_duplicates("symbol", ignore_index=True)
 
 
 _NAMES = ", ".join(FORECAST_KEY)
