@@ -51,7 +51,7 @@ def test_the_network_can_overfit_ten_windows():
     loop.train(
         network,
         [replace(tensors, truth=truth, rows=rows)],
-        loop.Hyperparameters(200, 1e-2),
+        loop.Hyperparameters(100, 1e-2),
         rng=rng,
     )
     errors = np.abs(loop.forecast_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())

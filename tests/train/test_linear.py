@@ -211,12 +211,14 @@ def test_the_linear_model_adds_weighted_quantiles_of_left_out_errors_to_its_poin
     ("target", "changed"), [("volume", without_events), ("close", lambda windows: windows)]
 )
 def test_the_effects_are_those_of_a_sum_over_flags_and_inputs(target, changed):
-    windows = changed(windows_with_hole(target))
+    windows = windows_with_hole(target)
     flags = windows.flags.copy()
     ahead = windows.future_flags.copy()
     flags[-1] = RNG.integers(2, size=flags[-1].shape)
     ahead[-1] = RNG.integers(2, size=ahead[-1].shape)
-    windows = replace(windows, flags=flags, future_flags=ahead)
+    windows = changed(replace(windows, flags=flags, future_flags=ahead))
+    flags = windows.flags
+    ahead = windows.future_flags
     effect = linear.fit_effect(windows)
     fits = linear.fit_horizons(windows, effect, linear.adjust(windows, effect))
     parts = [calendar_part(name) for name in windows.flag_names[: EVENTS.start]]

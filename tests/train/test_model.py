@@ -12,8 +12,8 @@ from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 
 def some_inputs(rng):
-    """Steps, past and future covariates of two sequences of nine sessions, four of them forecast."""
-    return [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
+    """Steps, past and future covariates of two sequences of nine sessions, two of them forecast."""
+    return [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 2, 4), (2, 2, 5, 6))]
 
 
 def network_and_inputs(seed, size, *, directed=True):
@@ -36,12 +36,12 @@ def test_quantiles_never_cross_whatever_the_weights(seed, size):
 @torch.no_grad()
 @pytest.mark.parametrize("directed", [True, False])
 def test_quantiles_are_those_of_a_loop_over_rows_and_horizons(directed):
-    network, inputs = network_and_inputs(0, 0.5, directed=directed)
-    states = network.lstm(inputs[0])[0][:, 5:].numpy()
+    network, inputs = network_and_inputs(1, 0.5, directed=directed)
+    states = network.lstm(inputs[0])[0][:, 7:].numpy()
     _, past, future = (values.numpy() for values in inputs)
     of = {name: weight.numpy() for name, weight in network.named_parameters()}
-    expected = np.empty((2, 4, len(HORIZONS), len(QUANTILES)))
-    for b, t, h in product(range(2), range(4), range(5)):
+    expected = np.empty((2, 2, len(HORIZONS), len(QUANTILES)))
+    for b, t, h in product(range(2), range(2), range(5)):
         row = of["from_state.weight"] @ states[b, t] + of["from_state.bias"]
         row = row + of["from_past.weight"] @ past[b, t]
         joined = row + of["from_flags.weight"] @ future[b, t, h] + of["from_horizon"][h]
@@ -85,7 +85,8 @@ def test_a_new_network_forecasts_the_quantiles_of_the_truth_and_has_small_weight
             bound = fan_in.get(name, HIDDEN) ** -0.5
             if name == "shape.weight":
                 bound = 0.3 * HEAD**-0.5
-            assert 0.6 * bound < weight.abs().max() < 1.0001 * bound, name
+            for most in (weight.max(), -weight.min()):
+                assert 0.5 * bound < most < 1.0001 * bound, name
     network.shape.weight.zero_()
     network.shape.bias.zero_()
     expected = np.nanquantile(truth, QUANTILES, axis=0).T
@@ -102,6 +103,8 @@ def test_the_training_loss_leaves_out_unknown_values_and_has_no_gradient_there()
     assert loss.item() == pytest.approx(
         losses.pinball(truth.numpy(), quantiles.detach().numpy())[known].mean()
     )
+    alone = pinball(truth[:1], quantiles[:1])
+    assert alone.item() == pytest.approx(float(losses.pinball(1.0, np.arange(7.0))))
     loss.backward()
     assert torch.equal(quantiles.grad[0, 1], torch.zeros(7))
     assert torch.isfinite(quantiles.grad).all()
