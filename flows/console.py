@@ -11,7 +11,7 @@ import typer
 from flows import clock
 from forecasting.night.folders import INDEX, page_address, report_path
 from forecasting.report import terminal
-from forecasting.report.documents import forecast_csv, json_text, night_document
+from forecasting.report.documents import json_text, night_document
 from forecasting.report.night_view import ReportData
 from forecasting.report.terminal import LEGEND, line_listing, night_text, paragraph, text_table
 from forecasting.settings import read_settings
@@ -36,7 +36,6 @@ def show_nights(
     is_past: bool = False,
     why: bool = False,
     as_json: bool = False,
-    as_csv: bool = False,
 ) -> None:
     """Print one night in full, of several a line each, and where report and database are.
 
@@ -44,9 +43,6 @@ def show_nights(
     """
     if as_json:
         typer.echo(json_text([night_document(data) for data in nights]))
-        return
-    if as_csv:
-        typer.echo(forecast_csv(nights), nl=False)
         return
     if why:
         typer.echo("\n\n".join(terminal.why_text(data, width=width()) for data in nights))

@@ -57,10 +57,9 @@ def show(
     as_of: options.AsOfOrigin = None,
     why: options.Why = False,
     as_json: AsJson = False,
-    as_csv: options.AsCsv = False,
 ) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
-    show_newest(as_of, why=why, as_json=as_json, as_csv=as_csv)
+    show_newest(as_of, why=why, as_json=as_json)
 
 
 def show_newest(
@@ -68,7 +67,6 @@ def show_newest(
     *,
     why: bool = False,
     as_json: bool,
-    as_csv: bool = False,
     error: SymbolsFailedError | None = None,
 ) -> None:
     """Print the newest night of each symbol, or of a session; then raise what stopped others."""
@@ -97,7 +95,6 @@ def show_newest(
             is_past=as_of is not None,
             why=why,
             as_json=as_json,
-            as_csv=as_csv,
         )
     if error is not None:
         raise error

@@ -261,9 +261,6 @@ Out = Annotated[Path | None, _OUT]
 OutNeeded = Annotated[Path, _OUT]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Why = Annotated[bool, typer.Option("--why", help="Print every factor of each forecast.")]
-AsCsv = Annotated[
-    bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")
-]
 Switch = Annotated[
     bool,
     typer.Option(

@@ -9,7 +9,7 @@ as in view live_skill.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -19,9 +19,9 @@ import pandas as pd
 from forecasting.errors import UsageError
 from forecasting.evaluate.scores import by_line, nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
-from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.night_view import ReportData
 from forecasting.report.record import cost_quantiles, realised_costs
-from forecasting.report.wording import factors, notices
+from forecasting.report.wording import notices
 from forecasting.vocabulary import (
     CHALLENGER,
     KINDS,
@@ -41,9 +41,6 @@ TEAM = "forecasting"  # first part of a hubverse model id, which is TEAM-MODEL
 TASK_IDS = ("origin_date", "target", "horizon", "location", "target_end_date")
 HUBVERSE_COLUMNS = ("model_id", *TASK_IDS, "output_type", "output_type_id", "value")
 
-_CSV = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
-_CSV += ["last_value", "kind", "status", "reason", "data_as_of"]
-_CSV += ["usual", "vs_usual", "special_day", "why"]
 _RESULT = ("target_session", "q10", "q50", "q90", "actual", "inside_80")
 _NIGHT = ["symbol", "target", "origin_session"]
 _NIXTLA = {"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"}
@@ -129,56 +126,6 @@ def _cost_document(data: ReportData, ratio: float) -> dict[str, Any]:
         "forecasts": rows.assign(quantile=cost_quantiles(data.rows, ratio)).to_dict("records"),
         "realised": realised_costs(data.record, ratio),
     }
-
-
-def forecast_csv(nights: Sequence[ReportData]) -> str:
-    """A row a symbol and session as CSV text.
-
-    With a cost ratio, its quantile is in the last of two more columns.
-    """
-    frames = [pd.DataFrame(columns=_CSV)]
-    for data in nights:
-        rows = data.rows.assign(
-            symbol=data.symbol,
-            target=data.target,
-            origin_session=data.origin,
-            usual=data.usual,
-            vs_usual=data.rows["q50"] / data.usual - 1,
-            special_day=[", ".join(line.special_days) for line in data.lines],
-            why=[factors(line.why) for line in data.lines],
-        )[_CSV]
-        if data.cost_ratio is not None:
-            quantiles = cost_quantiles(data.rows, data.cost_ratio)
-            rows = rows.assign(cost_ratio=data.cost_ratio, cost_quantile=quantiles)
-        frames.append(rows)
-    return pd.concat(frames).map(rounded).to_csv(index=False)
-
-
-def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
-    """CSV of the index: the header, then a row a line: the columns of `forecast_csv`, and skill."""
-    rows = [
-        {
-            **line.forecast,
-            "usual": line.usual,
-            "vs_usual": line.vs_usual,
-            "skill": line.skill.share if line.skill and line.skill.is_known else None,
-            "special_day": ", ".join(line.special_days),
-            "why": factors(line.why),
-        }
-        for line in lines
-    ]
-    whole = pd.DataFrame(rows, columns=[*_CSV, "skill"]).map(rounded)
-    return whole.to_csv(index=False, lineterminator="\r\n").split("\r\n")
-
-
-def table_csv(rows: pd.DataFrame, data: ReportData) -> str:
-    """A table of the page of `data` as CSV text, values in the target's own unit.
-
-    The first columns are what it is of.
-    """
-    of = {"symbol": data.symbol, "target": data.target, "as_of": data.origin}
-    night = pd.DataFrame(of, index=rows.index)
-    return pd.concat([night, rows], axis=1).map(rounded).to_csv(index=False)
 
 
 def hubverse(history: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text, quantity
 from forecasting.report import charts, record, units, wording
-from forecasting.report.documents import forecast_csv, index_csv, table_csv
 from forecasting.report.night_view import MADE, ReportData, SymbolLine, most_unusual_first
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, RANDOM
@@ -39,8 +38,6 @@ def environment() -> Environment:
     filters = (
         markdown_text,
         quantity,
-        forecast_csv,
-        table_csv,
         units.as_day,
         units.full_day,
         units.instant,
@@ -57,8 +54,7 @@ def environment() -> Environment:
 
 def render_index(lines: Sequence[SymbolLine]) -> str:
     """The index: a row a symbol, by target, the most unusual first."""
-    lines = most_unusual_first(lines)
-    return environment().get_template("index.html").render(lines=lines, csv=index_csv(lines))
+    return environment().get_template("index.html").render(lines=most_unusual_first(lines))
 
 
 def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:

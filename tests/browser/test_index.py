@@ -1,9 +1,5 @@
 """The index in a real browser: sorted, filtered, kept in the address, on a desk and on a phone."""
 
-import csv
-import io
-from pathlib import Path
-
 import pytest
 
 from forecasting.report.page import render_index
@@ -89,22 +85,6 @@ def test_filters_by_name_target_and_status_and_says_when_nothing_fits(
     assert page.url.endswith("#state=baseline")
     page.get_by_label("Symbol or name").fill("zzz")
     assert page.locator("#none").is_visible()
-
-
-def test_the_csv_has_the_numbers_of_the_rows_shown(opened):
-    page = opened(hash="#find=sbux")
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name="Download CSV").click()
-    assert downloading.value.suggested_filename == "forecasts.csv"
-    (row,) = csv.DictReader(io.StringIO(Path(downloading.value.path()).read_text(encoding="utf-8")))
-    wanted = {
-        "symbol": "SBUX",
-        "target_session": "2024-03-11",
-        "q10": "8000000.0",
-        "q50": "9000000.0",
-    }
-    wanted |= {"usual": "10000000.0", "vs_usual": "-0.1", "skill": "", "special_day": "earnings"}
-    assert row | wanted == row
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,12 +1,9 @@
 """The report page in a real browser, from a file, as a person opens it."""
 
-import io
 from datetime import date
 
-import pandas as pd
 import pytest
 
-from forecasting.report.documents import forecast_csv
 from forecasting.report.page import render_page
 from forecasting.sessions import next_sessions
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
@@ -95,27 +92,6 @@ def tip_is_off_the_plot(page, layout):
     tip = page.locator(".tip").bounding_box()
     plot = page.locator(f"#fan svg.{layout} .slot .hit").first.bounding_box()
     return tip["y"] + tip["height"] <= plot["y"] or tip["y"] >= plot["y"] + plot["height"]
-
-
-def downloaded(page, table):
-    """The name and the rows of a table's CSV."""
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name=f"Download as CSV: {table}").click()
-    return downloading.value.suggested_filename, pd.read_csv(downloading.value.path())
-
-
-def test_tables_are_downloaded_as_numbers(opened):
-    data = report_data("close")
-    page = opened(data)
-    name, rows = downloaded(page, "forecasts")
-    assert name == "SBUX-close-2024-03-08-forecasts.csv"
-    assert rows.equals(pd.read_csv(io.StringIO(forecast_csv([data]))))
-    page.evaluate("document.querySelector('#skill').open = true")
-    _, skill = downloaded(page, "skill")
-    assert set(zip(skill["forecaster"], skill["horizon"], strict=True)) == {
-        (forecaster, horizon) for forecaster in ("ridge", "last_value") for horizon in range(6)
-    }
-    assert set(skill["as_of"]) == {"2024-03-08"}
 
 
 def test_only_a_page_whose_session_is_over_is_marked_stale(opened):

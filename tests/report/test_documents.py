@@ -1,10 +1,8 @@
-import io
 import json
 import math
 import re
 from datetime import date
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -186,23 +184,6 @@ def test_the_document_of_a_night_has_its_costs_or_none():
     assert (ridge["cost"], ridge["published_saving"]) == (0.0, None)
     assert "NaN" not in json.dumps(found["realised"])
     assert documents.night_document(report_data())["cost"] is None
-
-
-def test_the_csv_has_why_and_the_quantile_only_with_a_ratio():
-    data = report_data(
-        cost_ratio=3.0,
-        parts={5: [("usual", 7e6), ("expiry", 2.2), ("network", 1.05), ("trees", 1.04)]},
-    )
-    found = pd.read_csv(io.StringIO(documents.forecast_csv([data])))
-    assert found["why"].fillna("").tolist() == [
-        *[""] * 4,
-        "expiry x2.20, network x1.05, trees x1.04",
-    ]
-    assert found["special_day"][4] == "triple witching"
-    np.testing.assert_allclose(found["vs_usual"], data.rows["q50"] / data.usual - 1, atol=1e-6)
-    assert found["cost_quantile"].tolist() == pytest.approx(data.rows["q25"].tolist())
-    assert set(found["cost_ratio"]) == {3.0}
-    assert "cost_ratio" not in documents.forecast_csv([report_data()])
 
 
 def test_a_history_without_a_row_gives_both_forms_without_a_row_and_one_without_a_score_the_same_columns():

@@ -87,10 +87,6 @@
   });
   for (const input of Object.values(inputs)) input.addEventListener("input", remember);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
-  byId("csv").addEventListener("click", () => {
-    const lines = [table, ...table.querySelectorAll("tr[data-session]")].filter((row) => !row.hidden).map((row) => row.dataset.csv);
-    download("forecasts.csv", `${lines.join("\r\n")}\r\n`);
-  });
   addEventListener("hashchange", recall);
   recall();
 })();

@@ -49,16 +49,6 @@
   for (const svg of document.querySelectorAll("svg.chart")) if (svg.querySelector(".slot")) svg.tabIndex = 0;
   const stale = document.getElementById("stale");
   if (stale && isStale(stale.dataset.session)) stale.hidden = false;
-  const { name, night } = document.body.dataset;
-  for (const table of document.querySelectorAll("table[data-csv]")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "csv";
-    button.textContent = "CSV";
-    button.setAttribute("aria-label", `Download as CSV: ${table.dataset.name}`);
-    button.addEventListener("click", () => download([name, night, `${table.dataset.name}.csv`].join("-"), table.dataset.csv));
-    (table.closest(".scroll") ?? table).after(button);
-  }
   addEventListener("beforeprint", () => {
     for (const closed of document.querySelectorAll("details")) closed.open = true;
   });
