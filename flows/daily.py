@@ -32,7 +32,6 @@ def run(
     as_of: options.AsOf = None,
     mode: options.ModeOption = "auto",
     switch_source: options.Switch = False,
-    closed: options.Closed = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
@@ -45,7 +44,6 @@ def run(
             as_of=as_of,
             mode=check_choice("mode", mode, Mode),
             switch_source=switch_source,
-            closed=closed,
         )
     except SymbolsFailedError as error:  # the other symbols' nights are done
         failed = error

@@ -128,8 +128,7 @@ def of_settings(  # noqa: PLR0913 - each is an option
         _setting(
             "--events",
             "csv:PATH|yahoo",
-            "Earnings dates and announced days: a file (columns announced, timing, kind, symbol), "
-            "or yahoo.",
+            "Earnings dates: a file (columns announced, timing, symbol), or yahoo.",
             "FORECASTING_EVENTS, else the source's",
         ),
     ] = None,
@@ -214,10 +213,6 @@ AsOf = Annotated[
 ]
 AsOfBars = Annotated[
     date | None, _day("--as-of", "Bars as the night of DATE had them.", "as they are now")
-]
-Closed = Annotated[
-    date | None,
-    _day("--closed", "A day that was no session after all: its night is closed, not late."),
 ]
 AsOfOrigin = Annotated[
     date | None,

@@ -71,13 +71,8 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
     sys.stderr.write(f"Created the database {place(settings.url)}\n")
 
 
-def start_night(
-    *, as_of: date | None, mode: Mode, switch_source: bool, closed: date | None = None
-) -> None:
-    """Run the nights in this process; nothing is written where one of the checks before them fails.
-
-    `closed` is a day that was no session after all; it is stored before the nights are planned.
-    """
+def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
+    """Run the nights in this process; nothing is written where a check before them fails."""
     with ExitStack() as until_done:
         with before_start() as (settings, own):
             nights = plan.check_nights(
@@ -87,9 +82,7 @@ def start_night(
                 now=clock.now,
             )
             through_prefect = reach_server(settings, until_done)
-        if closed is not None:
-            plan.close_session(settings, closed, now=clock.now)
-        elif as_of is None:
+        if as_of is None:
             early = plan.early_end(nights, now=clock.now)
             sys.stderr.write(f"{early}\n" if early else "")
         _, wrong = judged_alerts(settings)

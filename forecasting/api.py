@@ -193,7 +193,6 @@ class Ledger:
         source that is not that of the stored bars. Raises a ForecastingError where a check
         or the night failed, or the bar is late.
         """
-        from forecasting.night.symbols import own_settings
         from forecasting.publish.pages import each_report
         from forecasting.publish.runs import run_missed  # loads torch, which readers do without
 
@@ -210,7 +209,7 @@ class Ledger:
             )
         reports = each_report(settings, day, now=clock).values
         if day is None:
-            day = last_completed(clock(), own_settings(settings, symbol).exchange)
+            day = last_completed(clock(), settings.for_symbol(symbol).exchange)
         warn_of(reports, newest=day)
         history = export.frame("history", settings)
         return history[history["run_id"].isin(done)].reset_index(drop=True)
@@ -237,7 +236,6 @@ class Ledger:
         """
         from forecasting.audit.run_backtest import backtest_spec, loaded
         from forecasting.evaluate.figures import figure_frame, forecast_frame
-        from forecasting.night.symbols import own_settings
 
         if not isinstance(refit_every, int) or refit_every < 1:
             raise UsageError(
@@ -251,7 +249,7 @@ class Ledger:
         results = []
         with TURN, held_inputs(own, symbol, inputs) as settings:
             for name in settings.symbols:
-                one = own_settings(settings, name)
+                one = settings.for_symbol(name)
                 spec = backtest_spec(
                     one,
                     first,

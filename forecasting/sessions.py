@@ -1,16 +1,15 @@
 """Exchanges, by the names of exchange_calendars: their sessions, opening and closing instants.
 
-An exchange may carry announced days, which its calendar lacks: `XNYS closed=2027-03-11` is XNYS
-without that session. All functions take both forms; `with_days` makes the longer one.
+A closure or half day that is announced at short notice is in a newer exchange_calendars.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from forecasting.errors import ForecastingError, UsageError
 
@@ -86,33 +85,6 @@ def check_exchange(name: str) -> str:
     return name
 
 
-DayKind = Literal["closed", "half_day", "index_review"]
-DAY_KINDS: tuple[DayKind, ...] = get_args(DayKind)
-"""Announced days: no session, one that closes early, one after which index weights change."""
-
-
-def with_days(exchange: str, days: Iterable[tuple[str, date]]) -> str:
-    """The exchange with these announced days, each a kind and a day, in place of its own."""
-    announced = sorted({f"{kind}={day}" for kind, day in days})
-    return " ".join([name_of(exchange), *announced])
-
-
-def name_of(exchange: str) -> str:
-    """The name of the exchange in exchange_calendars, without announced days."""
-    return exchange.partition(" ")[0]
-
-
-def announced_days(exchange: str, kind: DayKind) -> list[date]:
-    """The announced days of one kind that the exchange carries, ascending."""
-    return sorted(day for day_kind, day in days_of(exchange) if day_kind == kind)
-
-
-def days_of(exchange: str) -> set[tuple[str, date]]:
-    """Kind and day of all announced days that the exchange carries."""
-    pairs = (text.split("=") for text in exchange.split(" ")[1:])
-    return {(kind, date.fromisoformat(day)) for kind, day in pairs}
-
-
 SOON = 30
 """A calendar that ends within so many sessions is reported: those of some exchanges reach only the
 end of this year."""
@@ -126,8 +98,6 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
     import exchange_calendars as xc
     import pandas as pd
 
-    if exchange != name_of(exchange):
-        return _with_announced(calendar(name_of(exchange)), exchange)
     try:
         # xc's own are 20 years before today, 1 after
         first = pd.Timestamp(OLDEST_DAY)
@@ -152,35 +122,6 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
         ) from None
 
 
-def _with_announced(made: ExchangeCalendar, exchange: str) -> ExchangeCalendar:
-    """The calendar with the exchange's announced days, by the properties for one-off days."""
-    import pandas as pd
-
-    closed = pd.DatetimeIndex(announced_days(exchange, "closed"))
-    half_days = pd.DatetimeIndex(announced_days(exchange, "half_day"))
-    half_days = half_days[half_days.isin(made.sessions) & ~half_days.isin(closed)]
-    one_off = {
-        "adhoc_holidays": [*made.adhoc_holidays, *closed],
-        "special_closes_adhoc": [*made.special_closes_adhoc, (_early_hour(made), half_days)],
-    }
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        announced: ExchangeCalendar = type(
-            f"Announced{type(made).__name__}", (type(made),), one_off
-        )(start=made.first_session, end=made.last_session)
-    return announced
-
-
-def _early_hour(made: ExchangeCalendar) -> time:
-    """The local time at which the newest half day closes; without any, the middle of the day."""
-    if len(made.early_closes):
-        early = made.session_close(made.early_closes[-1])
-    else:
-        opened = made.session_open(made.last_session)
-        early = opened + (made.session_close(made.last_session) - opened) / 2
-    hour: time = early.tz_convert(made.tz).time()
-    return hour
-
-
 def last_completed(at: datetime, exchange: str = "XNYS") -> date:
     """The newest session that had closed at the instant `at` (aware)."""
     closes = calendar(exchange).closes
@@ -198,7 +139,7 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
     days, start = _up_to(session, exchange)
     if start + n > len(days):
         raise ForecastingError(
-            f"Expected {n} sessions of {name_of(exchange)} after {session} in exchange_calendars, "
+            f"Expected {n} sessions of {exchange} after {session} in exchange_calendars, "
             f"found sessions up to {days[-1]:%Y-%m-%d}. {_UPDATE}"
         )
     return [day.date() for day in days[start : start + n]]
@@ -210,7 +151,7 @@ def ends_soon(session: date, exchange: str = "XNYS") -> str:
     if len(days) - count > SOON:
         return ""
     return (
-        f"The calendar of {name_of(exchange)} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, "
+        f"The calendar of {exchange} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, "
         f"and a night needs the sessions after its own. {_UPDATE}"
     )
 

@@ -37,7 +37,7 @@ from pydantic_settings import (
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import without_password
-from forecasting.sessions import check_exchange, exchange_of, name_of, parse_exchanges
+from forecasting.sessions import check_exchange, exchange_of, parse_exchanges
 from forecasting.values import (
     MARKET_FORMS,
     NO_MARKET,
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     """yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."""
 
     events: _Source | None = None
-    """Earnings dates and days as csv:PATH (columns announced, timing, kind, symbol) or yahoo."""
+    """Earnings dates as csv:PATH (columns announced, timing, symbol) or yahoo."""
 
     market: Annotated[_Source, AfterValidator(_market)] | None = None
     """Market series: a symbol of the source, csv:PATH, parquet:PATH or none; else ^VIX of yahoo."""
@@ -258,11 +258,9 @@ class Settings(BaseSettings):
         return exchange_of(symbol, overrides=self.exchanges, default=self.exchange)
 
     def for_symbol(self, symbol: str) -> "Settings":
-        """The settings of one symbol, with its exchange, and its hash; announced days are kept."""
-        exchange = self.exchange_of(symbol)
-        if exchange == name_of(self.exchange):
-            exchange = self.exchange
-        return self.model_copy(update={"symbols": (symbol,), "exchange": exchange})
+        """The settings of one symbol, with its exchange, and its hash."""
+        own = {"symbols": (symbol,), "exchange": self.exchange_of(symbol)}
+        return self.model_copy(update=own)
 
     @property
     def symbol(self) -> str:
@@ -348,7 +346,6 @@ class Settings(BaseSettings):
         later = [name for name in LATER_FIELDS if getattr(self, name) != fields[name].default]
         values = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
         values["target"] = self.target
-        values["exchange"] = name_of(self.exchange)  # announced days are in table events
         if self.market is not None:  # by its symbol: where a file lies changes no number
             values["market"] = market_symbol(self.market)
         return values

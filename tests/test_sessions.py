@@ -51,34 +51,6 @@ def test_a_holiday_is_a_day_without_a_session_on_a_usual_weekday(exchange, first
     assert sessions.holidays(first, last, exchange).strftime("%Y-%m-%d").tolist() == expected
 
 
-def test_announced_days_change_the_calendar_of_the_exchange_that_carries_them_alone():
-    closed = date(2027, 3, 11)
-    half = date(2027, 3, 12)
-    days = [
-        ("closed", closed),
-        ("half_day", half),
-        ("half_day", date(2027, 3, 13)),
-        ("index_review", half),
-    ]
-    exchange = sessions.with_days("XNYS", days)
-    assert sessions.next_sessions(date(2027, 3, 10), 2, exchange) == [half, date(2027, 3, 15)]
-    # 13:00 in New York
-    assert sessions.closes_at(half, exchange) == datetime(2027, 3, 12, 18, tzinfo=UTC)
-    assert sessions.early_closes(closed, date(2027, 3, 31), exchange) == {half}
-    assert sessions.holidays(closed, half, exchange).date.tolist() == [closed]
-    assert sessions.announced_days(exchange, "index_review") == [half]
-    assert sessions.next_sessions(date(2027, 3, 10), 1) == [closed]
-    assert sessions.name_of(exchange) == "XNYS"
-    assert sessions.with_days(exchange, []) == "XNYS"
-
-
-@pytest.mark.parametrize(("exchange", "hour"), [("XLON", (12, 30)), ("XTKS", (3, 15))])
-def test_a_half_day_closes_at_the_exchanges_early_hour_or_in_the_middle_of_its_day(exchange, hour):
-    half = date(2026, 12, 10)
-    carrying = sessions.with_days(exchange, [("half_day", half)])
-    assert sessions.closes_at(half, carrying) == datetime(2026, 12, 10, *hour, tzinfo=UTC)
-
-
 def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch):
     before = pd.bdate_range("2024-01-01", "2026-01-04", freq="C", weekmask="Sun Mon Tue Wed Thu")
     later = pd.bdate_range("2026-01-05", "2027-12-31")

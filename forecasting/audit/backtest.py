@@ -25,7 +25,6 @@ from forecasting.evaluate.decisions import FITS
 from forecasting.evaluate.figures import BacktestResult
 from forecasting.evaluate.scores import dollar_volumes
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.announced_days import BY_HAND, day_rows
 from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.earnings import KEY
 from forecasting.ingest.revisions import Revision
@@ -35,7 +34,7 @@ from forecasting.night.night import nights_of
 from forecasting.night.run import ledger, run_shard
 from forecasting.night.steps.preprocess import first_session
 from forecasting.preprocess.windows import NETWORK_SESSIONS, MarketSeries, actual_of
-from forecasting.sessions import closes_at, days_of, next_sessions, sessions_index
+from forecasting.sessions import closes_at, next_sessions, sessions_index
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
 from forecasting.targets import TARGETS
@@ -200,8 +199,6 @@ def _store_series(
     symbol = settings.symbol
     choice = settings.market_choice
     fetched_at = at - timedelta(seconds=1)
-    days = day_rows(days_of(settings.exchange), bars.index[0].date())
-    days = days.assign(source=settings.events or BY_HAND)
     with connect.transaction(settings.url) as connection:
         if market is not None and choice is not None:
             closes = market.closes.dropna()
@@ -220,12 +217,11 @@ def _store_series(
             settings.source,
             fetched_at=fetched_at,
         )
-        for dates in (days, events):
-            nth = dates.groupby(KEY).cumcount()  # a withdrawal is seen after what it withdraws
-            seen_at = fetched_at - timedelta(minutes=1) + pd.to_timedelta(nth, unit="s")
-            seen = dates.assign(symbol=symbol, first_seen_at=seen_at)
-            rows: list[Any] = seen.to_dict("records")
-            write.add(connection, "events", *rows)
+        nth = events.groupby(KEY).cumcount()  # a withdrawal is seen after what it withdraws
+        seen_at = fetched_at - timedelta(minutes=1) + pd.to_timedelta(nth, unit="s")
+        seen = events.assign(symbol=symbol, first_seen_at=seen_at)
+        rows: list[Any] = seen.to_dict("records")
+        write.add(connection, "events", *rows)
 
 
 def _store_bars(

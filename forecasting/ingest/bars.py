@@ -20,7 +20,7 @@ from forecasting.ingest.bar_rules import (
     without,
 )
 from forecasting.ingest.sources import Fetched, canonical
-from forecasting.sessions import name_of, sessions_index
+from forecasting.sessions import sessions_index
 from forecasting.targets import PRICE_TOLERANCE
 
 OFF_CALENDAR_SHARE = 0.01  # largest share of bars that may lie on days without a session
@@ -86,7 +86,7 @@ def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
     if off.sum() > OFF_CALENDAR_SHARE * len(days):
         raise BadDataError(
             f"{off.sum()} of {len(days)} bars of {fetched.symbol} from {fetched.source} lie on "
-            f"days on which {name_of(exchange)} does not trade, the newest on "
+            f"days on which {exchange} does not trade, the newest on "
             f"{days[off][-1]:%A, %Y-%m-%d}; expected at most {OFF_CALENDAR_SHARE:.0%}. Correct "
             "dates that a time zone has moved by a day, or name the exchange in "
             "FORECASTING_EXCHANGES."

@@ -1,4 +1,4 @@
-"""Dates of files: earnings and other days of a CSV, SBUX's bundled dates, days of filings."""
+"""Earnings dates of files: a CSV's, SBUX's bundled ones, days of filings."""
 
 import gzip
 from collections.abc import Sequence
@@ -20,7 +20,6 @@ from forecasting.ingest.sources.tables import (
     read_days,
     read_file,
 )
-from forecasting.sessions import DAY_KINDS
 
 OF_YAHOO = "yahoo"
 """The value of --events that asks Yahoo for the dates, whatever source the bars have."""
@@ -53,16 +52,17 @@ def no_events() -> pd.DataFrame:
 
 def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
     """A symbol's earnings dates of a CSV, as `dates_of`."""
-    rows = _read_dates(path, symbol)
-    earnings = rows[rows["kind"] == "earnings"]
-    return dates_of(pd.DatetimeIndex(earnings["announced"]), earnings["timing"].to_numpy())
-
-
-def days_of_file(option: str, symbol: str) -> set[tuple[str, date]]:
-    """Kind and day of the announced days of csv:PATH: the symbol's, and those without a symbol."""
-    rows = _read_dates(path_of(option), symbol)
-    days = rows[rows["kind"] != "earnings"]
-    return set(zip(days["kind"], days["announced"].dt.date, strict=True))
+    table = _table(path)
+    rows = table.of_symbol(symbol)
+    timing = rows["timing"].str.strip().str.lower()
+    announced, undated = read_days(
+        rows["announced"].str.replace(_HOUR, "", regex=True), _FIRST_DAY, _LAST_DAY
+    )
+    untimed = faults(~timing.isin(TIMINGS), "expected the timing bmo, amc or empty", timing)
+    reasons = first_faults(misfits(rows), undated, untimed)
+    if len(reasons):
+        raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
+    return dates_of(pd.DatetimeIndex(announced), timing.to_numpy(dtype=str))
 
 
 def check_events(option: str | None, symbols: Sequence[str]) -> str:
@@ -123,38 +123,5 @@ def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
     return np.any(is_after, axis=(0, 2)) | (after.max(axis=1) < year - _ON_RHYTHM)
 
 
-def _read_dates(path: Path, symbol: str) -> pd.DataFrame:
-    """The symbol's rows of a CSV and the days of all: announced (naive midnight), timing, kind."""
-    table = _table(path)
-    rows = table.of_symbol(symbol)
-    if table.places is not None and symbol:
-        rows = pd.concat([rows, table.of_symbol("")])
-    timing = rows["timing"].str.strip().str.lower()
-    kind = rows.get("kind", pd.Series("", rows.index)).str.strip().str.lower()
-    kind = kind.replace("", "earnings")
-    announced, undated = read_days(
-        rows["announced"].str.replace(_HOUR, "", regex=True), _FIRST_DAY, _LAST_DAY
-    )
-    untimed = faults(~timing.isin(TIMINGS), "expected the timing bmo, amc or empty", timing)
-    kinds = ("earnings", *DAY_KINDS)
-    unkind = faults(~kind.isin(kinds), f"expected the kind {', '.join(kinds)} or empty", kind)
-    reasons = first_faults(
-        misfits(rows),
-        undated,
-        untimed,
-        unkind,
-    )
-    if len(reasons):
-        raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
-    dates = {"announced": announced, "timing": timing.to_numpy(dtype=str), "kind": kind.to_numpy()}
-    is_of_nobody = (kind == "earnings") & (rows.get("symbol", symbol) != symbol)
-    return pd.DataFrame(dates)[~is_of_nobody.to_numpy()]
-
-
 def _table(path: Path) -> Table:
-    return read_file(
-        path,
-        "csv",
-        "events csv:PATH",
-        needed="events",
-    )
+    return read_file(path, "csv", "events csv:PATH", needed="events")

@@ -24,14 +24,13 @@ from forecasting.night.models import weights_state
 from forecasting.night.night import make_night
 from forecasting.night.plan import check_market, check_source, early_end, newest_session
 from forecasting.night.steps.fetch import check_bars
-from forecasting.night.symbols import each_symbol, own_settings, with_announced
+from forecasting.night.symbols import each_symbol
 from forecasting.plain_text import named, quantity
 from forecasting.sessions import (
     closes_at,
     ends_soon,
     holidays,
     last_completed,
-    name_of,
     next_sessions,
     opens_at,
 )
@@ -72,17 +71,9 @@ def _states(settings: Settings, *, now: Clock) -> list[Row]:
     is_locked = lock.is_held(settings.url, "night")
     rows = []
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
-        for name, one in settings.series.items():
-            own = with_announced(one, read.announced_days(connection, one.symbol))
-            rows.append(
-                _state(
-                    connection,
-                    own,
-                    now(),
-                    is_locked,
-                )
-                | {"name": name}
-            )
+        for name, own in settings.series.items():
+            state = _state(connection, own, now(), is_locked)
+            rows.append(state | {"name": name})
     without = [row for row in rows if row["cause"] == "without a night"]
     if len(without) <= ASKED:
         for row in without:
@@ -92,7 +83,7 @@ def _states(settings: Settings, *, now: Clock) -> list[Row]:
 
 def _name_refusal(row: Row, settings: Settings, *, now: Clock) -> None:
     """Give a symbol without a night the error that refuses its run, which leaves no row."""
-    own = own_settings(settings, row["symbol"])
+    own = settings.for_symbol(row["symbol"])
     try:
         check_events(own.events, own.symbols)
         check_market(own)
@@ -106,7 +97,7 @@ def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool 
     """Whether the newest completed session has a live forecast, for check.txt; else the `cause`."""
     exchange = own.exchange
     row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error")))
-    row |= {**own.columns, "exchange": name_of(exchange), "cause": ""}
+    row |= {**own.columns, "exchange": exchange, "cause": ""}
     try:
         session = last_completed(at, exchange)
         opened = opens_at(next_sessions(session, max(HORIZONS), exchange)[0], exchange)
@@ -230,9 +221,9 @@ def _database(settings: Settings) -> str:
 
 
 def _sessions(settings: Settings, *, now: Clock) -> str:
-    exchanges = [own_settings(settings, symbol).exchange for symbol in settings.symbols]
+    exchanges = [settings.for_symbol(symbol).exchange for symbol in settings.symbols]
     newest = {exchange: last_completed(now(), exchange) for exchange in exchanges}
-    each = ", ".join(f"{session} of {name_of(name)}" for name, session in newest.items())
+    each = ", ".join(f"{session} of {name}" for name, session in newest.items())
     ends = [ends_soon(session, exchange) for exchange, session in newest.items()]
     return ". ".join([f"newest completed: {each}", *filter(None, ends)])
 
@@ -304,9 +295,9 @@ def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
 
 def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
     """Why nights had nothing to do; without `as_of` with the holidays since, up to ten days."""
-    each = [own_settings(settings, symbol) for symbol in settings.symbols]
+    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
     newest = dict.fromkeys((as_of or newest_session(own, now=now), own.exchange) for own in each)
-    since = " and ".join(f"{day} of {name_of(exchange)}" for day, exchange in newest)
+    since = " and ".join(f"{day} of {exchange}" for day, exchange in newest)
     sentences = [f"Nothing new since the session {since}."]
     for day, exchange in newest:
         # Today's from the hour on at which its session would have closed.
@@ -316,5 +307,5 @@ def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
         closed = holidays(day + timedelta(days=1), day + timedelta(days=past), exchange)
         if len(closed):
             days = ", ".join(f"{one:%A} {one.date()}" for one in closed)
-            sentences.append(f"{name_of(exchange)} was closed on {days}.")
+            sentences.append(f"{exchange} was closed on {days}.")
     return " ".join(sentences)

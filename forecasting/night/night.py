@@ -17,8 +17,7 @@ from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.failures import explained
 from forecasting.night.folders import runs_folder
-from forecasting.night.symbols import own_settings
-from forecasting.sessions import last_completed, name_of
+from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.values import source_name
 from forecasting.vocabulary import Clock, Mode, Target, short_id
@@ -181,7 +180,7 @@ def check_closed(session: date, exchange: str, *, now: Clock) -> None:
     newest = last_completed(at, exchange)
     if session > newest:
         raise UsageError(
-            f"Expected a session of {name_of(exchange)} that has closed; found {session}, and the "
+            f"Expected a session of {exchange} that has closed; found {session}, and the "
             f"newest that has closed is {newest}. Name that one or an older one, or correct this "
             f"machine's clock, which is at {at:%Y-%m-%d %H:%M} UTC."
         )
@@ -227,7 +226,7 @@ def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night
             f"found {__version__}. Install one release on all machines, then run again."
         )
     of_run = settings.model_copy(update=values["options"])
-    own = own_settings(of_run, of_run.symbol)
+    own = of_run.for_symbol(of_run.symbol)
     night = Night(settings=own, now=now, **values["night"])
     if night.id != values["id"]:
         raise UsageError(

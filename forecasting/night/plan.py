@@ -9,7 +9,6 @@ from functools import partial
 from itertools import chain
 
 from forecasting.errors import BadDataError, UsageError
-from forecasting.ingest.announced_days import BY_HAND, check_no_bar, day_rows
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
@@ -17,25 +16,23 @@ from forecasting.ingest.sources.tables import is_frame
 from forecasting.night.models import load_model
 from forecasting.night.night import Night, check_closed, make_night, nights_of
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
-from forecasting.night.steps.preprocess import ledger_instant, market_night, missing_closes
-from forecasting.night.symbols import each_symbol, own_settings
+from forecasting.night.steps.preprocess import market_night, missing_closes
+from forecasting.night.symbols import each_symbol
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import (
     NEWEST_DAY,
     after,
-    announced_days,
     between,
     is_session,
     last_completed,
-    name_of,
     newest_up_to,
     next_sessions,
     shift,
     today,
 )
 from forecasting.settings import Settings
-from forecasting.store import connect, lock, migrate, read, write
+from forecasting.store import connect, migrate, read
 from forecasting.values import NO_MARKET, source_name
 from forecasting.vocabulary import HORIZONS, Clock, Mode
 
@@ -106,17 +103,13 @@ def _planned(night: Night, nights_of_symbol: Callable[[Settings], list[Night]]) 
 
     def of_symbol(own: Settings) -> list[Night]:
         check_events(settings.events, settings.symbols)
-        if closed := announced_days(own.exchange, "closed"):
-            with connect.transaction(own.url) as connection:
-                write.close_runs(connection, own.symbol, closed)
         return nights_of_symbol(own)
 
     found = each_symbol(settings, of_symbol, now=night.now)
     failed = []
     for name, error in found.errors.items():
         logger.error("%s: %s", name, error)
-        one = settings.series[name]
-        own = own_settings(one, one.symbol)
+        own = settings.series[name]
         failed.append(_stopped(replace(night, settings=own, error=error)))
     return not_done([*failed, *chain(*found.values.values())])
 
@@ -266,7 +259,7 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
         ends = [
             _ends_early(
                 newest,
-                own_settings(settings, symbol),
+                settings.for_symbol(symbol),
                 choice.exchange,
                 now=now,
             )
@@ -324,57 +317,10 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
     if not is_session(day, exchange):
         before = min(newest_up_to(day, exchange), last_completed(now(), exchange))
         raise UsageError(
-            f"Expected a trading session of {name_of(exchange)}, found {day}, a {day:%A} on which "
+            f"Expected a trading session of {exchange}, found {day}, a {day:%A} on which "
             f"it does not trade. The newest one before it that has closed is {before}."
         )
     check_closed(day, exchange, now=now)
-
-
-def close_session(settings: Settings, day: date, *, now: Clock) -> None:
-    """Store for each symbol that a day, up to today, was no session after all.
-
-    The rows of its nights are closed when the next run is planned. A UsageError where a bar of the
-    day is stored, or it is no session in any case.
-    """
-    with lock.night_lock(settings.url, "night"):
-        found = each_symbol(settings, partial(_close_session, day=day, now=now), now=now)
-    found.raise_failed()
-
-
-def _close_session(own: Settings, *, day: date, now: Clock) -> None:
-    symbol = own.symbol
-    exchange = own.exchange
-    closure = ("closed", day)
-    if day in announced_days(exchange, "closed"):
-        return
-    if not is_session(day, exchange):
-        raise UsageError(
-            f"Expected a session of {name_of(exchange)} in --closed, found {day}, a {day:%A} on "
-            "which it does not trade in any case. Name the session without bars."
-        )
-    if day > today(now(), exchange):
-        raise UsageError(
-            f"Expected a day up to today in --closed, found {day}. Write one to come into a file "
-            "of FORECASTING_EVENTS, where it can be corrected: kind closed, announced its day."
-        )
-    with connect.transaction(own.url) as connection:
-        traded = read.row(connection, "bar_versions", {"symbol": symbol, "session": day})
-        check_no_bar({closure}, {day} if traded else set(), symbol=symbol)
-        newest = read.newest(
-            connection,
-            "fetches",
-            "fetched_at",
-            {"symbol": symbol},
-        )
-        rows = day_rows({closure} - read.announced_days(connection, symbol).keys(), day)
-        at = ledger_instant(newest, now())
-        write.add_events(
-            connection,
-            symbol,
-            rows,
-            source=BY_HAND,
-            first_seen_at=at,
-        )
 
 
 def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) -> date:
@@ -399,7 +345,7 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     held = plugins.newest_session(source, symbol)
     if held and is_frame(settings.source) and not is_session(held, exchange):
         raise BadDataError(
-            f"The newest row of {symbol} is of {held:%A} {held}, no session of {name_of(exchange)} "
+            f"The newest row of {symbol} is of {held:%A} {held}, no session of {exchange} "
             "(FORECASTING_EXCHANGES). Remove or correct it."
         )
     return completed if held is None else newest_up_to(min(held, completed), exchange)

@@ -1,9 +1,8 @@
 """The symbols of a command, and the same work for each: no failure stops or hides another."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -12,10 +11,8 @@ from forecasting.errors import (
     StoreError,
     UsageError,
 )
-from forecasting.ingest.announced_days import Day, days_in_force
 from forecasting.night.failures import combined, explained
 from forecasting.plain_text import named
-from forecasting.sessions import with_days
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
@@ -42,42 +39,14 @@ class Outcomes(Generic[Value]):
             raise combined(self.errors, of=len(self.values) + len(self.errors))
 
 
-def own_settings(settings: Settings, symbol: str) -> Settings:
-    """The settings of one symbol, its exchange with the days announced by now, in ledger and file.
-
-    A night uses those that were known at its fetch instead: `settings_known_at`.
-    """
-    own = settings.for_symbol(symbol)
-    stored: dict[Day, str] = {}
-    # Without a ledger none is stored
-    with suppress(StoreError), connect.reading(own.url) as connection:
-        stored = read.announced_days(connection, symbol)
-    return with_announced(own, stored)
-
-
-def with_announced(own: Settings, stored: Mapping[Day, str]) -> Settings:
-    """One symbol's settings, its exchange with the days that are `stored` and those of the file."""
-    days = set(stored)
-    # A run refuses a file that cannot be read, a reader needs none
-    with suppress(ForecastingError):
-        days = days_in_force(stored, own.events, own.symbol)
-    return own.model_copy(update={"exchange": with_days(own.exchange, days)})
-
-
-def settings_known_at(connection: Connection, own: Settings, at: datetime) -> Settings:
-    """One symbol's settings, its exchange with the days that the ledger had at an instant."""
-    days = read.announced_days(connection, own.symbol, known_at=at)
-    return own.model_copy(update={"exchange": with_days(own.exchange, days)})
-
-
 def each_symbol(
     settings: Settings, work: Callable[[Settings], Value], *, now: Clock
 ) -> Outcomes[Value]:
-    """What came of `work` for each symbol and target, on `own_settings`, by `series_name`."""
+    """What came of `work` for each symbol and target, by `series_name`."""
     outcomes = Outcomes[Value]()
     for name, one in settings.series.items():
         try:
-            outcomes.values[name] = work(own_settings(one, one.symbol))
+            outcomes.values[name] = work(one)
         except Exception as error:  # whatever it is, it is this one's
             outcomes.errors[name] = explained(error, now=now, settings=one)
     return outcomes

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.sessions import announced_days, calendar, early_closes, holidays, sessions_index
+from forecasting.sessions import calendar, early_closes, holidays, sessions_index
 from forecasting.vocabulary import HORIZONS
 
 Flags = dict[str, NDArray[np.bool_]]  # (D,) by name
@@ -57,7 +57,6 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
     half = np.asarray(sessions.isin(pd.DatetimeIndex(sorted(early_closes(*span)))))
     flags = _month_flags(sessions)
     flags |= _expiry_flags(sessions, closed)
-    flags["russell"] |= sessions.isin(pd.DatetimeIndex(announced_days(exchange, "index_review")))
     flags |= _holiday_flags(sessions, closed, half)
     values = np.column_stack([flag.astype(np.float64) for flag in flags.values()])
     inside = (sessions >= pd.Timestamp(first)) & (sessions <= pd.Timestamp(last))
@@ -92,6 +91,9 @@ def _expiry_flags(sessions: pd.DatetimeIndex, closed: pd.DatetimeIndex) -> Flags
     third_friday = (weekday == 4) & (day >= 15) & (day <= 21)
     third_friday |= friday_closed & (day >= 14) & (day <= 20)
     triple = third_friday & (month % 3 == 0)
+    # Russell reconstitutes on the fourth Friday of June, since 2026 on November's second one too
+    in_june = (month == 6) & (day >= 22) & (day <= 28)
+    in_november = (sessions.year >= 2026) & (month == 11) & (day >= 8) & (day <= 14)
     week = [_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)]
     return {
         "third_friday": third_friday,
@@ -100,7 +102,7 @@ def _expiry_flags(sessions: pd.DatetimeIndex, closed: pd.DatetimeIndex) -> Flags
         "triple_witching-1": _after(triple, 1),
         "triple_witching+1": _after(triple, -1),
         "triple_witching_week": np.any(week, axis=0),
-        "russell": (month == 6) & (weekday == 4) & (day >= 22) & (day <= 28),
+        "russell": (weekday == 4) & (in_june | in_november),
     }
 
 
@@ -153,7 +155,6 @@ _NOTES = {
     "half_day": "half day",
     "triple_witching": "triple witching",
     "third_friday": "options expiry",
-    "index_review": "index review",
     "after_holiday": "after a holiday",
 }
 
@@ -161,9 +162,8 @@ _NOTES = {
 def calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
     """What is special about a session, known years ahead; nothing about a day without one.
 
-    `half day`, `triple witching` or `options expiry`, `index review`, `after a holiday`, as far as
-    they apply. Bars of a day without a session remain in a ledger whose exchange or calendar has
-    changed.
+    `half day`, `triple witching` or `options expiry`, `after a holiday`, as far as they apply. Bars
+    of a day without a session remain in a ledger whose exchange or calendar has changed.
     """
     return _notes_of_year(session.year, exchange).get(session, ())
 
@@ -176,7 +176,6 @@ def _notes_of_year(year: int, exchange: str) -> dict[date, tuple[str, ...]]:
     sessions = sessions_index(*span).date
     flags = pd.DataFrame(values > 0.0, sessions, names)
     flags["third_friday"] &= ~flags["triple_witching"]
-    flags["index_review"] = flags.index.isin(announced_days(exchange, "index_review"))
     return {
         session: tuple(words for name, words in _NOTES.items() if has[name])
         for session, has in zip(sessions, flags.to_dict("records"), strict=True)

@@ -15,7 +15,7 @@ from forecasting.night.steps.preprocess import input_fetch
 from forecasting.night.symbols import check_forecast, each_stored
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import hubverse, json_text, nixtla
-from forecasting.sessions import is_session, name_of
+from forecasting.sessions import is_session
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
@@ -140,7 +140,7 @@ def _fetched_at(connection: Connection, settings: Settings, session: date) -> da
     symbol = settings.symbols[0]
     if not is_session(session, settings.exchange):
         raise UsageError(
-            f"Expected bars as of a session of {name_of(settings.exchange)}, where {symbol} "
+            f"Expected bars as of a session of {settings.exchange}, where {symbol} "
             f"trades; found {session}."
         )
     of_night = {"symbol": symbol, "target": settings.target, "origin_session": session}

@@ -17,7 +17,7 @@ from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.night.plan import newest_session
 from forecasting.night.run_log import notes_of
-from forecasting.night.symbols import NAMED, joined, own_settings
+from forecasting.night.symbols import NAMED, joined
 from forecasting.plain_text import named, plain_text
 from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.export import check_known
@@ -158,13 +158,13 @@ def _newest_session(line: SymbolLine, settings: Settings, at: datetime) -> date:
     """The newest completed session, or of a run of the past the line's own."""
     if line.is_past:
         return line.origin
-    return last_completed(at, own_settings(settings, line.symbol).exchange)
+    return last_completed(at, settings.for_symbol(line.symbol).exchange)
 
 
 def _cause(connection: Connection, line: SymbolLine, settings: Settings, at: datetime) -> str:
     """Why a forecast is of an older session, and what to do."""
     with suppress(ForecastingError):  # a source that cannot be read is its run's to report
-        held = newest_session(own_settings(settings, line.symbol), now=lambda: at)
+        held = newest_session(settings.for_symbol(line.symbol), now=lambda: at)
         if held <= line.origin:
             return f"The source ends with {full_day(held)}: bring it up to date."
     return " ".join(filter(None, [_newest_request(connection, line.symbol), line.remedy]))
@@ -209,7 +209,7 @@ def _replayed(connection: Connection, line: SymbolLine, settings: Settings) -> l
     )
     if live is None or newest is None or newest["kind"] != "replay":
         return []
-    exchange = own_settings(settings, line.symbol).exchange
+    exchange = settings.for_symbol(line.symbol).exchange
     return after(live, newest["target_session"], exchange)
 
 

@@ -31,7 +31,6 @@ from forecasting.vocabulary import HORIZONS, LSTM, Target
 
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
-_PART_OF_DAY["index review"] = "index"
 USUAL = (
     "Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% "
     "interval. The most unusual is furthest from usual, in widths of the usual 80% interval."

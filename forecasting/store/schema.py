@@ -239,9 +239,9 @@ events = Table(
     _key(
         "session",
         Date,
-        "Session that reacts: the announcement's own, or the next if after the close; or the day.",
+        "Session that reacts: the announcement's own, or the next if after the close.",
     ),
-    _key("kind", String(12), "`earnings`, or of a day: `closed`, `half_day`, `index_review`."),
+    _key("kind", String(12), "`earnings`."),
     _key("first_seen_at", UtcDateTime, "When it was read, UTC."),
     _column(
         "known_from",
@@ -253,18 +253,16 @@ events = Table(
         String(20),
         "`seen`, `21 sessions ahead` (day unknown), `unscheduled`, `withdrawn` (ends it).",
     ),
-    _column("announced", Date, "Day of the announcement; or the day."),
+    _column("announced", Date, "Day of the announcement."),
     _column(
         "timing", String(5), "`bmo` (before the open), `amc` (after the close) or empty if unknown."
     ),
     _column(
         "source",
         Text,
-        "Its list: a file, `bundled`, `sec-8k` (shipped days of filings), the bars' source, or "
-        "`run --closed`.",
+        "Its list: a file, `bundled`, `sec-8k` (shipped days of filings), or the bars' source.",
     ),
-    comment="One event (an earnings date, or an announced day that the calendar lacks) as first "
-    "seen in one form; a later row of its session and kind replaces it.",
+    comment="One earnings date as first seen in one form; a later row of its session replaces it.",
 )
 
 findings = Table(
@@ -523,8 +521,8 @@ forecasts = Table(
     _empty(
         "calendar",
         Text,
-        "Of the target session: `half day`, `triple witching`, `options expiry`, `index review` "
-        "(announced), `after a holiday`; or empty.",
+        "Of the target session: `half day`, `triple witching`, `options expiry`, `after a "
+        "holiday`; or empty.",
     ),
     _column("issued_at", UtcDateTime, "When the forecast was written, UTC."),
     _column("data_as_of", UtcDateTime, "When the bars that it used were fetched, UTC."),

@@ -338,13 +338,12 @@ SELECT d.symbol, d.session, d.kind, d.day, d.session > COALESCE(
 ) AS ahead
 FROM days d
 """,
-    "One special day of a symbol: earnings, past and announced, an announced day, or a special "
-    "calendar day among those forecast.",
+    "One special day of a symbol: earnings, past and announced, or a special calendar day among "
+    "those forecast.",
     "events",
     {
         "session": "The session; of earnings the one that reacts.",
-        "kind": "`calendar`, or the kind of the event: `earnings`, `closed`, `half_day`, "
-        "`index_review`.",
+        "kind": "`calendar` or `earnings`.",
         "day": "What is special, in words: `triple witching`; `earnings after the close before`.",
         "ahead": "Whether it is later than the newest stored bar of the symbol.",
     },

@@ -239,14 +239,6 @@ def add_events(
     return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
 
 
-def close_runs(connection: Connection, symbol: str, days: Sequence[date]) -> int:
-    """The number of nights closed: those of days that were no session, unless they are done."""
-    stopped = sa.update(runs).where(
-        run.symbol == symbol, run.as_of.in_(days), run.status.not_in(("done", "closed"))
-    )
-    return connection.execute(stopped.values(status="closed", error=None)).rowcount
-
-
 def update(connection: Connection, table: str, row_id: str, values: Row) -> int:
     """The number of rows with an id whose columns were updated: 1, or 0 without such a row."""
     into = metadata.tables[table]

@@ -27,7 +27,7 @@ from forecasting.preprocess.windows import (
     load_windows,
     make_windows,
 )
-from forecasting.sessions import between, next_sessions, sessions_index, with_days
+from forecasting.sessions import between, next_sessions, sessions_index
 from forecasting.settings import Settings
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import baseline_quantiles
@@ -277,6 +277,12 @@ def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
         ("half_day_november", (2024, 11), [29]),
         ("half_day_november", (2024, 12), []),
         ("half_day", (2024, 12), [24]),
+        ("russell", (2024, 6), [28]),
+        ("russell", (2026, 6), [26]),
+        ("russell", (2025, 11), []),
+        ("russell", (2026, 11), [13]),
+        ("russell", (2030, 11), [8]),
+        ("russell", (2031, 11), [14]),
     ],
 )
 def test_a_season_has_its_days_of_the_month_alone(flag, month, days):
@@ -288,22 +294,6 @@ def test_a_season_has_its_days_of_the_month_alone(flag, month, days):
 def flags_of(day, exchange):
     values, names = calendar_flags(day, day, exchange)
     return {name for name, value in zip(names, values[0], strict=True) if value}
-
-
-@pytest.mark.parametrize(
-    ("kind", "day", "flags", "notes"),
-    [
-        ("index_review", 13, {"russell"}, {"index review"}),
-        ("half_day", 13, {"half_day", "half_day_november"}, {"half day"}),
-        ("closed", 12, {"after_holiday"}, {"after a holiday"}),
-        ("closed", 16, {"before_holiday"}, set()),
-    ],
-)
-def test_an_announced_day_adds_the_flags_and_notes_of_its_kind(kind, day, flags, notes):
-    friday = date(2026, 11, 13)
-    exchange = with_days("XNYS", [(kind, date(2026, 11, day))])
-    assert flags_of(friday, exchange) - flags_of(friday, "XNYS") == flags
-    assert {*calendar_notes(friday, exchange)} - {*calendar_notes(friday, "XNYS")} == notes
 
 
 def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_expiries():

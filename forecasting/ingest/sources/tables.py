@@ -41,9 +41,7 @@ NEEDED: dict[Columns, tuple[str, ...]] = {
 
 OPTIONAL = ("adj_close", "dividends", "splits")
 _NAMES = {
-    **{
-        name: name for name in (*BARS, *OPTIONAL, "symbol", "announced", "timing", "kind", "shares")
-    },
+    **{name: name for name in (*BARS, *OPTIONAL, "symbol", "announced", "timing", "shares")},
     "date": "session",
     "ticker": "symbol",
     "adjclose": "adj_close",

@@ -1,6 +1,6 @@
 """One request for the bars of a symbol: its response is assessed, diffed and appended.
 
-With the symbol's earnings dates and announced days.
+With the symbol's earnings dates.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import BadDataError, ForecastingError, SourceError, UsageError
-from forecasting.ingest import announced_days, assessment, earnings, revisions
+from forecasting.ingest import assessment, earnings, revisions
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.event_files import OF_YAHOO
 from forecasting.ingest.sources import Fetched, Source, plugins
@@ -57,8 +57,6 @@ class Asked:
     switched_from: str  # the source of the stored bars, where it is another one
     accept: bool  # whether the user has accepted another source, and with it another history
     bars: revisions.StoredBars
-    # The announced ones that are stored, each with its source
-    days: Mapping[announced_days.Day, str]
     newest_instant: datetime | None
     response: Fetched | Exception | None = None  # of a request for several symbols at once
 
@@ -99,7 +97,6 @@ def asked_of(span: Span, *, accept: bool) -> Asked:
     with connect.reading(settings.url) as connection:
         newest = read.newest_fetch(connection, symbol) or Row()
         events = read.event_rows(connection, symbol)
-        days = read.announced_days(connection, symbol)
         bars = read.bars(connection, symbol)
         actions = read.actions(connection, symbol)
         newest_instant = read.newest(
@@ -135,7 +132,6 @@ def asked_of(span: Span, *, accept: bool) -> Asked:
         switched_from=switched_from,
         accept=accept,
         bars=revisions.StoredBars(bars, actions),
-        days=days,
         newest_instant=newest_instant,
     )
 
@@ -228,25 +224,6 @@ def asking_of(
     )
 
 
-def _with_days(events: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-    """The rows to add, with those of the announced days of the file of events."""
-    asking = asked.asking
-    if asking.file is None:
-        return events
-    days = announced_days.days_in_force(asked.days, asking.file, asking.symbol)
-    traded = pd.DatetimeIndex(asked.bars.bars.index)
-    announced_days.check_no_bar(days, set(traded.date), symbol=asking.symbol)
-    new = announced_days.day_rows(days - asked.days.keys(), asking.session)
-    withdrawn = announced_days.withdrawn_days(
-        asked.days,
-        days,
-        source=asking.file,
-        session=asking.session,
-    )
-    changed = earnings.joined(new, withdrawn).assign(source=asking.file)
-    return earnings.joined(events, changed)
-
-
 def fetch(asked: Asked, calendar: earnings.Calendar, night: Night) -> Night:
     """The night with its fetch, once the assessed response has been written.
 
@@ -317,7 +294,7 @@ def _assessed(asked: Asked, fetched: Fetched, calendar: earnings.Calendar) -> _A
     if not is_market:
         volume = fetched.bars["volume"]
         lists = earnings.lists_of_night(asking, calendar, volume=volume)
-        events = _with_days(earnings.changes(asking, lists), asked)
+        events = earnings.changes(asking, lists)
         doubts = earnings.doubts_of_lists(asking, lists)
         revision = replace(revision, findings=[*revision.findings, *doubts])
     if revision.error is not None:
@@ -393,7 +370,7 @@ def _write(connection: Connection, asked: Asked, answer: _Answer) -> str:
         seen = answer.events.assign(symbol=night.symbol, first_seen_at=answer.fetched_at)
         rows: list[Any] = seen.to_dict("records")
         added = write.add(connection, "events", *rows)
-        logger.info("%d new earnings dates and days of %s", added, night.symbol)
+        logger.info("%d new earnings dates of %s", added, night.symbol)
     return fetch_id
 
 

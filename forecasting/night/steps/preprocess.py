@@ -16,9 +16,8 @@ import pandas as pd
 from forecasting.errors import ArtifactError, FailedVerdict, NoBarError
 from forecasting.night.night import Night
 from forecasting.night.run_log import open_run
-from forecasting.night.symbols import settings_known_at
 from forecasting.preprocess.windows import FILLED_SESSIONS, WARM_UP, MarketSeries, make_windows
-from forecasting.sessions import closes_at, last_completed, name_of, opens_at, sessions_index, shift
+from forecasting.sessions import closes_at, last_completed, opens_at, sessions_index, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
@@ -40,8 +39,7 @@ def write_windows(night: Night) -> Night:
             night.session,
             stored=night.stored_fetch,
         )
-        at = fetch["fetched_at"]  # no later version of a bar is used, no day announced later
-        night = replace(night, settings=settings_known_at(connection, night.settings, at))
+        at = fetch["fetched_at"]  # no later version of a bar is used
         bars = read.bars(
             connection,
             night.symbol,
@@ -163,12 +161,9 @@ def market_night(night: Night) -> Night | None:
     choice = night.settings.market_choice
     if choice is None or choice.symbol == night.symbol:
         return None
-    exchange = choice.exchange
-    if exchange == name_of(night.exchange):
-        exchange = night.exchange  # with the days announced of it
-    of_market = {"symbols": (choice.symbol,), "exchange": exchange, "source": choice.source}
+    of_market = {"symbols": (choice.symbol,), "exchange": choice.exchange, "source": choice.source}
     settings = night.settings.model_copy(update=of_market)
-    session = last_completed(closes_at(night.session, night.exchange), exchange)
+    session = last_completed(closes_at(night.session, night.exchange), choice.exchange)
     return replace(
         night,
         session=session,

@@ -13,7 +13,6 @@ from forecasting.store.read.forecasts import (
 )
 from forecasting.store.read.inputs import (
     actions,
-    announced_days,
     bars,
     event_rows,
     events,

@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.errors import StoreError
-from forecasting.ingest.earnings import STORED, WITHDRAWN, validity_intervals
+from forecasting.ingest.earnings import STORED, validity_intervals
 from forecasting.ingest.splits import ACCEPTED
-from forecasting.sessions import DAY_KINDS
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, table_rows
+from forecasting.store.frames import Row, first_row, frame
 from forecasting.store.schema import NO_BARS, action, bar, event, fetch, fetches, finding
 from forecasting.targets import TARGETS
 
@@ -151,22 +150,6 @@ def events(
         return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
     order = ["session", "kind", "known_from"]
     return validity_intervals(seen).sort_values(order, ignore_index=True)[_VALID]
-
-
-def announced_days(
-    connection: Connection, symbol: str, *, known_at: datetime | None = None
-) -> dict[tuple[str, date], str]:
-    """Kind and day of the announced days valid now or as of an instant, each with its source."""
-    of_days = {"symbol": symbol, "kind": list(DAY_KINDS)}
-    seen = table_rows(
-        connection,
-        "events",
-        of_days,
-        order=["first_seen_at"],
-    )
-    at = known_at or LATEST
-    newest = {(row["kind"], row["session"]): row for row in seen if row["first_seen_at"] <= at}
-    return {day: row["source"] for day, row in newest.items() if row["known_rule"] != WITHDRAWN}
 
 
 def events_near(
