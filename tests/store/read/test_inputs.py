@@ -4,10 +4,12 @@ from functools import partial
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import StoreError
+from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import nothing_fetched
 from forecasting.store import read, schema, write
 from tests.builders import EVE, LAST
@@ -136,3 +138,97 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
     assert [added(*row) for row in rows[1:]] == [0, 0]  # a night run again
     assert dates(None) == [[old, "2024-04-01", "2024-04-12"], [new, "2024-04-12", ""]]
     assert dates(at("2024-04-10T10:30")) == [[old, "2024-04-01", ""]]
+
+
+def store_other(connection, volumes, *, seen, symbol="KO", **changed):
+    """A fetch of another symbol, of the same evenings."""
+    response = replace(fetched(bar_rows(volumes)), symbol=symbol)
+    store_fetch(connection, response, revision(bar_rows(volumes), **changed), seen=seen)
+
+
+def test_the_newest_fetch_is_of_its_symbol_up_to_an_instant_and_of_a_run(connection):
+    for version, seen in enumerate(("2024-03-07T21:00", "2024-03-08T21:00"), start=1):
+        store_bars(connection, {"2024-03-07": 80.0}, seen=seen, version=version)
+    store_other(connection, {"2024-03-07": 80.0}, seen="2024-03-09T21:00")
+    write.update(connection, "fetches", "2024-03-07T21:00", {"run_id": "r"})
+
+    def newest(**asked):
+        found = read.newest_fetch(connection, SYMBOL, **asked)
+        return found and found["id"]
+
+    assert newest() == newest(known_at=at("2024-03-08T21:00")) == "2024-03-08T21:00"
+    assert newest(known_at=at("2024-03-08T20:59")) == newest(run_id="r") == "2024-03-07T21:00"
+    asked = {"first": EVE, "cutoff": at("2024-03-08T21:00")}
+    assert read.fetch_as_of(connection, SYMBOL, EVE, **asked)["id"] == "2024-03-08T21:00"
+    with pytest.raises(StoreError):
+        read.fetch_as_of(connection, SYMBOL, LAST, **asked)
+
+
+def test_bars_and_the_symbol_that_shares_their_volumes_are_each_of_one_symbol(connection):
+    store_bars(connection, {"2024-03-06": 1.0, "2024-03-07": 2.0}, seen="2024-03-07T21:00")
+    store_other(connection, {"2024-03-07": 2.0, "2024-03-08": 3.0}, seen="2024-03-08T21:00")
+    bars = read.bars(connection, SYMBOL)
+    assert volumes(bars) == {"2024-03-06": 1.0, "2024-03-07": 2.0}
+    assert volumes(read.bars(connection, SYMBOL, first=EVE, last=EVE)) == {"2024-03-07": 2.0}
+    shared = partial(read.symbol_with, connection, bars["volume"])
+    assert shared(least=1, besides=SYMBOL) == "KO"
+    assert shared(least=2, besides="KO") == SYMBOL
+    assert shared(least=2, besides=SYMBOL) is None
+
+
+def test_a_finding_is_shown_from_its_fetch_until_the_one_that_clears_it(connection):
+    zero = Finding(EVE, "zero_volume", "flag", 0.0, "No volume.")
+    high = Finding(LAST, "above_high", "reject", 9.0, "Above the high.")
+    nights = {"07": (zero,), "08": (high,), "09": ()}
+    for version, (day, found) in enumerate(nights.items(), start=1):
+        seen = f"2024-03-{day}T21:00"
+        changed = {"version": version, "findings": found}
+        store_bars(connection, {"2024-03-07": 80.0}, seen=seen, **changed)
+    other = {"seen": "2024-03-08T22:00", "findings": (replace(zero, session=LAST),)}
+    store_other(connection, {"2024-03-07": 80.0}, **other)
+    cleared = sa.update(schema.findings).where(schema.finding.rule == "zero_volume")
+    cleared = cleared.where(schema.finding.symbol == SYMBOL)
+    connection.execute(cleared.values(cleared_at=at("2024-03-08T21:00")))
+    shown = {day: [*read.findings(connection, f"2024-03-{day}T21:00")["rule"]] for day in nights}
+    assert shown == {"07": ["zero_volume"], "08": ["above_high"], "09": ["above_high"]}
+
+    def flagged(*, symbol=SYMBOL, first=EVE, minute=0):
+        known_at = at("2024-03-07T21:00") - timedelta(minutes=minute)
+        rules = ["zero_volume", "above_high"]
+        asked = {"first": first, "last": LAST, "known_at": known_at}
+        return read.newest_flag(connection, symbol, rules, **asked)
+
+    assert flagged() == (EVE, "zero_volume")
+    assert flagged(first=LAST) is flagged(minute=1) is flagged(symbol="KO") is None
+    asked = {"first": EVE, "last": LAST, "known_at": at("2024-03-10")}
+    rules = ["zero_volume", "above_high"]
+    assert read.newest_flag(connection, SYMBOL, rules, **asked) == (EVE, "zero_volume")
+
+
+def test_actions_are_of_one_symbol_and_a_dividend_changes_no_share_basis(connection):
+    store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
+    action = {"session": EVE, "first_seen_at": at("2024-03-07T21:00")}
+    action |= {"fetch_id": "2024-03-07T21:00", "value": 4.0}
+    rows = [
+        action | {"symbol": symbol, "kind": kind}
+        for symbol, kind in ((SYMBOL, "dividend"), (SYMBOL, "split"), ("KO", "split"))
+    ]
+    restated = rows[1] | {"value": 5.0, "first_seen_at": at("2024-03-08T21:00")}
+    write.add(connection, "corporate_actions", *rows, restated)
+    found = read.actions(connection, SYMBOL)[["kind", "value"]].to_numpy().tolist()
+    assert found == [["dividend", 4.0], ["split", 5.0]]
+
+
+def test_earnings_near_sessions_are_the_valid_ones_of_every_symbol_that_has_one(connection):
+    of_symbols = {SYMBOL: "2024-03-10", "KO": "2024-03-06", "PEP": "2024-03-11", "MO": "2024-03-05"}
+    for symbol, session in of_symbols.items():
+        frame = event_frame(session)
+        write.add_events(connection, symbol, frame, source="file", first_seen_at=at("2024-03-01"))
+    far = event_frame("2024-06-03")
+    write.add_events(connection, SYMBOL, far, source="file", first_seen_at=at("2024-03-02"))
+    near = read.events_near(connection, [date(2024, 3, 8)], timedelta(days=2))
+    days = {symbol: [row["session"].month for row in rows] for symbol, rows in near.items()}
+    assert days == {"KO": [3], SYMBOL: [3, 6]}
+    asked = partial(read.event_rows, connection, SYMBOL)
+    assert [len(asked(known_at=at(f"2024-03-0{day}"))) for day in (1, 2)] == [1, 2]
+    assert len(asked(known_at=at("2024-02-29"))) == 0

@@ -114,6 +114,8 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     store_scored(connection, *((row, [{"pinball": 3.0}]) for row in rows))
     # When the bars of the second were fetched, whose forecast is on the new basis
     store_split(connection, EVE, seen="2024-03-07T21:00")
+    # A split of their first bar's session, which is on the new basis already
+    store_split(connection, date(2024, 1, 2), seen="2024-03-07T21:00")
     losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
     asked = partial(read.scored, connection, SYMBOL, target, last=None, origins=10)
     before = asked(known_at=at("2024-03-07T20:59"))

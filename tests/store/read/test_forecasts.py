@@ -1,0 +1,117 @@
+"""Published forecasts, their nights and their parts, among those of others."""
+
+from datetime import date
+from functools import partial
+
+import pytest
+
+from forecasting.errors import StoreError
+from forecasting.store import read, write
+from tests.store.rows import (
+    SERIES,
+    SYMBOL,
+    TARGET,
+    at,
+    forecast_row,
+    part_rows,
+    store_bars,
+    store_forecasts,
+)
+
+FIRST = date(2024, 3, 5)
+LAST = date(2024, 3, 6)
+
+
+@pytest.fixture
+def ledger(connection):
+    """Two published nights among others' rows; a replay of the first is reissued in a second."""
+    first = forecast_row("lstm", "2024-03-05", data_as_of=at("2024-03-05T20:00"))
+    last = forecast_row("lstm", "2024-03-06", q50=101.0)
+    replay = {"kind": "replay", "issued_at": at("2024-03-08")}
+    others = [
+        first | replay | {"q50": 91.0},
+        last | {"model_id": "ridge", "role": "baseline", "issued_at": at("2024-03-06T23:00")},
+        last | {"target": "close", "q50": 102.0},
+        last | {"symbol": "KO", "q50": 103.0},
+        forecast_row("lstm", "2024-03-07", role="silenced", calibration="bands"),
+    ]
+    further = [row | {"horizon": 2, "q50": 104.0} for row in (first, last)]
+    store_forecasts(connection, first, last, *others, *further)
+    parts = [part_rows(row, level=80.0, usual=1.2) for row in (first, last, *further, others[3])]
+    write.add(connection, "forecast_parts", *(part for rows in parts for part in rows))
+    return connection
+
+
+def test_an_origin_is_published_with_a_row_a_horizon_the_best_of_each(ledger):
+    asked = partial(read.published, ledger, SYMBOL, TARGET)
+    for origin, medians in (
+        (None, [101.0, 104.0]),
+        (LAST, [101.0, 104.0]),
+        (FIRST, [100.0, 104.0]),
+    ):
+        assert asked(origin=origin)["q50"].tolist() == medians
+    with pytest.raises(StoreError, match=r"at 2024-03-04 .* 2024-03-05 to 2024-03-06"):
+        asked(origin=date(2024, 3, 4))
+    with pytest.raises(StoreError, match="found none"):
+        read.published(ledger, "NONE", TARGET)
+
+
+def test_the_newest_of_each_symbol_is_the_published_one_a_session_ahead_with_its_usual(ledger):
+    def newest(symbols, last):
+        found = read.newest_published(ledger, symbols, TARGET, last=last)
+        return found[["symbol", "q50", "usual"]].to_numpy().tolist()
+
+    assert newest(["KO", SYMBOL], LAST) == [["KO", 103.0, 1.2], [SYMBOL, 101.0, 1.2]]
+    assert newest(["KO", SYMBOL], FIRST) == newest([SYMBOL], FIRST) == [[SYMBOL, 100.0, 1.2]]
+
+
+def test_parts_are_those_of_the_origins_and_horizons_in_their_order(ledger):
+    asked = partial(read.parts, ledger, [SYMBOL], [TARGET], first=FIRST)
+    assert [*asked(last=FIRST, horizons=[1]).values()] == [[("level", 80.0), ("usual", 1.2)]]
+    assert len(asked(last=LAST)) == 4
+
+
+def test_the_newest_night_before_a_session_has_its_bars_and_says_if_the_network_is_silenced(ledger):
+    series = (ledger, SYMBOL, TARGET)
+    assert read.issued_before(*series, session=FIRST) is None
+    assert read.issued_before(*series, session=LAST) == (FIRST, at("2024-03-05T20:00"))
+    silenced = partial(read.network_silenced, *series)
+    assert [silenced(before=date(2024, 3, day)) for day in (5, 7, 8)] == [False, False, True]
+    published = forecast_row("lstm", "2024-03-08", run_id="2024-03-05", calibration="bands")
+    later = {"origin_session": date(2024, 3, 11), "target_session": date(2024, 3, 12)}
+    ignored = later | {"role": "silenced"}
+    write.add(ledger, "forecasts", published, published | ignored | {"calibration": ""})
+    challenger = ignored | {"role": "challenger", "model_id": "ridge"}
+    write.add(ledger, "forecasts", published | challenger)
+    assert not silenced(before=date(2024, 3, 12))
+
+
+def test_an_answer_has_the_rows_of_its_columns_values_and_no_more_than_its_limit(ledger):
+    for question, equal, count in (
+        ("latest", SERIES, 2),
+        ("latest", SERIES | {"horizon": 1}, 1),
+        ("why", {"symbol": SYMBOL}, 4),
+        ("totals", SERIES, 0),
+        ("history", SERIES, 0),
+        ("skill", SERIES, 0),
+    ):
+        assert len(read.answer(ledger, question, equal, limit=9)) == count
+    (row,) = read.answer(ledger, "latest", SERIES, limit=1)
+    assert (row["horizon"], row["q50"]) == (1, 101.0)
+
+
+def test_past_forecasts_reach_back_to_the_oldest_that_the_longest_horizon_needs(connection):
+    days = ("2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08")
+    near = [forecast_row("lstm", day) for day in days]
+    far = [forecast_row("lstm", day, 5) for day in days[:3]]
+    store_forecasts(connection, *near, *far)
+    past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 13), limit=2)
+    found = zip(past["horizon"], past["origin_session"].dt.day, strict=True)
+    assert sorted(found) == [(1, 7), (1, 8), (5, 5), (5, 6)]
+
+
+def test_bars_of_symbols_are_all_versions_of_the_span(connection):
+    store_bars(connection, {"2024-03-05": 1.0, "2024-03-06": 2.0}, seen="2024-03-06T21:00")
+    store_bars(connection, {"2024-03-06": 3.0}, seen="2024-03-07T21:00", version=2)
+    found = read.bars_of_symbols(connection, [SYMBOL], first=LAST, last=LAST)
+    assert sorted(found["volume"]) == [2.0, 3.0]
