@@ -1,9 +1,9 @@
-"""The forecast of a frame of bars, and frames in place of files: bars, market, earnings dates."""
+"""The forecast of a frame of bars; frames of bars, market or earnings dates become files."""
 
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,7 @@ import pandas as pd
 
 from forecasting.errors import BadDataError, DataLateError, SymbolsFailedError, UsageError
 from forecasting.ingest.bar_rules import PRICES
-from forecasting.ingest.sources.tables import Table, frame_table, holding
+from forecasting.ingest.sources.tables import write_file
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
 from forecasting.publish import export
@@ -23,12 +23,14 @@ from forecasting.results import Forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.targets import TARGETS
-from forecasting.values import FRAME_OF_MARKET, NO_MARKET, check_choice, check_symbol, check_text
+from forecasting.values import NO_MARKET, check_choice, check_symbol, check_text
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Target
 
 _UNNAMED = "SERIES"  # the symbol of a frame without any
+# Files in a folder that is deleted; the name of the market's gives its symbol, ^MARKET
 _BARS = "the frame of bars"
 _EVENTS = "the frame of events"
+_MARKET = "market"
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "date"}
 _DAYS = {"session", "date", "ds"}
 _IDS = {"unique_id", "symbol", "ticker"}
@@ -131,27 +133,26 @@ def held_inputs(
 ) -> Iterator[Settings]:
     """The settings with `source`, `market` and `events`, frames or options; None keeps a setting.
 
-    With a frame of bars, also with a folder without a ledger, which is deleted.
+    Frames become files in a folder that is deleted; with one of bars, the ledger is there too.
     """
     chosen = dict(inputs)
     series: list[str] = []
     symbols = settings.symbols
-    with ExitStack() as stack:
+    with TemporaryDirectory(prefix="forecasting-") as name:
+        folder = Path(name)
         if isinstance(inputs["source"], pd.DataFrame):
-            folder = stack.enter_context(TemporaryDirectory(prefix="forecasting-"))
-            settings = settings.model_copy(update=_without_ledger(Path(folder)))
+            settings = settings.model_copy(update=_without_ledger(folder))
             bars = _bars_of(inputs["source"], symbol=symbol, target=settings.target)
-            series = bars.rows["symbol"].unique().tolist()
-            chosen["source"] = bars
-        chosen["market"] = _market_input(inputs["market"], series)
+            series = _write_bars(bars, folder / _BARS, symbol=symbol)
+            chosen["source"] = f"parquet:{folder / _BARS}"
+        chosen["market"] = _market_input(inputs["market"], series, folder / _MARKET)
         if series:
             symbols = _symbols(symbol, series, market=chosen["market"])
-        chosen["events"] = _events_input(inputs["events"], settings, symbols)
-        stack.enter_context(holding([one for one in chosen.values() if isinstance(one, Table)]))
+        chosen["events"] = _events_input(inputs["events"], settings, symbols, folder / _EVENTS)
         update: dict[str, object] = {"symbols": symbols}
-        for name, one in chosen.items():
-            if one is not None:
-                update[name] = one.name if isinstance(one, Table) else check_text(name, one)
+        for option, value in chosen.items():
+            if value is not None:
+                update[option] = check_text(option, value)
         try:
             yield settings.model_copy(update=update)
         except DataLateError as error:
@@ -220,14 +221,15 @@ def _without_ledger(folder: Path) -> dict[str, object]:
     }
 
 
-def _market_input(market: object, series: Sequence[str]) -> Table | object:
+def _market_input(market: object, series: Sequence[str], path: Path) -> object:
     """The closes of a frame or a series by day, else the option, with a frame of bars checked."""
     if isinstance(market, pd.DataFrame | pd.Series):
         closes = pd.DataFrame(market)
         # The one column is named after a series or a ticker.
         if closes.shape[1] == 1 and str(closes.columns[0]).lower() not in _DAYS:
             closes = closes.set_axis(["close"], axis="columns")
-        return frame_table(FRAME_OF_MARKET, _with_days(closes), "series")
+        write_file(_with_days(closes), path, needed="series")
+        return f"parquet:{path}"
     is_file = str(market).startswith(("csv:", "parquet:"))
     if is_file or not series or market in (None, NO_MARKET, *series):
         return market
@@ -235,7 +237,7 @@ def _market_input(market: object, series: Sequence[str]) -> Table | object:
     raise UsageError(f"Expected as market {forms}; found {market!r:.60}.")
 
 
-def _events_input(events: object, settings: Settings, symbols: Sequence[str]) -> Table | object:
+def _events_input(events: object, settings: Settings, symbols: Sequence[str], path: Path) -> object:
     """The earnings dates of a frame or of days, some of the symbols, else the option."""
     if events is None or isinstance(events, str):
         return events
@@ -244,7 +246,8 @@ def _events_input(events: object, settings: Settings, symbols: Sequence[str]) ->
         raise UsageError(
             f"Expected earnings dates of {named(symbols, 3)}, found none among the events."
         )
-    return frame_table(_EVENTS, dates, "events")
+    write_file(dates, path, needed="events")
+    return f"csv:{path}"
 
 
 def _events_of(events: object, exchange: str) -> pd.DataFrame:
@@ -262,22 +265,26 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
     return pd.DataFrame({"announced": days, "timing": ""})
 
 
-def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> Table:
-    """The bars of a frame with names of columns as of Yahoo, Nixtla or ours."""
-    name = _UNNAMED if symbol is None else check_symbol(symbol)
+def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataFrame:
+    """The bars of a frame in a file's columns: as Yahoo, Nixtla or we name them."""
     names = dict(_NAMES)
     if len(TARGETS[target].columns) == 1:
         names["y"] = target
     rows = _with_days(frame).rename(columns=lambda name: str(name).lower()).rename(columns=names)
     if "symbol" not in rows:
-        rows = rows.assign(symbol=name)
+        rows = rows.assign(symbol=_UNNAMED if symbol is None else check_symbol(symbol))
     if target == "volume" and not rows.columns.isin(PRICES).any():
         # A price that never moves is an input that says nothing
         rows = rows.assign(**dict.fromkeys(PRICES, 1.0))
-    table = frame_table(_BARS, rows, "bars")
-    if not table.places or (symbol is not None and symbol not in table.places):
-        raise UsageError(f"Expected bars of {name}, found no row.")
-    return table
+    return rows
+
+
+def _write_bars(bars: pd.DataFrame, path: Path, *, symbol: str | None) -> list[str]:
+    """The symbols of the bars that were written; a UsageError without one, or without `symbol`."""
+    series: list[str] = write_file(bars, path, needed="bars")["symbol"].unique().tolist()
+    if not series or (symbol is not None and symbol not in series):
+        raise UsageError(f"Expected bars of {symbol or _UNNAMED}, found no row.")
+    return series
 
 
 def _with_days(frame: pd.DataFrame) -> pd.DataFrame:

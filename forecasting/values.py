@@ -146,14 +146,8 @@ def chooses_market(text: str) -> bool:
     return text == NO_MARKET or SYMBOL.fullmatch(market_symbol(text)) is not None
 
 
-FRAME_OF_MARKET = "the frame of market"
-"""The option of a market series that a caller in Python gives as a frame."""
-
-
 def market_symbol(text: str) -> str:
     """The symbol that the series is stored under: of VIX.csv or vix.parquet `^VIX`."""
-    if text == FRAME_OF_MARKET:
-        return "^MARKET"
     file = _FILE.fullmatch(text)
     return text if file is None else f"^{Path(file[2]).stem.upper().lstrip('^')}"
 

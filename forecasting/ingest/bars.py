@@ -96,18 +96,11 @@ def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
 
 def _left_out(fetched: Fetched, known: pd.DataFrame, exchange: str) -> list[Finding]:
     """The findings on rows that could not be read and on sessions without a bar."""
-    findings = []
-    for row in fetched.unreadable:
-        if fetched.first_asked <= row.session <= fetched.last_asked:
-            detail = f"Left out, {row.reason}."
-            finding = Finding(
-                row.session,
-                "row_unreadable",
-                "reject",
-                float(row.line),
-                detail,
-            )
-            findings.append(finding)
+    findings = [
+        finding
+        for finding in fetched.findings
+        if fetched.first_asked <= finding.session <= fetched.last_asked
+    ]
     if fetched.bars.empty:
         return findings
     seen = fetched.bars.index

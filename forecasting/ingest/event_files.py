@@ -15,7 +15,6 @@ from forecasting.ingest.sources.tables import (
     Table,
     faults,
     first_faults,
-    is_frame,
     misfits,
     read_days,
     read_file,
@@ -81,9 +80,7 @@ def check_events(option: str | None, symbols: Sequence[str]) -> str:
 
 
 def path_of(option: str) -> Path:
-    """The file that csv:PATH names; a UsageError for anything else but a frame."""
-    if is_frame(option):
-        return Path(option)
+    """The file that csv:PATH names; a UsageError for anything else."""
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
         raise UsageError(

@@ -12,7 +12,6 @@ from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
-from forecasting.ingest.sources.tables import is_frame
 from forecasting.night.models import load_model
 from forecasting.night.night import Night, check_closed, make_night, nights_of
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
@@ -343,11 +342,6 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
         return completed
     held = plugins.newest_session(source, symbol)
-    if held and is_frame(settings.source) and not is_session(held, exchange):
-        raise BadDataError(
-            f"The newest row of {symbol} is of {held:%A} {held}, no session of {exchange} "
-            "(FORECASTING_EXCHANGES). Remove or correct it."
-        )
     return completed if held is None else newest_up_to(min(held, completed), exchange)
 
 

@@ -6,7 +6,7 @@ SourceErrors. docs/developer.md contains a complete one.
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, ConfigDict
 from pydantic.dataclasses import dataclass
 
 from forecasting.errors import SourceError
+from forecasting.ingest.bar_rules import Finding
 
 COLUMNS = ["open", "high", "low", "close", "adj_close", "volume"]
 
@@ -63,14 +64,6 @@ def _sound_actions(actions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-class UnreadableRow(NamedTuple):
-    """A row that a source leaves out of its bars because it cannot be read."""
-
-    session: date  # of its date; where that is unreadable, of the row before
-    line: int  # its place in the source
-    reason: str  # what was expected and what was found, with the line
-
-
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
 class Fetched:
     """The response to one request for one symbol, before any check of its values.
@@ -97,7 +90,7 @@ class Fetched:
     currency: str = ""
     # Newest session after last_asked that has a bar: this machine's clock is behind
     newest: date | None = None
-    unreadable: tuple[UnreadableRow, ...] = ()  # rows left out of the bars; each becomes a finding
+    findings: tuple[Finding, ...] = ()  # on rows that it could not read and has left out
 
 
 class Source(Protocol):

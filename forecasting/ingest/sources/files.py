@@ -10,8 +10,8 @@ import pandas as pd
 
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import implied_dividends, make_actions
-from forecasting.ingest.bar_rules import PRICES
-from forecasting.ingest.sources import Fetched, UnreadableRow, canonical
+from forecasting.ingest.bar_rules import PRICES, Finding
+from forecasting.ingest.sources import Fetched, canonical
 from forecasting.ingest.sources.tables import (
     BARS,
     OPTIONAL,
@@ -20,7 +20,6 @@ from forecasting.ingest.sources.tables import (
     check_regular,
     faults,
     first_faults,
-    is_frame,
     misfits,
     read_days,
     read_file,
@@ -30,9 +29,6 @@ from forecasting.plain_text import named
 from forecasting.sessions import NEWEST_DAY
 from forecasting.values import SYMBOL, source_name
 
-UNREADABLE_SHARE = 0.01
-"""Largest share of a symbol's rows that may be unreadable; above it the format is another one and
-the file refused."""
 _FIRST_DAY = date(1900, 1, 1)  # one flipped bit makes 1022 of 2022
 
 
@@ -55,28 +51,21 @@ class Files:
         self.option = f"{'market' if one_series else 'source'} {kind}:PATH"
         self.one_series = one_series
         self.today = today
-        if not is_frame(str(path)):
-            check_regular(path, self.option)
+        check_regular(path, self.option)
         self.kind = kind
         self.path = path
-        self.name = str(path) if is_frame(str(path)) else source_name(f"{kind}:{path}")
+        self.name = source_name(f"{kind}:{path}")
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """The file's bars for the sessions `first` .. `last`.
 
         A BadDataError without one in that span.
         """
-        rows, _, unreadable = self._rows(symbol)
+        rows, _, findings = self._rows(symbol)
         every = canonical(rows)
-        bars = _of_span(
-            every,
-            first,
-            last,
-            f"{self.path.name} has bars of {symbol}",
-        )
+        bars = _of_span(every, first, last, f"{self.path.name} has bars of {symbol}")
         actions = _actions(rows.loc[every.index], every)
         in_span = actions["session"].between(bars.index[0], pd.Timestamp(last))
-        kind = "" if is_frame(self.name) else "the file "
         return Fetched(
             source=self.name,
             symbol=symbol,
@@ -85,10 +74,10 @@ class Files:
             bars=bars,
             actions=actions[in_span].reset_index(drop=True),
             library_version=f"pandas {version('pandas')}",
-            title=f"{symbol}, daily, from {kind}{self.path.name}",
+            title=f"{symbol}, daily, from {self.path.name}",
             # A bar that newer ones follow is finished
             live=bars.index[-1] == every.index[-1],
-            unreadable=unreadable,
+            findings=findings,
         )
 
     def newest(self, symbol: str) -> date:
@@ -108,8 +97,11 @@ class Files:
         )
         return replace(table, places=None) if self.one_series else table
 
-    def _rows(self, symbol: str) -> tuple[pd.DataFrame, date, tuple[UnreadableRow, ...]]:
-        """The symbol's readable rows by session, its newest session, and its unreadable rows."""
+    def _rows(self, symbol: str) -> tuple[pd.DataFrame, date, tuple[Finding, ...]]:
+        """The symbol's readable rows by session, its newest session, and findings on the others.
+
+        A UsageError where no row can be read.
+        """
         table = self._table()
         rows = _of_symbol(table, symbol)
         days, undated = read_days(rows["session"], _FIRST_DAY, self.today)
@@ -129,18 +121,19 @@ class Files:
         reasons = first_faults(
             *unread, faults(again, "expected each session once", rows["session"])
         )
-        if len(reasons) > UNREADABLE_SHARE * len(rows):
+        is_readable = ~(is_broken | repeated | again)
+        if not is_readable.any():
             raise UsageError(
-                f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {len(reasons)}. "
-                "Correct them."
+                f"{table.name} {reasons.iloc[0]}; no row of {symbol} can be read. Correct them."
             )
         # Its own date, or that of the row before
         dated = pd.Series(days, rows.index).ffill().bfill().dt.date
         dated = dated[reasons.index].drop_duplicates()
-        unreadable = [
-            UnreadableRow(dated[line], line, reasons[line]) for line in dated.index.tolist()
+        findings = [
+            Finding(dated[line], "row_unreadable", "reject", line, f"Left out, {reasons[line]}.")
+            for line in dated.index.tolist()
         ]
-        return frame[~(is_broken | repeated | again)], days.max().date(), tuple(unreadable)
+        return frame[is_readable], days.max().date(), tuple(findings)
 
 
 def _of_symbol(table: Table, symbol: str) -> pd.DataFrame:
@@ -207,12 +200,7 @@ class Sample:
             symbol,
             first,
             last,
-            _of_span(
-                canonical(raw),
-                first,
-                last,
-                "The sample has bars",
-            ),
+            _of_span(canonical(raw), first, last, "The sample has bars"),
             make_actions([]),
             library,
             SAMPLE_TITLE,

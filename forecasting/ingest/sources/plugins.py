@@ -11,7 +11,6 @@ from pathlib import Path
 from forecasting.errors import BadDataError, ForecastingError, UsageError
 from forecasting.ingest.sources import EndedSource, Fetched, Source
 from forecasting.ingest.sources.files import Files, Sample
-from forecasting.ingest.sources.tables import is_frame
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.sessions import NEWEST_DAY
 from forecasting.values import check_day
@@ -35,9 +34,6 @@ def source_of(
     UsageError.
     """
     kind, _, path = text.partition(":")
-    if is_frame(text):
-        kind = "parquet"
-        path = text
     if text == "yahoo":
         return Yahoo(cache_dir, exchange=exchange)
     if text == "sample":

@@ -1,16 +1,11 @@
-"""Tables of a CSV, a Parquet file or a frame, with Yahoo's column names or ours, and their faults.
-
-Messages quote these, and typos.
-"""
+"""Tables of a CSV or a Parquet file, with Yahoo's column names or ours, and their faults."""
 
 import io
 import re
 import stat
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from functools import lru_cache
 from itertools import compress
 from pathlib import Path
@@ -74,52 +69,33 @@ class Table:
         return self.rows.iloc[self.places.get(symbol, slice(0))]
 
 
-_frames: dict[str, Table] = {}  # of this process
-
-
-@contextmanager
-def holding(tables: Iterable[Table]) -> Iterator[None]:
-    """Within the block, the name of one of these tables is an option, as the path of a file is."""
-    try:
-        _frames.update({table.name: table for table in tables})
-        yield
-    finally:
-        _frames.clear()
-
-
-def is_frame(option: str) -> bool:
-    """Whether an option, or the path in it, is the name of a frame that is held."""
-    return option in _frames
-
-
-def frame_table(name: str, frame: pd.DataFrame, needed: Columns) -> Table:
-    """The table of a frame, dates and timings of `events` as texts.
-
-    A UsageError where it lacks a column.
-    """
-    rows = _known(frame, name, NEEDED[needed])
-    if needed == "events":
-        texts = rows.drop(columns="misfits").apply(_texts)
-        rows = texts[(texts != "").any(axis=1)].assign(misfits=False)
-    return _table(name, rows)
-
-
 def read_file(path: Path, kind: Kind, option: str, *, needed: Columns) -> Table:
     """The file's table, read anew only when it has changed.
 
     A UsageError where it is no such file or lacks a column.
     """
-    if is_frame(str(path)):
-        return _frames[str(path)]
     real = check_regular(path, option)
     state = real.stat()
     now = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    return _read(
-        real,
-        kind,
-        needed,
-        now,
-    )
+    return _read(real, kind, needed, now)
+
+
+def write_file(frame: pd.DataFrame, path: Path, *, needed: Columns) -> pd.DataFrame:
+    """Write a frame for `read_file`, events as CSV and others as Parquet; the columns written.
+
+    A UsageError where it lacks a column.
+    """
+    rows = _known(frame, path.name, NEEDED[needed]).drop(columns="misfits")
+    for name, column in rows.items():
+        is_number = pd.api.types.is_numeric_dtype(column)
+        is_time = pd.api.types.is_datetime64_any_dtype(column)
+        if name == "symbol" or not (is_number or is_time):
+            rows = rows.assign(**{str(name): _texts(column)})
+    if needed == "events":
+        rows.to_csv(path, index=False)
+    else:
+        rows.to_parquet(path, index=False)
+    return rows
 
 
 @lru_cache(maxsize=3)  # bars, a market series, earnings dates
@@ -223,24 +199,16 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
 
 
 def _what_it_has(columns: list[str], ours: list[str], needed: tuple[str, ...]) -> str:
-    """What a file lacks and has, in words that quote unknown columns only if misspelt."""
+    """What a file lacks and has, in words that quote no unknown column."""
     known = list(compress(columns, ours))
     separator = re.search("[;\t]", columns[0])
     if separator and not known:
         return f"seems to be separated by {separator[0]!r}, not by commas"
-    others = [column.lower() for column in columns if column not in known]
-    missing = [_misspelt(our, others) for our in needed if our not in ours]
+    missing = [our.replace("session", "date") for our in needed if our not in ours]
     found = ", ".join(known) if known else "none"
     return (
         f"lacks {', '.join(missing)}; of its {len(columns)} columns {len(known)} are known: {found}"
     )
-
-
-def _misspelt(our: str, others: list[str]) -> str:
-    """A column that a file lacks, with the one that it may be."""
-    name = our.replace("session", "date")
-    near = get_close_matches(name, others, n=1)
-    return f"{name} ({near[0]}?)" if near else name
 
 
 def faults(broken: NDArray[np.bool_] | pd.Series, expected: str, cells: pd.Series) -> pd.Series:

@@ -21,7 +21,7 @@ from forecasting.ingest.sources.files import (
     Files,
     Sample,
 )
-from forecasting.ingest.sources.tables import check_regular, read_numbers
+from forecasting.ingest.sources.tables import check_regular, read_file, read_numbers
 from tests.builders import adjusted_close, random_bars
 
 BARS = random_bars(60, seed=5)
@@ -70,7 +70,7 @@ def test_column_names_and_orders_give_the_same_bars_from_csv_and_parquet(tmp_pat
     fetched = fetch(write(tmp_path, frame))
     assert_bars(fetched)
     stated = (fetched.source, fetched.title, fetched.live)
-    assert stated == ("csv:SBUX.csv", "SBUX, daily, from the file SBUX.csv", True)
+    assert stated == ("csv:SBUX.csv", "SBUX, daily, from SBUX.csv", True)
     days = frame.set_axis(
         pd.Index(frame.index.date, dtype=pd.ArrowDtype(pyarrow.date32()), name=frame.index.name)
     )
@@ -196,21 +196,20 @@ def test_one_damaged_line_of_600_is_a_finding_and_the_rest_is_read(tmp_path, con
     path = tmp_path / "SBUX.csv"
     path.write_bytes(content)
     fetched = fetch_many(path)
-    (row,) = fetched.unreadable
-    assert reason in row.reason
+    (row,) = fetched.findings
+    assert reason in row.detail
     assert len(fetched.bars) == 599
     findings = check_bars(fetched, exchange="XNYS", known=no_bars())[1]
     assert {finding.rule for finding in findings} == {"missing_session", "row_unreadable"}
 
 
-@pytest.mark.parametrize("count", [6, 7])
-def test_a_file_is_refused_past_one_unreadable_line_in_a_hundred(tmp_path, count):
+def test_a_file_is_refused_once_no_line_of_it_can_be_read(tmp_path):
     path = tmp_path / "SBUX.csv"
-    path.write_text("\n".join([*LINES[:-count], *(f"{line}x" for line in LINES[-count:])]))
-    if count == 6:
-        assert len(fetch_many(path).unreadable) == 6
-        return
-    with pytest.raises(UsageError, match="cannot be read: 7"):
+    broken = [f"{line}x" for line in LINES[1:]]
+    path.write_text("\n".join([LINES[0], LINES[1], *broken[1:]]))
+    assert len(fetch_many(path).findings) == 599
+    path.write_text("\n".join([LINES[0], *broken]))
+    with pytest.raises(UsageError, match=r"line 2: .* number .* no row of SBUX can be read"):
         fetch_many(path)
 
 
@@ -219,11 +218,15 @@ def test_a_number_is_read_up_to_the_sizes_whose_ratios_are_finite():
     assert list(read_numbers(numbers)[1].index) == [2, 4]
 
 
-def test_of_a_frame_of_events_rows_without_any_text_are_left_out():
-    events = pd.DataFrame({"announced": ["2024-01-30", None], "timing": ["amc", " "]})
-    assert len(tables.frame_table("own", events, "events").rows) == 1
-    orders = pd.DataFrame({"symbol": ["SBUX", None], "shares": [7.0, None]})
-    assert tables.frame_table("own", orders, "orders").rows["shares"].sum() == 7.0
+def test_a_frame_is_read_from_its_file_as_it_was_without_rows_that_have_no_text(tmp_path):
+    events = pd.DataFrame({"announced": ["2024-01-30", None], "timing": ["amc", " "], "eps": 1.0})
+    tables.write_file(events, tmp_path / "events", needed="events")
+    (row,) = read_file(tmp_path / "events", "csv", "events", needed="events").rows.itertuples()
+    assert (row.announced, row.timing) == ("2024-01-30", "amc")
+    bars = as_yahoo(BARS).reset_index().assign(Symbol=[" SBUX ", *["SBUX"] * 59])
+    written = tables.write_file(bars.astype({"Volume": object}), tmp_path / "bars", needed="bars")
+    assert written["symbol"].unique().tolist() == ["SBUX"]
+    assert_bars(fetch(tmp_path / "bars", kind="parquet"))
 
 
 NEWEST = LINES[-1]
@@ -250,7 +253,7 @@ def test_a_newest_row_that_cannot_be_used_is_there_and_of_equal_rows_one_is_kept
     path.write_text("\n".join([*LINES[:-1], *end]))
     fetched = fetch_many(path)
     assert Files("csv", path).newest("SBUX") == DAYS[-1]
-    unreadable = [(row.line, row.session) for row in fetched.unreadable]
+    unreadable = [(row.value, row.session) for row in fetched.findings]
     assert unreadable == ([(601, DAYS[-1])] if is_unreadable else [])
     assert_bars(fetched, MANY[:-1] if is_unreadable else MANY)
 
@@ -258,7 +261,7 @@ def test_a_newest_row_that_cannot_be_used_is_there_and_of_equal_rows_one_is_kept
 def test_a_newest_row_cut_off_in_its_date_is_of_the_row_before(tmp_path):
     path = tmp_path / "SBUX.csv"
     path.write_text("\n".join([*LINES[:-1], NEWEST[:8]]))
-    assert [(row.line, row.session) for row in fetch_many(path).unreadable] == [(601, DAYS[-2])]
+    assert [(row.value, row.session) for row in fetch_many(path).findings] == [(601, DAYS[-2])]
 
 
 def test_a_row_after_today_is_left_out_with_its_line_and_is_not_the_newest(tmp_path):
@@ -270,9 +273,9 @@ def test_a_row_after_today_is_left_out_with_its_line_and_is_not_the_newest(tmp_p
     assert source.newest("SBUX") == DAYS[-1]
     fetched = source.fetch("SBUX", MANY.index[0].date(), DAYS[-1])
     assert_bars(fetched, MANY)
-    ((day, line, reason),) = fetched.unreadable
-    assert (day, line) == (DAYS[-1], 602)
-    assert "from 1900-01-01 to 2024-03-08; found '2027-05-03'" in reason
+    (row,) = fetched.findings
+    assert (row.session, row.value) == (DAYS[-1], 602)
+    assert "from 1900-01-01 to 2024-03-08; found '2027-05-03'" in row.detail
 
 
 HEADER = "Date,Open,High,Low,Close,Volume\n"
@@ -295,22 +298,19 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         ),
         (
             HEADER.replace("Volume", "hunter2,Volumne"),
-            r"lacks volume \(volumne\?\); of its 7 columns 5 are known",
+            r"lacks volume; of its 7 columns 5 are known",
         ),
         (HEADER.replace("Volume", "VOLUME,volume") + LINE, "two columns for volume"),
         (HEADER + LINE + '2024-03-08,"90,92,89,91,700\n', "cannot be read as CSV"),
         (
-            HEADER + LINE + "03/08/2024,90,92,89,91,700\n",
-            "line 3: expected a date .* found '03/08/2024'; lines",
+            HEADER + "03/08/2024,90,92,89,91,700\n",
+            "line 2: expected a date .* found '03/08/2024'; no row of SBUX",
         ),
         (
-            HEADER + LINE + "\n2024-03-08,90,9O,89,91,700\n",
-            "line 4: expected a number for high; found '9O'",
+            HEADER + "\n2024-03-08,90,9O,89,91,700\n",
+            "line 3: expected a number for high; found '9O'",
         ),
-        (
-            HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2,
-            "line 3: .* for volume; .* cannot be read: 2",
-        ),
+        (HEADER + '2024-03-08,90,92,89,91,"7,000"\n' * 2, "line 2: .* for volume"),
         (HEADER + LINE + LINE.replace("700", "800"), "line 2: expected each session once"),
         (
             HEADER + "2020-01-02,90,92,89,91,700\n",
@@ -318,15 +318,11 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         ),
         (
             HEADER + f"\x1b[31m{'x' * 40},1,2,3,4,5\n",
-            rf"line 2: .* found '\\x1b\[31m{'x' * 15}'; lines",
+            rf"line 2: .* found '\\x1b\[31m{'x' * 15}'; no row",
         ),
         (
             HEADER.replace("Date", "Symbol,Date") + "hunter2,2024-03-08,1,2,3,4,5\n",
             r"no rows of SBUX.* writes it\.$",
-        ),
-        (
-            HEADER + LINE * 99 + "2024-03-08,90,92,89,unknown,700\n" * 7,
-            "line 101: .* for close; .* cannot be read: 7",
         ),
     ],
 )
@@ -356,7 +352,7 @@ def test_parquet_with_null_symbols_null_dates_and_far_years_is_read_without_thos
     path = tmp_path / "bars.parquet"
     frame.to_parquet(path)
     fetched = fetch_many(path, kind="parquet")
-    assert (len(fetched.bars), [row.line for row in fetched.unreadable]) == (596, [11])
+    assert (len(fetched.bars), [row.value for row in fetched.findings]) == (596, [11])
 
 
 @pytest.mark.parametrize(

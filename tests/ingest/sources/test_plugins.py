@@ -160,7 +160,7 @@ SPIN_OFF = make_actions([(BARS.index[3], "spin-off", 1.0)])
         ({"actions": SPIN_OFF}, "'kind': 'spin-off'"),
         ({"currency": 7}, "currency"),
         ({"live": 1}, "live"),
-        ({"unreadable": ("x",)}, "an instance of UnreadableRow"),
+        ({"findings": ("x",)}, "an instance of Finding"),
     ],
 )
 def test_a_response_of_another_shape_is_an_error_that_names_the_difference(changed, expected):
