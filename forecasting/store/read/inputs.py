@@ -123,7 +123,7 @@ def symbol_with(
         .group_by(bar.symbol)
         .having(sa.func.count() >= least)
     )
-    return connection.scalar(statement.limit(1))
+    return connection.scalar(statement)
 
 
 def actions(connection: Connection, symbol: str) -> pd.DataFrame:
@@ -224,7 +224,7 @@ def newest_flag(
         .where(finding.session.between(first, last), fetch.fetched_at <= known_at)
         .order_by(finding.session.desc(), finding.rule)
     )
-    return connection.execute(newest_first.limit(1)).first()
+    return connection.execute(newest_first).first()
 
 
 def split_factors(

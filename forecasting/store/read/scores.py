@@ -261,7 +261,7 @@ def unscored_forecasts(
         select(actual.c.session)
         .join(issued, issued.c.target_session == actual.c.session)
         .outerjoin(done, sa.and_(done.c.target_session == actual.c.session, *same_done))
-        .where(func.coalesce(done.c.n, 0) < issued.c.n)
+        .where(func.coalesce(done.c.n, 0) != issued.c.n)
     )
     sessions = connection.scalars(not_all_scored.distinct()).all()
     same_bar = (score[name] == actual.c[name] for name in ("stage", "bar_version"))

@@ -31,7 +31,7 @@ def ledger(connection):
     others = [
         first | replay | {"q50": 91.0},
         last | {"model_id": "ridge", "role": "baseline", "issued_at": at("2024-03-06T23:00")},
-        last | {"target": "close", "q50": 102.0},
+        last | {"target": "range", "q50": 102.0},
         last | {"symbol": "KO", "q50": 103.0},
         forecast_row("lstm", "2024-03-07", role="silenced", calibration="bands"),
     ]

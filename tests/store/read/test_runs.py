@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from forecasting.store import read, write
+from tests.builders import EVE
+from tests.builders import LAST as LAST_DAY
 from tests.store.rows import (
     SERIES,
     SYMBOL,
@@ -13,13 +15,15 @@ from tests.store.rows import (
     at,
     forecast_row,
     model_row,
+    promotion_row,
     run_row,
     store_bars,
     store_forecasts,
+    store_scored,
 )
 
-FIRST = "2024-03-07"
-LAST = "2024-03-08"
+FIRST = str(EVE)
+LAST = str(LAST_DAY)
 
 
 def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(
@@ -76,7 +80,8 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(connection):
     ):
         assert found.empty
     assert read.newest_fetch(connection, SYMBOL) is None
-    assert read.champion(*series) is read.newest_finished(*series) is None
+    assert read.champion(*series) is read.champion_before(*series) is None
+    assert read.newest_finished(*series) is read.unfinished_run(*series, after=day) is None
     store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
     pd.testing.assert_series_equal(bars.dtypes, read.bars(connection, SYMBOL).dtypes)
 
@@ -102,7 +107,7 @@ AFTERWARDS = "2024-03-08T22:30"
     [
         (FAILED, {}, AFTERWARDS, "later"),
         (FAILED, {"status": "running"}, AFTERWARDS, "later"),
-        (FAILED, {}, "2024-03-08T21:00", "failed"),  # of stored bars, maybe of the same run
+        (FAILED, {}, "2024-03-08T22:00", "failed"),  # of stored bars, maybe of the same run
         (FAILED, {"status": "failed"}, AFTERWARDS, "failed"),
         (FAILED, {"target": "close"}, AFTERWARDS, "failed"),
         (FAILED | {"status": "late"}, {}, AFTERWARDS, "failed"),  # its bar is still missing
@@ -120,6 +125,116 @@ def test_a_failed_night_is_history_once_later_bars_led_to_another_night(
     found = read.newest_run(connection, SYMBOL, TARGET)
     assert found
     assert found["id"] == newest
-    unfinished = read.unfinished_run(connection, SYMBOL, TARGET, after=date.min)
-    assert (unfinished is not None) == (newest == "failed")
     assert read.newest_runs(connection, [SYMBOL], first=date.min)[SYMBOL, TARGET] == found
+    unfinished = partial(read.unfinished_run, connection, SYMBOL, TARGET)
+    assert (unfinished(after=EVE) is not None) == (newest == "failed")
+    assert unfinished(after=found["as_of"]) is None
+    write.update(connection, "fetches", fetched_at, {"run_id": "failed"})
+    assert read.newest_run(connection, SYMBOL, TARGET, last=LAST_DAY)["id"] == "failed"
+
+
+def test_a_run_has_its_market_series_and_the_done_night_before_it_of_its_target(connection):
+    at_ten, at_eleven = at("2024-03-08T22:00"), at("2024-03-08T23:00")
+    night = {"market_fetch": f"{LAST}T21:00"}
+    nights = [
+        run_row("eve", FIRST, market_fetch=f"{FIRST}T21:00"),
+        run_row("first", LAST, started_at=at_ten),
+        run_row("failed", LAST, started_at=at("2024-03-08T22:30"), status="failed"),
+        run_row("second", LAST, started_at=at_eleven, **night),
+        run_row("range", LAST, started_at=at_ten, target="range"),
+    ]
+    write.add(connection, "runs", *nights)
+    store_bars(connection, {FIRST: 1.0}, seen=f"{FIRST}T21:00")
+    store_bars(connection, {FIRST: 1.0}, seen=f"{LAST}T21:00", version=2)
+    write.update(connection, "fetches", f"{LAST}T21:00", {"symbol": "SPY"})
+    markets = {run: read.market_of_run(connection, run) for run in ("eve", "second", "first")}
+    assert markets == {"eve": SYMBOL, "second": "SPY", "first": ""}
+    of_each = [read.done_before(connection, night) for night in nights]
+    assert [before and before["id"] for before in of_each] == [None, "eve", "first", "first", None]
+
+
+def test_the_newest_run_is_of_a_session_up_to_the_last_one_and_not_closed(connection):
+    statuses = {FIRST: "done", LAST: "late", "2024-03-11": "closed"}
+    runs = (run_row(day, day, status=status) for day, status in statuses.items())
+    write.add(connection, "runs", *runs)
+    for last, day in ((EVE, FIRST), (LAST_DAY, LAST), (date.max, LAST)):
+        found = read.newest_run(connection, SYMBOL, TARGET, last=last)
+        assert found
+        assert found["id"] == day
+    newest = partial(read.newest_runs, connection, [SYMBOL, "KO"])
+    assert [*newest(first=LAST_DAY)] == [(SYMBOL, TARGET)]
+    assert newest(first=date(2024, 3, 11)) == {}
+
+
+def test_the_newest_scratch_fit_is_one_that_passed_up_to_a_session(connection):
+    def fit(id, trained_to, **changed):
+        return model_row(id, trained_to=trained_to, **changed)
+
+    refused = fit("refused", LAST_DAY, refused="Worse.")
+    warm = fit("warm", LAST_DAY, method="warm")
+    write.add(connection, "models", fit("eve", EVE), refused, warm)
+    newest = partial(read.newest_scratch, connection, SYMBOL, TARGET)
+    assert newest(session=LAST_DAY) == newest(session=EVE) == EVE
+    assert newest(session=date(2024, 3, 6)) is None
+
+
+def test_the_champion_is_the_newest_winner_up_to_a_session(connection):
+    write.add(connection, "models", model_row("a"), model_row("b"))
+    write.add(connection, "promotions", promotion_row("a", FIRST), promotion_row("b", LAST))
+    for found, winner in (
+        (read.champion(connection, SYMBOL, TARGET), "b"),
+        (read.champion(connection, SYMBOL, TARGET, session=LAST_DAY), "b"),
+        (read.champion(connection, SYMBOL, TARGET, session=EVE), "a"),
+        (read.champion_before(connection, SYMBOL, TARGET), "a"),
+    ):
+        assert found
+        assert found["id"] == winner
+
+
+@pytest.fixture
+def scored(connection):
+    """Two nights with a replay of the second and others' rows, each median its own, all scored."""
+    eve = forecast_row("lstm", FIRST, q50=91.0)
+    last = forecast_row("lstm", LAST, q50=92.0)
+    later = {"issued_at": at("2024-03-12")}
+    others = [
+        last | later | {"kind": "replay", "q50": 93.0},
+        last | later | {"model_id": "ridge", "role": "baseline", "q50": 94.0},
+        forecast_row("lstm", LAST, 2, q50=95.0),
+        last | {"symbol": "KO", "q50": 96.0, "kind": "replay"},
+        last | {"target": "range", "q50": 97.0},
+    ]
+    stages = [{"stage": "first_print", "actual": 1.0}, {"stage": "settled", "actual": 2.0}]
+    store_scored(connection, *((row, stages) for row in (eve, last, *others)))
+    series = ({"symbol": "KO"}, {"target": "range"})
+    write.add(connection, "runs", *(run_row(str(one), LAST, **one) for one in series))
+    return connection
+
+
+def test_the_night_and_the_result_of_a_series_are_published_live_and_one_session_ahead(scored):
+    newest = partial(read.newest_night, scored, SYMBOL, TARGET)
+    for day, median in ((EVE, 91.0), (LAST_DAY, 92.0)):
+        found = newest(last=day)
+        assert found
+        assert (found["q50"], found["title"]) == (median, "Starbucks")
+    assert newest(last=date(2024, 3, 6)) is None
+    every = [(row["symbol"], row["q50"]) for row in read.newest_nights(scored)]
+    assert every == [("KO", 96.0), (SYMBOL, 97.0), (SYMBOL, 92.0)]
+
+    def results(symbols, **asked):
+        found = read.last_results(scored, symbols, **asked)
+        assert {row["actual"] for row in found.values()} <= {2.0}
+        return {key: row["q50"] for key, row in found.items()}
+
+    of_last = {(SYMBOL, "volume"): 92.0, (SYMBOL, "range"): 97.0, ("KO", "volume"): 96.0}
+    assert results([SYMBOL, "KO"], first=LAST_DAY) == of_last
+    assert results([SYMBOL], first=EVE, last=LAST_DAY) == {(SYMBOL, "volume"): 91.0}
+    assert results([SYMBOL], first=EVE, last=EVE) == {}
+
+
+def test_a_model_has_its_forecasts_up_to_a_session_and_what_it_was_fitted_on(scored):
+    model = model_row("lstm", fetch_id="2024-01-02T21:00", run_id=FIRST, parent_id=None)
+    found = read.lineage(scored, model, last=LAST_DAY)
+    names = ("forecasts", "first_origin", "last_origin", "fitted_on_the_night_of", "bars_source")
+    assert [found[name] for name in names] == [4, EVE, LAST_DAY, EVE, "csv:SBUX.csv"]
+    assert read.lineage(scored, model, last=EVE)["forecasts"] == 1

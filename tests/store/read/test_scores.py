@@ -128,8 +128,8 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     assert not {"data_as_of", "first_received"} & set(found)
 
 
-def unscored(connection, target=TARGET, last=LAST):
-    found = read.unscored_forecasts(connection, SYMBOL, target, last=last)
+def unscored(connection, target=TARGET, last=LAST, **asked):
+    found = read.unscored_forecasts(connection, SYMBOL, target, last=last, **asked)
     return [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
 
 
@@ -147,6 +147,24 @@ def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_b
     write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2)])
     store_bars(connection, {"2024-03-08": 91.0}, seen="2024-05-01T21:00", version=3, **SETTLED)
     assert unscored(connection) == [("settled", 3, 91.0)]
+
+
+def test_the_bars_to_score_against_are_those_of_the_instant(connection):
+    """Of the second session; the first one is scored."""
+    forecasts = issued("06", "07")
+    store_forecasts(connection, *forecasts)
+    store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
+    write.add_scores(connection, [score_row(forecasts[0])])
+    bars = {"2024-03-08T21:00": {}, "2024-03-09T21:00": SETTLED, "2024-05-01T21:00": SETTLED}
+    for version, (seen, settled) in enumerate(bars.items(), start=1):
+        store_bars(connection, {"2024-03-08": 80.0}, seen=seen, version=version, **settled)
+    for instant, versions in {
+        "2024-03-08T20:59": [],
+        "2024-03-08T21:00": [("first_print", 1)],
+        "2024-03-09T21:00": [("first_print", 1), ("settled", 2)],
+        "2024-05-01T21:00": [("first_print", 1), ("settled", 3)],
+    }.items():
+        assert [row[:2] for row in unscored(connection, known_at=at(instant))] == versions
 
 
 def test_a_bar_without_the_targets_value_leaves_nothing_to_score(connection):
@@ -213,30 +231,33 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
 
 
 def test_a_total_is_scored_once_its_sessions_are_by_the_bars_of_the_instant(connection):
-    """Two sessions, the second after a split 2:1; the first is restated on the 12th."""
-    forecasts = [forecast_row("lstm", "2024-03-06", horizon) for horizon in (1, 2)]
+    """Two and three sessions, the second after a split 2:1; the first is restated on the 12th."""
+    forecasts = [forecast_row("lstm", "2024-03-06", horizon) for horizon in (1, 2, 3)]
     first = [("first_print", 1, 100.0), ("settled", 1, 100.0), ("settled", 3, 90.0)]
     second = [("first_print", 1, 60.0), ("settled", 1, 60.0)]
     each = [
         [{"stage": stage, "bar_version": bar, "actual": actual} for stage, bar, actual in rows]
-        for rows in (first, second)
+        for rows in (first, second, [("first_print", 1, 5.0)])
     ]
     store_scored(connection, *zip(forecasts, each, strict=True))
-    write.add(connection, "total_forecasts", total_row(forecasts[1]))
+    write.add(connection, "total_forecasts", *map(total_row, forecasts[1:]))
     store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
     store_bars(connection, {"2024-03-08": 120.0}, seen="2024-03-08T21:00", **SETTLED_EVE)
     store_bars(connection, {"2024-03-11": 1.0}, seen="2024-03-11T21:00", **SETTLED)
     store_bars(connection, {"2024-03-07": 90.0}, seen="2024-03-12T21:00", version=3, **SETTLED_EVE)
     first_print = [2, "first_print", 2, 160.0]
+    three = [3, "first_print", 3, 165.0]
     steps = {
         "2024-03-07T22:00": [],
         "2024-03-08T22:00": [first_print],
-        "2024-03-11T22:00": [first_print, [2, "settled", 2, 160.0]],
-        "2024-03-12T22:00": [first_print, [2, "settled", 4, 150.0]],
+        "2024-03-11T22:00": [first_print, three, [2, "settled", 2, 160.0]],
+        "2024-03-12T22:00": [first_print, three, [2, "settled", 4, 150.0]],
     }
     for instant, expected in steps.items():
         found = read.closed_totals(connection, SYMBOL, TARGET, first=LAST, known_at=at(instant))
-        totals = found[["horizon", "stage", "bar_version", "actual"]].sort_values("stage")
+        totals = found[["horizon", "stage", "bar_version", "actual"]].sort_values(
+            ["stage", "horizon"]
+        )
         assert totals.to_numpy().tolist() == expected
 
 
