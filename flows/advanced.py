@@ -111,9 +111,7 @@ def verify(first: options.First = None, last: options.Last = None) -> None:
 def export(
     form: Annotated[
         str,
-        typer.Argument(
-            metavar="latest|totals|history|bars|hubverse|nixtla", help="What is written."
-        ),
+        typer.Argument(metavar="latest|totals|history|bars|nixtla", help="What is written."),
     ],
     out: options.OutNeeded,
     as_of: options.AsOfBars = None,

@@ -15,8 +15,6 @@ __all__ = [
     "backtest",
     "connect",
     "forecast",
-    "hubverse",
-    "nixtla",
     "order",
 ]
 __all__ += [
@@ -37,8 +35,6 @@ if TYPE_CHECKING:  # which shall find no other name
         backtest,
         connect,
         forecast,
-        hubverse,
-        nixtla,
         order,
     )
     from forecasting.errors import (

@@ -26,7 +26,7 @@ from forecasting.frames import (
     without_inputs,
 )
 from forecasting.publish import export
-from forecasting.report.documents import hubverse, json_text, nixtla
+from forecasting.report.documents import json_text
 from forecasting.results import Backtest, Forecast
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
@@ -47,8 +47,6 @@ __all__ = [
     "backtest",
     "connect",
     "forecast",
-    "hubverse",
-    "nixtla",
     "order",
 ]
 
@@ -135,6 +133,15 @@ class Ledger:
         `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
         """
         return export.frame("history", self._asked(*symbols, target=target))
+
+    def long(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
+        """The scores that count, a row a session and origin, in Nixtla's long form.
+
+        Columns unique_id, ds, cutoff and y, then of the network (`LSTM`), of what was `published`
+        and of each baseline its median and intervals, as `export nixtla` writes them. Raises as
+        `latest`.
+        """
+        return export.frame("nixtla", self._asked(*symbols, target=target))
 
     def skill(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """Published forecasts against baselines over 20, 60 and 250 nights: view live_skill.

@@ -16,7 +16,7 @@ from forecasting.report.night_view import ReportData
 from forecasting.report.plot import draw
 from forecasting.report.units import percent
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import BASELINE, HORIZONS, LSTM
+from forecasting.vocabulary import HORIZONS, LSTM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ class Backtest:
     @property
     def long(self) -> pd.DataFrame:
         """In Nixtla's long form: unique_id, ds, cutoff, y, medians and intervals by forecaster."""
-        return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
+        return nixtla(self.forecasts.rename(columns={"model": "forecaster"}))
 
     def plot(
         self, horizon: int = 1, *, symbol: str | None = None, ax: "Axes | None" = None

@@ -50,6 +50,10 @@ PUBLISHED_LINE = ""
 """Column `line` of table `standings` for the published forecasts; for a forecaster it is its name.
 Sorts first."""
 
+PUBLISHED = "published"
+"""The forecaster, in view counted_scores and in exports, of what was published each night,
+whichever model made it."""
+
 Stage = Literal["first_print", "settled"]
 """Which version of a bar a score uses: the first stored, or the one that a later fetch has
 confirmed."""

@@ -49,7 +49,7 @@ def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder):
     assert frames["known"]["session"].max() == pd.Timestamp(EVE)
     assert {"q05", "actual", "inside_80", "calendar"} <= set(frames["night"])
     assert set(frames["night"]["role"]) >= {"champion", "baseline"}
-    assert len(fc.nixtla(frames["history"])) == 1
+    assert len(fc.connect().long("SBUX")) == 1
     result = names["result"]
     assert result.forecasts["origin_session"].between("2024-02-01", "2024-02-29").all()
     assert {"mae", "pinball"} <= set(result.figures["metric"])

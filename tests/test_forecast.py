@@ -254,7 +254,6 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_what_it_has_nothing_
     assert len(stored.bars("TEST", as_of="2024-03-08")) == len(stored.bars("TEST"))
     assert len(stored.why("TEST", origin=LAST)) > 0
     refused = [
-        (lambda: fc.nixtla(stored.latest("TEST")), "no column role"),
         (lambda: stored.history(["TEST", "SBUX"]), r"nights of volume \(TEST\), found SBUX"),
         (lambda: stored.latest("TEST", target="close"), r"of close \(none\), found TEST"),
         (lambda: stored.why("TEST", origin="2024-03-07"), "forecasts of TEST, found 2024-03-07"),

@@ -16,10 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from forecasting.losses import EXACT, Floats, pinball
 from forecasting.preprocess.windows import actual_of
 from forecasting.vocabulary import (
-    CHALLENGER,
-    CHAMPION,
     MEDIAN,
-    PUBLISHED_LINE,
     QUANTILE_COLUMNS,
     QUANTILES,
     Target,
@@ -109,17 +106,6 @@ def scored_rows(closed: pd.DataFrame, *, scored_at: datetime) -> list[dict[Any, 
         scored_at=scored_at,
     )
     return rows.to_dict("records")
-
-
-def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
-    """The rows with column `line`, without challengers; `model` is the column with a model's name.
-
-    A published row is there twice: as published, then by its model's name.
-    """
-    rows = rows[rows["role"] != CHALLENGER].reset_index(drop=True)
-    rows = rows.assign(line=rows[model].astype(object))
-    published = rows[rows["role"] == CHAMPION].assign(line=PUBLISHED_LINE)
-    return pd.concat([published, rows]).sort_index(kind="stable", ignore_index=True)
 
 
 def optimal_level(ratio: float) -> float:

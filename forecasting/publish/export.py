@@ -14,7 +14,7 @@ from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.steps.preprocess import input_fetch
 from forecasting.night.symbols import check_forecast, each_stored
 from forecasting.plain_text import named, plain_text
-from forecasting.report.documents import hubverse, json_text, nixtla
+from forecasting.report.documents import json_text, nixtla
 from forecasting.sessions import is_session
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
@@ -24,8 +24,8 @@ from forecasting.targets import TARGETS
 from forecasting.values import check_symbol
 from forecasting.vocabulary import Clock
 
-FORMS = ("latest", "totals", "history", "bars", "hubverse", "nixtla")
-"""What is exported: a frame, or the history in another program's form."""
+FORMS = ("latest", "totals", "history", "bars", "nixtla")
+"""The frames that are exported."""
 
 FRAMES = {
     "latest": ("latest_forecasts", "symbol horizon"),
@@ -34,6 +34,7 @@ FRAMES = {
     "skill": ("live_skill", "symbol kind horizon window_sessions"),
     "why": ("forecast_parts", "symbol kind model_id horizon place"),
     "bars": ("bars", "symbol session"),
+    "nixtla": ("counted_scores", "unique_id ds cutoff"),
 }
 """The view or table of each frame, and what its rows are sorted by."""
 
@@ -42,6 +43,7 @@ BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "
 
 _TEXTS = [
     "symbol",
+    "unique_id",
     "target",
     "kind",
     "role",
@@ -122,6 +124,8 @@ def _of_symbol(
             known_at=known_at,
         )
         return bars.reset_index().assign(symbol=symbol)[list(BARS_COLUMNS)]
+    if name == "nixtla":
+        return nixtla(read.counted_scores(connection, symbol, settings.target))
     wanted: Row = {"symbol": symbol, "target": settings.target}
     if name == "why" and day is None:
         day = read.newest(
@@ -315,11 +319,7 @@ def write_frame(rows: pd.DataFrame, out: Path) -> None:
 
 def _rows(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     symbol = settings.symbols[0]
-    rows = frame(form if form in FRAMES else "history", settings, day=as_of)
-    if form == "hubverse":
-        rows = hubverse(rows)
-    if form == "nixtla":
-        rows = nixtla(rows)
+    rows = frame(form, settings, day=as_of)
     if not rows.empty:
         return rows
     what = f"bars of {symbol} up to {as_of or 'today'}"

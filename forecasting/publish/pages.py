@@ -45,9 +45,9 @@ Forecast = Mapping[Any, Any]  # a row of table forecasts
 
 logger = logging.getLogger("forecasting.night")
 
-SHOWN_SESSIONS = 250  # Nights and scores that the page is given
-# Scored origins that a line of a listing, which shows the newest result, needs where 20 are live
-LINE_ORIGINS = 40
+SHOWN_SESSIONS = 250  # Sessions of bars that the page is given
+RECORD_DAYS = timedelta(365)  # of origins whose scores the page is given, about 250
+LINE_DAYS = timedelta(60)  # the same of a line of a listing, which shows the newest result
 BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
 # Sessions of a chart in the index, and days that hold them on any exchange
 INDEX_SESSIONS = 30
@@ -246,9 +246,9 @@ def report_data(
             connection,
             symbol,
             target,
+            first=session - (LINE_DAYS if brief else RECORD_DAYS),
             last=origin,
             known_at=row["data_as_of"],
-            origins=LINE_ORIGINS if brief else SHOWN_SESSIONS,
         ),
         findings=read.findings(connection, newest_fetch["id"]),
         totals=read.table_rows(

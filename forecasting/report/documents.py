@@ -1,11 +1,4 @@
-"""Nights and forecasts for programs: JSON, CSV, hubverse's model output, Nixtla's long frame.
-
-The last two hold a line of forecasts for each forecaster, the network as `lstm` and the baselines
-under their names, on every night, published or not; and line `published`, what was published each
-night, whichever model made it. Challengers are left out. Of each origin one kind counts, live
-before late before replay; replays are left out where the symbol and target have a scored live one,
-as in view live_skill.
-"""
+"""Nights and forecasts for programs: JSON, and Nixtla's long frame."""
 
 import json
 import math
@@ -16,33 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.errors import UsageError
-from forecasting.evaluate.scores import by_line, nearest_level, optimal_level
+from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import ReportData
 from forecasting.report.record import cost_quantiles, realised_costs
 from forecasting.report.wording import notices
-from forecasting.vocabulary import (
-    CHALLENGER,
-    KINDS,
-    LSTM,
-    MEDIAN,
-    PUBLISHED_LINE,
-    QUANTILE_COLUMNS,
-    QUANTILES,
-)
+from forecasting.vocabulary import LSTM, MEDIAN, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
 
 # significant, of a number: a share in ten million, where a forecast is good for two or three
 DIGITS = 7
-PUBLISHED = "published"  # the published line in both forms
 NIXTLA_LSTM = "LSTM"  # the network's column, as Nixtla's libraries name a model
-TEAM = "forecasting"  # first part of a hubverse model id, which is TEAM-MODEL
-# What is forecast, as a hub's tasks.json lists it.
-TASK_IDS = ("origin_date", "target", "horizon", "location", "target_end_date")
-HUBVERSE_COLUMNS = ("model_id", *TASK_IDS, "output_type", "output_type_id", "value")
 
 _RESULT = ("target_session", "q10", "q50", "q90", "actual", "inside_80")
-_NIGHT = ["symbol", "target", "origin_session"]
 _NIXTLA = {"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"}
 
 
@@ -128,54 +106,30 @@ def _cost_document(data: ReportData, ratio: float) -> dict[str, Any]:
     }
 
 
-def hubverse(history: pd.DataFrame) -> pd.DataFrame:
-    """A row a quantile of the history, in HUBVERSE_COLUMNS, as hubverse requires of model output.
-
-    Dates are naive midnights, horizon is int64 in sessions, output_type_id the level and value the
-    quantile, both float64, all others text. A file for a hub is one model_id and one origin_date of
-    it, without column model_id.
-    """
-    names = {
-        "origin_session": "origin_date",
-        "symbol": "location",
-        "target_session": "target_end_date",
-    }
-    levels = dict(zip(QUANTILE_COLUMNS, QUANTILES, strict=True))
-    wide = _lines(history).rename(columns={**names, **levels})
-    wide["model_id"] = TEAM + "-" + wide["line"]
-    keys = ["model_id", *TASK_IDS]
-    long = wide.melt(keys, list(QUANTILES), var_name="output_type_id")
-    long["output_type"] = pd.Series("quantile", index=long.index, dtype="string")
-    long["output_type_id"] = long["output_type_id"].astype("float64")
-    return long.sort_values([*keys, "output_type_id"], ignore_index=True)[list(HUBVERSE_COLUMNS)]
-
-
-def nixtla(history: pd.DataFrame) -> pd.DataFrame:
+def nixtla(scored: pd.DataFrame) -> pd.DataFrame:
     """A row a scored session and origin of one target, as utilsforecast's `evaluate` takes them.
 
-    unique_id (the symbol), ds (target session), cutoff (origin), y (the actual value), then of each
-    forecaster its median under its name and its intervals as NAME-lo-LEVEL and NAME-hi-LEVEL,
-    levels 50, 80 and 90; NaN where it has no forecast. The network is LSTM. Sessions without a
-    score are left out, since an evaluation needs y.
+    Args:
+        scored: Forecasts with their `actual` and `forecaster`, as `read.counted_scores`.
+
+    Returns:
+        unique_id (the symbol), ds (target session), cutoff (origin), y (the actual value), then of
+        each forecaster its median under its name and its intervals as NAME-lo-LEVEL and
+        NAME-hi-LEVEL, levels 50, 80 and 90; NaN where it has no forecast. The network is LSTM.
     """
-    lines = _lines(history).replace({"line": {LSTM: NIXTLA_LSTM}})
-    targets = lines["target"].unique()
-    if len(targets) > 1:
-        raise UsageError(
-            f"Expected a history of one target, found {', '.join(sorted(targets))}. Select rows of "
-            "one."
-        )
+    lines = scored.replace({"forecaster": {LSTM: NIXTLA_LSTM}})
     keys = list(_NIXTLA)
-    wide = lines.pivot(index=keys, columns="line", values=list(QUANTILE_COLUMNS))
+    wide = lines.pivot(index=keys, columns="forecaster", values=list(QUANTILE_COLUMNS))
     names = sorted(
-        lines["line"].unique(), key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name)
+        lines["forecaster"].unique(),
+        key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name),
     )
     columns = {
         label: wide[column, name] for name in names for label, column in _labels(name).items()
     }
     y = lines.groupby(keys)["actual"].first()
-    scored = pd.DataFrame({"y": y, **columns}, index=wide.index).dropna(subset="y")
-    return scored.sort_index().reset_index().rename(columns=_NIXTLA)
+    rows = pd.DataFrame({"y": y, **columns}, index=wide.index)
+    return rows.sort_index().reset_index().rename(columns=_NIXTLA)
 
 
 def nixtla_forecast(quantiles: pd.DataFrame) -> pd.DataFrame:
@@ -191,20 +145,3 @@ def _labels(name: str) -> dict[str, str]:
         labels[f"{name}-lo-{level}"] = QUANTILE_COLUMNS[place]
         labels[f"{name}-hi-{level}"] = QUANTILE_COLUMNS[-1 - place]
     return labels
-
-
-def _lines(history: pd.DataFrame) -> pd.DataFrame:
-    if "role" not in history:
-        raise UsageError(
-            "Expected a history with every role, as `ledger.history()` returns; found no column "
-            "role."
-        )
-    rows = history[history["role"] != CHALLENGER]
-    place = rows["kind"].map(KINDS.index)
-    best = place.groupby([rows[name] for name in _NIGHT]).transform("min")
-    is_live = (rows["kind"] == "live") & rows["actual"].notna()
-    has_live = is_live.groupby([rows["symbol"], rows["target"]]).transform("any")
-    counted = rows[(place == best) & ~(has_live & (rows["kind"] == "replay"))]
-    lines = by_line(counted, model="model").sort_values("issued_at", kind="stable")
-    lines["line"] = lines["line"].replace({PUBLISHED_LINE: PUBLISHED}).astype("string")
-    return lines.drop_duplicates([*_NIGHT, "horizon", "line"], keep="last", ignore_index=True)

@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.evaluate.scores import by_line, cost, nearest_level, quantile_at
+from forecasting.evaluate.scores import cost, nearest_level, quantile_at
 from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import EXACT
 from forecasting.vocabulary import (
     HORIZONS,
-    KINDS,
     LSTM,
-    PUBLISHED_LINE,
+    PUBLISHED,
     QUANTILE_COLUMNS,
 )
-
-ENOUGH_LIVE = 20  # live origins from which on late and replayed forecasts no longer count
 
 _NIGHT = ["origin_session", "horizon"]
 _PAIR = [*_NIGHT, "kind"]
@@ -36,7 +33,7 @@ class TrackRecord:
     @property
     def baselines(self) -> pd.DataFrame:
         """The scores of the baselines alone."""
-        return self.others[self.others["name"] != LSTM]
+        return self.others[self.others["forecaster"] != LSTM]
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -69,13 +66,13 @@ class TrackRecord:
         """
         means = {"absolute": "mae", "pinball": "pinball"}
         means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
-        groups = self._pairs.groupby(["name", "horizon"])
+        groups = self._pairs.groupby(["forecaster", "horizon"])
         losses = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
         losses.insert(0, "n", groups.size())
-        losses = losses.reset_index(names=["forecaster", "horizon"])
+        losses = losses.reset_index()
         for loss in ("mae", "pinball"):
             losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
-        by_origin = self._pairs.groupby(["name", "horizon", "origin_session"])
+        by_origin = self._pairs.groupby(["forecaster", "horizon", "origin_session"])
         # Over the horizons, where all are pooled
         means_of = by_origin[["pinball", "pinball_theirs"]].mean()
         p_values = [
@@ -88,7 +85,7 @@ class TrackRecord:
     def _pairs(self) -> pd.DataFrame:
         """Losses of both on the same origin and horizon, each as horizon 0, then as its own."""
         ours = self.published[[*_PAIR, "error", "pinball"]]
-        theirs = self.others[[*_PAIR, "name", "error", "pinball"]]
+        theirs = self.others[[*_PAIR, "forecaster", "error", "pinball"]]
         pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
         pooled = pd.concat([pairs.assign(horizon=0), pairs])
         return pooled.assign(
@@ -105,24 +102,12 @@ class TrackRecord:
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
-    """The scores that count: live before late before replay, of each line the newest forecast.
-
-    Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind
-    does.
-    """
-    rows = by_line(scored, model="name")
-    rows["place"] = rows["kind"].map(KINDS.index)
-    # Best first: the kind, then the newest forecast, the smallest id of those issued at one
-    # instant.
-    rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True])
-    for column in ("origin_session", "target_session"):
-        rows[column] = pd.to_datetime(rows[column]).dt.date
-    rows = rows.drop(columns="place").drop_duplicates(["line", *_NIGHT])
-    rows = rows.sort_values([*_NIGHT, "line"], ignore_index=True)
-    live = rows[rows["kind"] == "live"]
-    if live.loc[live["line"] == PUBLISHED_LINE, "origin_session"].nunique() >= ENOUGH_LIVE:
-        rows = live
-    is_published = rows["line"] == PUBLISHED_LINE
+    """The record of scores that count, as `read.scored` returns them."""
+    days = {
+        name: pd.to_datetime(scored[name]).dt.date for name in ("origin_session", "target_session")
+    }
+    rows = scored.assign(**days).sort_values([*_NIGHT, "forecaster"], ignore_index=True)
+    is_published = rows["forecaster"] == PUBLISHED
     return TrackRecord(
         rows[is_published].reset_index(drop=True), rows[~is_published].reset_index(drop=True)
     )
@@ -165,16 +150,15 @@ def realised_costs(record: TrackRecord, ratio: float) -> list[dict[Any, Any]]:
 
     Of what was published, then of baselines, the cheapest first.
     """
-    ours = record.ahead(1).assign(name="published")
-    rows = pd.concat([ours, record.baselines.query("horizon == 1")])
+    rows = pd.concat([record.ahead(1), record.baselines.query("horizon == 1")])
     rows["cost"] = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)
     rows["median_cost"] = cost(rows["actual"], rows["q50"], ratio=ratio)
-    published = rows[rows["name"] == "published"].set_index(_PAIR)["cost"]
+    published = rows[rows["forecaster"] == PUBLISHED].set_index(_PAIR)["cost"]
     shared = rows.join(published.rename("published_cost"), on=_PAIR, how="inner")
-    groups = shared.groupby("name")
+    groups = shared.groupby("forecaster")
     means = groups[["cost", "median_cost", "published_cost"]].mean()
     means["n"] = groups.size()
     means["saving"] = _skill_of(means["cost"], means["median_cost"])
     means["published_saving"] = _skill_of(means["published_cost"], means["cost"])
-    costs: list[dict[Any, Any]] = means.reset_index(names="forecaster").to_dict("records")
-    return sorted(costs, key=lambda row: (row["forecaster"] != "published", row["cost"]))
+    costs: list[dict[Any, Any]] = means.reset_index().to_dict("records")
+    return sorted(costs, key=lambda row: (row["forecaster"] != PUBLISHED, row["cost"]))

@@ -31,7 +31,7 @@ _DATES = (
 # or are listed here.
 _OF_VIEWS: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
-    **dict.fromkeys(("settled", "ahead"), sa.Boolean()),
+    **dict.fromkeys(("settled", "ahead", "counts"), sa.Boolean()),
     **dict.fromkeys(_DATES, sa.Date()),
     **dict.fromkeys(("usual", "change_percent"), sa.Double()),
 }
@@ -66,15 +66,14 @@ def frame(connection: Connection, statement: sa.Select[Any]) -> pd.DataFrame:
 def view(connection: Connection, name: str, where: Mapping[str, Any]) -> pd.DataFrame:
     """The rows of a view or table whose columns have these values."""
     condition = " AND ".join(f"{column} = :{column}" for column in where)
-    return _frame(
-        view_result(
-            connection,
-            name,
-            condition,
-            where,
-        ),
-        _OF_VIEWS,
-    )
+    return view_frame(connection, name, condition, where)
+
+
+def view_frame(
+    connection: Connection, view: str, condition: str, values: Mapping[str, Any]
+) -> pd.DataFrame:
+    """The rows of `view_result` as a frame."""
+    return _frame(view_result(connection, view, condition, values), _OF_VIEWS)
 
 
 def view_result(

@@ -41,6 +41,10 @@ _FORECASTER_TEXT = (
     "`published` (whichever model made it), `lstm` (the champion's own, published or not) or a "
     "baseline."
 )
+_COUNTS_TEXT = (
+    "Whether pages, exports and the sentence of skill use it: of a symbol and target the live ones "
+    "count; before the first, those issued late; before the first of these, replays."
+)
 
 
 def _names(alias: str, names: tuple[str, ...]) -> str:
@@ -60,24 +64,39 @@ def _skill(loss: str, other: str) -> str:
 # The newest forecast of a slot counts, by its settled score where there is one. A published
 # forecast counts twice: as published, and as its forecaster's own.
 _FORECASTER = "CASE l.line WHEN 'published' THEN 'published' ELSE s.model END"
-SCORE_VIEWS["counted_scores"] = View(
-    f"""
+
+
+def _counts(scores: str) -> str:
+    """The condition that a row `c` is of the kind that counts for its symbol and target."""
+    has_kind = f"""EXISTS (SELECT 1 FROM {scores} k WHERE k.symbol = c.symbol AND k.target = c.target
+        AND k.role = '{CHAMPION}' AND k.kind = '%s')"""
+    is_best = f"(c.kind = 'live' OR NOT {has_kind % 'live'})"
+    return f"{is_best} AND (c.kind <> 'replay' OR NOT {has_kind % 'late'})"
+
+
+def counted(scores: str = "scores") -> str:
+    """The SELECT of view counted_scores, of table scores or of a query of some of its rows."""
+    return f"""
 SELECT {_names("c", _SLOT)}, c.forecaster, c.target_session, c.model_id, c.stage, c.bar_version, c.actual, c.error,
-    c.pinball, c.inside_80, c.inside_90
+    c.pinball, c.inside_80, c.inside_90, {_counts(scores)} AS counts
 FROM (
     SELECT s.*, {_FORECASTER} AS forecaster, row_number() OVER (
         PARTITION BY {_names("s", _SLOT)}, {_FORECASTER}
         ORDER BY s.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC
     ) AS place
-    FROM scores s CROSS JOIN (SELECT 'published' AS line UNION ALL SELECT 'own') l
+    FROM {scores} s CROSS JOIN (SELECT 'published' AS line UNION ALL SELECT 'own') l
     WHERE s.role = '{CHAMPION}' OR l.line = 'own' AND s.role <> '{CHALLENGER}'
 ) c
 WHERE c.place = 1
-""",
+"""
+
+
+SCORE_VIEWS["counted_scores"] = View(
+    counted(),
     "The score that counts of one forecaster, no challenger, at one origin, horizon and kind: of "
     "its newest forecast, settled before first print.",
     "scores",
-    {"forecaster": _FORECASTER_TEXT},
+    {"forecaster": _FORECASTER_TEXT, "counts": _COUNTS_TEXT},
 )
 
 # Diebold and Mariano's statistic, squared since SQLite may lack a square root, from the sums of the
@@ -128,7 +147,7 @@ ranked AS (
 SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.mae, c.baseline AS best_baseline, c.baseline_mae, c.skill,
     c.pinball, c.least_pinball_skill AS pinball_skill, c.coverage_80, c.coverage_90, c.network_n, c.network_mae,
     c.network_pinball, c.skill_vs_network, c.pinball_skill_vs_network, c.reference, c.reference_n, c.reference_skill,
-    c.reference_statistic
+    c.reference_statistic, {_counts("scores")} AS counts
 FROM ranked c
 WHERE c.place = 1
 """,
@@ -162,6 +181,7 @@ WHERE c.place = 1
         "NULL without one.",
         "reference_statistic": "Square of Diebold and Mariano's statistic of equal pinball loss on "
         "them, of F(1, n - 1): above 3.9 p is below 0.05. Of horizon 1 alone.",
+        "counts": _COUNTS_TEXT,
     },
 )
 

@@ -109,16 +109,6 @@ def test_an_unknown_actual_makes_no_row_and_each_target_has_its_own_unit():
         assert row["actual"] == pytest.approx(actual)
 
 
-def test_a_published_forecast_is_in_two_lines_a_challenger_in_none_and_any_other_in_one():
-    roles = ["champion", "champion", "baseline", "silenced", "challenger"]
-    names = ["lstm", "ridge", "ridge", "lstm", "lstm"]
-    rows = pd.DataFrame({"role": roles, "name": names, "place": range(5)}, index=range(7, 12))
-    found = scores.by_line(rows, model="name")
-    lines = [(0, ""), (0, "lstm"), (1, ""), (1, "ridge"), (2, "ridge"), (3, "lstm")]
-    assert [*zip(found["place"], found["line"], strict=True)] == lines
-    assert found["line"].dtype == object
-
-
 def naive_cost(actual, forecast, ratio):
     return ratio * (forecast - actual) if forecast > actual else actual - forecast
 

@@ -327,7 +327,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "--workers": ("-5", "0", "1", "1000000000000", ""),
     "--out": ("page.html", "x.csv", "x.parquet", "/", "", "a/b/c.html", "/proc/x.csv", "x" * 300 + ".csv"),
     "--database-url": ("sqlite:///x.db", "sqlite://", "postgresql://u:p@127.0.0.1:1/x", "mysql://x", "x"),
-    "FORM": ("latest", "totals", "history", "bars", "hubverse", "nixtla", ""),
+    "FORM": ("latest", "totals", "history", "bars", "nixtla", ""),
     "ID": ("head", "0009", "..", "3aad43eeeedd", "-1", "'; DROP TABLE runs;--", "../.."),
 }  # fmt: skip
 COMMANDS = (

@@ -12,14 +12,13 @@ from pyarrow import parquet
 from flows import clock
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.publish.export import FRAMES, export, frame
-from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings
 from forecasting.store import read, write
 from forecasting.store.connect import reading, transaction
 from tests.builders import EVE
 from tests.store.rows import SYMBOL, forecast_row, score_row, start, store_bars, total_row
 
-FORMS = ("latest", "totals", "history", "bars", "hubverse", "nixtla")
+FORMS = ("latest", "totals", "history", "bars", "nixtla")
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +34,7 @@ def filled(tmp_path_factory, migrated_sqlite_file):
 def test_a_file_has_the_values_of_the_frame(filled, tmp_path, form, suffix):
     out = tmp_path / f"{form}{suffix}"
     sentence = export(filled, form, out, now=clock.now)
-    of_history = {"hubverse": hubverse, "nixtla": nixtla}
-    expected = (
-        of_history[form](frame("history", filled)) if form in of_history else frame(form, filled)
-    )
+    expected = frame(form, filled)
     found = (
         pd.read_parquet(out)
         if suffix == ".parquet"
@@ -67,9 +63,6 @@ def test_days_are_dates_in_parquet_but_for_nixtla(filled, tmp_path):
         ("bars", "volume"): pa.int64(),
         ("latest", "issued_at"): pa.timestamp("us", tz="UTC"),
         ("history", "inside_80"): pa.bool_(),
-        ("hubverse", "target_end_date"): pa.date32(),
-        ("hubverse", "value"): pa.float64(),
-        ("hubverse", "model_id"): pa.string(),
         ("nixtla", "ds"): pa.timestamp("us"),
     }
     assert {(form, name): schemas[form].field(name).type for form, name in types} == types
@@ -82,7 +75,7 @@ def test_days_are_dates_in_parquet_but_for_nixtla(filled, tmp_path):
             "forecast",
             "x.csv",
             None,
-            "Invalid form 'forecast': expected one of latest, totals, history, bars, hubverse, nixtla",
+            "Invalid form 'forecast': expected one of latest, totals, history, bars, nixtla",
         ),
         ("latest", "x.xlsx", None, "ends with .parquet or .csv"),
         ("latest", "x.csv", EVE, "--as-of applies to the form bars only"),
@@ -157,9 +150,10 @@ def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and
     database_url,
 ):
     asked = settings_of(database_url)
-    empty = {name: frame(name, asked) for name in FRAMES}
+    of_views = {name: view for name, (view, _) in FRAMES.items() if name != "nixtla"}
+    empty = {name: frame(name, asked) for name in of_views}
     fill(database_url)
-    for name, (view, _) in FRAMES.items():
+    for name, view in of_views.items():
         filled = frame(name, asked)
         assert len(filled) > 0, name
         assert list(filled) == list(empty[name]), name

@@ -17,9 +17,8 @@ from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import OF_FILE, reacting
 from forecasting.ingest.event_files import dates_of
 from forecasting.publish import pages
-from forecasting.publish.pages import SHOWN_SESSIONS
+from forecasting.publish.pages import RECORD_DAYS
 from forecasting.publish.runs import run_missed
-from forecasting.report.record import ENOUGH_LIVE
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
@@ -181,20 +180,9 @@ def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger,
 
 
 def counting(lines):
-    """The scores of the newest origins that the page counts.
-
-    Live before late before replay, or live alone.
-    """
-    rows = lines[
-        lines["origin_session"].isin(sorted(lines["origin_session"].unique())[-SHOWN_SESSIONS:])
-    ]
-    live = rows[rows["kind"] == "live"]
-    if live[live["line"] == ""]["origin_session"].nunique() >= ENOUGH_LIVE:
-        return live
-    rows = rows.assign(place=rows["kind"].map({"live": 0, "late": 1, "replay": 2})).sort_values(
-        "place"
-    )
-    return rows.groupby(["line", "horizon", "origin_session"], as_index=False).head(1)
+    """The live scores of a year of origins, which are what the page counts."""
+    rows = lines[lines["kind"] == "live"]
+    return rows[rows["origin_session"] >= lines["origin_session"].max() - RECORD_DAYS]
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +271,9 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
         == 4.0 * bars["volume"].loc[str(LAST)]
     )
     assert past.is_provisional
-    ahead = newest.scored[(newest.scored["role"] == "champion") & (newest.scored["horizon"] == 1)]
+    ahead = newest.scored[
+        (newest.scored["forecaster"] == "published") & (newest.scored["horizon"] == 1)
+    ]
     assert ahead["actual"].tolist() == [4.0 * bars["volume"].loc[str(day)] for day in days[1:]]
     assert ahead["q50"].iloc[0] == pytest.approx(
         4.0 * past.forecasts.sort_values("horizon")["q50"].iloc[0]
@@ -394,7 +384,7 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
         )
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-11"))
     since = past_night(settings)
-    actual = [page.scored["actual"].tolist() for page in (before, since)]
+    actual = [page.record.published["actual"].tolist() for page in (before, since)]
     assert actual == [[90.0], [90.0]]
     assert before.lineage == since.lineage
 

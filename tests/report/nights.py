@@ -89,7 +89,10 @@ def score(
 
 
 def scored(*rows: dict) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=list(score()))
+    """The scores by forecaster: a published one counts as published, and as its model's own."""
+    lines = [row | {"forecaster": row["name"]} for row in rows]
+    lines += [row | {"forecaster": "published"} for row in rows if row["role"] == "champion"]
+    return pd.DataFrame(lines, columns=[*score(), "forecaster"])
 
 
 def long_record(

@@ -1,4 +1,4 @@
-from datetime import date, timedelta
+from datetime import date
 
 import pandas as pd
 import pytest
@@ -10,14 +10,7 @@ from forecasting.report.record import (
     realised_costs,
     track_record,
 )
-from tests.report.nights import ISSUED, ORIGIN, forecasts, long_record, report_data, score, scored
-
-
-def test_the_newest_forecast_counts_and_of_one_instant_the_smallest_id():
-    early = score(median=1.0, issued_at=ISSUED - timedelta(hours=1))
-    first, other = (score(median=2.0 + place, model_id=id) for place, id in enumerate("mn"))
-    for rows in ([early, first, other], [other, first, early]):
-        assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
+from tests.report.nights import ORIGIN, forecasts, long_record, report_data, score, scored
 
 
 def test_coverage_counts_hits_by_horizon():
@@ -40,13 +33,13 @@ def test_the_binomial_band_contains_95_of_100_shares():
 def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
     record = track_record(long_record(origins=50))
     found = record.skills.set_index(["forecaster", "horizon"])["p_value"]
-    theirs = record.baselines.query("name == 'last_value' and horizon == 2").sort_values(
+    theirs = record.baselines.query("forecaster == 'last_value' and horizon == 2").sort_values(
         "origin_session"
     )
     expected = diebold_mariano(record.ahead(2)["pinball"], theirs["pinball"], horizon=2)[1]
     assert found["last_value", 2] == pytest.approx(expected)
     ours = record.published
-    last = record.baselines.query("name == 'last_value'")
+    last = record.baselines.query("forecaster == 'last_value'")
     of_origin = [frame.groupby("origin_session")["pinball"].mean() for frame in (ours, last)]
     assert found["last_value", 0] == pytest.approx(diebold_mariano(*of_origin, horizon=5)[1])
     fewer = track_record(long_record(origins=45)).skills.query("forecaster == 'last_value'")

@@ -142,6 +142,19 @@ def mean_cost(rows, ratio):
     return float(cost(rows["actual"], quantiles, ratio=ratio).mean())
 
 
+@pytest.mark.parametrize("kinds", [("replay",), ("replay", "late"), ("replay", "late", "live")])
+def test_replays_count_until_one_is_issued_late_and_these_until_one_is_live(connection, kinds):
+    nights = zip(SESSIONS, kinds, strict=False)
+    issued = [forecast_row("lstm", str(origin), kind=kind) for origin, kind in nights]
+    store_scored(connection, *((row, [{}]) for row in issued))
+    counting = {
+        row["kind"] for row in read.counted_scores(connection, SYMBOL, TARGET).to_dict("records")
+    }
+    assert counting == {kinds[-1]}
+    skill = read.view(connection, "live_skill", {"symbol": SYMBOL, "counts": True})
+    assert set(skill["kind"]) == {kinds[-1]}
+
+
 RESTATED = 20
 SPLIT = 30
 """Sessions, counted from the first, after which one earlier bar is restated, and all are on another

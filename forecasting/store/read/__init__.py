@@ -45,4 +45,10 @@ from forecasting.store.read.runs import (
     skills,
     unfinished_run,
 )
-from forecasting.store.read.scores import closed_totals, losses, scored, unscored_forecasts
+from forecasting.store.read.scores import (
+    closed_totals,
+    counted_scores,
+    losses,
+    scored,
+    unscored_forecasts,
+)

@@ -325,15 +325,14 @@ def newest_runs(
 def skills(
     connection: Connection, of: Mapping[str, str] = MappingProxyType({})
 ) -> dict[tuple[str, str], Skill]:
-    """Skill by symbol and target, of live nights if any: the figure that people are told.
+    """Skill by symbol and target, of the scores that count: the figure that people are told.
 
     `of` names symbol and target; without it all are read.
     """
-    newest = {"horizon": 1, "window_sessions": max(WINDOWS)}
+    newest = {"horizon": 1, "window_sessions": max(WINDOWS), "counts": True}
     found = view(connection, "live_skill", {**newest, **of})
-    # Without any number a column has no type; live last, so that it stays
+    # Without any number a column has no type
     found = found.astype({"reference_skill": float, "reference_statistic": float})
-    found = found.sort_values("kind", key=lambda kinds: kinds.map(KINDS.index), ascending=False)
     return {(row["symbol"], row["target"]): _skill(row) for row in found.to_dict("records")}
 
 

@@ -12,6 +12,7 @@ from forecasting.store.frames import (
     kind_rank,
     of_series,
     same_forecast,
+    view_frame,
     view_result,
 )
 from forecasting.store.read.inputs import (
@@ -34,6 +35,7 @@ from forecasting.store.schema import (
     score,
     scores,
 )
+from forecasting.store.score_views import counted, same
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
     CHALLENGER,
@@ -45,7 +47,56 @@ from forecasting.vocabulary import (
     Target,
 )
 
-_SCORE = ("actual", "error", "pinball", "inside_80", "inside_90")
+# As every night saw them: no bar that was stored, and none that was settled, only later.
+_KNOWN = """(
+    SELECT s.* FROM scores s JOIN bar_versions b
+        ON b.symbol = s.symbol AND b.session = s.target_session AND b.version = s.bar_version
+    WHERE s.target_session <= :target_session AND b.first_seen_at <= :first_seen_at
+        AND (s.stage = 'first_print' OR b.settled_at <= :first_seen_at)
+)"""
+# With kinds and horizons named SQLite finds the scores by their key, and does not read every year.
+_NEWEST = """symbol = :symbol AND target = :target AND kind IN ('live', 'late', 'replay')
+    AND horizon IN (1, 2, 3, 4, 5) AND origin_session >= :origin_session
+    ORDER BY origin_session, horizon, forecaster"""
+
+
+def counted_scores(
+    connection: Connection,
+    symbol: str,
+    target: str,
+    *,
+    first: date = date.min,
+    last: date | None = None,
+    known_at: datetime | None = None,
+) -> pd.DataFrame:
+    """The scores of one symbol and target that count, with their forecasts' quantiles.
+
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        target: Of what.
+        first: Oldest origin.
+        last: Newest target session, and with it the scores as they were known at `known_at`; None
+            for all, as they are now.
+        known_at: Instant of the bars that a past night had.
+
+    Returns:
+        Columns of view counted_scores, name (of the model), the quantiles, issued_at, data_as_of
+        and first_received, by origin, horizon and forecaster.
+    """
+    wanted: dict[str, object] = {"symbol": symbol, "target": target, "origin_session": first}
+    scores_then = "scores"
+    if last is not None:
+        scores_then = _KNOWN
+        wanted |= {"target_session": last, "first_seen_at": known_at}
+    with_forecast = f"""(
+        SELECT c.*, m.name, {", ".join(f"f.{name}" for name in QUANTILE_COLUMNS)}, f.issued_at,
+            f.data_as_of, b.first_received
+        FROM ({counted(scores_then)}) c JOIN forecasts f ON {same("f", "c", FORECAST_KEY)}
+            JOIN models m ON m.id = c.model_id JOIN fetches b ON b.id = f.fetch_id
+        WHERE c.counts
+    ) c"""  # noqa: S608 - of this package's own texts
+    return view_frame(connection, with_forecast, _NEWEST, wanted)
 
 
 def scored(
@@ -53,55 +104,25 @@ def scored(
     symbol: str,
     target: str,
     *,
-    origins: int,
+    first: date,
     last: date | None,
-    known_at: datetime | None,
+    known_at: datetime,
 ) -> pd.DataFrame:
-    """Scores with their forecasts' quantiles, role and instant, and the model's name.
-
-    Args:
-        connection: An open one.
-        symbol: Whose.
-        target: Of what.
-        origins: Newest scored origins.
-        last: Newest target session, by the bars that were stored and settled at `known_at`; None
-            for all.
-        known_at: Instant of the share basis; None for now.
-
-    Returns:
-        One row a forecast, settled before first print, then of the newest bar, ascending.
-    """
-    wanted = _wanted(
+    """The same on the share basis of `known_at`, without data_as_of and first_received."""
+    rows = counted_scores(
         connection,
         symbol,
         target,
-        origins=origins,
+        first=first,
         last=last,
-        known_at=known_at if last else None,
+        known_at=known_at,
     )
-    place = func.row_number().over(
-        partition_by=list(score[FORECAST_KEY]),
-        order_by=(score.stage.desc(), score.bar_version.desc()),
-    )
-    ranked = select(*score, place.label("place")).where(*wanted).subquery()
-    order = ("origin_session", "horizon", "model_id", "kind")
-    names = (*order, "target_session", *QUANTILE_COLUMNS, "role", "issued_at", "data_as_of")
-    statement = (
-        select(*forecast[names], *ranked.c[_SCORE])
-        .add_columns(model.name, fetch.first_received)
-        .join(ranked, same_forecast(forecast, ranked.c))
-        .join(models)
-        .join(fetches)
-        .where(ranked.c.place == 1)
-        .order_by(*forecast[order])
-    )
-    newest = newest_origins(frame(connection, statement), origins).reset_index(drop=True)
     of_value = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
     return on_basis_at(
         connection,
         symbol,
         target,
-        newest,
+        rows,
         of_value,
         at=known_at,
     )
