@@ -1,7 +1,6 @@
 """The night as a Prefect flow: its five tasks, for every missed session, oldest first."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -12,17 +11,17 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import clock, reporting
 from flows.progress import nights_bar
-from forecasting.errors import DataLateError, ForecastingError
+from forecasting.errors import DataLateError, ForecastingError, LockedError, NoBarError
 from forecasting.night.failures import explained
 from forecasting.night.health import nothing_new
 from forecasting.night.night import Night
 from forecasting.night.parameters import narrowed
 from forecasting.night.plan import planned_nights
-from forecasting.night.rounds import Rounds
 from forecasting.night.run import Caller, Step, call_step, ledger
 from forecasting.publish.runs import run_published
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
+from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode, Target
 
 step = partial(
@@ -34,12 +33,12 @@ step = partial(
 
 
 @step
-def ingest(nights: list[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
+def ingest(nights: list[Night], targets: tuple[Target, ...], switch_source: bool) -> list[Night]:
     """The nights, the bars of their symbols brought up to date."""
     return run_step(
         "ingest",
         nights,
-        rounds,
+        targets,
         switch_source,
     )
 
@@ -83,7 +82,6 @@ def nightly(
     market: str | None = None,
     as_of: date | None = None,
     mode: Mode = "auto",
-    patient: bool = False,
     switch_source: bool = False,
 ) -> Any:
     """Bring bars up to date, fit a challenger, forecast five sessions, score closed ones.
@@ -100,11 +98,9 @@ def nightly(
         as_of: The newest session whose bar may be used; without it the newest completed one and all
             missed before it.
         mode: auto, scratch, warm or skip.
-        patient: Retry a late or unresponsive source until FORECASTING_LATE_UNTIL, then continue
-            with the stored bars; for unattended runs.
         switch_source: Allow bars of another source for a symbol that has some.
     """
-    with reporting.readable_errors(), ExitStack() as alone:
+    with reporting.readable_errors():
         settings = narrowed(
             symbols=symbols,
             target=target,
@@ -113,25 +109,22 @@ def nightly(
             market=market,
         )
         reporting.add_tags(subject_tags(settings.symbols, settings.targets))
-        if patient:
-            skipped = reporting.skipped_as_busy(settings, alone)
-            if skipped is not None:
-                return skipped
-        with ExitStack() as turn, ledger(settings):
-            reporting.take_turn(settings, turn, patient=patient)
-            planned = planned_nights(
-                settings,
-                as_of=as_of,
-                mode=mode,
-                now=clock.now,
-                trigger="schedule" if patient else "run",
-            )
-            nights = run_nights(
-                planned,
-                settings,
-                turn if patient else None,
-                switch_source=switch_source,
-            )
+        # The lock is a table, which an older ledger lacks
+        migrate.check_ready(settings.url, writes=False)
+        try:
+            with lock.night_lock(settings.url, "night"), ledger(settings):
+                planned = planned_nights(
+                    settings,
+                    as_of=as_of,
+                    mode=mode,
+                    now=clock.now,
+                    trigger=reporting.trigger(),
+                )
+                nights = run_nights(planned, settings, switch_source=switch_source)
+        except LockedError as refusal:
+            if reporting.trigger() != "schedule":
+                raise
+            return reporting.skipped(refusal)
     return reporting.last_state(
         nights,
         settings,
@@ -146,34 +139,16 @@ def nightly(
 
 
 def run_nights(
-    planned: list[Night],
-    settings: Settings,
-    turn: ExitStack | None = None,
-    *,
-    switch_source: bool = False,
+    planned: list[Night], settings: Settings, *, switch_source: bool = False
 ) -> list[Night]:
-    """The nights as they ended, each step a task.
-
-    An unattended run gives up its lock, which `turn` has, while it waits for late bars.
-    """
+    """The nights as they ended, each step a task."""
     begun = nights_bar().begun(
         [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
-    )
-    caller = Caller(
-        call=call_task,
-        after=after_nights,
-        pause=partial(
-            reporting.wait,
-            settings,
-            begun,
-            turn,
-        ),
-        scheduled_at=runtime.flow_run.scheduled_start_time if turn else None,
     )
     return run_published(
         begun,
         settings,
-        caller,
+        Caller(call=call_task, after=after_nights),
         now=clock.now,
         switch_source=switch_source,
     )
@@ -195,9 +170,9 @@ class NightsFailedError(ForecastingError):
 
 
 def run_step(name: Step, nights: list[Night], *more: Any) -> list[Night]:
-    """The nights of a task; a NightsFailedError where all failed, and none for a bar to come."""
+    """The nights of a task; a NightsFailedError where all failed, and none for a missing bar."""
     done = call_step(name, nights, *more)
-    if not any(isinstance(night.error, DataLateError | None) for night in done):
+    if not any(isinstance(night.error, DataLateError | NoBarError | None) for night in done):
         raise NightsFailedError(done)
     return done
 

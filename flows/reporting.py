@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime, timedelta
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +11,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import PrefectConsoleHandler
-from prefect.states import Completed, Failed, Running
+from prefect.states import Completed, Failed
 from prefect.utilities.urls import url_for
 
 from flows import clock
 from flows.server import tolerate_outage
-from forecasting.errors import ForecastingError, LockedError
+from forecasting.errors import DataLateError, ForecastingError, LockedError
 from forecasting.night.failures import combined, explained
 from forecasting.night.folders import page_address, report_path
 from forecasting.night.night import Night, grouped
@@ -26,7 +25,7 @@ from forecasting.night.run import outcome_of
 from forecasting.night.symbols import joined
 from forecasting.plain_text import plain_text
 from forecasting.publish import messages
-from forecasting.publish.pages import newest_nights, update_index
+from forecasting.publish.pages import newest_nights
 from forecasting.report.prefect import (
     Artifact,
     night_artifact,
@@ -35,7 +34,6 @@ from forecasting.report.prefect import (
     outcome_tags,
 )
 from forecasting.settings import Settings, read_settings
-from forecasting.store import lock, migrate
 
 logger = logging.getLogger("forecasting.night")
 
@@ -43,19 +41,6 @@ _made = logging.getLogRecordFactory()
 
 _digested: set[UUID] = set()
 """Flow runs of this process whose digest is sent, failures included."""
-
-_waiting: dict[UUID, datetime] = {}
-"""When each flow run of this process began to wait."""
-
-DIGEST_AFTER = timedelta(hours=1)  # of waiting, within which most late bars come
-
-TURN = timedelta(hours=12)
-"""The longest that an unattended run waits for another one, of many symbols or years perhaps.
-
-One that has been at work for longer may hang: those after it fail, which sends a message.
-"""
-
-ASK_EVERY = timedelta(seconds=15)  # how often it asks
 
 
 def flow_run_name() -> str:
@@ -154,95 +139,36 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def skipped_as_busy(settings: Settings, alone: ExitStack) -> State[Any] | None:
-    """The state of an unattended run while an earlier hour's is at work; else None, its lock taken.
-
-    Raises the LockedError where the earlier one has been at work for TURN.
-    """
-    try:
-        deployment = runtime.deployment.name or "nightly"
-        alone.enter_context(lock.unattended_lock(settings.data_dir, deployment, settings.targets))
-    except LockedError as refusal:
-        if refusal.since is not None and clock.now() - refusal.since >= TURN:
-            raise
-        return Completed(name="Skipped", message=plain_text(refusal))
-    return None
+def trigger() -> str:
+    """What started this flow run: `schedule` of one of a deployment, else `run`."""
+    return "schedule" if runtime.deployment.id else "run"
 
 
-def take_turn(settings: Settings, turn: ExitStack, *, patient: bool) -> None:
-    """Take the lock of the nights into `turn`; an unattended run waits for it, as Queued."""
-    until = clock.now() + TURN
-    while True:
-        # The lock is a table, which an older ledger lacks; while the run waited, a ledger may have
-        # become a newer one.
-        migrate.check_ready(settings.url, writes=False)
-        try:
-            turn.enter_context(lock.night_lock(settings.url, "night"))
-            return name_state("Running", "", only="Queued")
-        except LockedError as refusal:
-            if not patient or clock.now() >= until:
-                raise
-            name_state("Queued", str(refusal), only="Running")
-            clock.wait_until(clock.now() + ASK_EVERY)
-
-
-def wait(
-    settings: Settings, nights: Sequence[Night], turn: ExitStack | None, until: datetime, why: str
-) -> None:
-    """Wait for the next round of requests, as Waiting; the digest is sent after DIGEST_AFTER.
-
-    Meanwhile other runs may have the lock that is in `turn`.
-    """
-    update_index(settings, now=clock.now)
-    name_state("Waiting", why)
-    if turn:
-        turn.close()
-    run = flow_run()
-    if run is not None:
-        digest_at = _waiting.setdefault(run.id, clock.now()) + DIGEST_AFTER
-        if clock.now() < digest_at < until:
-            clock.wait_until(digest_at)
-        if digest_at < until:
-            send_digest(settings, nights)
-    clock.wait_until(until)
-    if turn:
-        take_turn(settings, turn, patient=True)
-    name_state("Running", "", only="Waiting")
-
-
-def name_state(name: str, message: str, *, only: str = "") -> None:
-    """Rename the running state of this flow run, with a reason, from the name `only` if given."""
-    run = flow_run()
-    if run is None:
-        return
-    with tolerate_outage(f"the state {name}"), get_client(sync_client=True) as client:
-        present = client.read_flow_run(run.id).state
-        if present is not None and present.is_running() and (not only or present.name == only):
-            # Forced: the server treats a second Running as a repeated start and would refuse it.
-            client.set_flow_run_state(
-                run.id, Running(name=name, message=plain_text(message)), force=True
-            )
+def skipped(refusal: LockedError) -> State[Any]:
+    """The state of a scheduled run that finds another at work, which takes its nights."""
+    return Completed(name="Skipped", message=plain_text(refusal))
 
 
 def last_state(
     nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]
 ) -> State[Any]:
-    """Failed, PartlyFailed, Stale, Skipped (`nothing`) or Completed (`done`).
+    """Failed, PartlyFailed, Stale or Completed; its message is `done`, of no night `nothing`.
 
     Its data, which the caller of the flow gets, are the ids of the nights that are done, None
-    without any, or the errors as one.
+    without any, or the errors as one. A run is Stale whose only errors are bars that may still
+    come.
     """
-    ids, failed, without_bar = outcome_of(nights, settings)
+    ids, failed = outcome_of(nights, settings)
     if failed:
         error = combined(failed, of=len(settings.series))
+        message = plain_text(error)
+        if error.exit_code == DataLateError.exit_code:
+            return Completed(name="Stale", data=error, message=f"{message} {done}".strip())
         name = "PartlyFailed" if len(failed) < len(settings.series) else "Failed"
-        return Failed(name=name, message=plain_text(error), data=error)
-    if without_bar:
-        message = " ".join([*dict.fromkeys(without_bar), done])
-        return Completed(name="Stale", data=ids or None, message=plain_text(message))
+        return Failed(name=name, message=message, data=error)
     if ids:
         return Completed(data=ids, message=plain_text(done))
-    return Completed(name="Skipped", message=nothing())
+    return Completed(message=nothing())
 
 
 def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

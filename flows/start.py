@@ -24,7 +24,6 @@ from forecasting.night import plan
 from forecasting.night.folders import SERVED
 from forecasting.night.health import checked, night_checks, nothing_new
 from forecasting.night.night import Night
-from forecasting.night.parameters import targets_of
 from forecasting.night.run import Caller, Step, call_step
 from forecasting.plain_text import quantity
 from forecasting.publish import messages
@@ -91,7 +90,9 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
             if through_prefect:
                 from flows.nightly import nightly
 
-                nightly(as_of=as_of, mode=mode, switch_source=switch_source)
+                ended = nightly(as_of=as_of, mode=mode, switch_source=switch_source)
+                if isinstance(ended, ForecastingError):  # that a bar is late
+                    raise ended
                 return
             planned = partial(
                 plan.planned_nights,
@@ -153,7 +154,6 @@ def run_watched(
     caller = Caller(
         call=call,
         after=bar.end,
-        pause=lambda until, why: clock.wait_until(until),
     )
     return run_here(
         lambda: bar.begun(planned()),
@@ -289,7 +289,7 @@ def serve_nights(settings: Settings, given: Mapping[str, object]) -> None:
     nightly.serve(
         "nightly",
         schedules=[schedule],
-        parameters={"patient": True, **given},
+        parameters=dict(given),
         tags=["forecasting"],
         pause_on_shutdown=False,
         print_starting_message=False,
@@ -338,8 +338,7 @@ def clear_deployment(settings: Settings) -> None:
             "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
         }
         for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(begun)):
-            targets = targets_of(run.parameters, settings)
-            with suppress(LockedError), lock.unattended_lock(settings.data_dir, "nightly", targets):
+            with suppress(LockedError), lock.night_lock(settings.url, "night"):
                 client.set_flow_run_state(
                     run.id, Crashed(message="Its process was killed."), force=True
                 )

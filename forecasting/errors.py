@@ -1,6 +1,7 @@
 """Every error raised on purpose: one paragraph for the operator, and an exit code."""
 
-from datetime import date, datetime
+import math
+from datetime import date, datetime, timedelta
 from typing import ClassVar, Literal
 
 from forecasting.plain_text import plain_text
@@ -65,6 +66,14 @@ class RateLimitedError(SourceError):
         super().__init__(message, retry_after_s)
         self.retry_after_s = retry_after_s
 
+    @property
+    def pause(self) -> timedelta:
+        """For how long the source is left alone: as it states, from a minute up to a day."""
+        stated_s = self.retry_after_s
+        if stated_s is None or not math.isfinite(stated_s):
+            stated_s = 1800.0
+        return timedelta(seconds=min(max(stated_s, 60.0), 86_400.0))
+
 
 class UnavailableError(SourceError):
     """The source did not respond, or not in full; a retry may help."""
@@ -83,7 +92,7 @@ class HistoryError(ForecastingError):
 
 
 class NoBarError(HistoryError):
-    """The bar of a session did not come, though waited for, or newer ones have: it is left."""
+    """A session without a bar that has newer ones: it was no session, and has no night."""
 
 
 class FitError(ForecastingError):

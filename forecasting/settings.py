@@ -9,7 +9,6 @@ import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
@@ -42,7 +41,6 @@ from forecasting.values import (
     MARKET_FORMS,
     NO_MARKET,
     MarketChoice,
-    check_hour,
     check_symbol,
     check_web_address,
     chooses_market,
@@ -196,10 +194,7 @@ class Settings(BaseSettings):
     """When `serve` starts the night; a later hour finds it done or makes up for it."""
 
     timezone: ZoneInfo = ZoneInfo("America/New_York")
-    """Time zone of cron and late_until."""
-
-    late_until: Annotated[time, BeforeValidator(check_hour)] = time(9)
-    """Time at which a night stops waiting for its bar."""
+    """Time zone of cron."""
 
     runner: Literal["local", "processes", "dask"] = "local"
     """Where the shards of a night run."""

@@ -30,7 +30,6 @@ SCHEDULE = (
 
 _FILE = re.compile(r"(csv|parquet):(.+)")
 # A zone of its own would be ignored
-_HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)
 
 
 def check_symbol(symbol: str) -> str:
@@ -157,12 +156,3 @@ def check_web_address(text: str) -> str:
     if text and not re.fullmatch(r"https?://[\w.:/~%\[\]-]+", text, re.ASCII):
         raise ValueError(f"Expected an address as https://HOST/reports, found {text[:80]!r}")
     return text.rstrip("/")
-
-
-def check_hour(value: object) -> object:
-    """`value` itself: a text as `09:00`, or a time; a number would count as seconds."""
-    if not isinstance(value, time) and not _HOUR.fullmatch(str(value)):
-        raise ValueError(
-            f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value!r:.42}"
-        )
-    return value

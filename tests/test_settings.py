@@ -2,7 +2,7 @@
 
 import os
 import stat
-from datetime import date, time
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -66,11 +66,6 @@ def test_an_empty_variable_counts_as_not_set():
             ["vix", "VIX.csv", "csv:a name with spaces.csv", "None"],
             "Expected none, a symbol",
         ),
-        (
-            "LATE_UNTIL",
-            ["9", "24:00", "09:00+02:00", "09:00:00.5"],
-            "Expected a time of",
-        ),
     ],
 )
 def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_shown(
@@ -96,7 +91,6 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         # No night is lost for it: the digest names it
         ("alerts", "median >> 1.5", "median >> 1.5"),
         ("pages_url", "https://host.example:8443/reports/", "https://host.example:8443/reports"),
-        ("late_until", "07:15", time(7, 15)),
         ("cron", "@daily", "@daily"),
         ("cron", "*/90 0-23/2 L JAN,3 5l", "*/90 0-23/2 L JAN,3 5l"),
     ],
@@ -157,8 +151,7 @@ def test_a_misspelt_secret_file_is_refused_and_others_are_left(tmp_path, wrong):
 def folder(tmp_path, monkeypatch):
     """The working folder, two folders below one that has a forecasting.toml."""
     (tmp_path / "forecasting.toml").write_text(
-        'data_dir = "ledger"\nsymbols = ["SBUX", "VOD.L"]\ntarget = "range"\nlate_until = '
-        "07:15:00\n"
+        'data_dir = "ledger"\nsymbols = ["SBUX", "VOD.L"]\ntarget = "range"\n'
         'exchanges = {"VOD.L" = "XAMS"}\ncost_ratio = 2\nAlerts = ["median > 2 usual", "SBUX q90 > '
         '2e7"]\n'
     )
@@ -173,17 +166,10 @@ def test_a_file_is_read_in_the_types_of_toml_and_variables_come_first(folder):
         "data_dir": folder / "ledger",
         "symbols": ("SBUX", "VOD.L"),
         "targets": ("close",),
-        "late_until": time(7, 15),
         "exchanges": {"VOD.L": "XAMS"},
         "cost_ratio": 2.0,
         "alerts": "median > 2 usual; SBUX q90 > 2e7",
     }
-
-
-def test_a_number_is_no_time(folder):  # of which pydantic would make nine seconds
-    (folder / "forecasting.toml").write_text("late_until = 9")
-    with pytest.raises(UsageError, match=r"late_until in .*: Expected a time .* 09:00, found 9"):
-        read_settings()
 
 
 @pytest.mark.parametrize(
@@ -271,7 +257,7 @@ def test_each_setting_is_listed_with_its_place(folder):
     for name in ("notify", "seed"):
         (folder / f"forecasting_{name}").write_text("7")
     set_variables(SECRETS_DIR=folder, SEED="8", TARGET="")
-    in_file = ("data_dir", "symbols", "targets", "late_until", "exchanges", "cost_ratio", "alerts")
+    in_file = ("data_dir", "symbols", "targets", "exchanges", "cost_ratio", "alerts")
     assert setting_places() == {
         **dict.fromkeys(in_file, str(folder / "forecasting.toml")),
         "notify": str(folder / "forecasting_notify"),
@@ -316,7 +302,7 @@ def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(tmp_path, tex
 
 
 def test_a_written_file_gives_the_same_settings_and_replaces_none(tmp_path):
-    set_variables(SYMBOLS="SBUX,VOD.L", EXCHANGES="VOD.L=XAMS", LATE_UNTIL="07:15", COST_RATIO=2)
+    set_variables(SYMBOLS="SBUX,VOD.L", EXCHANGES="VOD.L=XAMS", COST_RATIO=2)
     set_variables(DATA_DIR=tmp_path / "data", DATABASE_URL="postgresql://u:hunter2@h/d")
     settings = read_settings()
     path = tmp_path / "forecasting.toml"

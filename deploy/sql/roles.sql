@@ -31,7 +31,7 @@ BEGIN
         forecast_parts, fallback_margins, scores, total_forecasts, total_scores, metrics, standings TO forecasting_writer;
     -- What an earlier version of this file granted.
     REVOKE UPDATE ON ALL TABLES IN SCHEMA public FROM forecasting_writer;
-    GRANT UPDATE (status, waits_until, mode, mode_kind, mode_reason, finished_at, seconds_ingest, seconds_preprocess, seconds_train,
+    GRANT UPDATE (status, mode, mode_kind, mode_reason, finished_at, seconds_ingest, seconds_preprocess, seconds_train,
         seconds_predict, seconds_evaluate, note, notes, error, market_fetch) ON runs TO forecasting_writer;
     GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
     GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;

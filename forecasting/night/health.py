@@ -148,7 +148,7 @@ def _unstarted(
     if has_failed and request["fetched_at"] > closed:
         return Row(cause=_why_stopped(request["verdict"]), fetch=request)
     return Row(
-        cause="waiting" if is_locked else "without a night",
+        cause="being made" if is_locked else "without a night",
         closed=closed,
         last=read.unfinished_run(connection, *own.key, after=newest or date.min),
         has_any=read.row(connection, "forecasts", own.columns),
@@ -157,17 +157,11 @@ def _unstarted(
 
 def _stopped(connection: Connection, own: Settings, session: date, is_locked: bool | None) -> Row:
     """Why the night of a session has not ended, with its row; empty without such a night."""
-    order = ("status DESC", "started_at DESC")
-    night = read.row(
-        connection,
-        "runs",
-        own.columns | {"as_of": session},
-        order=order,
-    )
+    of_session = own.columns | {"as_of": session}
+    night = read.row(connection, "runs", of_session, order=("started_at DESC",))
     if night is None or night["status"] == "done":
         return Row()
-    has_waited = night["waits_until"] is not None and is_locked is False
-    if night["status"] != "running" and not has_waited:
+    if night["status"] != "running":
         return Row(cause=_why_stopped(night["status"]), night=night)
     causes = {True: "at work", False: "cut off", None: "at work or cut off"}
     return Row(cause=causes[is_locked], night=night)

@@ -97,7 +97,7 @@ def _planned(night: Night, nights_of_symbol: Callable[[Settings], list[Night]]) 
     settings = night.settings
     # A run of a worker may be the first one of another release
     migrate.check_ready(settings.url, writes=False)
-    mark_cut_off(settings, now=night.now)
+    mark_cut_off(settings)
     delete_leftovers(settings)
 
     def of_symbol(own: Settings) -> list[Night]:
@@ -120,8 +120,7 @@ def _stopped(night: Night) -> Night:
     with suppress(UsageError):
         closed = last_completed(night.now(), settings.exchange)
         night = replace(night, session=min(night.session, closed))
-        is_refused = night.trigger != "schedule" and is_refusal(settings, night.symbol, night.error)
-        if is_session(night.session, settings.exchange) and not is_refused:
+        if is_session(night.session, settings.exchange):
             mark_stopped(night)
     return night
 
@@ -327,8 +326,7 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
 
     The newest completed one, or of a file that ends before it its newest.
 
-    An unattended night waits for the newest completed one, for a file that ends before it is a feed
-    that is late.
+    For an unattended run it is the newest completed one: a file that ends before is late.
     """
     symbol = settings.symbol
     exchange = settings.exchange

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
@@ -19,9 +18,8 @@ from joblib.externals.loky import get_reusable_executor
 from forecasting.errors import ForecastingError, NoBarError, UsageError
 from forecasting.night.failures import explained
 from forecasting.night.night import Night, grouped, in_turn, received, sent
-from forecasting.night.rounds import Rounds, Wait
 from forecasting.night.steps.evaluate import evaluate, unpublished
-from forecasting.night.steps.ingest import ingest
+from forecasting.night.steps.ingest import fetch_market, ingest
 from forecasting.night.steps.predict import write_forecasts
 from forecasting.night.steps.preprocess import write_windows
 from forecasting.settings import Settings, read_settings
@@ -31,6 +29,8 @@ from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
 
+# Symbols whose bars are requested one after the other before the first of their nights goes on.
+BATCH = 25
 # Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in
 # memory
 LARGEST = 50
@@ -45,23 +45,13 @@ take minutes."""
 Step = Literal["ingest", "preprocess", "train", "predict", "evaluate"]
 
 
-def request(nights: Sequence[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
-    """Each night with the fetch that brought its symbol's bars, or with what stopped it."""
-    return ingest(
-        nights,
-        rounds.targets,
-        switch_source=switch_source,
-        refusals=rounds.refusals,
-    )
-
-
 def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
     """The nights after one of the five steps, called with its further arguments."""
     if step == "ingest":
-        return request(nights, *more)
+        return ingest(nights, *more)
     if step == "evaluate":
         return evaluate(nights, *more)
-    # Takes torch: a process that waits for nights needs none
+    # Takes torch, which a run with nothing to do needs none of
     from forecasting.night.steps.train import fit_challenger
 
     works = {"preprocess": write_windows, "train": fit_challenger, "predict": write_forecasts}
@@ -70,18 +60,12 @@ def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  
 
 @dataclass(frozen=True)
 class Caller:
-    """Who has nights run, and how.
-
-    By default as plain functions, in silence, and without a pause.
-    """
+    """Who has nights run, and how: by default as plain functions, in silence."""
 
     call: Callable[..., list[Night]] = call_step  # takes what `call_step` does
     publish: Callable[[Night], Night] = unpublished  # of evaluate, once a night is scored
     # What follows once some nights have ended
     after: Callable[[Sequence[Night]], object] = lambda nights: None
-    pause: Wait = lambda until, why: None
-    # Of an unattended run, which retries and gives up its lock in a pause; else None.
-    scheduled_at: datetime | None = None
 
 
 PLAINLY = Caller()
@@ -92,41 +76,30 @@ def run_nights(
     settings: Settings,
     caller: Caller = PLAINLY,
     *,
-    now: Clock,
     switch_source: bool = False,
 ) -> list[Night]:
     """The nights of a plan as they ended.
 
-    Each batch of symbols is requested, then its shards take the other steps.
+    The bars of each batch of symbols are requested, then its shards take the other steps. A night
+    whose bar is not there ends with its error: the next run finds it again.
 
     The caller holds the lock of the nights.
     """
-    done = []
-
-    def pause(until: datetime, why: str) -> None:
-        if caller.scheduled_at is not None:  # what workers run needs the lock
-            done.extend(workers.results())
-        caller.pause(until, why)
-
-    rounds = Rounds(
-        nights,
-        settings,
-        scheduled_at=caller.scheduled_at,
-        now=now,
-        wait=pause,
-    )
+    begun = [night for night in nights if night.error is None]
+    done = [night for night in nights if night.error is not None]
+    fetch_market(begun, switch_source=switch_source)
     with opened_workers(settings, caller) as workers:
-        for requested in rounds:
+        for batch in cut(begun, BATCH):
             fetched = caller.call(
                 "ingest",
-                requested,
-                rounds,
+                batch,
+                settings.targets,
                 switch_source,
             )
-            for shard in shards(rounds.take(fetched), settings):
+            for shard in shards([night for night in fetched if night.error is None], settings):
                 workers.submit(shard)
-        done.extend(workers.results())
-    return done + rounds.ended
+            done += run_shard([night for night in fetched if night.error is not None], caller)
+        return done + workers.results()
 
 
 def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
@@ -150,9 +123,14 @@ def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]
     FORECASTING_SHARD_SIZE, else several for each worker.
     """
     workers = workers_of(settings)
-    symbols = grouped(nights, "symbol")
     count = workers * SHARDS_A_WORKER if workers > 1 else 1
     size = settings.shard_size or max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
+    return cut(nights, size)
+
+
+def cut(nights: Sequence[Night], size: int) -> Iterator[list[Night]]:
+    """The nights of `size` symbols at a time."""
+    symbols = grouped(nights, "symbol")
     for start in range(0, len(symbols), size):
         yield list(chain.from_iterable(symbols[start : start + size]))
 
@@ -330,11 +308,10 @@ def ledger(settings: Settings) -> Iterator[None]:
 
 def outcome_of(
     nights: Sequence[Night], settings: Settings
-) -> tuple[list[str], dict[str, ForecastingError], list[str]]:
-    """What became of a run: ids of done nights, errors by `series_name`, why nights had no bar."""
+) -> tuple[list[str], dict[str, ForecastingError]]:
+    """What became of a run: ids of done nights, and errors by `series_name`."""
     failed: dict[str, ForecastingError] = {}
-    without_bar = [str(night.error) for night in nights if isinstance(night.error, NoBarError)]
     for night in sorted(nights, key=lambda night: night.session):
         if not isinstance(night.error, NoBarError | None):
             failed.setdefault(settings.series_name(*night.key), night.error)
-    return [night.id for night in nights if night.is_done], failed, without_bar
+    return [night.id for night in nights if night.is_done], failed

@@ -16,7 +16,7 @@ from itertools import chain, product, starmap
 from pathlib import Path
 
 from forecasting import __version__
-from forecasting.errors import BadDataError, DataLateError, StoreError, UsageError
+from forecasting.errors import BadDataError, DataLateError, NoBarError, StoreError, UsageError
 from forecasting.evaluate.decisions import FITS
 from forecasting.night.folders import ARTIFACTS, delete_files, network_id, runs_folder
 from forecasting.night.night import WINDOWS, Night
@@ -25,17 +25,15 @@ from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES
 from forecasting.values import source_name
-from forecasting.vocabulary import Clock, RunStatus
+from forecasting.vocabulary import RunStatus
 
 logger = logging.getLogger("forecasting.night")
 
 NOTES = (
-    *("waiting", "until", "no_bar", "waited", "clock", "calendar_end", "market"),
+    *("clock", "calendar_end", "market"),
     *("no_model", "refused", "issued_before"),
 )
 """What a night may note, in the order of column note; each is a sentence."""
-
-NO_WAIT = {"waiting": "", "until": ""}  # notes that end with a wait
 
 CUT_OFF = (
     "The night was cut off before its end: its process was stopped or killed, or the machine. What "
@@ -110,20 +108,21 @@ def open_run(
     }
     added = write.add(connection, "runs", row)
     if not added and _row(connection, night)["status"] in ("late", "failed"):
-        reopened = {"status": "running", "error": None, "waits_until": None}
+        reopened = {"status": "running", "error": None}
         write.update(
             connection,
             "runs",
             night.id,
             reopened,
         )
-    add_notes(connection, night.id, {**NO_WAIT, **(notes or {})})
+    add_notes(connection, night.id, notes or {})
 
 
 def add_notes(connection: connect.Connection, run_id: str, notes: Mapping[str, str]) -> None:
     """Note, by kind, what a night's row should say; an empty text takes the note of a kind away."""
     stored = notes_of(read.row(connection, "runs", {"id": run_id}) or {})
-    kept = {kind: value for kind, value in {**stored, **notes}.items() if value}
+    # Without those of a kind that an earlier release had
+    kept = {kind: text for kind, text in {**stored, **notes}.items() if text and kind in NOTES}
     if kept != stored:
         words = " ".join(kept[kind] for kind in NOTES if kind in kept)
         noted = {"notes": json.dumps(kept) if kept else "", "note": words}
@@ -159,10 +158,13 @@ def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None
 
 
 def mark_stopped(night: Night) -> None:
-    """Say in the row of a night what stopped it.
+    """Say in the row of a night what stopped it, unless that refuses the command of a person.
 
     Where it cannot be written, a warning hides neither it nor others.
     """
+    is_by_hand = night.trigger != "schedule"
+    if is_by_hand and not _has_row(night) and is_refusal(night.settings, night.symbol, night.error):
+        return
     stopped = {"status": stopped_status(night.error), "error": str(night.error)}
     try:
         mark(night, stopped | _seconds(night))
@@ -189,8 +191,10 @@ def is_refusal(settings: Settings, symbol: str, error: Exception | None) -> bool
 def stopped_status(error: Exception | None) -> RunStatus:
     """The status of a night that an error stopped.
 
-    `late` where its bar may still come, else `failed`.
+    `late` where its bar may still come, `closed` where it was no session, else `failed`.
     """
+    if isinstance(error, NoBarError):
+        return "closed"
     return "late" if isinstance(error, DataLateError) else "failed"
 
 
@@ -218,6 +222,11 @@ def close(night: Night) -> Night:
 
 def _seconds(night: Night) -> dict[str, float]:
     return {f"seconds_{step}": seconds for step, seconds in night.seconds.items()}
+
+
+def _has_row(night: Night) -> bool:
+    with connect.reading(night.url) as connection:
+        return bool(_row(connection, night))
 
 
 def _row(connection: connect.Connection, night: Night) -> Row:
@@ -257,21 +266,19 @@ def delete_files_of(nights: Sequence[Night]) -> None:
         logger.warning("files that nights no longer need were not deleted: %s", error)
 
 
-def mark_cut_off(settings: Settings, *, now: Clock) -> None:
-    """Mark the nights that were cut off as failed, also while they waited.
+def mark_cut_off(settings: Settings) -> None:
+    """Mark the nights that were cut off as failed.
 
     Under the lock, whatever still runs is of a process that ended.
     """
     with connect.reading(settings.url) as connection:
-        nights = read.cut_off(connection, now())
+        nights = read.running(connection)
     if not nights:
         return
     logger.warning("%d nights were cut off before their end", len(nights))
     with connect.transaction(settings.url) as connection:
         for run_id, as_of in nights.items():
-            add_notes(connection, run_id, NO_WAIT)
-            error = CUT_OFF.format(as_of=as_of)
-            stopped = {"status": "failed", "error": error, "waits_until": None}
+            stopped = {"status": "failed", "error": CUT_OFF.format(as_of=as_of)}
             write.update(
                 connection,
                 "runs",

@@ -32,7 +32,6 @@ def run_published(
         nights,
         settings,
         replace(caller, publish=publish_page),
-        now=now,
         switch_source=switch_source,
     )
     failed = [night for night in ended if night.error is not None]
@@ -108,14 +107,14 @@ def run_here(
                     switch_source=switch_source,
                 )
             except KeyboardInterrupt:
-                mark_cut_off(settings, now=now)
+                mark_cut_off(settings)
                 raise
     except Exception as error:
         failure = explained(error, now=now)
         send_failed(settings, failure)
         raise failure from None
     send_digest(settings, nights, now=now)
-    _, failed, _ = outcome_of(nights, settings)
+    _, failed = outcome_of(nights, settings)
     if failed:
         raise combined(failed, of=len(settings.series))
     return nights

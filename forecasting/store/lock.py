@@ -1,7 +1,7 @@
 """Locks: each has one holder at a time, and ends with the holder's process, however that ends."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
@@ -104,19 +104,6 @@ def serve_lock(folder: Path) -> TextIOWrapper:
         "one for all: `forecasting serve --symbol SYMBOL,SYMBOL --target TARGET,TARGET`."
     )
     return _locked_in(folder, "serve", refusal)
-
-
-def unattended_lock(folder: Path, deployment: str, targets: Sequence[str]) -> TextIOWrapper:
-    """The lock file, open during an unattended run, also while it waits.
-
-    Not a concurrency limit of Prefect: it counts a run whose machine lost power as running, for
-    ever.
-    """
-    refusal = (
-        f"An earlier unattended run of {', '.join(targets)} is at work ({{}}) and takes these "
-        "nights. If it hangs, end it."
-    )
-    return _locked_in(folder, "-".join([deployment, *targets]), refusal)
 
 
 def verify_lock(folder: Path) -> TextIOWrapper:

@@ -61,7 +61,7 @@ NO_BARS = get_args(FailedVerdict)
 """Verdicts of requests that stored no bar."""
 
 RUNNING = sa.text("status = 'running'")
-WAITING = sa.text("waits_until IS NOT NULL")
+PAUSED = sa.text("paused_until IS NOT NULL")
 """As text, without a parameter: SQLite uses the index of these rows for this very text alone."""
 
 _Type = type[TypeEngine[Any]] | TypeEngine[Any]
@@ -185,7 +185,19 @@ fetches = Table(
         "`late`, `rate_limited`, `unavailable`, `bad_data`.",
     ),
     _empty("detail", Text, "All changes in one line, or the error's message."),
+    _optional(
+        "paused_until",
+        UtcDateTime,
+        "Of a `rate_limited` one: until when no run requests anything of the source, UTC.",
+    ),
     Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
+    Index(
+        "ix_fetches_paused",
+        "source",
+        "paused_until",
+        sqlite_where=PAUSED,
+        postgresql_where=PAUSED,
+    ),
     comment="One request to a source and its outcome, of a live source also where no bar was "
     "stored. Insert-only.",
 )
@@ -351,11 +363,6 @@ runs = Table(
     _empty("notes", Text, "JSON of the same remarks by kind; empty without any, or before 0010."),
     _optional("error", Text, "Message of the error of the last attempt; NULL without one."),
     _empty("market_fetch", _ID, "Newest fetch of the market series used; empty without one."),
-    _optional(
-        "waits_until",
-        UtcDateTime,
-        "Until when an unattended run requests its bar again, UTC; NULL unless it waits.",
-    ),
     Index(
         "ix_runs_symbol_target_as_of",
         "symbol",
@@ -367,12 +374,6 @@ runs = Table(
         "as_of",
         sqlite_where=RUNNING,
         postgresql_where=RUNNING,
-    ),
-    Index(
-        "ix_runs_waiting",
-        "waits_until",
-        sqlite_where=WAITING,
-        postgresql_where=WAITING,
     ),
     comment="One night of one symbol, target and source under one set of settings. Updated while "
     "it proceeds.",

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from forecasting.errors import RateLimitedError
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.earnings import KEY, VALUES, unseen
@@ -145,6 +146,8 @@ def add_fetch(
         "verdict": revision.verdict,
         "detail": revision.detail,
     }
+    if isinstance(revision.error, RateLimitedError):
+        row["paused_until"] = fetched_at + revision.error.pause
     if not add(connection, "fetches", row):
         return False
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}

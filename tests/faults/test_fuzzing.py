@@ -271,7 +271,7 @@ VARIABLES = {
     "source": "csv:x.csv", "events": "csv:events.csv", "market": "^VIX",
     "alerts": "median > 1.5 usual; width>3 usual; SBUX q90 > 20e6", "exchange": "XLON",
     "exchanges": "VOD=XLON,ES=F=CMES", "cron": "0 6 * JAN-MAR MON#1", "timezone": "America/New_York",
-    "late_until": "23:59:59", "runner": "processes", "dask_address": "tcp://dask:8786", "data_dir": "data",
+    "runner": "processes", "dask_address": "tcp://dask:8786", "data_dir": "data",
     "files": "/srv/a,/srv/b", "pages_url": "https://host.example:8443/reports/", "symbols": "SBUX,MSFT, ^GSPC",
     "database_url": "postgresql://me:hunter2@db:5432/x", "notify": "ntfys://me:hunter2@ntfy.sh/nights",
 }  # fmt: skip

@@ -105,7 +105,7 @@ def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(
     told = r"VOD\.L.* 5 sessions of XLON after {} .* pip install --upgrade exchange-calendars"
     newest = told.format(MONDAY)
     for _ in range(2):  # the next morning finds this one's rows
-        assert re.search(newest, nightly.fn(patient=True).message)
+        assert re.search(newest, nightly.fn().message)
         with pytest.raises(NoLiveForecastError, match=rf"{newest}.*\nFresh: SBUX"):
             check_fresh(now=clock.now)
     with pytest.raises(SymbolsFailedError, match=told.format("2024-02-15")):

@@ -10,6 +10,7 @@ from flows import clock
 from flows.nightly import nightly
 from flows.reporting import last_state, readable_errors
 from forecasting.errors import (
+    DataLateError,
     ForecastingError,
     HistoryError,
     NoBarError,
@@ -20,7 +21,6 @@ from forecasting.night.night import Night
 from forecasting.settings import Settings
 
 SETTINGS = Settings(symbols=("AAA", "BAD"))
-NOTE = "The bar is missing."
 
 
 def a_night(symbol="AAA", *, error=None):
@@ -30,7 +30,8 @@ def a_night(symbol="AAA", *, error=None):
 
 NO_ROWS = HistoryError("no rows")
 NO_SESSION = UsageError("no such session")
-NO_BAR = NoBarError("Another.")
+NO_BAR = NoBarError("no session")
+LATE = DataLateError("no bar yet")
 ONE = SETTINGS.for_symbol("AAA")
 
 
@@ -52,12 +53,13 @@ ONE = SETTINGS.for_symbol("AAA")
         ),
         ([a_night(error=NO_SESSION)], ONE, "Failed", "no such session"),
         (
-            [a_night(error=NoBarError(NOTE)), a_night(error=NO_BAR)],
+            [a_night(error=LATE), a_night("BAD")],
             SETTINGS,
             "Stale",
-            f"{NOTE} Another. 2 symbols: 2 done.",
+            "1 of 2 failed. AAA: no bar yet 2 symbols: 2 done.",
         ),
-        ([], SETTINGS, "Skipped", "Nothing new."),
+        ([a_night(error=NO_BAR)], SETTINGS, "Completed", "Nothing new."),
+        ([], SETTINGS, "Completed", "Nothing new."),
     ],
 )
 def test_the_last_state_of_a_run_says_what_became_of_its_nights(nights, settings, name, message):
@@ -66,9 +68,9 @@ def test_the_last_state_of_a_run_says_what_became_of_its_nights(nights, settings
     assert str(state.message).startswith(message)
     assert state.is_failed() == name.endswith("Failed")
     failure = UsageError if settings is ONE else SymbolsFailedError
-    assert isinstance(state.data, failure) == state.is_failed()
+    assert isinstance(state.data, failure) == (state.is_failed() or name == "Stale")
     if name == "Completed":
-        assert state.data == [night.id for night in nights]
+        assert state.data == ([night.id for night in nights if night.is_done] or None)
 
 
 def record_of(error):

@@ -15,11 +15,11 @@ from forecasting.audit.series import load_series
 from forecasting.errors import (
     ArtifactError,
 )
-from forecasting.night import rounds
+from forecasting.night import run as running
 from forecasting.night.night import make_night
 from forecasting.night.steps import preprocess
 from forecasting.night.steps.fetch import Span
-from forecasting.night.steps.ingest import fetch_and_store, ingest
+from forecasting.night.steps.ingest import fetch_and_store, fetch_market, ingest
 from forecasting.publish.messages import newest_digest
 from forecasting.report.units import full_day
 from forecasting.sessions import between
@@ -143,7 +143,7 @@ def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_b
     } == {str(session)}
 
 
-@pytest.mark.parametrize("fault", ["429", "no_bars"])
+@pytest.mark.parametrize("fault", ["500", "no_bars"])
 def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     yahoo, made, monkeypatch, tmp_path, fault
 ):
@@ -169,9 +169,11 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     before, last = between(EVE, LAST)
     yahoo.today = before
     monkeypatch.setattr(clock, "now", after(before))
-    ingest([make_night("SBUX", before, read_settings(), now=clock.now)])
+    asked = [make_night("SBUX", before, read_settings(), now=clock.now)]
+    fetch_market(asked, switch_source=False)
+    ingest(asked)
     yahoo.market_fault = "500"
-    monkeypatch.setattr(rounds, "BATCH", 1)
+    monkeypatch.setattr(running, "BATCH", 1)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
     live(yahoo, monkeypatch, last)
     requests = rows("fetches", symbol="^VIX")

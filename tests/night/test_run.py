@@ -31,7 +31,7 @@ def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_b
     run_until(date(2024, 3, 6))
     newest = run_until(None)
     statuses = {str(row["as_of"])[:10]: row["status"] for row in rows("runs")}
-    assert statuses == {"2024-03-06": "done", str(EVE): "failed", str(LAST): "done"}
+    assert statuses == {"2024-03-06": "done", str(EVE): "closed", str(LAST): "done"}
     assert newest == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
 
 
@@ -103,7 +103,7 @@ def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_t
     settings = read_settings()
     planned = plan.planned_nights(settings, as_of=LAST, mode="auto", now=clock.now)
     with pytest.raises(KeyboardInterrupt), run.ledger(settings):
-        run.run_nights(planned, settings, run.Caller(call=killed), now=clock.now)
+        run.run_nights(planned, settings, run.Caller(call=killed))
     run_until(None)
     left = {name: [row | {"fetch_id": ""} for row in timeless(name)] for name in whole[0]}
     assert (left, timeless("fetches"), timeless("bar_versions")) == whole

@@ -49,24 +49,20 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
 ):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
-    waiting = {"note": "Retrying.", "notes": '{"until": "Retrying."}'}
     left = {
         "done": {"status": "done"},
         "late": {"status": "late", "symbol": "AAPL"},
-        "waits": {"status": "late", "waits_until": at("2024-03-11T10:00"), **waiting},
-        "waited": {"status": "late", "waits_until": at("2024-03-11T08:00"), **waiting},
         "close": {"status": "running", "target": "close"},
         "no_longer_run": {"status": "running", "symbol": "MSFT"},
     }
     with connect.transaction(database_url) as connection:
         for name, given in left.items():
             write.add(connection, "runs", run_row(name, "2021-03-01", **given))
-    run_log.mark_cut_off(read_settings(), now=lambda: at("2024-03-11T09:00"))
+    run_log.mark_cut_off(read_settings())
     found = {row["id"]: row for row in rows("runs")}
-    assert (found["waits"]["note"], found["waited"]["note"]) == ("Retrying.", "")
     failed = {name: row["error"] for name, row in found.items() if row["status"] == "failed"}
     error = run_log.CUT_OFF.format(as_of="2021-03-01")
-    assert failed == dict.fromkeys(("waited", "close", "no_longer_run"), error)
+    assert failed == dict.fromkeys(("close", "no_longer_run"), error)
 
 
 def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path, monkeypatch):

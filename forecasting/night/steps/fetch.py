@@ -18,7 +18,7 @@ from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.event_files import OF_YAHOO
 from forecasting.ingest.sources import Fetched, Source, plugins
 from forecasting.night.night import Night
-from forecasting.night.run_log import open_run, stopped_status
+from forecasting.night.run_log import open_run
 from forecasting.night.steps.preprocess import first_session, is_before, ledger_instant
 from forecasting.preprocess.windows import BASELINE_SESSIONS
 from forecasting.sessions import ends_soon, is_session, opens_at, today
@@ -349,8 +349,13 @@ def _write(connection: Connection, asked: Asked, answer: _Answer) -> str:
         return ""
     # Empty of a fetch for itself or of a market series, which are of no night.
     run_id = asked.run_id if asked.targets else ""
-    if run_id:
-        _write_run(connection, asked, answer)
+    if run_id and answer.revision.error is None:
+        open_run(
+            connection,
+            night,
+            started_at=answer.fetched_at,
+            notes=answer.notes,
+        )
     fetch_id = _fetch_id(asked, answer, run_id)
     write.add_fetch(
         connection,
@@ -372,28 +377,6 @@ def _write(connection: Connection, asked: Asked, answer: _Answer) -> str:
         added = write.add(connection, "events", *rows)
         logger.info("%d new earnings dates of %s", added, night.symbol)
     return fetch_id
-
-
-def _write_run(connection: Connection, asked: Asked, answer: _Answer) -> None:
-    """Open the night's row; a live source is requested again before its error counts."""
-    error = answer.revision.error
-    is_live = plugins.is_live(asked.source)
-    if error is None or not is_live:
-        open_run(
-            connection,
-            asked.night,
-            started_at=answer.fetched_at,
-            notes=answer.notes,
-        )
-    if error is not None and not is_live:
-        # As error, which a later success clears; a note would stay on its page.
-        stopped = {"status": stopped_status(error), "error": str(error)}
-        write.update(
-            connection,
-            "runs",
-            asked.night.id,
-            stopped,
-        )
 
 
 def _fetch_id(asked: Asked, answer: _Answer, run_id: str) -> str:

@@ -49,10 +49,7 @@ def write_windows(night: Night) -> Night:
         events = read.events(connection, night.symbol, known_at=at)
         market, market_fetch, note = market_snapshot(connection, night, data_as_of=at)
     if len(bars) and bars.index[-1].date() != night.session:
-        raise NoBarError(
-            f"Expected a bar of {night.symbol} at {night.session}; the newest up to it is of "
-            f"{bars.index[-1].date()}. The symbol may not have traded in that session."
-        )
+        raise no_session(night)
     windows = make_windows(
         bars,
         events,
@@ -88,6 +85,14 @@ def write_windows(night: Night) -> Night:
             {"market_fetch": market_fetch},
         )
     return replace(night, fetch_id=fetch["id"], data_as_of=at)
+
+
+def no_session(night: Night) -> NoBarError:
+    """The error of a night whose symbol has no bar of its session, and newer ones."""
+    return NoBarError(
+        f"{night.symbol} has no bar of {night.session}, and has newer ones: it did not trade in "
+        "that session, whose night is closed."
+    )
 
 
 def ledger_instant(newest: datetime | None, now: datetime) -> datetime:

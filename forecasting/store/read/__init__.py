@@ -21,13 +21,13 @@ from forecasting.store.read.inputs import (
     findings,
     newest_fetch,
     newest_flag,
+    paused_until,
     symbol_with,
 )
 from forecasting.store.read.runs import (
     bars_of_symbols,
     champion,
     champion_before,
-    cut_off,
     done_before,
     issued_by_run,
     last_results,
@@ -42,6 +42,7 @@ from forecasting.store.read.runs import (
     newest_run,
     newest_runs,
     newest_scratch,
+    running,
     skills,
     unfinished_run,
 )

@@ -14,7 +14,7 @@ from forecasting.ingest.earnings import STORED, validity_intervals
 from forecasting.ingest.splits import ACCEPTED
 from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame
-from forecasting.store.schema import NO_BARS, action, bar, event, fetch, fetches, finding
+from forecasting.store.schema import NO_BARS, PAUSED, action, bar, event, fetch, fetches, finding
 from forecasting.targets import TARGETS
 
 PRICES = ("open", "high", "low", "close", "volume")
@@ -50,6 +50,12 @@ def newest_fetch(
         wanted.append(fetch.run_id == run_id)
     newest_first = (fetch.fetched_at.desc(), fetch.id.desc())
     return first_row(connection, select(*fetch).where(*wanted).order_by(*newest_first))
+
+
+def paused_until(connection: Connection, source: str) -> datetime | None:
+    """Until when a source is left alone after its newest rate limit; None where it had none."""
+    newest = select(func.max(fetch.paused_until)).where(PAUSED, fetch.source == source)
+    return connection.scalar(newest)
 
 
 def fetch_as_of(

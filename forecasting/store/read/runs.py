@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from datetime import date
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -28,7 +28,6 @@ from forecasting.store.read.inputs import PRICES
 from forecasting.store.schema import (
     FORECAST_KEY,
     RUNNING,
-    WAITING,
     bar,
     fetch,
     fetches,
@@ -83,11 +82,9 @@ def unfinished_run(connection: Connection, symbol: str, target: str, *, after: d
     return newest if newest["status"] in ("late", "failed") else None
 
 
-def cut_off(connection: Connection, at: datetime) -> dict[str, date]:
-    """The sessions of nights that run, or have waited past their hour, by id."""
-    running = select(run.id, run.as_of).where(RUNNING)
-    waiting = select(run.id, run.as_of).where(WAITING, run.waits_until < at)
-    return dict(connection.execute(running.union_all(waiting)).all())
+def running(connection: Connection) -> dict[str, date]:
+    """The sessions of nights that run, by id."""
+    return dict(connection.execute(select(run.id, run.as_of).where(RUNNING)).all())
 
 
 def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]:
@@ -248,7 +245,7 @@ def newest_run(
     return first_row(connection, select(*run).where(*wanted).order_by(*_NEWEST_FIRST))
 
 
-_NEWEST_FIRST = (run.as_of.desc(), run.status, run.started_at.desc())
+_NEWEST_FIRST = (run.as_of.desc(), run.status != "done", run.started_at.desc())
 
 
 def _is_history() -> sa.ColumnElement[bool]:
