@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.store import connect, read, write
+from forecasting.vocabulary import KINDS
 from tests.store.rows import SERIES, SYMBOL, TARGET, model_row, run_row
 
 DAY = date(2024, 3, 8)
@@ -27,7 +28,9 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "parts": partial(read.parts, symbols=[SYMBOL], targets=[TARGET], first=DAY, last=DAY),
     "unscored_forecasts": partial(read.unscored_forecasts, **SERIES, last=DAY),
     "losses": partial(read.losses, **SERIES, last=DAY, origins=120),
-    "scored": partial(read.scored, **SERIES, origins=120, last=None, known_at=None),
+    "scored": partial(
+        read.scored, **SERIES, first=DAY, last=None, known_at=datetime(2024, 3, 9, tzinfo=UTC)
+    ),
     "newest_live_origin": partial(
         read.newest,
         table="forecasts",
@@ -69,6 +72,12 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name)
     whole = tuple(f"SCAN {table}" for table in tables)
     assert steps
     assert not [step for step in steps if step.startswith(whole) and "ix_runs_running" not in step]
+
+
+def test_losses_read_the_scores_of_their_kinds_and_horizons_alone(plan_of):
+    key = "SEARCH scores USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=?"
+    of_kinds = [step for step in plan_of(QUERIES["losses"]) if " scores " in step]
+    assert of_kinds == [f"{key})"] * len(KINDS) + [f"{key} AND origin_session>?)"]
 
 
 OF_SERIES = "(symbol=? AND target=?)"

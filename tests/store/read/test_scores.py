@@ -28,7 +28,6 @@ from tests.store.rows import (
 )
 
 LINE = ["origin_session", "horizon", "forecaster"]
-FORECAST = ["origin_session", "horizon", "model_id", "kind"]
 SETTLED = {"settled": ("2024-03-08",)}
 SETTLED_EVE = {"settled": ("2024-03-07",)}
 
@@ -49,6 +48,20 @@ def naive_losses(scores, *, last, origins):
     return ranked.drop_duplicates(LINE, keep="last").sort_values(LINE)
 
 
+def naive_scores(scores):
+    """The newest score of each line of live nights, those of a published forecast twice."""
+    own = scores[(scores["kind"] == "live") & (scores["role"] != "challenger")]
+    own = own.assign(forecaster=own["model"])
+    published = own[own["role"] == "champion"].assign(forecaster="published")
+    ranked = pd.concat([own, published]).sort_values(["issued_at", "stage", "bar_version"])
+    return ranked.drop_duplicates(LINE, keep="last").sort_values(LINE)
+
+
+def published_scores(connection, target=TARGET, **asked):
+    found = read.scored(connection, SYMBOL, target, first=date.min, **asked)
+    return found[found["forecaster"] == "published"].reset_index(drop=True)
+
+
 def values(found, names):
     """The rows of a frame, its days as dates."""
     days = pd.to_datetime(found["origin_session"]).dt.date
@@ -65,14 +78,13 @@ def test_losses_scores_and_past_forecasts_equal_naive_twins_of_all_rows(connecti
         expected = naive_losses(stored, last=last, origins=origins)
         assert values(found, LINE) == values(expected, LINE)
         assert tuple(found) == LOSS_COLUMNS
-    asked = partial(read.scored, connection, SYMBOL, TARGET, last=None, known_at=None)
-    every = asked(origins=1000)
-    of_each = stored.sort_values(["stage", "bar_version"]).drop_duplicates(FORECAST, keep="last")
-    assert values(every, FORECAST) == values(of_each.sort_values(FORECAST), FORECAST)
+    asked = partial(read.scored, connection, SYMBOL, TARGET, last=None, known_at=at("2025-01-01"))
+    every = asked(first=date.min)
+    assert values(every, LINE) == values(naive_scores(stored), LINE)
     assert every["name"].tolist() == [model.partition(":")[0] for model in every["model_id"]]
-    days = sorted(every["origin_session"].unique())[-5:]
-    newest = every[every["origin_session"].isin(days)]
-    assert asked(origins=5).equals(newest.reset_index(drop=True))
+    first = sorted(every["origin_session"].unique())[-5]
+    newest = every[every["origin_session"] >= first]
+    assert asked(first=first.date()).equals(newest.reset_index(drop=True))
     asked = partial(read.past_forecasts, connection, SYMBOL, TARGET, origin=last)
     newest = asked(limit=1000).groupby("horizon").tail(7)
     assert asked(limit=7).equals(newest.reset_index(drop=True))
@@ -98,11 +110,12 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
     store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, **SETTLED)
     store_split(connection, date(2024, 3, 13), seen="2024-03-13T22:00")
     instants = [at(f"2024-03-{day}") for day in ("08T21:59", "08T22:00", "09T22:00", "12T22:00")]
-    for query in (read.losses, read.scored):
-        asked = partial(query, connection, SYMBOL, TARGET, origins=10, last=date(2024, 3, 28))
+    for query in (partial(read.losses, symbol=SYMBOL, target=TARGET, origins=10), published_scores):
+        asked = partial(query, connection, last=date(2024, 3, 8))
         found = [asked(known_at=instant)["pinball"].tolist() for instant in instants]
         assert found == [[], [3.0], [2.0], [1.0]]
-    newest = read.scored(connection, SYMBOL, TARGET, last=None, origins=10, known_at=instants[0])
+        assert query(connection, last=date(2024, 3, 7), known_at=instants[3]).empty
+    newest = published_scores(connection, last=None, known_at=instants[0])
     assert newest["pinball"].tolist() == [1.0]
 
 
@@ -117,9 +130,9 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     # A split of their first bar's session, which is on the new basis already
     store_split(connection, date(2024, 1, 2), seen="2024-03-07T21:00")
     losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
-    asked = partial(read.scored, connection, SYMBOL, target, last=None, origins=10)
+    asked = partial(published_scores, connection, target, last=None)
     before = asked(known_at=at("2024-03-07T20:59"))
-    found = asked(known_at=None)
+    found = asked(known_at=at("2024-03-07T21:00"))
     assert losses["pinball"].tolist() == found["pinball"].tolist() == [3.0 * times, 3.0]
     assert before["pinball"].tolist() == [3.0, 3.0 / times]
     of_value = ["q05", "q50", "q95", "actual", "error", "pinball"]
@@ -224,7 +237,7 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     assert past["bars_at"].tolist() == [before, before, pd.Timestamp(at(newest))]
     write.add_scores(connection, [score_row(row) for row in rows])
     for instant, days in (("2024-03-08T20:00", [6, 7, 8]), (newest, [8])):
-        scored = read.scored(*of_series, last=None, origins=9, known_at=at(instant))
+        scored = published_scores(connection, last=None, known_at=at(instant))
         assert scored["origin_session"].dt.day.tolist() == days
     losses = read.losses(*of_series, last=date(2024, 3, 11), origins=9)
     assert losses["origin_session"].dt.day.tolist() == [8]
