@@ -105,7 +105,7 @@ def past_forecasts(
     # 2262, before `last`.
     moment = pd.Timedelta(microseconds=1).as_unit("us")
     before = next_history(connection, symbol, issued["data_as_of"]) - moment
-    issued["bars_at"] = before.fillna(last).clip(upper=last)
+    issued["bars_at"] = before.where(before < last, last)
     issued["split_factor"] = split_factors(
         connection,
         symbol,

@@ -19,7 +19,6 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     ),
     "model_of_run": partial(read.row, table="models", where=SERIES | OF_RUN),
     "decision_of_run": partial(read.row, table="promotions", where=OF_RUN),
-    "cut_off": partial(read.cut_off, at=datetime(2024, 3, 9, tzinfo=UTC)),
     "lineage": partial(read.lineage, model=MODEL),
     "champion": partial(read.champion, **SERIES),
     "newest_fetch": partial(read.newest_fetch, symbol=SYMBOL),
