@@ -1,7 +1,7 @@
 """The commands of every day."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -102,16 +102,18 @@ def show_newest(
 @app.command(epilog="Example: forecasting digest --format html > digest.html")
 def digest(
     form: Annotated[
-        str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")
-    ] = "text",
-) -> str:
+        str, typer.Option("--format", metavar="FORM", help="markdown or html.")
+    ] = "markdown",
+) -> None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
     from forecasting.night.folders import INDEX, page_address
     from forecasting.publish.messages import newest_digest
-    from forecasting.report.digest import digest_in
+    from forecasting.report.digest import digest_html, digest_markdown
 
+    form = check_choice("--format", form, Literal["markdown", "html"])
     morning = newest_digest(settings(), now=clock.now)
-    return digest_in(form, morning, link=page_address(settings(), INDEX))
+    shown = digest_html if form == "html" else digest_markdown
+    typer.echo(shown(morning, link=page_address(settings(), INDEX)))
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")

@@ -13,6 +13,10 @@ LIMIT = 1500
 """Characters: the longest message of ours has 700; with a warning before it, under 2,000."""
 
 _MARKDOWN = re.compile(r"([\\`\[\]<>|])")
+# What chat services and Markdown make mentions, links and code of, each in its own way, as signs
+# that look alike. A > alone opens nothing, nor does < before a space or a digit, as in an alert.
+_SIGNS = str.maketrans("[]`@", "()'\uff20")
+_OPENING = re.compile(r"<(?![ \d])")
 _SPECIAL = re.compile(r"[^ -~]")
 # A URL's password up to the end of the word, which may have been cut before its @; a port is none.
 # Paths drop a slash.
@@ -69,6 +73,11 @@ def ordinary_spaces(text: str) -> str:
 def markdown_text(text: object) -> str:
     """The plain text in Markdown: no image, link, HTML, code span or table cell arises from it."""
     return _MARKDOWN.sub(r"\\\1", plain_text(text))
+
+
+def unmarked(text: object) -> str:
+    """The plain text, from which neither Markdown nor a chat makes a link, a mention or code."""
+    return _OPENING.sub("\u2039", ordinary_spaces(plain_text(text))).translate(_SIGNS)
 
 
 def _visible(found: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ import yaml
 from pydantic import SecretStr
 
 from forecasting.publish.messages import newest_digest
-from forecasting.report.digest import digest_in
+from forecasting.report.digest import digest_markdown
 from forecasting.settings import Settings
 from forecasting.store import connect, write
 from tests import cookbook
@@ -111,9 +111,8 @@ def test_every_query_of_the_readme_answers_of_replays_too_and_names_one_target(l
 def test_the_digest_of_these_nights_is_that_of_the_desk_guide(ledger):
     (printed, *_) = blocks((cookbook.ROOT / "docs" / "desk.md").read_text(encoding="utf-8"), "text")
     settings = Settings(database_url=SecretStr(ledger), source="sample")
-    found = digest_in(
-        "text", newest_digest(settings, now=lambda: at("2019-01-02T10:30"))
-    ).partition("\n\nUsual is")[0]
+    morning = newest_digest(settings, now=lambda: at("2019-01-02T10:30"))
+    found = digest_markdown(morning).partition("\n\nUsual is")[0]
     assert matches(found, printed.rstrip(), TOLERANCE), found
 
 

@@ -18,11 +18,11 @@ from forecasting.night.night import Night
 from forecasting.night.plan import newest_session
 from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, joined
-from forecasting.plain_text import named, plain_text
+from forecasting.plain_text import named, unmarked
 from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
-from forecasting.report.digest import Digest, digest_in, make_digest
+from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import Problem, SymbolLine
 from forecasting.report.page import environment
 from forecasting.report.units import as_day, full_day, short_day
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 logger = logging.getLogger("forecasting.notify")
-
-# What chat services make mentions, links and code of, each in its own way, beside HTML, which
-# apprise escapes; as signs that look alike. A > alone opens nothing, nor does < before a space or a
-# digit, as in an alert.
-_SIGNS = str.maketrans("[]`@", "()'\uff20")
 
 
 def newest_digest(settings: Settings, *, now: Clock) -> Digest:
@@ -95,7 +90,7 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
         nights,
         now(),
     )
-    text = digest_in("text", digest)
+    text = digest_markdown(digest, has_pages=False)
     session = last_completed(now(), settings.exchange_of(settings.symbols[0]))
     digest_id = short_id("digest", session.isoformat(), text)
     if digest_id == last:
@@ -106,7 +101,7 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
         digest.title,
         text,
         link=link,
-        page=digest_in("html", digest, link=link),
+        page=digest_html(digest, link=link),
         kind="info" if digest.is_well else "warning",
     )
     # Because of one address, the others get it twice at most
@@ -422,7 +417,7 @@ def _took(service: NotifyBase, title: str, text: str, *, link: str, page: str, k
     return bool(
         Apprise([service]).notify(
             body,
-            title=_plain(title),
+            title=unmarked(title),
             body_format=form,
             notify_type=NotifyType(kind),
         )
@@ -466,13 +461,9 @@ def _services(settings: Settings) -> tuple[list[NotifyBase], str]:
     )
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"<(?![ \d])", "\u2039", plain_text(text)).translate(_SIGNS)
-
-
 def _cut(text: str, limit: int) -> str:
     """The text clean, without its last lines where it is longer than `limit` characters."""
-    body = "\n".join(map(_plain, text.splitlines()))
+    body = "\n".join(map(unmarked, text.splitlines()))
     if len(body) <= limit:
         return body
     start = body[: limit - 2]

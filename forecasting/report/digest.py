@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from forecasting.errors import UsageError
-from forecasting.plain_text import named, quantity
+from forecasting.plain_text import named, plain_text, quantity
 from forecasting.report.night_view import Problem, SymbolLine, by_cause, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
@@ -18,7 +18,6 @@ from forecasting.report.wording import alert_value
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
 SHOWN = 12
-_TEMPLATES = {"text": "digest.txt", "markdown": "digest.md", "html": "digest.html"}
 
 
 class HeldAlert(NamedTuple):
@@ -263,10 +262,14 @@ def _held_alert(series: str, held: Sequence[Mapping[str, Any]]) -> HeldAlert:
     return HeldAlert(series, brief, f"{series}: {which}")
 
 
-def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
-    """The message as text, markdown for a chat, or html for a mail, with a `link` at its end."""
-    if form not in _TEMPLATES:
-        raise UsageError(f"Invalid --format {form[:40]!r}: expected text, markdown or html.")
+def digest_markdown(digest: Digest, *, link: str = "", has_pages: bool = True) -> str:
+    """The message in Markdown that reads well as plain text.
+
+    Args:
+        digest: The message.
+        link: An address at its end; empty for none.
+        has_pages: Whether each forecast links to its page.
+    """
     problems = digest.problems[:SHOWN]
     more = len(digest.problems) - SHOWN
     if more > 0:
@@ -276,11 +279,22 @@ def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
     others = [alert.forecast for alert in digest.alerts[SHOWN:]]
     if others:
         alerts.append(f"and of {', '.join(others)}")
-    template = environment().get_template(_TEMPLATES[form])
-    return template.render(
+    template = environment().get_template("digest.md")
+    text = template.render(
         digest=digest,
         alerts=alerts,
         problems=problems,
         link=link,
+        has_pages=has_pages,
         shown=SHOWN,
-    ).strip()
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def digest_html(digest: Digest, *, link: str = "") -> str:
+    """The same Markdown as a page for mail."""
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark", {"html": False}).render(digest_markdown(digest, link=link))
+    template = environment().get_template("digest.html")
+    return template.render(title=plain_text(digest.title), body=body)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text, quantity
+from forecasting.plain_text import markdown_text, plain_text, quantity, unmarked
 from forecasting.report import charts, record, units, wording
 from forecasting.report.night_view import MADE, ReportData, SymbolLine, most_unusual_first
 from forecasting.targets import TARGETS
@@ -38,6 +38,7 @@ def environment() -> Environment:
     filters = (
         markdown_text,
         quantity,
+        unmarked,
         units.as_day,
         units.full_day,
         units.instant,
@@ -48,7 +49,7 @@ def environment() -> Environment:
         wording.forecaster_label,
     )
     made.filters |= {show.__name__: show for show in filters}
-    made.filters |= {"cleaned": plain_text, "plain": lambda text: ordinary_spaces(plain_text(text))}
+    made.filters["cleaned"] = plain_text
     return made
 
 

@@ -76,7 +76,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         ("show --symbols-file /nowhere/list.txt", 2, "--symbols-file /nowhere/list.txt"),
         ("models rollback --symbol SBUX,KO", 2, "Expected one symbol and target for `models rollback`"),
         ("models show 3f9c2a", 2, "or its unique beginning; found no model '3f9c2a'"),
-        ("digest --format pdf", 2, "Invalid --format 'pdf': expected text, markdown or html."),
+        ("digest --format pdf", 2, "Invalid --format 'pdf': expected markdown or html."),
         ("db upgrade no-such-revision", 2, "no-such-revision"),
         ("db upgrade ''", 2, "Expected a revision, one of head, base"),
         ("doctor --database-url mysql://u:secret@h/d", 2, "postgresql://"),

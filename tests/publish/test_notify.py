@@ -217,7 +217,7 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
         assert len(posted) == count
     title, text = sent(posted)
     assert title == "1 volume forecast of Mon 11 Mar, all well"
-    assert text.startswith("All well.\n\nMon 11 Mar, the most unusual first:\n- TEST volume: ")
+    assert text.startswith("All well.\n\n## Mon 11 Mar, the most unusual first\n\n- TEST volume: ")
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")

@@ -1,11 +1,11 @@
-"""A morning's message in its three forms."""
+"""A morning's message: Markdown, and HTML of it."""
 
 # ruff: noqa: RUF001 - what is sent is compared as it is
 
 import re
 from datetime import date
 
-from forecasting.report.digest import SHOWN, digest_in, make_digest
+from forecasting.report.digest import SHOWN, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import SymbolLine
 from tests.report.nights import ORIGIN, REPORT, index_line
 
@@ -21,7 +21,7 @@ PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003)
 
 
 def in_each_form(digest):
-    return [digest_in(form, digest) for form in ("text", "markdown", "html")]
+    return [digest_markdown(digest), digest_html(digest)]
 
 
 def morning():
@@ -44,16 +44,19 @@ def morning():
 
 TEXT = """\
 1 failed, 2 things to know.
+
 - BAD volume: failed. no rows of BAD
 - MSFT volume: baseline. 6% behind ridge over 250 origins.
 - SBUX: 2 new findings.
 
-Mon 11 Mar, the most unusual first:
+## Mon 11 Mar, the most unusual first
+
 - ADBE volume: 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96; the next 5 sessions 75.0 M (51.0–99.0 M), +50% against usual.
 - MSFT volume: 12.0 M (80% interval 8.0–16.0 M), +20% against usual; baseline.
 - SBUX volume: 9.0 M (80% interval 8.0–16.0 M), −10% against usual.
 
-Results of Fri 8 Mar, 1 of 2 hit:
+## Results of Fri 8 Mar, 1 of 2 hit
+
 - ADBE volume: 4.0 M, forecast 10.0 M, −60%: outside the 80% interval
 - SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
 
@@ -64,7 +67,7 @@ Network, trees, combination and other are what models add, not causes."""
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results():
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     assert digest.title == "1 failed, 3 of 4 volume forecasts of Mon 11 Mar, 2 things to know"
-    assert digest_in("text", digest) == TEXT
+    assert digest_markdown(digest, has_pages=False) == TEXT
 
 
 def held_row(symbol, alert, value, *, of_usual=False):
@@ -91,12 +94,9 @@ def test_alerts_that_hold_stand_first_in_every_form():
     count = "3 of 4 volume forecasts of Mon 11 Mar"
     assert digest.title == f"Alert ADBE volume median 1.824 usual, {count}, 1 failed"
     assert "Only new forecasts are judged by alerts, not BAD volume." in digest.problems
-    assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 2 things to know.")
-    assert digest_in("text", digest).count("+82% against usual") == 1
-    assert digest_in("markdown", digest).startswith(
-        "**Alerts**\n\n- ADBE volume: median \\> 1.5 usual"
-    )
-    page = digest_in("html", digest)
+    text, page = in_each_form(digest)
+    assert text.startswith(f"- Alert: {held}\n\n1 failed, 2 things to know.")
+    assert text.count("+82% against usual") == 1
     assert page.index("median &gt; 1.5 usual") < page.index("baseline")
 
 
@@ -141,12 +141,9 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
 
 def test_rows_link_to_pages_that_a_web_server_has():
     digest = make_digest([index_line("^GSPC", page="https://host/reports/_GSPC-volume.html")])
-    assert "- [**^GSPC volume**](https://host/reports/_GSPC-volume.html): " in digest_in(
-        "markdown", digest
-    )
-    assert '<a href="https://host/reports/_GSPC-volume.html">^GSPC volume</a>' in digest_in(
-        "html", digest
-    )
+    text, page = in_each_form(digest)
+    assert "- [^GSPC volume](https://host/reports/_GSPC-volume.html): " in text
+    assert '<a href="https://host/reports/_GSPC-volume.html">^GSPC volume</a>' in page
 
 
 def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form():
@@ -180,8 +177,8 @@ def test_texts_of_others_stay_text():
     digest = make_digest(
         [index_line("SBUX", reason="<img src=x>![x](http://evil) \x1b[2J", status="fallback")]
     )
-    text, markdown, page = in_each_form(digest)
-    assert "\x1b" not in text + markdown + page
+    text, page = in_each_form(digest)
+    assert "\x1b" not in text + page
     assert "<img" not in page
-    assert "![x]" not in markdown
+    assert "![x]" not in text
     assert not re.search(r"url\(|@import|https?://(?!evil)|<script", page)
