@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from forecasting.errors import DataLateError
+from forecasting.errors import DataLateError, RateLimitedError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import payload_hash
@@ -153,6 +153,8 @@ def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(connection
     about = {"run_id": "r1", "fetched_at": at("2024-03-08T21:00")}
     write.add_fetch(connection, whole, revision(bar_rows({})), fetch_id="whole", **about)
     write.add_fetch(connection, empty, late, fetch_id="empty", **about)
+    limited = nothing_changed(RateLimitedError("HTTP 429", 120.0))
+    write.add_fetch(connection, empty, limited, fetch_id="limited", **about)
     asked = {
         **about,
         "source": "csv:SBUX.csv",
@@ -164,14 +166,19 @@ def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(connection
         "library_version": "pandas 3",
     }
     names = ("id", "first_received", "last_received", "row_count", "payload_hash")
-    names += ("adjustment_session", "adjustment", "verdict", "detail")
+    names += ("adjustment_session", "adjustment", "verdict", "detail", "paused_until")
+    until = at("2024-03-08T21:02")
+    nothing = (None, None, 0, payload_hash(empty), None, None)
     received = [
-        ("empty", None, None, 0, payload_hash(empty), None, None, late.verdict, late.detail),
-        ("whole", *days, 2, payload_hash(whole), days[1], 1.0, "extended", "for a test"),
+        ("empty", *nothing, late.verdict, late.detail, None),
+        ("limited", *nothing, limited.verdict, limited.detail, until),
+        ("whole", *days, 2, payload_hash(whole), days[1], 1.0, "extended", "for a test", None),
     ]
     assert all_rows(connection, schema.fetches) == [
         asked | dict(zip(names, row, strict=True)) for row in received
     ]
+    assert read.paused_until(connection, "csv:SBUX.csv") == until
+    assert read.paused_until(connection, "csv:KO.csv") is None
 
 
 def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(connection):
