@@ -14,7 +14,6 @@ from flows.reporting import add_artifact, add_tags, flow_run_name, readable_erro
 from forecasting.audit.run_backtest import backtest_spec, run_backtest
 from forecasting.night.parameters import narrowed
 from forecasting.report.prefect import backtest_artifact, guide, subject_tags
-from forecasting.store import lock
 from forecasting.vocabulary import Target
 
 
@@ -65,8 +64,7 @@ def backtest(
             refit_every=refit_every,
         )
         add_tags(subject_tags([spec.symbol], spec.settings.targets))
-        with lock.night_lock(settings.url, "backtest"):
-            document = run_backtest(spec, now=clock.now)
+        document = run_backtest(spec, now=clock.now)
     # The table metrics has them too
     add_artifact(backtest_artifact(document), f"the figures of {spec.symbol}")
     return document

@@ -20,7 +20,7 @@ from forecasting.night.parameters import narrowed
 from forecasting.night.plan import planned_span
 from forecasting.night.run import ledger
 from forecasting.report.prefect import guide, subject_tags
-from forecasting.store import lock, migrate
+from forecasting.store import lock
 from forecasting.vocabulary import Target
 
 
@@ -62,9 +62,7 @@ def catch_up(
             market=market,
         )
         add_tags(subject_tags(settings.symbols, settings.targets))
-        # The lock is a table, which an older ledger lacks
-        migrate.check_ready(settings.url, writes=False)
-        with lock.night_lock(settings.url, "night"), ledger(settings):
+        with lock.night_lock(settings.url), ledger(settings):
             planned = planned_span(
                 settings,
                 first,

@@ -21,7 +21,7 @@ from forecasting.night.run import Caller, Step, call_step, ledger
 from forecasting.publish.runs import run_published
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
-from forecasting.store import lock, migrate
+from forecasting.store import lock
 from forecasting.vocabulary import Mode, Target
 
 step = partial(
@@ -109,10 +109,8 @@ def nightly(
             market=market,
         )
         reporting.add_tags(subject_tags(settings.symbols, settings.targets))
-        # The lock is a table, which an older ledger lacks
-        migrate.check_ready(settings.url, writes=False)
         try:
-            with lock.night_lock(settings.url, "night"), ledger(settings):
+            with lock.night_lock(settings.url), ledger(settings):
                 planned = planned_nights(
                     settings,
                     as_of=as_of,

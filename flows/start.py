@@ -338,7 +338,7 @@ def clear_deployment(settings: Settings) -> None:
             "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
         }
         for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(begun)):
-            with suppress(LockedError), lock.night_lock(settings.url, "night"):
+            with suppress(LockedError), lock.night_lock(settings.url):
                 client.set_flow_run_state(
                     run.id, Crashed(message="Its process was killed."), force=True
                 )

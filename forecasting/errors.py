@@ -1,7 +1,7 @@
 """Every error raised on purpose: one paragraph for the operator, and an exit code."""
 
 import math
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import ClassVar, Literal
 
 from forecasting.plain_text import plain_text
@@ -105,10 +105,6 @@ class ArtifactError(ForecastingError):
 
 class LockedError(ForecastingError):
     """Another run holds the lock."""
-
-    def __init__(self, message: str, since: datetime | None = None) -> None:
-        super().__init__(message, since)
-        self.since = since  # when the holder took it; None where that cannot be read
 
 
 class StoreError(ForecastingError):

@@ -188,7 +188,7 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
         plan.check_session(session, own.exchange, now=now)
         asked = make_night(own.symbol, session, own, now=now, trigger="ingest")
         span = Span(asked, first_session(session, own))
-        with lock.night_lock(own.url, "night"):
+        with lock.night_lock(own.url):
             (done,) = fetch_and_store([span], {}, switch_source=switch_source)
         if done.error is not None:
             raise done.error

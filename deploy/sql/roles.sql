@@ -37,6 +37,5 @@ BEGIN
     GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;
     GRANT UPDATE (artifact_path) ON models TO forecasting_writer; -- emptied when weights are pruned
     GRANT UPDATE ON standings TO forecasting_writer; -- sums that can be computed again
-    GRANT UPDATE ON night_lock, backtest_lock TO forecasting_writer; -- LOCK TABLE of nights and backtests asks for it
 END
 $$;

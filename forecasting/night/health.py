@@ -68,7 +68,7 @@ def live_states(settings: Settings, *, now: Clock) -> list[Row]:
 
 def _states(settings: Settings, *, now: Clock) -> list[Row]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
-    is_locked = lock.is_held(settings.url, "night")
+    is_locked = lock.is_held(settings.url)
     rows = []
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         for name, own in settings.series.items():

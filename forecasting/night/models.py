@@ -118,7 +118,7 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
     No fit that the gate refused is.
     """
     migrate.check_ready(settings.url)
-    with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
+    with lock.night_lock(settings.url), connect.transaction(settings.url) as connection:
         model = stored_model(connection, model_id)
         wrong = f"was refused by the gate: {model['refused']}" if model["refused"] else ""
         if model["method"] == "baseline":
@@ -141,7 +141,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
     """
     only_symbol(settings, "models rollback")
     migrate.check_ready(settings.url)
-    with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
+    with lock.night_lock(settings.url), connect.transaction(settings.url) as connection:
         before = read.champion_before(connection, *settings.key)
         if before is None:
             check_forecast(connection, *settings.key)

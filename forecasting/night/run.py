@@ -167,7 +167,7 @@ class Workers:
             run_sent,
             [sent(night) for night in shard],
             shard[0].now,
-            connect.locks_of(shard[0].url),
+            connect.lock_of(shard[0].url),
             self._caller.publish,
         )
         self._submitted.append((shard, future))
@@ -209,16 +209,16 @@ class Workers:
 def run_sent(
     shard: Sequence[dict[str, Any]],
     now: Clock,
-    locks: Sequence[connect.Lock] = (),
+    session: int | None = None,
     publish: Callable[[Night], Night] = unpublished,
 ) -> list[dict[str, Any]]:
     """How each night of a shard ended, run in a worker's process under its own settings.
 
-    The locks are those of the run.
+    The session is that with the lock of the run.
     """
     try:
         settings = read_settings()
-        with ledger(settings), connect.written_under(settings.url, *locks):
+        with ledger(settings), connect.written_under(settings.url, session):
             begun = [received(values, settings, now=now) for values in shard]
             nights = run_shard(begun, Caller(publish=publish))
     except Exception as error:  # as a database that cannot be reached

@@ -97,7 +97,7 @@ def run_here(
     The digest is sent, then failures raise one error; what stops all is sent.
     """
     try:
-        with lock.night_lock(settings.url, "night"), ledger(settings):
+        with lock.night_lock(settings.url), ledger(settings):
             try:
                 nights = run_published(
                     planned(),

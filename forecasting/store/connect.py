@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection as Connection  # what every function of the store takes
@@ -43,18 +43,13 @@ _SESSION_OPTIONS = (
 )
 
 
-class Lock(NamedTuple):
-    """A lock on Postgres: its table, and the process of the server for the session that has it."""
-
-    table: str
-    session: int
-
+NIGHTS = 1_852_403_569  # the key of the nights' lock on Postgres, beside its schema
 
 _IS_HELD = sa.text(
-    "SELECT true FROM pg_locks WHERE pid = :session AND relation = CAST(:table AS regclass) AND "
-    "granted LIMIT 1"
+    "SELECT true FROM pg_locks WHERE locktype = 'advisory' AND classid = :nights AND pid = "
+    ":session AND granted LIMIT 1"
 )
-_locks: dict[str, tuple[Lock, ...]] = {}  # by URL
+_holders: dict[str, int] = {}  # by URL: the server's process that has the lock of this run
 
 _LIMITS = sa.text(
     "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, "
@@ -72,29 +67,37 @@ def transaction(url: str) -> Iterator[Connection]:
             `written_under`.
     """
     with begun(url, _kept.get(url, engine(url))) as connection:
-        for lock in locks_of(url):
-            if not connection.scalar(_IS_HELD, lock._asdict()):
-                raise StoreError(
-                    f"The session with the lock of this run, process {lock.session} of the "
-                    f"database {place(url)}, has ended, and another run may have begun: this one "
-                    "writes nothing more. Run again."
-                )
+        session = lock_of(url)
+        if session is not None and not connection.scalar(
+            _IS_HELD, {"nights": NIGHTS, "session": session}
+        ):
+            raise StoreError(
+                f"The session with the lock of this run, process {session} of the database "
+                f"{place(url)}, has ended, and another run may have begun: this one writes nothing "
+                "more. Run again."
+            )
         yield connection
 
 
 @contextmanager
-def written_under(url: str, *locks: Lock) -> Iterator[None]:
-    """A block whose transactions are refused once the session of one of these locks has ended."""
-    _locks[url] = (*locks_of(url), *locks)
+def written_under(url: str, session: int | None) -> Iterator[None]:
+    """A block whose transactions are refused once the session with the nights' lock has ended."""
+    before = dict(_holders)
+    if session is not None:
+        _holders[url] = session
     try:
         yield
     finally:
-        _locks[url] = tuple(lock for lock in locks_of(url) if lock not in locks)
+        _holders.clear()
+        _holders.update(before)
 
 
-def locks_of(url: str) -> tuple[Lock, ...]:
-    """The locks under which this process writes; none on SQLite: they end with the process."""
-    return _locks.get(url, ())
+def lock_of(url: str) -> int | None:
+    """The session with the lock under which this process writes.
+
+    None on SQLite, whose lock ends with the process.
+    """
+    return _holders.get(url)
 
 
 @contextmanager
@@ -325,14 +328,14 @@ def _cause(url: str, error: DatabaseError) -> str:
     return cause
 
 
-def lock_holder(url: str, table: str = "") -> str:
-    """A sentence on the session with the strongest lock on a table, or on any but the night's own.
+def lock_holder(url: str) -> str:
+    """A sentence on the session with the strongest lock on a table, but for the night's own.
 
     Empty without one.
     """
     try:
         with engine(url).connect() as connection:
-            holder = connection.scalar(_HOLDER, {"table": table, "own": session_name()})
+            holder = connection.scalar(_HOLDER, {"own": session_name()})
     except DatabaseError:
         return "The process that holds the lock cannot be read."
     return holder or ""
@@ -356,8 +359,7 @@ _HOLDER = sa.text(
     WHERE l.granted AND l.locktype = 'relation' AND c.relkind IN ('r', 'v')
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND c.relnamespace = current_schema()::regnamespace AND l.pid <> pg_backend_pid()
-        AND CASE CAST(:table AS text) WHEN '' THEN a.application_name IS DISTINCT FROM :own
-            ELSE c.relname = :table AND l.mode <> 'AccessShareLock' END
+        AND a.application_name IS DISTINCT FROM :own
     ORDER BY array_position(ARRAY['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock',
         'ShareLock', 'RowExclusiveLock', 'RowShareLock', 'ShareUpdateExclusiveLock',
         'AccessShareLock'], l.mode), a.xact_start

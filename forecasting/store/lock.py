@@ -1,46 +1,42 @@
-"""Locks: each has one holder at a time, and ends with the holder's process, however that ends."""
+"""The lock of a ledger's nights: one holder at a time, until its process ends, in whatever way."""
 
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
-from io import TextIOWrapper
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Literal
 
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from forecasting.errors import LockedError, StoreError
 from forecasting.store.connect import (
-    LOCK_NOT_AVAILABLE,
-    Lock,
+    NIGHTS,
     engine,
     is_sqlite,
-    kind_of,
-    lock_holder,
     session_name,
     sqlite_path,
     store_error,
     written_under,
 )
 
-LockName = Literal["night", "backtest"]
-
-LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock"}
-"""Empty tables: LOCK TABLE needs the right to update, which no reader has."""
+_REFUSED = (
+    "The nights of this ledger are at work in another run ({}). Wait until it has ended, or end "
+    "it; a killed process leaves no lock behind."
+)
+# Longer than the look of `is_held`
+_PATIENCE_S = 1.0
 
 
 @contextmanager
-def night_lock(url: str, name: LockName) -> Iterator[None]:
-    """A block that holds a lock: the file `DATABASE.NAME.lock` or a table of Postgres.
+def night_lock(url: str) -> Iterator[None]:
+    """A block that holds the lock: the file `DATABASE.lock`, or an advisory lock of Postgres.
 
     Raises:
         LockedError: Another run holds it.
     """
     if is_sqlite(url):
-        with _locked_file(_lock_path(url, name), _refusal(name)):
+        with _file_lock(_lock_path(url), _REFUSED):
             yield
         return
     # The lock ends with the transaction, and the transaction with the connection
@@ -48,11 +44,10 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
         try:
             connection = acquired.enter_context(engine(url).connect())
             connection.execute(_OF_HOLDER, {"name": session_name()})
-            _take(connection, url, name)
-            session = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+            session = _take(connection)
         except DatabaseError as error:
             raise store_error(url, error) from None
-        acquired.enter_context(written_under(url, Lock(LOCKED[name], session)))
+        acquired.enter_context(written_under(url, session))
         try:
             yield
         # Also of a run that failed: of a lost connection it would raise in place of the run's own
@@ -64,122 +59,104 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
                 connection.rollback()
 
 
-def is_held(url: str, name: LockName) -> bool | None:
+def is_held(url: str) -> bool | None:
     """Whether a run on this machine or server has the lock; None where that cannot be read."""
     if not is_sqlite(url):
-        return bool(lock_holder(url, LOCKED[name]))
-    try:  # a system other than Linux has no such list
-        return f":{_lock_path(url, name).stat().st_ino} " in Path("/proc/locks").read_text("utf-8")
-    except OSError:
+        with engine(url).connect() as connection:
+            return _holder(connection) is not None
+    path = _lock_path(url)
+    try:
+        if path.exists():
+            with FileLock(path, timeout=0, mode=0o600):
+                return False
+    except Timeout:
+        return True
+    except OSError:  # another user's
         return None
+    return False
 
 
 @contextmanager
 def no_run(url: str, connection: Connection) -> Iterator[None]:
-    """A block in which neither nights nor a backtest run, for a change of the schema.
+    """A block in which no nights run, for a change of the schema.
 
     Raises:
-        LockedError: One of them runs.
+        LockedError: Some do.
     """
     if is_sqlite(url):
-        with ExitStack() as acquired:
-            for name in LOCKED:
-                path = _lock_path(url, name)
-                # Without a file no run holds it, and the runs' user could not lock one that another
-                # user makes here.
-                if path.exists():
-                    acquired.enter_context(_locked_file(path, _refusal(name)))
+        # Without a file no run holds it, and the runs' user could not lock one that another user
+        # makes here.
+        with night_lock(url) if _lock_path(url).exists() else ExitStack():
             yield
         return
-    for name, table in LOCKED.items():
-        if sa.inspect(connection).has_table(table):
-            _take(connection, url, name)  # until the transaction ends
+    _take(connection)  # until the transaction ends
     yield
 
 
-def serve_lock(folder: Path) -> TextIOWrapper:
-    """The lock file, open while this process alone serves the data folder's one deployment."""
+def serve_lock(folder: Path) -> AbstractContextManager[None]:
+    """A block in which this process alone serves the data folder's one deployment."""
     refusal = (
         f"Another `forecasting serve` runs on the data folder {folder} ({{}}). Stop it, and start "
         "one for all: `forecasting serve --symbol SYMBOL,SYMBOL --target TARGET,TARGET`."
     )
-    return _locked_in(folder, "serve", refusal)
+    return _file_lock(folder / "serve.lock", refusal)
 
 
-def verify_lock(folder: Path) -> TextIOWrapper:
-    """The lock file, open while nights are verified in a folder of the data folder."""
-    return _locked_in(
-        folder,
-        "verify",
-        f"Another `verify` runs on the data folder {folder} ({{}}). Wait for its end.",
-    )
+def verify_lock(folder: Path) -> AbstractContextManager[None]:
+    """A block in which this process alone verifies nights in a folder of the data folder."""
+    refusal = f"Another `verify` runs on the data folder {folder} ({{}}). Wait for its end."
+    return _file_lock(folder / "verify.lock", refusal)
 
 
-def _locked_in(folder: Path, name: str, refusal: str) -> TextIOWrapper:
-    with suppress(OSError):  # the error of the lock file says what is wrong
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return _locked_file(folder / f"{name}.lock", refusal)
-
-
-def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
-    """The open lock file with the name of this process; closing it releases the lock."""
-    import fcntl
-
-    with ExitStack() as opened:
+@contextmanager
+def _file_lock(path: Path, refusal: str) -> Iterator[None]:
+    """A block that holds a lock file, in which is the name of this process."""
+    with ExitStack() as acquired:
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            file = opened.enter_context(os.fdopen(handle, "r+", encoding="utf-8"))
-            with suppress(PermissionError):  # another user's
-                # Who can read it can lock it; of a release before 0.3 all could
-                os.fchmod(handle, 0o600)
-            # flock, not lockf: it also excludes a second thread of the same process.
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.truncate(0)
-            file.write(session_name().removeprefix("forecasting, "))
-            file.flush()
-        except BlockingIOError:
-            # It writes its name as it takes the lock
-            since = datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC)
-            holder = file.read().strip() or "process unknown"
-            named = f"{holder}, since {since:%Y-%m-%d %H:%M} UTC"
-            raise LockedError(refusal.replace("{}", named), since) from None
+            acquired.enter_context(FileLock(path, timeout=_PATIENCE_S, mode=0o600))
+            path.write_text(session_name().removeprefix("forecasting, "), encoding="utf-8")
+        except Timeout:
+            holder = path.read_text(encoding="utf-8") or "process unknown"
+            raise LockedError(refusal.replace("{}", holder)) from None
         except OSError as error:
             raise StoreError(
                 f"The lock file {path} cannot be opened or written: {error.strerror}. Check its "
-                "folder, this user's rights and the disk's space; `forecasting db upgrade` creates "
-                "folder and database."
+                "folder, this user's rights and the disk's space."
             ) from error
-        opened.pop_all()
-        return file
+        yield
 
 
-def _lock_path(url: str, name: LockName) -> Path:
+def _lock_path(url: str) -> Path:
     database = sqlite_path(url).resolve()  # by whatever symbolic link it is reached
-    return database.with_name(f"{database.name}.{name}.lock")
+    return database.with_name(f"{database.name}.lock")
 
 
-def _take(connection: Connection, url: str, name: LockName) -> None:
-    try:
-        connection.execute(
-            sa.text(f"LOCK TABLE {LOCKED[name]} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
-        )
-    except OperationalError as error:
-        if kind_of(error) != LOCK_NOT_AVAILABLE:
-            raise
-        holder = lock_holder(url, LOCKED[name]).rstrip(".") or "process unknown"
-        raise LockedError(_refusal(name).replace("{}", holder)) from None
+def _take(connection: Connection) -> int:
+    """The server's process that has the lock from now on, until the connection's transaction ends.
+
+    Of the transaction, not of the session, which behind a pooler is another program's in the next
+    transaction. An advisory one: no VACUUM and no ANALYZE asks for it.
+    """
+    session = connection.scalar(_TAKEN, {"nights": NIGHTS})
+    if session is None:
+        raise LockedError(_REFUSED.replace("{}", _holder(connection) or "process unknown"))
+    return int(session)
 
 
-# Of the transaction, not of the session, which behind a pooler is another program's in the next
-# transaction.
+def _holder(connection: Connection) -> str | None:
+    return connection.scalar(_HOLDER, {"nights": NIGHTS})
+
+
+_TAKEN = sa.text(
+    "SELECT pg_backend_pid() WHERE pg_try_advisory_xact_lock(:nights, hashtext(current_schema()))"
+)
+_HOLDER = sa.text(
+    "SELECT COALESCE(a.application_name, 'process ' || l.pid) FROM pg_locks l LEFT JOIN "
+    "pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.classid = "
+    ":nights AND l.objid = (hashtext(current_schema())::bigint & 4294967295) AND l.database = "
+    "(SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1"
+)
 _OF_HOLDER = sa.text(
     "SELECT set_config('application_name', :name, true), "
     "set_config('idle_in_transaction_session_timeout', '0', true)"
 )
-
-
-def _refusal(name: str) -> str:
-    return (
-        f"The lock {name!r} of this database is held by another run ({{}}). Wait until it has "
-        "ended, or end it; a killed process leaves no lock behind."
-    )

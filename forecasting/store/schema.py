@@ -790,15 +790,6 @@ metrics = Table(
     comment="One figure over a window of origins; today those of backtests. Insert-only.",
 )
 
-# Nights and backtests lock them on Postgres (lock.py).
-for _name in ("night_lock", "backtest_lock"):
-    Table(
-        _name,
-        metadata,
-        _key("unused", Integer, "Never filled in."),
-        comment="Always empty: it is locked so that one run proceeds at a time.",
-    )
-
 # The columns of the tables, as queries name them: bar.session
 fetch = fetches.c
 bar = bar_versions.c

@@ -1,4 +1,4 @@
-"""What fewer mechanisms need: a pause of a source after its rate limit, in place of nights' waits."""
+"""What fewer mechanisms need: a source's pause after its rate limit, and no table of a lock."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ depends_on = None
 
 _INSTANT = sa.DateTime(timezone=True)
 _PAUSED = sa.text("paused_until IS NOT NULL")
+_LOCKED = ("night_lock", "backtest_lock")
 _WAITING = sa.text("waits_until IS NOT NULL")
 
 
@@ -24,9 +25,13 @@ def upgrade() -> None:
     )
     op.drop_index("ix_runs_waiting", "runs")
     op.drop_column("runs", "waits_until")
+    for table in _LOCKED:
+        op.drop_table(table)
 
 
 def downgrade() -> None:
+    for table in _LOCKED:
+        op.create_table(table, sa.Column("unused", sa.Integer, primary_key=True))
     op.add_column("runs", sa.Column("waits_until", _INSTANT, nullable=True))
     op.create_index(
         "ix_runs_waiting",

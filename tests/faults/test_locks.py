@@ -91,17 +91,12 @@ def test_check_names_the_holder_of_a_lock(postgres_url, short_waits, monkeypatch
         messages.check_fresh(now=lambda: at("2024-03-09T12:00"))
 
 
-def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url):
-    with a_role(postgres_url, "reader") as reader:
-        for name in ("night", "backtest"):
-            with pytest.raises(StoreError, match="as the writer role"):
-                lock.night_lock(reader, name).__enter__()
-        every = "LOCK TABLE night_lock, runs IN ACCESS SHARE MODE"
-        with (
-            forgotten(reader, every, "SELECT pg_advisory_lock(1)"),
-            lock.night_lock(postgres_url, "night"),
-        ):
-            pass
+def test_neither_a_vacuum_nor_an_analyze_waits_for_a_night(postgres_url, short_waits):
+    with lock.night_lock(postgres_url), connect.engine(postgres_url).connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql("SET lock_timeout = '100ms'")
+        for command in ("VACUUM", "ANALYZE"):
+            connection.exec_driver_sql(command)
 
 
 def test_a_reader_shows_reports_and_checks(postgres_url, monkeypatch, tmp_path, capsys):

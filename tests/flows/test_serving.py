@@ -86,9 +86,9 @@ def test_a_late_night_ends_and_the_next_run_makes_it_whatever_was_killed_meanwhi
         assert (late["state_name"], missing in late["state"]["message"]) == ("Stale", True)
         assert select("as_of, status", "runs") == [(str(newest), "late")]
         write_bars(bars, newest, missing=0)
-        with lock.night_lock(ledger, "night"):
+        with lock.night_lock(ledger):
             skipped = prefect_api.end_of(deployed, run(), log=log)["state"]
-            assert (skipped["name"], "held by another run" in skipped["message"]) == (
+            assert (skipped["name"], "at work in another run" in skipped["message"]) == (
                 "Skipped",
                 True,
             )

@@ -189,10 +189,10 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
     models.promote(str(second["id"]), read_settings(), now=clock.now)
     night(LAST, mode="skip")
     assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
-    with lock.night_lock(read_settings().url, "night"):  # as a night that fits holds it
-        with pytest.raises(LockedError, match="held by another run"):
+    with lock.night_lock(read_settings().url):  # as a night that fits holds it
+        with pytest.raises(LockedError, match="at work in another run"):
             models.roll_back(read_settings(), now=clock.now)
-        with pytest.raises(LockedError, match="held by another run"):
+        with pytest.raises(LockedError, match="at work in another run"):
             models.promote(str(first["id"]), read_settings(), now=clock.now)
     assert str(first["id"]) in models.roll_back(read_settings(), now=clock.now)
     assert champion_of()["id"] == first["id"]

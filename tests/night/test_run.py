@@ -57,7 +57,7 @@ def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, n
     with connect.reading(night_url) as connection:
         other = connection.scalar(sa.text("SELECT pg_backend_pid()"))  # a session without the lock
         shard = [sent(make_night("TEST", EVE, read_settings(), now=clock.now))]
-        (ended,) = run.run_sent(shard, clock.now, [connect.Lock("night_lock", other)])
+        (ended,) = run.run_sent(shard, clock.now, other)
     assert f"process {other} of the database" in str(ended["error"])
     assert counts()["runs"] == 0
 

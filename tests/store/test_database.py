@@ -9,7 +9,15 @@ from flows.start import start_serving
 from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.settings import Settings
 from forecasting.store import read, schema, write
-from forecasting.store.connect import engine, kept_open, parse, reading, sqlite_path, transaction
+from forecasting.store.connect import (
+    engine,
+    kept_open,
+    lock_of,
+    parse,
+    reading,
+    sqlite_path,
+    transaction,
+)
 from forecasting.store.lock import is_held, night_lock, serve_lock
 from forecasting.store.migrate import check_ready, upgrade
 from tests.store.conftest import another_process
@@ -149,7 +157,7 @@ def test_transactions_share_a_connection_only_inside_kept_open_and_read_and_writ
 HOLDER = """
 import sys
 from forecasting.store.lock import night_lock
-with night_lock(sys.argv[1], "night"):
+with night_lock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -160,18 +168,17 @@ def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_th
 ):
     with another_process(HOLDER, database_url, "held\n") as holder:
         with pytest.raises(
-            LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"
+            LockedError, match=rf"at work in another run \(.*process {holder.pid} on .*\)"
         ):
-            night_lock(database_url, "night").__enter__()
-        with night_lock(database_url, "backtest"):
-            assert is_held(database_url, "night")
-        assert is_held(database_url, "backtest") is False
+            night_lock(database_url).__enter__()
+        assert is_held(database_url)
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     for _ in range(10_000):  # Postgres notices a dead client when it next looks at the connection
-        with suppress(LockedError), night_lock(database_url, "night"):
-            return
-    raise AssertionError("the lock outlived its holder")
+        with suppress(LockedError), night_lock(database_url):
+            assert is_held(database_url)
+            break
+    assert is_held(database_url) is False
 
 
 OTHERS = (
@@ -185,22 +192,21 @@ def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its
 ):
     with (
         pytest.raises(StoreError, match=r"^The database of the block"),
-        night_lock(postgres_url, "night"),
+        night_lock(postgres_url),
     ):
         with engine(postgres_url).connect() as connection:
             connection.exec_driver_sql(f"{OTHERS} current_database()")
         raise StoreError("The database of the block cannot be reached: its own error.")
-    with night_lock(postgres_url, "night"):
+    with night_lock(postgres_url):
         pass
 
 
 def test_a_run_whose_lock_was_lost_writes_nothing_more_and_the_next_one_does(postgres_url):
     for lost in (True, False):
-        with night_lock(postgres_url, "night"), night_lock(postgres_url, "backtest"):
+        with night_lock(postgres_url):
             with transaction(postgres_url) as connection:
                 write.add(connection, "models", model_row(f"before {lost}"))
-                held = "SELECT pid FROM pg_locks WHERE relation = 'night_lock'::regclass"
-                session = connection.scalar(sa.text(held))
+                session = lock_of(postgres_url)
             if lost:
                 with engine(postgres_url).connect() as connection:
                     connection.exec_driver_sql(f"SELECT pg_terminate_backend({session}, 10000)")
@@ -214,34 +220,25 @@ def test_a_run_whose_lock_was_lost_writes_nothing_more_and_the_next_one_does(pos
 
 def test_two_threads_of_one_process_exclude_each_other(database_url):
     with (
-        night_lock(database_url, "night"),
+        night_lock(database_url),
         pytest.raises(LockedError, match=f"process {os.getpid()} on "),
     ):
-        night_lock(database_url, "night").__enter__()
+        night_lock(database_url).__enter__()
 
 
 def test_a_ledger_reached_by_a_symbolic_link_has_one_lock(sqlite_url, tmp_path):
     (tmp_path / "link.db").symlink_to(sqlite_url.removeprefix("sqlite:///"))
-    with night_lock(sqlite_url, "night"), pytest.raises(LockedError, match="held by another run"):
-        night_lock(f"sqlite:///{tmp_path / 'link.db'}", "night").__enter__()
+    with night_lock(sqlite_url), pytest.raises(LockedError, match="at work in another run"):
+        night_lock(f"sqlite:///{tmp_path / 'link.db'}").__enter__()
 
 
-def test_no_other_user_can_read_the_folder_or_a_lock_of_a_ledger(empty_sqlite_url, umask):
+def test_no_other_user_can_read_the_folder_or_the_lock_of_a_ledger(empty_sqlite_url, umask):
     umask(0o022)
     folder = sqlite_path(empty_sqlite_url).parent
     upgrade(empty_sqlite_url)
-    (folder / "forecasting.db.backtest.lock").touch(0o644)  # of an earlier release
-    with night_lock(empty_sqlite_url, "night"), night_lock(empty_sqlite_url, "backtest"):
+    with night_lock(empty_sqlite_url):
         found = modes(folder, "*.lock") | modes(folder.parent, "ledger")
-    locks = ("forecasting.db.night.lock", "forecasting.db.backtest.lock")
-    assert found == dict.fromkeys(locks, "600") | {"ledger": "700"}
-
-
-def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
-    with pytest.raises(
-        StoreError, match=r"cannot be opened.*: No such file.*`forecasting db upgrade` creates"
-    ):
-        night_lock(empty_sqlite_url, "night").__enter__()
+    assert found == {"forecasting.db.lock": "600", "ledger": "700"}
 
 
 def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night(
