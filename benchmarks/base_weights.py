@@ -56,7 +56,7 @@ from forecasting.vocabulary import Target
 if TYPE_CHECKING:
     import lightgbm
 
-TARGETS: tuple[Target, ...] = ("volume", "range", "close")
+TARGETS: tuple[Target, ...] = ("volume", "range")
 
 # Four epochs are no better (2.297 against 2.299)
 HYPERPARAMETERS = Hyperparameters(2, 3e-3, batch_size=16)

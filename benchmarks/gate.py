@@ -235,7 +235,7 @@ def arguments() -> argparse.Namespace:
         "--other", required=True, help="the symbol whose weights are put in their place"
     )
     parser.add_argument("--market", help="market series: csv:PATH or parquet:PATH")
-    parser.add_argument("--target", choices=("volume", "range", "close"), default="volume")
+    parser.add_argument("--target", choices=("volume", "range"), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2019, 6, 3))
     parser.add_argument("--nights", type=int, default=250)
     return parser.parse_args()

@@ -51,7 +51,6 @@ from forecasting.vocabulary import HORIZONS
 UNITS = {
     "volume": (1e-6, "million shares"),
     "range": (100.0, "log points x 100"),
-    "close": (1.0, "the bar's currency"),
 }
 """Factor of a target's errors in the table, and their unit after it."""
 
@@ -280,27 +279,7 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
         lines += row(
             name, *cells, *(f"{share:.1f}%" for share in covered(result, quantiles)), *skills
         )
-    return [*lines, "", as_returns(result)] if result.target == "close" else lines
-
-
-def as_returns(result: BacktestResult) -> str:
-    """The pinball loss of log returns for a close.
-
-    In prices, years of a high price have more weight.
-    """
-    ours = pinball(np.log(result.actual), np.log(result.issued))
-    parts = []
-    for name, quantiles in result.baselines.items():
-        theirs = pinball(np.log(result.actual), np.log(quantiles))
-        skill_text, p_value = skill_and_p(ours, theirs)
-        at = ", ".join(
-            f"{skill(mean_of(ours[:, [h]]), mean_of(theirs[:, [h]])):+.1%}"
-            for h in range(len(HORIZONS))
-        )
-        parts.append(
-            f"{name} {100 * mean_of(theirs):.4f}, skill {skill_text} (p {p_value}; by horizon {at})"
-        )
-    return f"Pinball of log returns x 100: ours {100 * mean_of(ours):.4f}; {'; '.join(parts)}."
+    return lines
 
 
 def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
@@ -423,7 +402,7 @@ def cut(windows: Windows, start: int, stop: int, *, known_to: int) -> Windows:
     known = windows.known_to(known_to)
     last = stop + windows.warm_up
     of_sessions = ("steps", "flags", "values", "market")
-    of_rows = ("future_flags", "level", "spread", "scaled")
+    of_rows = ("future_flags", "level", "scaled")
     return replace(
         known,
         **{name: getattr(known, name)[start:last].copy() for name in of_sessions},

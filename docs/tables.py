@@ -14,7 +14,7 @@ INTRO = """# Tables and views
 
 Every table, view and column of the ledger, made by `python docs/tables.py`. Names are a contract: a new table, view or
 column may be added, an existing name keeps its meaning. Sessions are dates, instants are UTC. Units follow the target:
-shares for volume, the currency of the bars for close, log(high / low) for range. An error is forecast minus actual,
+shares for volume, log(high / low) for range. An error is forecast minus actual,
 positive when the forecast was too high. Tables marked insert-only never change a row.
 
 Types are those of Postgres; SQLite stores the same values. *key* marks the columns of the primary key, *null* those

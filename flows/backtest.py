@@ -40,7 +40,7 @@ def backtest(
         first: First origin session.
         last: Last origin session.
         symbol: As Yahoo writes it; without it the first of FORECASTING_SYMBOLS.
-        target: volume, close or range; without it the first of FORECASTING_TARGETS.
+        target: volume or range; without it the first of FORECASTING_TARGETS.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
             FORECASTING_SOURCE.
         events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS or a

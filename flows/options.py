@@ -110,7 +110,7 @@ def of_settings(  # noqa: PLR0913 - each is an option
         _setting(
             "--target",
             "TARGET",
-            "volume, close, range, several with commas, or all.",
+            "volume, range, several with commas, or all.",
             "FORECASTING_TARGETS, else volume",
         ),
     ] = None,

@@ -58,7 +58,7 @@ class Ledger:
     Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has
     nothing of, or no night of the `target` that is given, raises. Without any, those of
     FORECASTING_SYMBOLS are read, which raise only where all would; where it is not set, every
-    symbol of the ledger. Without `target` (volume, close or range) the first of
+    symbol of the ledger. Without `target` (volume or range) the first of
     FORECASTING_TARGETS is meant, without `source` FORECASTING_SOURCE, and without `now`, a clock,
     the machine's. A day is a date or a text such as `2024-03-08`. In every frame sessions are naive
     midnights (datetime64[ns]), instants aware UTC (datetime64[us, UTC]), texts `string`, volumes

@@ -22,7 +22,6 @@ from forecasting.report.night_view import ReportData
 from forecasting.results import Forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
-from forecasting.targets import TARGETS
 from forecasting.values import NO_MARKET, check_choice, check_symbol, check_text
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Target
 
@@ -62,13 +61,13 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index),
             open, high, low, close, volume, and symbol of several series; or as `download` of
             yfinance returns them; or Nixtla's long form: unique_id, ds and these, `y` in place of
-            volume (target volume) or close. Target volume can do without prices. Volume NaN where
+            volume (target volume). Target volume can do without prices. Volume NaN where
             unknown, for target volume not in the newest row; prices above 0.
         h: Sessions ahead, 1 to 5.
         symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the
             exchange, and so the sessions; of a US stock the package knows the earnings dates.
             Without it `SERIES`, on New York's days.
-        target: volume, close or range.
+        target: volume or range.
         market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of
             `frame`, which is then not forecast itself.
         events: Earnings dates: a frame (announced; timing `bmo`, `amc` or empty), days, or
@@ -268,7 +267,7 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
 def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataFrame:
     """The bars of a frame in a file's columns: as Yahoo, Nixtla or we name them."""
     names = dict(_NAMES)
-    if len(TARGETS[target].columns) == 1:
+    if target == "volume":
         names["y"] = target
     rows = _with_days(frame).rename(columns=lambda name: str(name).lower()).rename(columns=names)
     if "symbol" not in rows:

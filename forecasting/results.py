@@ -110,9 +110,9 @@ class Forecast:
     `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in
     the target's unit (a range of 0.015 is 1.5%), usual, vs_usual and why (as in view
     latest_forecasts), model (the network, `lstm`, or the baseline in its place) and reason (of a
-    baseline, else empty). `why` has the parts of each median, as `Ledger.why`: of a close those of
-    its 80% interval's width, while vs_usual is of the price. `totals`, of volume, has a row for the
-    next 2 to h sessions (horizon) together. `reports`, by symbol, are fans.
+    baseline, else empty). `why` has the parts of each median, as `Ledger.why`. `totals`, of
+    volume, has a row for the next 2 to h sessions (horizon) together. `reports`, by symbol, are
+    fans.
     """
 
     quantiles: pd.DataFrame

@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     targets: Annotated[
         tuple[Target, ...], NoDecode, _of_text(parse_targets), AfterValidator(_each_once)
     ] = ("volume",)
-    """What is forecast: volume, close, range, comma separated, or all."""
+    """What is forecast: volume, range, comma separated, or all."""
 
     source: _Source = "yahoo"
     """yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."""

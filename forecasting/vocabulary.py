@@ -16,8 +16,8 @@ argument."""
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how much is done and how much there is in all."""
 
-Target = Literal["volume", "close", "range"]
-"""What is forecast: shares traded, closing price in the bar's currency, or log(high / low)."""
+Target = Literal["volume", "range"]
+"""What is forecast: shares traded, or log(high / low)."""
 
 Mode = Literal["auto", "scratch", "warm", "skip"]
 """How tonight's challenger is fitted; `auto` chooses and records the reason, `skip` fits none."""

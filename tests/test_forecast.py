@@ -73,9 +73,9 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
 
 def test_a_forecast_is_shown_as_text_and_its_svg_goes_as_far_as_it():
     found = fc.forecast(BARS, symbol="TEST", h=3)
-    close = replace(found, quantiles=found.quantiles.assign(target="close"))
-    texts = (repr(close), close._repr_html_(), repr(found))
-    assert ["is of the price" in text for text in texts] == [True, True, False]
+    ranges = replace(found, quantiles=found.quantiles.assign(target="range"))
+    texts = (repr(ranges), ranges._repr_html_(), repr(found))
+    assert ["0.015 is 1.5%" in text for text in texts] == [True, True, False]
     assert ["<svg" in text for text in texts] == [False, True, False]
     assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
     found.save("fan.svg")
@@ -113,9 +113,8 @@ def test_volumes_alone_are_forecast_and_drawn_on_axes_of_their_own():
     assert found.plot() is not found.plot()
     assert len(pyplot.get_fignums()) == 2
     pyplot.close("all")
-    for target in ("range", "close"):
-        with pytest.raises(UsageError, match="lacks open, high, low"):
-            fc.forecast(long, symbol="TEST", target=target)
+    with pytest.raises(UsageError, match="lacks open, high, low"):
+        fc.forecast(long, symbol="TEST", target="range")
 
 
 def test_what_a_caller_should_know_is_a_warning_where_the_forecast_is_called():
@@ -185,7 +184,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
     ("given", "words"),
     [
         ({"h": 6}, r"1 to 5 sessions ahead\. The models"),
-        ({"target": "volumes"}, "volume, close or range"),
+        ({"target": "volumes"}, "volume or range"),
         ({"symbol": "sbux"}, "sbux"),
         ({"symbol": ["A", "B"]}, r"\['A', 'B'\]: expected one"),
         ({"frame": BARS.reset_index(drop=True)}, "lacks date"),
@@ -216,7 +215,7 @@ def test_a_wrong_argument_is_raised_and_not_printed_too(given, words, monkeypatc
             r"2024-03-08 yet; parquet:the frame of bars has no usable bar .*kept out.*its newest rows",
         ),
         (BARS.tail(65), HistoryError, "at least 66 sessions .*; found 65"),
-        (BARS.assign(volume=float("nan")), HistoryError, "choose target range or close"),
+        (BARS.assign(volume=float("nan")), HistoryError, "choose target range"),
     ],
 )
 def test_bars_that_cannot_be_forecast_are_raised_and_not_printed_too(
@@ -255,7 +254,7 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_what_it_has_nothing_
     assert len(stored.why("TEST", origin=LAST)) > 0
     refused = [
         (lambda: stored.history(["TEST", "SBUX"]), r"nights of volume \(TEST\), found SBUX"),
-        (lambda: stored.latest("TEST", target="close"), r"of close \(none\), found TEST"),
+        (lambda: stored.latest("TEST", target="range"), r"of range \(none\), found TEST"),
         (lambda: stored.why("TEST", origin="2024-03-07"), "forecasts of TEST, found 2024-03-07"),
     ]
     for call, words in refused:

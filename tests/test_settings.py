@@ -46,7 +46,7 @@ def test_an_empty_variable_counts_as_not_set():
     ("name", "texts", "words"),
     [
         ("MEMBERS", ["none"], "expected a valid integer, found 'none'"),
-        ("TARGETS", ["price"], "expected 'volume', 'close' or 'range', found 'price'"),
+        ("TARGETS", ["price"], "expected 'volume' or 'range', found 'price'"),
         ("SYMBOLS", ["SBUX,msft"], "Invalid symbol 'msft': expected 1 to 15 of A-Z"),
         ("SYMBOLS", [",", " , "], "Expected one or several, found none"),
         ("EXCHANGES", ["vod=XLON"], "Invalid symbol 'vod': expected 1 to 15 of A-Z"),
@@ -161,11 +161,11 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_file_is_read_in_the_types_of_toml_and_variables_come_first(folder):
-    set_variables(TARGET="close")
+    set_variables(TARGET="range")
     assert dict(read_settings()) == dict(Settings.model_construct()) | {
         "data_dir": folder / "ledger",
         "symbols": ("SBUX", "VOD.L"),
-        "targets": ("close",),
+        "targets": ("range",),
         "exchanges": {"VOD.L": "XAMS"},
         "cost_ratio": 2.0,
         "alerts": "median > 2 usual; SBUX q90 > 2e7",
@@ -196,11 +196,11 @@ def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read(
     ("file", "variables", "targets"),
     [
         ('targets = ["range", "volume", "range"]', {}, ("range", "volume")),
-        ('targets = "all"', {}, ("volume", "close", "range")),
+        ('targets = "all"', {}, ("volume", "range")),
         ('target = "range"', {}, ("range",)),
-        ('targets = "all"', {"TARGET": "close"}, ("close",)),
-        ('target = "range"', {"TARGETS": "volume, close"}, ("volume", "close")),
-        ("", {"TARGET": "close", "TARGETS": "all"}, ("volume", "close", "range")),
+        ('targets = "all"', {"TARGET": "range"}, ("range",)),
+        ('target = "range"', {"TARGETS": "volume, range"}, ("volume", "range")),
+        ("", {"TARGET": "range", "TARGETS": "all"}, ("volume", "range")),
     ],
 )
 def test_targets_are_one_list_of_which_target_is_another_name(folder, file, variables, targets):

@@ -34,9 +34,9 @@ class Figures:
     mae: float  # of the median, in the target's own unit; naive is the first baseline
     mae_naive: float
     baselines: dict[str, float]
-    best_baseline: str  # the one of least ranking loss: absolute error, for close pinball
+    best_baseline: str  # the one of least absolute error
     skill_vs_naive: float  # 1 - mae / mae_naive; positive is better than naive
-    skill_vs_best: float  # the same against the best baseline, in the ranking loss
+    skill_vs_best: float  # the same against the best baseline, in absolute error
     # Two-sided, of equal loss with the best baseline; None for too few origins
     dm_p_value: float | None
     pinball: float  # mean over the seven levels
@@ -84,7 +84,7 @@ class BacktestResult:
 
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`."""
-        losses = self._losses(self._ranking_loss, slice(None))
+        losses = self._losses(absolute_error, slice(None))
         means = {name: loss.mean(axis=1) for name, loss in losses.items()}
         # Of origins known throughout
         included, p_values = confidence_set(pd.DataFrame(means), block=HORIZONS[-1])
@@ -102,7 +102,7 @@ class BacktestResult:
             "horizons": {str(horizon): asdict(self.figures(horizon)) for horizon in HORIZONS},
             "totals": self._totals(),
             "confidence_set": {
-                "loss": "pinball" if TARGETS[self.target].moves_width else "mae",
+                "loss": "mae",
                 "level": 1.0 - SIZE,
                 "included": included,
                 "p_values": p_values,
@@ -118,7 +118,7 @@ class BacktestResult:
         errors = self._losses(absolute_error, at)
         pinballs = self._losses(pinball, at)
         mae, *of_baselines = map(mean_of, errors.values())
-        best = _against_best(self._losses(self._ranking_loss, at), longest)
+        best = _against_best(errors, longest)
         best_in_pinball = _against_best(pinballs, longest)
         reference = TARGETS[self.target].reference
         against = _against_best({name: pinballs[name] for name in (_OURS, reference)}, longest)
@@ -143,11 +143,6 @@ class BacktestResult:
             r2_dollar_volume=self._r2(issued, at),
             r2_baselines={name: value for name, value in r2.items() if value is not None},
         )
-
-    @property
-    def _ranking_loss(self) -> Loss:
-        """The loss that ranks and tests baselines: absolute error, for close pinball."""
-        return pinball if TARGETS[self.target].moves_width else absolute_error
 
     def _losses(self, loss: Loss, at: slice) -> dict[str, Floats]:
         """(n, h) losses of the horizons `at`: ours, then each baseline's, the naive one first."""

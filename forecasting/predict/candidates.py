@@ -30,14 +30,11 @@ from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import (
     BASELINE,
     CHAMPION,
-    HIGH_80,
     HORIZONS,
-    LOW_80,
     MEDIAN,
     QUANTILE_COLUMNS,
     SILENCED,
     Role,
-    Target,
     short_id,
 )
 
@@ -67,7 +64,7 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
 
     Its row in `models` identifies the rule, which is refitted each night.
     """
-    usual = usual_sizes(windows)
+    usual = usual_levels(windows)
     candidates = []
     for name in usable_baselines(windows):
         quantiles = baseline_quantiles(name, windows)
@@ -77,7 +74,7 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
             forecaster=name,
             role=BASELINE,
             quantiles=quantiles,
-            factors={"usual": usual, "baseline": _ratio(sizes(quantiles, windows.target), usual)},
+            factors={"usual": usual, "baseline": quantiles[:, MEDIAN] / usual},
         )
         candidates.append(candidate)
     return [candidate for candidate in candidates if candidate.is_finite]
@@ -123,46 +120,28 @@ def network_candidate(
     )
 
 
-def sizes(quantiles: Floats, target: Target) -> Floats:
-    """(H,) what the parts explain, of quantiles (H, Q): the median.
-
-    For close the log width of the 80% interval.
-    """
-    if TARGETS[target].moves_width:
-        return np.log(quantiles[:, HIGH_80] / quantiles[:, LOW_80])
-    return quantiles[:, MEDIAN]
-
-
-def usual_sizes(windows: Windows) -> Floats:
-    """(H,) the median of the last 20 known values; for close the width of a random walk's."""
-    if windows.rules.moves_width:
-        return sizes(baseline_quantiles("random_walk", windows), windows.target)
+def usual_levels(windows: Windows) -> Floats:
+    """(H,) the median of the last 20 known values."""
     known = windows.values[np.isfinite(windows.values)]
     return np.full(H, np.median(known[-20:]))
-
-
-def _ratio(size: Floats, base: Floats) -> Floats:
-    """(H,) `size` over `base`; 1 where one of them is 0, as for closes that do not move."""
-    both = (size > 0.0) & (base > 0.0)
-    return np.divide(size, base, out=np.ones_like(size), where=both)
 
 
 def _factors(
     windows: Windows, linear: LinearForecast, network: Floats, issued: Issued
 ) -> dict[str, Floats]:
-    """The parts of a network's forecast, from the usual level on: their product is its `sizes`."""
-    usual = usual_sizes(windows)
-    of_linear = sizes(linear.quantiles, windows.target)
-    of_network = sizes(network, windows.target)
-    of_issued = sizes(issued.quantiles, windows.target)
+    """The parts of a network's forecast, from the usual level on: their product is its median."""
+    usual = usual_levels(windows)
+    of_linear = linear.quantiles[:, MEDIAN]
+    of_network = network[:, MEDIAN]
+    of_issued = issued.quantiles[:, MEDIAN]
     effects = {name: np.exp(effect) for name, effect in linear.effects.items()}
     return {
         "usual": usual,
         **effects,
-        "recent": _ratio(of_linear, usual) / np.prod(list(effects.values()), axis=0),
-        "network": _ratio(of_network, of_linear),
+        "recent": of_linear / usual / np.prod(list(effects.values()), axis=0),
+        "network": of_network / of_linear,
         "trees": issued.by_trees,
-        "combination": _ratio(of_issued, of_network) / issued.by_trees,
+        "combination": of_issued / of_network / issued.by_trees,
     }
 
 

@@ -1,12 +1,8 @@
 """A forecaster's inputs and targets at each origin: features, flags, scaled targets.
 
-All three targets are scaled alike. A model's inputs and outputs are `z = (log(value) - level) /
-spread`, where level and spread belong to the row (the origin) and are known at its close:
-
-    volume   level: mean log volume of the row's last 22 sessions; spread 1
-    range    level: mean log of log(high/low) over the same sessions; spread 1
-    close    level: log close of the row's session; spread: geometric mean range of those sessions
-        times sqrt(h)
+Both targets are scaled alike. A model's inputs and outputs are `z = log(value) - level`, where the
+level belongs to the row (the origin) and is known at its close: the mean log volume, or the mean
+log of log(high / low), of the row's last 22 sessions.
 
 A feature of session t is a function of the bars of sessions <= t only. Trailing means add shifted
 copies instead of differencing a running sum: a row's bits depend only on the values in its window,
@@ -86,34 +82,33 @@ class Scale:
     """Scaling of one row's targets, or of N rows', to model scale and back."""
 
     level: Floats  # () or (N,) subtracted from the log of a value
-    spread: Floats  # (H,) or (N, H) divisor of the difference; positive
 
     def to_model(self, values: Floats) -> Floats:
         """(.., H) or (.., H, Q) in model scale, of values in the target's own unit."""
-        level, spread = self._like(values)
-        return (np.log(values) - level) / spread
+        return np.log(values) - self._like(values)
 
     def from_model(self, scaled: Floats) -> Floats:
         """(.., H) or (.., H, Q) in the target's own unit, of values in model scale."""
-        level, spread = self._like(scaled)
-        return np.exp(level + spread * scaled)
+        return np.exp(self._like(scaled) + scaled)
 
-    def _like(self, values: Floats) -> tuple[Floats, Floats]:
+    def _like(self, values: Floats) -> Floats:
         level = self.level[..., None]
-        if values.ndim == self.spread.ndim:
-            return level, self.spread
-        return level[..., None], self.spread[..., None]  # of quantiles, with one axis more
+        return (
+            level if values.ndim == level.ndim else level[..., None]
+        )  # of quantiles: an axis more
 
 
 def actual_of(target: Target, bars: pd.DataFrame) -> pd.Series[float]:
-    """Actual values, one per bar: shares, the bar's currency or log(high / low); NaN if unknown."""
-    # What a range is made of is no column
+    """Actual values, one per bar: shares or log(high / low); NaN where unknown."""
     if target == "range":
         ratio = bars["high"].to_numpy(dtype=np.float64) / bars["low"].to_numpy(dtype=np.float64)
-        values = np.maximum(np.log(ratio), SMALLEST_RANGE)
-    else:
-        values = bars[target].to_numpy(dtype=np.float64)
-    return pd.Series(np.where(values > 0.0, values, np.nan), bars.index)
+        return pd.Series(np.maximum(np.log(ratio), SMALLEST_RANGE), bars.index)
+    return _positive(bars["volume"])
+
+
+def _positive(values: pd.Series[float]) -> pd.Series[float]:
+    numbers = values.astype(np.float64)
+    return numbers.where(numbers > 0.0)
 
 
 def step_features(bars: pd.DataFrame) -> Floats:
@@ -123,9 +118,8 @@ def step_features(bars: pd.DataFrame) -> Floats:
     missing, is filled forward from the session before; a volume unknown since the start counts as
     1.
     """
-    volume, log_range, log_close = (
-        np.log(fill_forward(actual_of(target, bars))) for target in ("volume", "range", "close")
-    )
+    series = (actual_of("volume", bars), actual_of("range", bars), _positive(bars["close"]))
+    volume, log_range, log_close = (np.log(fill_forward(values)) for values in series)
     moved = np.diff(log_close, prepend=np.nan)
     gap = np.log(bars["open"].to_numpy(dtype=np.float64)) - np.append(np.nan, log_close[:-1])
     # What is still NaN has no earlier session to fill from, or is the gap of a session without a
@@ -158,9 +152,8 @@ def fill_forward(values: ArrayLike) -> Floats:
 
 
 def past_column(target: Target) -> int:
-    """Column of `STEP_NAMES` with the log series that a target depends on; for close, log range."""
-    # Past returns do not predict a return; past ranges predict its spread.
-    return STEP_NAMES.index(TARGETS[target].past_series)
+    """Column of `STEP_NAMES` with the log series of a target."""
+    return LOG_VOLUME if target == "volume" else LOG_RANGE
 
 
 def trailing_mean(values: Floats, sessions: int, *, half_life: float = np.inf) -> Floats:
@@ -186,7 +179,7 @@ def lagged(values: Floats, sessions: int) -> Floats:
 
 
 def lag_features(steps: Floats, target: Target) -> Floats:
-    """(D, P) lags and means of the series a target depends on, less its level, and of others."""
+    """(D, P) lags and means of the target's own series, less its level, and of others."""
     series = steps[:, past_column(target)]
     other = steps[:, 1 - past_column(target)]
     moved = steps[:, ABS_RETURN]
@@ -206,8 +199,7 @@ def long_memory_features(steps: Floats, target: Target) -> Floats:
     Exponential means less the level, as volatility decays slowly on many time scales; and the
     levels, its usual values.
     """
-    # Volume does not gain by them, and the width of a close has means of its own
-    if target != "range":
+    if target != "range":  # volume does not gain by them
         return np.empty((len(steps), 0))
     series = steps[:, LOG_RANGE]
     level = level_of(series)
@@ -254,7 +246,6 @@ class Windows:
     future_flags: Floats  # (N, H, C) flags of target sessions, events as known at the origin
     values: Floats  # (D,) the target in its own unit; NaN where unknown
     level: Floats  # (N,) of each row's scaling
-    spread: Floats  # (N, H)
     scaled: Floats  # (N, H) targets in model scale; NaN where in the future or unknown
     market: Floats  # (D,) log of the market series' close as known at each session's close, or NaN
     flag_names: tuple[str, ...]  # C names
@@ -327,7 +318,7 @@ class Windows:
 
     def scale(self, rows: Rows | int = -1) -> Scale:
         """The scaling of one row (by default the newest) or of several."""
-        return Scale(self.level[rows], self.spread[rows])
+        return Scale(self.level[rows])
 
     def known_to(self, row: int) -> Windows:
         """The windows with the targets known at the close of `row`; later ones are NaN."""
@@ -397,16 +388,11 @@ def make_windows(
 
 
 def _scaled(target: Target, steps: Floats, values: Floats, warm_up: int) -> dict[str, Floats]:
-    """Level, spread and scaled targets of each row, as defined above."""
+    """Level and scaled targets of each row, as defined above."""
     level = level_of(steps[:, past_column(target)])[warm_up:]
-    spread = np.ones((len(level), H))
-    if TARGETS[target].moves_width:  # variances of independent returns add up
-        spread = np.exp(level)[:, None] * np.sqrt(np.array(HORIZONS, dtype=np.float64))
-        level = np.log(fill_forward(values)[warm_up:])
     padded = np.append(values[1:], np.full(H, np.nan))  # in the future
     following = sliding_window_view(padded, H).copy()  # (D, H) values of the sessions after each
-    scaled = Scale(level, spread).to_model(following[warm_up:])
-    return {"level": level, "spread": spread, "scaled": scaled}
+    return {"level": level, "scaled": Scale(level).to_model(following[warm_up:])}
 
 
 def _on_sessions(
@@ -428,7 +414,7 @@ def _on_sessions(
             f"Expected {settings.symbols[0]} to have a bar at the origin {origin} and at least "
             f"{BASELINE_SESSIONS} sessions with a {target} up to it; found {len(known)}, and "
             f"{len(bars)} bars. Load older bars, or wait until the symbol has traded longer. A "
-            "currency or an index may have no volume: choose target range or close."
+            "currency or an index may have no volume: choose target range."
         )
     return bars.reindex(sessions)
 

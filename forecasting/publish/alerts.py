@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import get_args
 
-import numpy as np
 import pandas as pd
 
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.targets import TARGETS
 from forecasting.values import SYMBOL
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
@@ -82,23 +80,13 @@ def judged_alerts(settings: Settings, *, last: date = date.max) -> tuple[list[Ro
     with connect.reading(settings.url) as connection:
         for target in dict.fromkeys(alert.target for alert in alerts):
             newest = read.newest_published(connection, settings.symbols, target, last=last)
-            compared = _with_compared(newest, target)
+            width = newest["q90"] - newest["q10"]
+            compared = newest.assign(median=newest["q50"], width=width)
             of_target = [alert for alert in alerts if alert.target == target]
             for alert in of_target:
                 judged += _judged(alert, compared)
         unknown = _unknown_names(connection, settings, alerts)
     return judged, _wrong(refused, unknown)
-
-
-def _with_compared(newest: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The forecasts with the values that alerts compare, and the usual ones of level and width."""
-    part = newest["usual"]
-    width = newest["q90"] - newest["q10"]
-    compared = newest.assign(median=newest["q50"], width=width, usual_width=part)
-    if not TARGETS[target].moves_width:
-        return compared
-    log_width = np.log(newest["q90"] / newest["q10"])  # its part is the usual one
-    return compared.assign(usual=newest["last_value"], usual_width=width * part / log_width)
 
 
 def _judged(alert: ForecastAlert, newest: pd.DataFrame) -> list[Row]:
@@ -109,7 +97,7 @@ def _judged(alert: ForecastAlert, newest: pd.DataFrame) -> list[Row]:
             continue
         value = row[alert.value]
         if alert.of_usual:
-            value = value / row["usual_width" if alert.value == "width" else "usual"]
+            value = value / row["usual"]
         judged.append(
             {
                 "symbol": row["symbol"],

@@ -208,8 +208,7 @@ QUESTIONS = {
     "forecast_vs_actual.",
     "skill": "Published forecasts against the target's reference baseline, and against the best, "
     "over 20, 60 and 250 nights; of view live_skill.",
-    "why": "Parts of the newest medians, factors of which the product is q50 (of close the width); "
-    "of forecast_parts.",
+    "why": "Parts of the newest medians, factors of which the product is q50; of forecast_parts.",
 }
 """What an assistant may ask, and what the rows are."""
 

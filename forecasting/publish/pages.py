@@ -264,7 +264,6 @@ def report_data(
         parts=parts,
         skill=skills.get((symbol, target)),
         exchange=settings.exchange,
-        currency=fetch["currency"],
         cost_ratio=settings.cost_ratio,
     )
 

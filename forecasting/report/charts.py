@@ -13,7 +13,6 @@ import pandas as pd
 from forecasting.plain_text import markdown_text, quantity
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.units import Unit, full_day, short_day, unit_for
-from forecasting.targets import TARGETS
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 # margins of the plot area, in SVG units, which are CSS pixels at full size
@@ -83,24 +82,13 @@ def tick_labels(ticks: Sequence[float], unit: Unit) -> dict[float, str]:
     decimals = 0
     while any(abs(round(value, decimals) - value) > fine for value in shown):
         decimals += 1
-    labels = [
-        f"{unit.before}{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in shown
-    ]
+    labels = [f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in shown]
     return dict(zip(ticks, labels, strict=True))
 
 
 def grid(plot: Axes, unit: Unit) -> str:
     """Grid lines with their labels, and the unit above them."""
-    drawn = (
-        ""
-        if unit.before
-        else text(
-            0.0,
-            12.0,
-            unit.name,
-            css="axis",
-        )
-    )
+    drawn = text(0.0, 12.0, unit.name, css="axis")
     for tick, label in plot.labels.items():
         drawn += level(plot, tick, css="floor" if tick == 0 else "grid")
         drawn += text(
@@ -188,7 +176,7 @@ def night_chart(data: ReportData, layout: Layout) -> str:
         [*past, data.usual, *data.rows["q05"], *data.rows["q95"]],
         SIZES[layout],
         data.unit,
-        from_zero=not TARGETS[data.target].moves_width,
+        from_zero=True,
     )
     coming = _COMING[layout]
     step = plot.width / (len(past) + coming * len(data.rows))
@@ -276,27 +264,14 @@ def totals_chart(data: ReportData, layout: Layout) -> str:
 
 
 def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) -> list[str]:
-    """A bar a past session, of a price a line through all; a letter above special ones."""
-    is_price = TARGETS[data.target].moves_width
-    points = []
+    """A bar a past session; a letter above special ones."""
     slots = []
     for place, (session, value) in enumerate(zip(past.index, past, strict=True)):
         x = plot.left + place * step
         y = plot.y(value)
-        points.append((x + step / 2, y))
         days = data.special_days(session)
         marks = _letter(days, x + step / 2, y)
-        if not is_price:
-            marks = (
-                box(
-                    x + step * 0.14,
-                    y,
-                    plot.floor,
-                    width=step * 0.72,
-                    css="bar",
-                )
-                + marks
-            )
+        bar = box(x + step * 0.14, y, plot.floor, width=step * 0.72, css="bar")
         tip = "\n".join([full_day(session), data.unit.text(value), *days])
         slots.append(
             slot(
@@ -304,10 +279,10 @@ def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) 
                 plot,
                 width=step,
                 tip=tip,
-                marks=marks,
+                marks=bar + marks,
             )
         )
-    return [path(points, css="history"), *slots] if is_price else slots
+    return slots
 
 
 def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) -> list[str]:
@@ -385,7 +360,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
         [*ahead["q05"], *ahead["q95"], *ahead["actual"]],
         SIZES[layout],
         data.unit,
-        from_zero=not TARGETS[data.target].moves_width,
+        from_zero=True,
     )
     # Few forecasts in a wide chart would be very wide columns: they keep the width of one among
     # twenty.
@@ -582,7 +557,7 @@ def backtest_unit(rows: pd.DataFrame) -> Unit:
     """The unit of a backtest's rows."""
     first: Any = rows.iloc[0]
     usual = float(rows["actual"].median())
-    return unit_for(first["target"], usual=usual, symbol=first["symbol"])
+    return unit_for(first["target"], usual=usual)
 
 
 def _fan(

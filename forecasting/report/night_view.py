@@ -21,6 +21,7 @@ from forecasting.report.units import (
     Unit,
     as_day,
     as_sentence,
+    change,
     percent,
     relative,
     short_day,
@@ -33,13 +34,14 @@ from forecasting.vocabulary import Target
 Problem = tuple[str, tuple[str, str]]
 """A series, and of what is to be known of it the kind and the text."""
 
+USUAL_SESSIONS = 20
 MADE = {"live": "live", "late": "issued late", "replay": "made afterwards"}
 """When a forecast of each kind was issued, in words."""
 
 
-def usual_value(target: Target, known: Sequence[float]) -> float:
-    """The last known value of a close, else the median of the last 20; NaN without any."""
-    return median(known[-TARGETS[target].usual_sessions :]) if known else math.nan
+def usual_value(known: Sequence[float]) -> float:
+    """The median of the last 20 known values; NaN without any."""
+    return median(known[-USUAL_SESSIONS:]) if known else math.nan
 
 
 def hit_or_miss(result: Mapping[Any, Any]) -> str:
@@ -73,21 +75,8 @@ class Why:
 
     @property
     def product(self) -> float:
-        """That of the factors beside the usual level; NaN if unknown.
-
-        Of a close it is the width of its interval in usual widths.
-        """
+        """That of the factors beside the usual level; NaN if unknown."""
         return math.prod(factor for _, factor in self.parts[1:]) if self.parts else math.nan
-
-    def against_usual(self, share: float) -> str:
-        """The change against usual in words, a dash where it is unknown.
-
-        It is the `share` of the median; of a close that of its interval's width.
-        """
-        if not TARGETS[self.target].moves_width:
-            return percent(share, signed=True)
-        width = percent(self.product - 1.0, signed=True)
-        return f"width {width}" if self.parts else width
 
 
 @dataclass(frozen=True)
@@ -112,7 +101,7 @@ class ReportData:
     """One night of one symbol and target.
 
     Mappings carry the tables' column names, frames the columns listed. Sessions may be dates,
-    timestamps or ISO text; values are in the target's own unit (shares, price, log(high / low)).
+    timestamps or ISO text; values are in the target's own unit (shares, log(high / low)).
     Frames may hold more columns and need no order.
     """
 
@@ -147,8 +136,6 @@ class ReportData:
     champions: pd.DataFrame = field(default_factory=pd.DataFrame)
     lineage: Mapping[str, Any] | None = None
     exchange: str = "XNYS"
-    # Of prices, as the source writes it (USD, GBp); empty where it is unknown
-    currency: str = "USD"
     # Cost of an overestimate per unit over that of an underestimate
     cost_ratio: float | None = None
 
@@ -170,12 +157,7 @@ class ReportData:
     @cached_property
     def unit(self) -> Unit:
         """The unit in which the night's values are easiest to read."""
-        return unit_for(
-            self.target,
-            usual=self.usual,
-            symbol=self.symbol,
-            currency=self.currency,
-        )
+        return unit_for(self.target, usual=self.usual)
 
     @cached_property
     def record(self) -> TrackRecord:
@@ -215,7 +197,7 @@ class ReportData:
             span_50=self.unit.span(row["q25"], row["q75"]),
             span_80=self.unit.span(row["q10"], row["q90"]),
             span_90=self.unit.span(row["q05"], row["q95"]),
-            change=why.against_usual(relative(row["q50"], self.usual)),
+            change=change(row["q50"], self.usual),
             special_days=days,
             why=why,
         )
@@ -243,7 +225,7 @@ class ReportData:
     @cached_property
     def usual(self) -> float:
         """What a median is compared with: `usual_value`."""
-        return usual_value(self.target, self.known.tolist())
+        return usual_value(self.known.tolist())
 
     @cached_property
     def is_provisional(self) -> bool:
@@ -267,8 +249,8 @@ class SymbolLine:
     target: Target
     # The newest row of `runs`, whatever came of it; None before the first night
     run: Mapping[str, Any] | None
-    # The published row of table forecasts one session ahead, with `title` and `currency` of its
-    # fetch; empty where there is none, and then nothing that is said of it can be asked for.
+    # The published row of table forecasts one session ahead, with `title` of its fetch;
+    # empty where there is none, and then nothing that is said of it can be asked for.
     forecast: Mapping[str, Any] = field(default_factory=dict)
     # Known values up to the origin, oldest first, in the target's own unit; NaN: unknown
     values: Sequence[float] = ()
@@ -298,18 +280,13 @@ class SymbolLine:
     @property
     def usual(self) -> float:
         """As `usual_value`."""
-        return usual_value(self.target, self.known)
+        return usual_value(self.known)
 
     @property
     def unit(self) -> Unit:
         """The unit in which its values are written; of the median where no value is known."""
         usual = self.usual if math.isfinite(self.usual) else float(self.forecast["q50"])
-        return unit_for(
-            self.target,
-            usual=usual,
-            symbol=self.symbol,
-            currency=str(self.forecast["currency"] or ""),
-        )
+        return unit_for(self.target, usual=usual)
 
     @property
     def origin(self) -> date:
@@ -333,8 +310,8 @@ class SymbolLine:
 
     @property
     def change(self) -> str:
-        """The change against usual in words, as `Why.against_usual`."""
-        return self.why.against_usual(self.vs_usual)
+        """The median's change against usual in words; a dash where it is unknown."""
+        return percent(self.vs_usual, signed=True)
 
     @property
     def vs_usual(self) -> float:
@@ -343,20 +320,16 @@ class SymbolLine:
 
     @property
     def factor(self) -> float:
-        """The median in usual values, of a close its width in usual widths; NaN if unknown."""
-        return self.why.product if TARGETS[self.target].moves_width else 1.0 + self.vs_usual
+        """The median in usual values; NaN if unknown."""
+        return 1.0 + self.vs_usual
 
     @property
     def unusualness(self) -> float:
-        """The distance from usual in widths of the usual 80% interval; 0 where it is unknown.
+        """The median's distance from usual in widths of the usual interval; 0 where it is unknown.
 
-        Of volume and range it is the median's, and that interval holds the middle 80% of the last
-        20 values. Of a close, whose median is about the last one, it is that of its width.
+        That interval holds the middle 80% of the last 20 values.
         """
-        rules = TARGETS[self.target]
-        if rules.moves_width:
-            return abs(self.factor - 1.0) if self.parts else 0.0
-        newest = self.known[-rules.usual_sessions :]
+        newest = self.known[-USUAL_SESSIONS:]
         if len(newest) < 2:
             return 0.0
         tenths = quantiles(newest, n=10, method="inclusive")

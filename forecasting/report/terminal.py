@@ -209,7 +209,7 @@ def _cost_parts(data: ReportData) -> Parts:
     number = data.unit.number
     quantiles = cost_quantiles(data.rows, ratio)
     coming = [
-        [short_day(line.session), number(value), change(value, median, target=data.target)]
+        [short_day(line.session), number(value), change(value, median)]
         for value, median, line in zip(
             quantiles,
             data.rows["q50"],
@@ -245,7 +245,7 @@ def _cost_parts(data: ReportData) -> Parts:
 
 
 LEGEND = (
-    "vs usual: against the 20-session median (close: interval width). last: actual in the 80% "
+    "vs usual: against the 20-session median . last: actual in the 80% "
     "interval. skill: pinball loss saved against the reference baseline. why: two largest "
     "factors; all: --why."
 )

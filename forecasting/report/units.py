@@ -1,4 +1,4 @@
-"""Numbers and days as text: 12.3 M shares, $91.06, 1.93%."""
+"""Numbers and days as text: 12.3 M shares, 1.93%."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,20 +18,19 @@ _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 @dataclass(frozen=True)
 class Unit:
-    """How values are written: divided by `scale`, with `decimals`, between `before` and `after`.
+    """How values are written: divided by `scale`, with `decimals`, and `after` behind them.
 
     A page has one, so that columns can be compared.
     """
 
     scale: float = 1.0
     decimals: int = 2
-    before: str = ""
     after: str = ""
 
     @property
     def name(self) -> str:
-        """The unit alone, for a column's head: `M shares`, `$`, `%`, `points`."""
-        return self.after or self.before or "points"
+        """The unit alone, for a column's head: `M shares`, `%`."""
+        return self.after
 
     def number(self, value: float, *, finer: int = 0) -> str:
         """The bare number, `finer` digits more than usual; a dash for NaN."""
@@ -46,38 +45,21 @@ class Unit:
     def text(self, *values: float) -> str:
         """A number with its unit, or the two of an interval."""
         gap = "" if self.after in ("", "%") else GAP
-        return self.before + "\N{EN DASH}".join(map(self.number, values)) + gap + self.after
+        return "\N{EN DASH}".join(map(self.number, values)) + gap + self.after
 
     def brief(self, *values: float) -> str:
         """As `text`, without the word `shares`."""
         return replace(self, after=self.after.removesuffix(SHARES).rstrip()).text(*values)
 
 
-def unit_for(target: Target, *, usual: float, symbol: str, currency: str = "") -> Unit:
+def unit_for(target: Target, *, usual: float) -> Unit:
     """The unit of a target with the usual value `usual`, maybe NaN: about three digits."""
-    kind = TARGETS[target].unit
-    if kind == "percent":
+    if TARGETS[target].unit == "percent":
         return Unit(0.01, after="%")
-    if kind == "money":
-        return _money_unit(usual, symbol, currency)
     typical = max(1.0, usual)  # 1.0 for a NaN
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
     decimals = max(0, 2 - int(math.log10(typical / scale)))
     return Unit(scale, decimals, after=f"{letter} {SHARES}".strip())
-
-
-def _money_unit(usual: float, symbol: str, currency: str) -> Unit:
-    # Cents, three digits of a price below one unit, and five of a currency pair, which moves by
-    # half a percent; the usual value is not finite without a known close.
-    digits = 5 if symbol.endswith("=X") else 3
-    decimals = 2
-    if usual > 0.0:
-        decimals = max(2, digits - 1 - math.floor(math.log10(usual)))
-    if symbol.startswith("^"):
-        return Unit(1.0, decimals)
-    if currency == "USD":
-        return Unit(1.0, decimals, before="$")
-    return Unit(1.0, decimals, after=currency)
 
 
 def relative(value: float, other: float) -> float:
@@ -93,9 +75,9 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
     return f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}%".replace("-", _MINUS)
 
 
-def change(value: float, other: float, *, target: Target) -> str:
+def change(value: float, other: float) -> str:
     """The relative change from `other`, signed; a dash where that is unknown."""
-    return percent(relative(value, other), signed=True, decimals=TARGETS[target].change_decimals)
+    return percent(relative(value, other), signed=True)
 
 
 def as_sentence(text: str) -> str:

@@ -27,20 +27,20 @@ from forecasting.report.units import (
     unit_for,
 )
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, LSTM, Target
+from forecasting.vocabulary import HORIZONS, LSTM
 
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
 USUAL = (
-    "Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% "
-    "interval. The most unusual is furthest from usual, in widths of the usual 80% interval."
+    "Usual is the median of the last 20 sessions. The most unusual is furthest from usual, in "
+    "widths of the usual 80% interval."
 )
 SKILL = (
     "Skill: how much lower the pinball loss was than the reference baseline's, one session ahead, "
     "over the newest 250 nights; + is better."
 )
 ADDED = "Network, trees, combination and other are what models add, not causes."
-PARTS = f"Usual times the factors is the median, for close the width. {ADDED}"
+PARTS = f"Usual times the factors is the median. {ADDED}"
 _PART_WORDS = {
     "month_end": "month end nearby",
     "index": "index review nearby",
@@ -48,7 +48,7 @@ _PART_WORDS = {
     "holiday": "holiday nearby",
     "report": "report nearby",
 }
-_FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
+_FORECASTERS = {"har": "HAR", LSTM: "the network alone"}
 
 
 class Notice(NamedTuple):
@@ -65,24 +65,23 @@ def headline(data: ReportData) -> dict[str, str]:
     unit = data.unit
     row = data.rows.iloc[0]
     rules = TARGETS[data.target]
-    against = departure(row["q50"], data.usual, data.target) or "against"
+    against = departure(row["q50"], data.usual) or "against"
     return {
         "subject": f"{data.symbol} {rules.verb}",
         "median": unit.text(row["q50"]),
         "day": f"on {full_day(row['target_session'])}",
         "interval": unit.brief(row["q10"], row["q90"]),
-        "comparison": f"{against} {rules.usual_name} {unit.brief(data.usual)}",
+        "comparison": f"{against} the usual {unit.brief(data.usual)}",
     }
 
 
-def departure(value: float, other: float, target: Target) -> str:
+def departure(value: float, other: float) -> str:
     """Like `12% above`; empty where one is unknown."""
     share = relative(value, other)
     if math.isnan(share):
         return ""
-    decimals = TARGETS[target].change_decimals
-    size = percent(abs(share), decimals=decimals)
-    if size == percent(0.0, decimals=decimals):
+    size = percent(abs(share))
+    if size == percent(0.0):
         return "about the same as"
     return f"{size} above" if share > 0 else f"{size} below"
 
@@ -96,8 +95,10 @@ def sentence(data: ReportData) -> str:
 
 def usual_sentence(data: ReportData) -> str:
     """What the medians are compared with."""
-    what = TARGETS[data.target].usual_of
-    return f"Usual is {data.unit.text(data.usual)}, the {what} {full_day(data.known.index[-1])}."
+    last = full_day(data.known.index[-1])
+    return (
+        f"Usual is {data.unit.text(data.usual)}, the median of the last 20 sessions up to {last}."
+    )
 
 
 def totals_sentence(data: ReportData) -> str:
@@ -153,24 +154,13 @@ def why_sentence(why: Why, unit: Unit) -> str:
     if not why.parts:
         return ""
     factors = [_times(*part) for part in named_parts(why)]
-    return f"{'; '.join([usual_level(why, unit), *factors])}."
-
-
-def usual_level(why: Why, unit: Unit) -> str:
-    """What the factors of a known why begin with."""
-    level = why.parts[0][1]
-    if not TARGETS[why.target].moves_width:
-        return f"Usual {unit.brief(level)}"
-    width = percent(math.expm1(level * why.product), decimals=1)
-    return f"80% interval {width} wide: usual {percent(math.expm1(level), decimals=1)}"
+    return f"{'; '.join([f'Usual {unit.brief(why.parts[0][1])}', *factors])}."
 
 
 def brief_why(why: Why, notes: Sequence[str]) -> str:
     """Notes that no factor names, then the two largest factors, like `trees x1.05`."""
     largest = sorted(_large_parts(why), key=lambda part: -abs(math.log(part[1])))[:2]
     factors = [_times(*part) for part in largest]
-    if factors and TARGETS[why.target].moves_width:
-        factors[0] = f"width: {factors[0]}"
     names = [name for name, _ in largest]
     return "; ".join([*(note for note in notes if note not in names), *factors])
 
@@ -210,7 +200,7 @@ def alert_value(row: Mapping[str, Any]) -> str:
     """The value that an alert compares, in usual values or the target's unit."""
     unit = Unit(decimals=3)
     if not row["of_usual"]:
-        unit = unit_for(row["target"], usual=row["value"], symbol=row["symbol"])
+        unit = unit_for(row["target"], usual=row["value"])
     return unit.brief(row["value"])
 
 
@@ -218,7 +208,7 @@ def result_words(night: ReportData | SymbolLine) -> tuple[str, str, str, str]:
     """The newest result: what came; what was forecast; how far off; inside or outside."""
     actual = night.result["actual"]
     median = night.result["q50"]
-    off = change(actual, median, target=night.target)
+    off = change(actual, median)
     side = "inside" if night.result["inside_80"] else "outside"
     return night.unit.brief(actual), night.unit.brief(median), off, side
 
@@ -404,4 +394,4 @@ def published_sentence(document: Mapping[str, Any]) -> str:
 def backtest_unit(document: Mapping[str, Any]) -> Unit:
     """The unit of the errors of a backtest's document: about three digits of the mean one."""
     mean = document["overall"]["mae"]
-    return unit_for(document["target"], usual=mean, symbol=document["symbol"])
+    return unit_for(document["target"], usual=mean)

@@ -100,7 +100,10 @@ FORECAST_KEY = ("symbol", "target", "origin_session", "horizon", "model_id", "ki
 _FORECAST_COLUMNS = [f"forecasts.{name}" for name in FORECAST_KEY]
 _SHARED: dict[str, tuple[_Type, str]] = {
     "symbol": (String(15), _SYMBOL),
-    "target": (_WORD, "What is forecast: `volume`, `close` or `range`, which is log(high / low)."),
+    "target": (
+        _WORD,
+        "What is forecast: `volume` or `range`, log(high / low); until 0.3 `close` too.",
+    ),
     "origin_session": (Date, "Origin: the last session whose bar the forecast used."),
     "horizon": (Integer, "Sessions from the origin to the target session: 1 to 5."),
     "model_id": (_ID, "Model that made the forecast, an id of `models`."),
@@ -515,7 +518,7 @@ forecasts = Table(
         "calibration",
         Text,
         "JSON for later calibration: raw quantiles of `network` and `partner` (the linear model), "
-        "median of `trees`, `level`, `spread`, `weight`, `share` (of the trees), `factors`; empty "
+        "median of `trees`, `level`, `weight`, `share` (of the trees), `factors`; empty "
         "for a baseline.",
     ),
     _empty("outside", Text, "Inputs beyond the training range: `volume 2024-05-01`; or empty."),
@@ -564,12 +567,11 @@ forecast_parts = Table(
     _column(
         "factor",
         Double,
-        "What the value is multiplied by; of `usual` the level, of a close the log of a width.",
+        "What the value is multiplied by; of `usual` the level itself.",
     ),
     ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_forecast_parts_forecasts"),
     sqlite_with_rowid=False,
-    comment="One part of a published median: the product of its factors is q50, of close log(q90 / "
-    "q10). Insert-only.",
+    comment="One part of a published median: the product of its factors is q50. Insert-only.",
 )
 
 fallback_margins = Table(

@@ -72,9 +72,10 @@ _WHY = f"""(
             FROM ({_OF_PART} WHERE {same("p", "f", FORECAST_KEY)}) o
         ) t
     )"""
-_USUAL = f"""CASE f.target WHEN 'close' THEN f.last_value ELSE (
+_USUAL = f"""(
         SELECT p.factor FROM forecast_parts p WHERE {same("p", "f", FORECAST_KEY)} AND p.part = 'usual'
-    ) END"""
+    )"""
+_TARGETS = ", ".join(f"'{target}'" for target in TARGETS)
 _EVENT_TEXT = """CASE {0}.timing WHEN 'bmo' THEN {0}.kind || ' before the open'
             WHEN 'amc' THEN {0}.kind || ' after the close before' ELSE replace({0}.kind, '_', ' ') END"""
 
@@ -101,7 +102,7 @@ _EVENT = f"""(
 VIEWS["latest_forecasts"] = View(
     f"""
 WITH horizons (horizon) AS (VALUES {", ".join(f"({horizon})" for horizon in HORIZONS)}),
-lines AS (SELECT DISTINCT symbol, target FROM runs),
+lines AS (SELECT DISTINCT symbol, target FROM runs WHERE target IN ({_TARGETS})),
 newest AS (
     SELECT l.symbol, l.target, h.horizon, (
         SELECT f.origin_session FROM forecasts f
@@ -135,19 +136,17 @@ FROM (
     "The published forecast of one horizon at the newest origin; live before late before replay.",
     "forecasts",
     {
-        "usual": "Median of the 20 sessions up to the origin, of close the last value; NULL before "
-        "0.3.",
+        "usual": "Median of the 20 sessions up to the origin; NULL before 0.3.",
         "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
         "special_day": "What is special about the target session: calendar and earnings, as in "
         "special_days.",
-        "why": "Parts of q50 / usual, of close of the interval's width: `report x1.90`; `baseline` "
-        "of a baseline without any; NULL before 0.3.",
+        "why": "Parts of q50 / usual: `report x1.90`; `baseline` of a baseline without any; NULL "
+        "before 0.3.",
     },
 )
 
 _DECIMALS = {
     "shares": "0",
-    "money": "CASE WHEN f.last_value < 10 THEN 4 ELSE 2 END",
     "percent": "4",
 }
 _DIGITS = " ".join(f"WHEN '{name}' THEN {_DECIMALS[rules.unit]}" for name, rules in TARGETS.items())
@@ -169,11 +168,10 @@ SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session,
     f.kind, f.status, f.reason, f.model
 FROM latest_forecasts f
 """,
-    "As latest_forecasts, rounded to read: shares to whole ones, prices to cents (below 10 to four "
-    "decimals), ranges to four decimals.",
+    "As latest_forecasts, rounded to read: shares to whole ones, ranges to four decimals.",
     "forecasts",
     {
-        "usual": "Median of the 20 sessions up to the origin, of close the last value.",
+        "usual": VIEWS["latest_forecasts"].columns["usual"],
         "change_percent": "100 * (q50 / usual - 1), to two decimals.",
         "special_day": VIEWS["latest_forecasts"].columns["special_day"],
         "why": VIEWS["latest_forecasts"].columns["why"],

@@ -2,7 +2,7 @@
 
 A baseline is fitted on every row whose target is known and can forecast any row, as the network
 can. Its quantiles are its median plus the quantiles of its past errors or (ridge, har) of its
-leave-one-out errors; those of har_volatility are past returns at the volatility that it forecasts.
+leave-one-out errors.
 """
 
 import numpy as np
@@ -11,9 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from forecasting.losses import Floats
 from forecasting.preprocess.future_covariates import EVENT_NAMES, EVENTS
 from forecasting.preprocess.windows import (
-    LOG_RANGE,
     NETWORK_SESSIONS,
-    RETURN,
     H,
     Windows,
     fill_forward,
@@ -21,7 +19,7 @@ from forecasting.preprocess.windows import (
     past_column,
     trailing_mean,
 )
-from forecasting.train.linear import fit_ridge, log_volatility, one_blas_thread
+from forecasting.train.linear import fit_ridge, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 VERSION = "1"
@@ -34,14 +32,9 @@ names it.
 _RECENT_ERRORS = 500  # that the quantiles of a rule are computed from
 _WEEK = 5
 _MONTH = 20
-_NEEDED = {"har": 200, "har_volatility": 200, "ridge": NETWORK_SESSIONS}
+_NEEDED = {"har": 200, "ridge": NETWORK_SESSIONS}
 """Least history of a baseline where more than of any forecast. With less the 80% interval of a HAR
 five sessions ahead holds 76%, while its pinball loss is that of a rule (benchmarks/young.py)."""
-_HAR_SESSIONS = (1, 5, 22, 66)  # session, week, month and quarter
-# Of the median past volatility: least one that is forecast. Never reached on eleven stocks, but a
-# price that stands still for weeks has the range of a basis point, and no such interval suits the
-# session on which it moves again.
-_LEAST_VOLATILITY = 0.25
 
 
 def usable_baselines(windows: Windows) -> list[str]:
@@ -55,8 +48,6 @@ def baseline_quantiles(name: str, windows: Windows) -> Floats:
     """(H, Q) ascending quantiles of the newest row, in the target's own unit."""
     if name in ("har", "ridge"):
         scaled = _linear_quantiles(name, windows)
-    elif name == "har_volatility":
-        scaled = _volatility_quantiles(windows)
     else:
         scaled = _rule_quantiles(name, windows)
     return windows.scale().from_model(scaled)
@@ -94,40 +85,8 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
     return np.stack(quantiles)
 
 
-def _volatility_quantiles(windows: Windows) -> Floats:
-    """(H, Q) quantiles of past returns over their forecast volatility, times tonight's forecast.
-
-    Filtered historical simulation (Barone-Adesi, Giannopoulos and Vosper 1999) with a HAR of log
-    range and of return (volatility is higher after falls: Corsi and Renò 2012), the market, and the
-    calendar and earnings flags of the sessions which the return spans; the past forecasts are
-    leave-one-out.
-    """
-    means = [
-        trailing_mean(windows.steps[:, column], sessions)
-        for column in (LOG_RANGE, RETURN)
-        for sessions in _HAR_SESSIONS
-    ]
-    past = np.column_stack([np.column_stack(means)[windows.warm_up :], windows.market_inputs()])
-    returns = windows.scaled * windows.spread
-    quantiles = []
-    for h in range(H):
-        features = np.column_stack([past, windows.future_flags[:, : h + 1].max(axis=1)])
-        known = np.isfinite(returns[:, h]) & np.isfinite(features).all(axis=1)
-        realised = log_volatility(windows, h)[known]
-        ridge = fit_ridge(features[known], realised, np.ones(len(realised)))
-        expected = np.exp(realised - ridge.loo_residuals)
-        least = _LEAST_VOLATILITY * np.median(expected)
-        shape = _level_quantiles(returns[known, h] / np.maximum(expected, least), windows)
-        forecast = np.exp(ridge.forecast(features[-1]))
-        quantiles.append(np.maximum(forecast, least) * shape / windows.spread[-1, h])
-    return np.stack(quantiles)
-
-
 def _rule_quantiles(name: str, windows: Windows) -> Floats:
-    """(H, Q) a rule's points plus quantiles of its last known errors.
-
-    Of all but a random walk these are less their median.
-    """
+    """(H, Q) a rule's points plus quantiles of its last known errors, less their median."""
     filled = fill_forward(windows.values)
     at = windows.warm_up + np.arange(len(windows))
     if name == "seasonal":
@@ -135,19 +94,15 @@ def _rule_quantiles(name: str, windows: Windows) -> Floats:
     elif name == "rolling_median":
         medians = np.median(sliding_window_view(filled, _MONTH), axis=-1)
         values = np.repeat(medians[at - _MONTH + 1, None], H, axis=1)
-    else:  # last_value, random_walk
+    else:  # last_value
         values = np.repeat(filled[at, None], H, axis=1)
     points = windows.scale(np.arange(len(windows))).to_model(values)
-    # Errors are pooled in logs, so that a random walk's are returns and not returns over their
-    # spread.
-    errors = (windows.scaled - points) * windows.spread
+    errors = windows.scaled - points
     quantiles = []
     for h in range(H):
         recent = errors[np.isfinite(errors[:, h]), h][-_RECENT_ERRORS:]
         offsets = _level_quantiles(recent, windows)
-        if name != "random_walk":
-            offsets = offsets - offsets[MEDIAN]
-        quantiles.append(points[-1, h] + offsets / windows.spread[-1, h])
+        quantiles.append(points[-1, h] + (offsets - offsets[MEDIAN]))
     return np.stack(quantiles)
 
 

@@ -42,7 +42,7 @@ MAX_LOSS_RATIO = 1.05
 random weights.
 
 Above it they were trained on other markets: for volume six stocks have 0.90 to 1.01, the S&P 500
-and the Nasdaq 1.43 to 1.70. For close, which neither predicts well, it is 0.97 to 1.04.
+and the Nasdaq 1.43 to 1.70.
 """
 _VALIDATION_ROWS = 250  # a year
 

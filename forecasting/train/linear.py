@@ -2,8 +2,8 @@
 
 Calendar and event effects are removed from the past before lags are computed: a lag that falls on
 an earnings day or half day reflects that day rather than the symbol's level of activity. The effect
-of the target session is added back. For close the model forecasts no direction, only the width of
-the return. Its errors differ from the network's, so their mean beats either.
+of the target session is added back. Its errors differ from the network's, so their mean beats
+either.
 """
 
 import sys
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from threadpoolctl import ThreadpoolController
 
 from forecasting.losses import Floats, weighted_quantiles
@@ -25,11 +24,7 @@ from forecasting.preprocess.future_covariates import (
     calendar_part,
 )
 from forecasting.preprocess.windows import (
-    GAP,
-    HALF_LIVES,
-    LOG_RANGE,
     LONGEST_MEAN,
-    RETURN,
     H,
     Rows,
     Windows,
@@ -51,13 +46,12 @@ _NETWORK_FLAGS = (
     "earnings+1",
 )
 _PASSES = 3
+_ROW_HALF_LIFE = 1000.0  # sessions after which a row's weight in the ridges is half
 _QUARTER_WEEKS = (13, 26, 39, 52)
 _QUARTERS = 5 * len(_QUARTER_WEEKS)  # features of unusual volume in earlier quarters
 _NEAR = 5  # sessions around the session a quarter before
 _CENTRED = 10  # sessions on either side in the moving mean that effects are measured against
 _RECENT = 20  # sessions whose mean calendar effect a forecast's is compared with
-# Mean squared range of a random walk, in units of its variance (Parkinson 1980)
-_PARKINSON = 4.0 * np.log(2.0)
 
 # Held while a number of threads is 1: it is the whole process's, and a fit that ends would restore
 # it for one that goes on
@@ -131,7 +125,7 @@ def fit_ridge(features: Floats, truth: Floats, weights: Floats, *, penalty: floa
 
 @dataclass(frozen=True)
 class CalendarEffect:
-    """The effect of each flag on the log of the series that a target depends on."""
+    """The effect of each flag on the log of the target."""
 
     coefficients: Floats  # (C,) one per flag
     intercept: float  # difference of a session without flags from the moving mean
@@ -152,13 +146,12 @@ class AdjustedWindows:
     # quarters (zero for a symbol with event dates) and its event flags. The effect replaces the
     # calendar flags: with both, ridge and network were worse (MAE 2.007 for 2.005, 2.353 for 2.349)
     future: Floats
-    centre: Floats  # (N, H) models are fitted on (scaled - centre) / width
-    width: Floats  # (N, H)
+    centre: Floats  # (N, H) models are fitted on scaled - centre
     truth: Floats  # (N, H) these targets; NaN where unknown
 
     def from_adjusted(self, adjusted: Floats, rows: Rows | int) -> Floats:
         """(..., H, Q) quantiles of one row or of n in model scale, from adjusted ones."""
-        return self.centre[rows][..., None] + self.width[rows][..., None] * adjusted
+        return self.centre[rows][..., None] + adjusted
 
 
 def fit_effect(windows: Windows) -> CalendarEffect:
@@ -202,15 +195,7 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
         quarters = unusual_quarters_before(windows, steps[:, 0])
     ahead = effect.of(windows.future_flags)  # (N, H)
     level = level_of(steps[:, column])[windows.warm_up :]
-    if windows.rules.moves_width:
-        # The width of a return over h sessions follows from their ranges; the effect gives the
-        # relative width of each.
-        variance = np.exp(2.0 * (level[:, None] + ahead)).cumsum(axis=1)
-        centre = np.zeros_like(ahead)
-        width = np.sqrt(variance) / windows.spread
-    else:
-        centre = (level - windows.level)[:, None] + ahead
-        width = np.ones_like(ahead)
+    centre = (level - windows.level)[:, None] + ahead
     return AdjustedWindows(
         steps=_network_steps(windows, steps, effect),
         past=np.column_stack(past)[windows.warm_up :],
@@ -218,8 +203,7 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
             [ahead[..., None], quarters, windows.future_flags[..., EVENTS]], axis=-1
         ),
         centre=centre,
-        width=width,
-        truth=(windows.scaled - centre) / width,
+        truth=windows.scaled - centre,
     )
 
 
@@ -262,21 +246,19 @@ class LinearForecast:
     """The linear model's forecasts, and what each kind of input adds to that of the newest row."""
 
     quantiles: Floats  # (H, Q) or (n, H, Q) in the target's own unit; ascending
-    # By kind of input, (H,) its part of the log of the median, for close of the width. The
-    # calendar's is against the mean of the last 20 sessions, a report's against a session without
-    # one, the market's against its mean.
+    # By kind of input, (H,) its part of the log of the median. The calendar's is against the mean
+    # of the last 20 sessions, a report's against a session without one, the market's against its
+    # mean.
     effects: dict[str, Floats]
 
 
 @dataclass(frozen=True)
 class HorizonFit:
-    """A horizon's ridge, of the adjusted target, for close of the log of its realised width."""
+    """A horizon's ridge, of the adjusted target."""
 
     ridge: Ridge  # its first features are `MARKET_NAMES` where there is a market
     features: Floats  # (N, P) of every row
-    # (Q,) quantiles of the ridge's leave-one-out errors, for close of past returns over their
-    # forecast widths
-    errors: Floats
+    errors: Floats  # (Q,) quantiles of the ridge's leave-one-out errors
 
 
 @one_blas_thread()
@@ -284,13 +266,9 @@ def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
     """The forecast of one row, by default the newest, or of n; fitted on all known targets."""
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    fits = fit_horizons(windows, effect, adjusted)
+    fits = fit_horizons(windows, adjusted)
     points = np.stack([fit.ridge.forecast(fit.features[rows]) for fit in fits], axis=-1)
-    errors = np.stack([fit.errors for fit in fits])
-    if windows.rules.moves_width:
-        by_horizon = np.exp(points)[..., None] * errors
-    else:
-        by_horizon = points[..., None] + errors
+    by_horizon = points[..., None] + np.stack([fit.errors for fit in fits])
     quantiles = windows.scale(rows).from_model(adjusted.from_adjusted(by_horizon, rows))
     return LinearForecast(quantiles, _effects(windows, effect, fits))
 
@@ -298,31 +276,21 @@ def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
 def linear_quantiles(windows: Windows, rows: Rows, adjusted: AdjustedWindows) -> Floats:
     """(n, H, Q) quantiles of n rows by the linear model of `windows`, adjusted as `adjusted`."""
     scaled = windows.scale(rows).to_model(linear_forecast(windows, rows).quantiles)
-    return (scaled - adjusted.centre[rows][..., None]) / adjusted.width[rows][..., None]
+    return scaled - adjusted.centre[rows][..., None]
 
 
-def fit_horizons(
-    windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows
-) -> list[HorizonFit]:
+def fit_horizons(windows: Windows, adjusted: AdjustedWindows) -> list[HorizonFit]:
     """The linear model's ridge of each horizon."""
-    of_width = windows.rules.moves_width
-    past = _close_features(windows, effect) if of_width else adjusted.past
-    past = np.column_stack([windows.market_inputs(), past])
+    past = np.column_stack([windows.market_inputs(), adjusted.past])
     fits = []
     for h in range(H):
         features = np.concatenate([past, adjusted.future[:, h]], axis=1)
         targets = adjusted.truth[:, h]
         rows = np.flatnonzero(np.isfinite(targets))
-        learned = targets = targets[rows]
-        if of_width:
-            usual = np.log(adjusted.width * windows.spread)[:, h]
-            learned = (log_volatility(windows, h) - usual)[rows]
-        weights = 0.5 ** ((rows[-1] - rows) / windows.rules.row_half_life)
-        ridge = fit_ridge(features[rows], learned, weights)
-        errors = ridge.loo_residuals
-        if of_width:
-            errors = targets / np.exp(learned - errors)
-        fits.append(HorizonFit(ridge, features, weighted_quantiles(errors, QUANTILES, weights)))
+        weights = 0.5 ** ((rows[-1] - rows) / _ROW_HALF_LIFE)
+        ridge = fit_ridge(features[rows], targets[rows], weights)
+        errors = weighted_quantiles(ridge.loo_residuals, QUANTILES, weights)
+        fits.append(HorizonFit(ridge, features, errors))
     return fits
 
 
@@ -341,14 +309,7 @@ def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -
     parts["report"] += terms[:, EVENTS].sum(axis=1) + past_events.sum(axis=1)
     parts["quarter"] = terms[:, 1 - future : -events].sum(axis=1)
     parts["market"] = (slopes * (features - mean))[:, :markets].sum(axis=1)
-    so_far = before = np.zeros(H)
     for part, effects in removed.items():
-        # The variance of a return is the sum of its sessions'
-        if windows.rules.moves_width:
-            so_far = so_far + effects
-            whole = 0.5 * np.log(np.exp(2.0 * so_far).cumsum() / np.array(HORIZONS))
-            effects = whole - before
-            before = whole
         parts[part] += effects
     return parts
 
@@ -364,45 +325,3 @@ def _removed_effects(windows: Windows, effect: CalendarEffect) -> dict[str, Floa
         for part in CALENDAR_PARTS
     }
     return removed | {"report": by_flag[:, EVENTS].sum(axis=1)}
-
-
-def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
-    """(N, P) means of squared moves, returns (wider after falls) and log ranges; event flags."""
-    calendar = effect.of(windows.flags)
-    log_range = windows.steps[:, LOG_RANGE] - calendar
-    returns = windows.steps[:, RETURN]
-    level = level_of(log_range)
-    squared = squared_moves(windows.steps) * np.exp(-2.0 * calendar)
-    # Zero before there is a level, and so is the return
-    deviation = np.nan_to_num(log_range - level)
-    signed = np.nan_to_num(returns / np.exp(level))
-    columns = [
-        0.5 * np.log(trailing_mean(squared, LONGEST_MEAN, half_life=k)) - level for k in HALF_LIVES
-    ]
-    columns += [trailing_mean(signed, LONGEST_MEAN, half_life=k) for k in HALF_LIVES[:-1]]
-    columns += [trailing_mean(deviation, LONGEST_MEAN, half_life=k) for k in HALF_LIVES]
-    columns += [level, trailing_mean(log_range, LONGEST_MEAN)]
-    # Inputs of releases up to 0.2; without them the bits of a sum would change
-    columns += [np.zeros(len(level))] * 2
-    return np.column_stack([*columns, windows.flags[:, EVENTS]])[windows.warm_up :]
-
-
-def squared_moves(steps: Floats) -> Floats:
-    """(D,) squared move of each session: its range and, for the night, its opening gap.
-
-    The gap lowers pinball loss by 0.4%.
-    """
-    log_range = steps[:, LOG_RANGE]
-    gap = steps[:, GAP]
-    return np.exp(2.0 * log_range) + _PARKINSON * gap**2
-
-
-def log_volatility(windows: Windows, h: int) -> Floats:
-    """(N,) half the log of the squared moves of the HORIZONS[h] sessions after each row.
-
-    NaN where some are to come.
-    """
-    realised = np.full(len(windows), np.nan)
-    following = sliding_window_view(squared_moves(windows.steps)[windows.warm_up + 1 :], h + 1)
-    realised[: len(following)] = 0.5 * np.log(following.sum(axis=-1))
-    return realised

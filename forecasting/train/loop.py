@@ -45,7 +45,6 @@ class Tensors:
     truth: Tensor  # (N, H) targets
     rows: Rows  # those to train on
     warm_up: int  # D - N
-    directed: bool  # whether the median may depend on the inputs
 
     @property
     def ends(self) -> Rows:
@@ -103,7 +102,6 @@ def empty_network(tensors: Tensors) -> Network:
             tensors.steps.shape[-1],
             tensors.past.shape[-1],
             tensors.future.shape[-1],
-            directed=tensors.directed,
         )
 
 

@@ -23,16 +23,10 @@ _SIDE = len(QUANTILES) - MEDIAN - 1  # levels above the median, and as many belo
 
 
 class Network(nn.Module):
-    """One member of the ensemble, for the features of sessions, rows and target sessions.
+    """One member of the ensemble, for the features of sessions, rows and target sessions."""
 
-    Only a directed one's median depends on the inputs. No input tried predicts a return's sign, and
-    a median that depends on the inputs raises MAE (close, 1.474 for 1.461): for close only the
-    width does.
-    """
-
-    def __init__(self, steps: int, past: int, future: int, *, directed: bool = True) -> None:
+    def __init__(self, steps: int, past: int, future: int) -> None:
         super().__init__()
-        self.directed = directed
         self.lstm = nn.LSTM(steps, HIDDEN, batch_first=True)
         self.from_state = nn.Linear(HIDDEN, HEAD)
         self.from_past = nn.Linear(past, HEAD, bias=False)
@@ -63,8 +57,6 @@ class Network(nn.Module):
         linear = torch.einsum("blp,pho->blho", past, self.linear_past)
         linear = linear + torch.einsum("blhc,cho->blho", future, self.linear_flags)  # (B, L, H, 2)
         median = raw[..., :1] + linear[..., :1]
-        if not self.directed:
-            median = self.shape_bias[:, :1].expand_as(median)
         width = torch.exp((raw[..., 1:2] + linear[..., 1:]).clamp(-3.0, 3.0))
         above = functional.softplus(raw[..., 2 : 2 + _SIDE]).cumsum(-1) * width
         below = functional.softplus(raw[..., 2 + _SIDE :]).cumsum(-1) * width

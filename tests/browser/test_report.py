@@ -37,7 +37,7 @@ def test_without_a_script_the_page_has_its_chart_and_folds(opened, browser, tmp_
 
 
 @pytest.mark.parametrize(
-    ("target", "with_record"), [("volume", True), ("close", False), ("range", True)]
+    ("target", "with_record"), [("volume", True), ("range", False), ("range", True)]
 )
 def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_scroll(
     opened, target, with_record

@@ -48,15 +48,6 @@ def test_skill_is_positive_when_the_issued_forecasts_are_better():
     assert ours.reference_skill == pytest.approx(1.0 - ours.pinball / pinball(ACTUAL, wide).mean())
 
 
-def test_close_ranks_baselines_by_pinball_and_others_by_error():
-    wide = ACTUAL[..., None] + 0.5 + 9.0 * AROUND
-    narrow = forecasts(0.6)
-    of_close = {"har_volatility": wide, "narrow": narrow}
-    of_volume = {"ridge": wide, "narrow": narrow}
-    assert result_of("close", forecasts(0.0), of_close).figures().best_baseline == "narrow"
-    assert result_of("volume", forecasts(0.0), of_volume).figures().best_baseline == "ridge"
-
-
 def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
     noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
     baselines = {"last_value": forecasts(4.0), "ridge": forecasts(1.0) + noise[0]}

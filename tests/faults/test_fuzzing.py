@@ -316,7 +316,7 @@ def variables(place):
 DATES = (str(LAST), "2024-03-09", "0001-01-01", "9999-12-31", "2024-02-30", "today", "")
 WORDS: dict[str, tuple[str, ...]] = {
     "--symbol": ("TEST", "sbux", "^GSPC", "BRK.B", "", "VOD.L", "X" * 400),
-    "--target": ("volume", "close", "all", "volume,range", "volumes", ""),
+    "--target": ("volume", "range", "all", "volume,range", "volumes", ""),
     "--source": ("csv:TEST.csv", "csv:noise", "csv:year", "csv:pipe", "csv:missing", "parquet:noise", "csv:.", "yahooo"),
     "--events": ("csv:noise", "csv:year", "csv:missing", "csv:/etc/shadow", "csv:/dev/zero", "sample"),
     "--as-of": DATES,

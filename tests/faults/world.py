@@ -384,7 +384,7 @@ CHOICES = {
     "MAX_MODEL_AGE": ["1", "63"],
     "SCRATCH_EVERY": ["3", "21"],
     "SHARD_SIZE": ["1", ""],
-    "TARGET": ["volume", "close", "range"],
+    "TARGET": ["volume", "range"],
     "MARKET": ["none", ""],
 }
 
@@ -545,7 +545,7 @@ def actual_of(bar: Row, target: str, factor: float) -> float:
     """The target's value of a bar, on the basis of `factor` fewer shares."""
     if target == "volume":
         return float(bar["volume"] / factor)
-    return float(bar["close"] * factor if target == "close" else math.log(bar["high"] / bar["low"]))
+    return math.log(bar["high"] / bar["low"])
 
 
 def basis_at(actions: Iterable[Row], symbol: str, instant: datetime) -> float:
@@ -599,7 +599,7 @@ def check_runs(rows: Rows):
             assert run["error"] or run["note"], run
 
 
-NEEDED = {"volume": ["volume"], "close": ["close"], "range": ["high", "low"]}
+NEEDED = {"volume": ["volume"], "range": ["high", "low"]}
 
 
 def check_complete(world: World):

@@ -25,7 +25,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("latest", {"symbol": "SBUX' OR 1=1 --"}, "Invalid symbol"),
     ("latest", {"symbol": "MSFT"}, "found MSFT"),
-    ("history", {"target": "price"}, "'volume', 'close' or 'range'"),
+    ("history", {"target": "price"}, "'volume' or 'range'"),
     ("history", {"limit": 100_000}, "equal to 500"),
     ("history", {"horizon": 6}, "equal to 5"),
     ("order", {"symbol": "SBUX", "shares": -1}, "-1"),

@@ -181,7 +181,7 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
             {"symbols": ["MSFT"], "last": "2024-03-06"},
             "catch-up-MSFT-volume-2024-03-06",
         ),
-        ("nightly", {"symbols": ["MSFT"], "target": "close"}, "nightly-MSFT-close-2024-03-09"),
+        ("nightly", {"symbols": ["MSFT"], "target": "range"}, "nightly-MSFT-range-2024-03-09"),
         (
             "backtest",
             {"symbol": None, "first": "2023-01-03", "last": "2023-12-29"},
@@ -200,6 +200,6 @@ def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_d
 @pytest.mark.usefixtures("settings_in_force")
 def test_a_message_about_a_run_names_few_symbols_and_counts_many():
     assert subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
-    assert subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
+    assert subject_of({"symbols": ["MSFT"], "target": "range"}) == ("MSFT", "range")
     assert subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
     assert [subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]

@@ -62,7 +62,7 @@ def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, n
     assert counts()["runs"] == 0
 
 
-EACH = "volume,range,close"
+EACH = "volume,range"
 
 
 def forecasts_of(targets, monkeypatch):
@@ -78,13 +78,13 @@ def forecasts_of(targets, monkeypatch):
     return {name: [row | {"fetch_id": ""} for row in timeless(name)] for name in tables}
 
 
-def test_one_run_of_three_targets_has_the_forecasts_of_three_runs_and_one_fetch(monkeypatch):
+def test_one_run_of_two_targets_has_the_forecasts_of_two_runs_and_one_fetch(monkeypatch):
     apart = forecasts_of(EACH.split(","), monkeypatch)
-    assert len(rows("fetches")) == 6
+    assert len(rows("fetches")) == 4
     assert forecasts_of([EACH], monkeypatch) == apart
     assert len(rows("fetches")) == 2
     pages = read_settings().data_dir / "reports"
-    assert len([*pages.glob("TEST-*.html")]) == 3
+    assert len([*pages.glob("TEST-*.html")]) == 2
 
 
 def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_tables(monkeypatch):
@@ -116,8 +116,8 @@ def test_a_target_that_fails_is_named_and_stops_no_other(monkeypatch):
     (folder,) = [one.folder for one in planned if one.target == "range"]
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.touch()  # in the place of the night's folder
-    with pytest.raises(SymbolsFailedError, match=r"^1 of 3 failed\. TEST range: ") as failed:
+    with pytest.raises(SymbolsFailedError, match=r"^1 of 2 failed\. TEST range: ") as failed:
         run_until(LAST)
     assert failed.value.exit_code == 1
     statuses = {row["target"]: row["status"] for row in rows("runs")}
-    assert statuses == {"volume": "done", "range": "failed", "close": "done"}
+    assert statuses == {"volume": "done", "range": "failed"}

@@ -52,7 +52,7 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     left = {
         "done": {"status": "done"},
         "late": {"status": "late", "symbol": "AAPL"},
-        "close": {"status": "running", "target": "close"},
+        "range": {"status": "running", "target": "range"},
         "no_longer_run": {"status": "running", "symbol": "MSFT"},
     }
     with connect.transaction(database_url) as connection:
@@ -62,7 +62,7 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     found = {row["id"]: row for row in rows("runs")}
     failed = {name: row["error"] for name, row in found.items() if row["status"] == "failed"}
     error = run_log.CUT_OFF.format(as_of="2021-03-01")
-    assert failed == dict.fromkeys(("close", "no_longer_run"), error)
+    assert failed == dict.fromkeys(("range", "no_longer_run"), error)
 
 
 def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path, monkeypatch):

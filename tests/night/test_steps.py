@@ -47,20 +47,13 @@ def nights_to_a_split(tmp_path, nights, at_the_split=lambda bars: None):
     return bars
 
 
-@pytest.mark.parametrize(("target", "usual"), [("volume", 1.0), ("close", 1.02)])
-def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
-    tmp_path, monkeypatch, target, usual
-):
+def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(tmp_path):
     """The first new bar is the median of its old forecast, so every factor falls by its nominal
     share."""
-    monkeypatch.setenv("FORECASTING_TARGET", target)
 
     def as_forecast(bars):
         ((median,),) = select("q50", "forecasts WHERE role = 'champion' AND horizon = 1")
-        if target == "volume":
-            bars.loc[str(LAST), "volume"] = round(2.0 * median)
-        else:
-            bars.loc[str(LAST), PRICES] *= median / 2.0 / bars.loc[str(LAST), "close"]
+        bars.loc[str(LAST), "volume"] = round(2.0 * median)
 
     nights_to_a_split(tmp_path, [shift(LAST, -1), LAST], as_forecast)
     newest = f"role = 'champion' AND origin_session = '{LAST}' AND horizon = 5"
@@ -68,7 +61,7 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
     factors = json.loads(calibration)["factors"]
     # Of each pair; one of the five horizons has closed
     outside = np.array([0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.1])
-    by_hand = np.where(outside > 0.0, usual * np.exp(-0.015 / 5.0 * outside), 1.0)
+    by_hand = np.where(outside > 0.0, np.exp(-0.015 / 5.0 * outside), 1.0)
     np.testing.assert_allclose(factors, by_hand, rtol=1e-12)
 
 

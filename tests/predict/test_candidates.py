@@ -69,8 +69,6 @@ def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule()
         ("volume", 199, ["last_value", "seasonal", "rolling_median"]),
         ("volume", 435, ["last_value", "seasonal", "rolling_median", "har"]),
         ("range", 200, ["last_value", "rolling_median", "har"]),
-        ("close", 66, ["random_walk"]),
-        ("close", 200, ["random_walk", "har_volatility"]),
     ],
 )
 def test_of_a_young_symbol_are_the_baselines_whose_history_is_long_enough(target, sessions, names):
@@ -79,21 +77,8 @@ def test_of_a_young_symbol_are_the_baselines_whose_history_is_long_enough(target
     assert [one.forecaster for one in found] == names
 
 
-def test_a_part_is_the_ratio_of_two_widths_and_1_where_one_of_them_is_0(monkeypatch):
-    widths = {"random_walk": [0.0, 0.0, 0.1, 0.2, 0.4], "har_volatility": [0.0, 0.1, 0.0, 0.4, 0.2]}
-
-    def of_width(name, windows):
-        return np.exp(np.outer(widths[name], (np.arange(Q) - MEDIAN) / 4.0))
-
-    monkeypatch.setattr(candidates, "baseline_quantiles", of_width)
-    windows = some_windows("close")
-    found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")[1].factors
-    np.testing.assert_allclose(found["usual"], widths["random_walk"])
-    np.testing.assert_allclose(found["baseline"], [1.0, 1.0, 1.0, 2.0, 0.5])
-
-
-@pytest.mark.parametrize("target", ["volume", "close"])
-def test_a_network_is_issued_with_parts_that_multiply_up_to_its_median_or_width(target):
+@pytest.mark.parametrize("target", ["volume", "range"])
+def test_a_network_is_issued_with_parts_that_multiply_up_to_its_median(target):
     windows = some_windows(target)
     values = np.append(windows.values[:-1], np.nan)
     windows = replace(windows, values=values)
@@ -106,14 +91,9 @@ def test_a_network_is_issued_with_parts_that_multiply_up_to_its_median_or_width(
     parts = (raw[-1], scale.to_model(linear.quantiles), tree_medians(windows), NO_PAST)
     issued = issue(*parts, scale=scale, target=target).quantiles
     np.testing.assert_allclose(found.quantiles, issued, rtol=1e-6)
-    size = issued[:, MEDIAN]
-    usual = np.full(H, np.median(values[-21:-1]))
-    if target == "close":
-        size = np.log(issued[:, 5] / issued[:, 1])
-        walk = baseline_quantiles("random_walk", windows)
-        usual = np.log(walk[:, 5] / walk[:, 1])
-    np.testing.assert_allclose(found.factors["usual"], usual)
-    np.testing.assert_allclose(np.prod([*found.factors.values()], axis=0), size, rtol=1e-6)
+    np.testing.assert_allclose(found.factors["usual"], np.median(values[-21:-1]))
+    product = np.prod([*found.factors.values()], axis=0)
+    np.testing.assert_allclose(product, issued[:, MEDIAN], rtol=1e-6)
 
 
 def test_the_parts_of_the_published_are_rows_by_horizon_in_their_order():

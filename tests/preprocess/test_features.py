@@ -28,7 +28,7 @@ DAYS = 200
 SEEN = 160
 
 
-FEATURES = [(lag_features, target) for target in ("volume", "close", "range")] + [
+FEATURES = [(lag_features, target) for target in ("volume", "range")] + [
     (long_memory_features, "range")
 ]
 
@@ -108,7 +108,7 @@ def test_the_range_of_a_session_with_a_close_alone_is_its_absolute_return():
     assert 0.001 < found[still].item() < 0.02
 
 
-@pytest.mark.parametrize(("target", "usual"), [("volume", True), ("close", True), ("range", False)])
+@pytest.mark.parametrize(("target", "usual"), [("volume", True), ("range", False)])
 def test_a_range_forecast_has_its_standstills_as_they_are(target, usual):
     bars = random_bars(days=520, seed=7)
     bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]

@@ -52,7 +52,7 @@ def assert_same(left, right):
         )
 
 
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
+@pytest.mark.parametrize("target", ["volume", "range"])
 def test_windows_of_an_origin_do_not_change_when_later_bars_do(target):
     for other in (scaled(BARS, 3.0, slice(-29, None)), BARS.iloc[:-29]):
         assert_same(windows_of(target=target), windows_of(other, target=target))
@@ -62,7 +62,6 @@ def test_windows_of_an_origin_do_not_change_when_later_bars_do(target):
     ("target", "unknown", "absent"),
     [
         ("volume", [], []),
-        ("close", [], []),
         ("range", [], []),
         ("volume", [-437], []),
         ("volume", [-436], []),
@@ -82,7 +81,7 @@ def test_rows_have_the_same_bits_wherever_history_starts(target, unknown, absent
 
 
 @pytest.mark.parametrize("exchange", ["XNYS", "XTKS", "XSAU"])
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
+@pytest.mark.parametrize("target", ["volume", "range"])
 def test_each_row_of_many_is_that_of_a_call_for_its_origin(target, exchange):
     """With reports before, in and after the look-back, some known late and some withdrawn."""
     bars = random_bars(days=DAYS, seed=5, exchange=exchange)
@@ -96,7 +95,7 @@ def test_each_row_of_many_is_that_of_a_call_for_its_origin(target, exchange):
     for row in (249, 260, len(whole) - 2):
         of_origin = windows_of(bars, events, whole.origins[row].item(), train_sessions=250, **given)
         known = vars(whole.known_to(row))
-        for name in ("future_flags", "level", "spread", "scaled"):
+        for name in ("future_flags", "level", "scaled"):
             found = known[name][row - 249 : row + 1]
             np.testing.assert_array_equal(found, getattr(of_origin, name), err_msg=name)
         for name in ("steps", "flags", "values", "market"):
@@ -120,7 +119,7 @@ def test_unknown_volumes_and_missing_bars_leave_features_finite_and_stay_unknown
         assert np.isfinite(baseline_quantiles(name, windows)).all(), name
 
 
-@pytest.mark.parametrize(("target", "run_up"), [("volume", 3), ("close", 3), ("range", 0)])
+@pytest.mark.parametrize(("target", "run_up"), [("volume", 3), ("range", 0)])
 def test_a_range_has_no_flags_of_target_sessions_before_earnings(target, run_up):
     windows = windows_of(events=earnings(BARS.index[-60], BARS.index[-90]), target=target)
     assert windows.future_flags[..., EVENTS].any(axis=(0, 1)).sum() == run_up + 7
@@ -147,15 +146,6 @@ def test_the_last_row_is_the_origin_and_has_no_known_target():
     np.testing.assert_allclose(volumes[-6], BARS["volume"].iloc[at + 1 : at + 6])
 
 
-def test_a_close_is_scaled_by_its_own_close_and_recent_ranges():
-    windows = windows_of(target="close")
-    at = BARS.index.get_loc(pd.Timestamp(ORIGIN))
-    recent = BARS.iloc[at - 21 : at + 1]
-    geometric = np.exp(np.log(np.log(recent["high"] / recent["low"])).mean())
-    np.testing.assert_allclose(windows.level[-1], np.log(BARS["close"].iloc[at]))
-    np.testing.assert_allclose(windows.spread[-1], geometric * np.sqrt([1, 2, 3, 4, 5]))
-
-
 def test_saved_windows_load_equal_bit_for_bit(tmp_path):
     for windows in (windows_of(target="range"), with_market(VIX.closes)):
         windows.save(tmp_path / "windows.npz")
@@ -164,7 +154,7 @@ def test_saved_windows_load_equal_bit_for_bit(tmp_path):
         assert (loaded.target, loaded.flag_names) == (windows.target, windows.flag_names)
 
 
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
+@pytest.mark.parametrize("target", ["volume", "range"])
 def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month_or_report(target):
     shortest, longest, whole = (
         newest_windows(BARS.tail(sessions), some_events(BARS), target=target, rows=MIN_ROWS)
@@ -172,7 +162,7 @@ def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month_or_
     )
     assert [windows.is_young for windows in (shortest, longest, whole)] == [True, True, False]
     assert [len(windows) for windows in (shortest, longest, whole)] == [45, 414, MIN_ROWS]
-    for field in ("level", "spread", "scaled"):
+    for field in ("level", "scaled"):
         same = getattr(whole, field)
         np.testing.assert_array_equal(getattr(longest, field)[-MIN_ROWS:], same, err_msg=field)
     months = [name.removeprefix("month_").isdigit() for name in whole.flag_names]
@@ -187,7 +177,7 @@ def test_rows_of_a_young_symbol_begin_with_the_first_level_and_have_no_month_or_
     [
         (BARS.iloc[-65:], BARS.index[-1].date(), "at least 66 sessions .* found 65"),
         (BARS, date(2024, 3, 11), "SBUX to have a bar at the origin 2024-03-11"),
-        (BARS.assign(volume=np.nan), ORIGIN, "found 0, .* choose target range or close"),
+        (BARS.assign(volume=np.nan), ORIGIN, "found 0, .* choose target range"),
     ],
 )
 def test_bars_that_are_too_few_or_have_no_volume_are_refused(bars, origin, fact):

@@ -1,6 +1,5 @@
 """Alerts: conditions as users write them, and which hold tonight."""
 
-import math
 from datetime import date
 
 from forecasting.publish.alerts import ForecastAlert, judged_alerts, parse_alerts
@@ -15,7 +14,7 @@ LAST = "2024-03-08"
 
 
 def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
-    text = " median > 1.5 usual;width<0.3; SBUX q90 > 20e6 ; close q10 < 9"
+    text = " median > 1.5 usual;width<0.3; SBUX q90 > 20e6 ; range q10 < 0.01"
     wrong = (
         "median|mean > 1|q15 > 1|sbux q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > "
         "1e999|q90 > 1 often"
@@ -27,7 +26,7 @@ def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
         ForecastAlert("median > 1.5 usual", "", "volume", "median", ">", number=1.5, of_usual=True),
         ForecastAlert("width<0.3", "", "volume", "width", "<", number=0.3, of_usual=False),
         ForecastAlert("SBUX q90 > 20e6", "SBUX", "volume", "q90", ">", number=20e6, of_usual=False),
-        ForecastAlert("close q10 < 9", "", "close", "q10", "<", number=9.0, of_usual=False),
+        ForecastAlert("range q10 < 0.01", "", "range", "q10", "<", number=0.01, of_usual=False),
     ]
 
 
@@ -36,13 +35,12 @@ def test_alerts_are_judged_on_the_newest_published_forecast_one_session_ahead(da
     old = forecast_row("lstm", FIRST)
     newest = forecast_row("lstm", LAST, **raised)
     hidden = forecast_row("lstm", LAST, kind="replay", issued_at=at("2025-01-01T00:00"))
-    of_close = forecast_row("lstm", LAST, target="close")
+    of_range = forecast_row("lstm", LAST, target="range")
     others = [forecast_row("ridge", FIRST, role="baseline"), forecast_row("lstm", LAST, 2)]
-    log_width = math.log(of_close["q90"] / of_close["q10"])
     with transaction(database_url) as connection:
-        store_scored(connection, *((row, []) for row in [old, newest, hidden, of_close, *others]))
+        store_scored(connection, *((row, []) for row in [old, newest, hidden, of_range, *others]))
         write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
-        write.add(connection, "forecast_parts", *part_rows(of_close, usual=2.0 * log_width))
+        write.add(connection, "forecast_parts", *part_rows(of_range, usual=80.0))
 
     def judged(text, last=date.max):
         settings = Settings(database_url=database_url, symbols=(SYMBOL, "MSFT"), alerts=text)
@@ -60,6 +58,5 @@ def test_alerts_are_judged_on_the_newest_published_forecast_one_session_ahead(da
     before = judged(text, date.fromisoformat(FIRST))
     assert before["median < 150"] == (True, old["q50"])
     assert not before["median > 1.5 usual"][0]  # the older has no usual value
-    # Of a close's width by the width's own usual
-    close = judged("close width < 0.49 usual; close width < 0.51 usual; close median > 0.1 usual")
-    assert [holds for holds, _ in close.values()] == [False, True, True]
+    ranges = judged("range width < 0.49 usual; range width < 0.51 usual; range median > 1.2 usual")
+    assert [holds for holds, _ in ranges.values()] == [False, True, True]

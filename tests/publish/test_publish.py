@@ -285,7 +285,10 @@ NEWEST = "2024-03-08"
 
 @pytest.fixture
 def settings(sqlite_url, tmp_path):
-    """A ledger of one night of SBUX's volume, and one of its close whose origin is a day older."""
+    """A ledger of one night of SBUX's volume, and one of its range whose origin is a day older.
+
+    Target close was forecast until 0.3: its rows are left as they are.
+    """
     days = between(date(2023, 12, 8), LAST)
     with transaction(sqlite_url) as connection:
         start(connection, origins=("2024-03-07", NEWEST))
@@ -293,15 +296,18 @@ def settings(sqlite_url, tmp_path):
         newest = {NEWEST: volumes.pop(NEWEST)}
         store_bars(connection, volumes, seen="2024-03-07T21:00")
         store_bars(connection, newest, seen="2024-03-08T21:00")
-        write.add(connection, "runs", run_row("close", "2024-03-07", target="close"))
-        write.add(connection, "models", model_row("other", target="close"))
-        own = {"target": "close", "run_id": "close", "model_id": "other"}
+        write.add(connection, "runs", run_row("range", "2024-03-07", target="range"))
+        write.add(connection, "models", model_row("other", target="range"))
+        write.add(connection, "runs", run_row("close", NEWEST, target="close"))
+        own = {"target": "range", "run_id": "range", "model_id": "other"}
         published = forecast_row("lstm", NEWEST)
-        close = forecast_row("lstm", "2024-03-07") | own
+        of_range = forecast_row("lstm", "2024-03-07") | own
         replay = forecast_row("lstm", NEWEST, kind="replay")
-        write.add(connection, "forecasts", published, replay, close)
+        write.add(connection, "forecasts", published, replay, of_range)
+        withdrawn = forecast_row("lstm", NEWEST) | {"target": "close", "run_id": "close"}
+        write.add(connection, "forecasts", withdrawn)
         parts = [*part_rows(published, usual=110.0, recent=0.9), *part_rows(replay, usual=1.0)]
-        write.add(connection, "forecast_parts", *parts, *part_rows(close, usual=0.04))
+        write.add(connection, "forecast_parts", *parts, *part_rows(of_range, usual=0.04))
     return Settings(data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), target=TARGET)
 
 
@@ -314,10 +320,18 @@ def index_lines(settings):
 def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(
     settings,
 ):
-    close, volume = before = index_lines(settings)
-    assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
-    assert (close.parts, volume.parts) == ([("usual", 0.04)], [("usual", 110.0), ("recent", 0.9)])
-    assert (len(close.values), len(volume.values), close.page, volume.page) == (30, 30, "", "")
+    of_range, volume = before = index_lines(settings)
+    assert (of_range.forecast["target"], volume.forecast["target"]) == ("range", "volume")
+    assert (of_range.parts, volume.parts) == (
+        [("usual", 0.04)],
+        [("usual", 110.0), ("recent", 0.9)],
+    )
+    assert (len(of_range.values), len(volume.values), of_range.page, volume.page) == (
+        30,
+        30,
+        "",
+        "",
+    )
     assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), LAST))
     announced = dates_of(
         pd.to_datetime(["2024-03-07", "2024-03-12"]), ["amc", "bmo"], scheduled=[True, False]
@@ -335,13 +349,13 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
         write.add_events(
             connection, SYMBOL, reports, source="csv", first_seen_at=at("2024-03-13T21:00")
         )
-    close, volume = index_lines(settings)
-    assert (close.special_days, volume.special_days) == (
+    of_range, volume = index_lines(settings)
+    assert (of_range.special_days, volume.special_days) == (
         ["earnings"],
         ["report on Thu 7 Mar after the close"],
     )
     assert (volume.values, volume.usual) == (before[1].values, before[1].usual)
-    assert (close.state, volume.state, volume.reason) == ("ok", "stale", "no bar yet")
+    assert (of_range.state, volume.state, volume.reason) == ("ok", "stale", "no bar yet")
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
@@ -349,9 +363,9 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     page = written.values["SBUX"]
     assert (page.name, index.name) == ("SBUX-volume.html", "index.html")
     assert 'href="SBUX-volume.html"' in index.read_text(encoding="utf-8")
-    assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
+    assert 'href="SBUX-range.html"' not in index.read_text(encoding="utf-8")
     assert 'href="index.html"' in page.read_text(encoding="utf-8")
-    written, _ = pages.write_reports(settings.for_target("close"), None, now=clock.now)
+    written, _ = pages.write_reports(settings.for_target("range"), None, now=clock.now)
     assert 'href="SBUX-volume.html"' in written.values["SBUX"].read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
 
@@ -399,7 +413,7 @@ def past_night(settings):
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
     misspelt = settings.model_copy(update={"symbols": ("SBUXX",)})
     outcomes, index = pages.write_reports(misspelt, None, now=clock.now)
-    assert "holds forecasts of SBUX close, SBUX volume" in str(outcomes.errors["SBUXX"])
+    assert "holds forecasts of SBUX range, SBUX volume" in str(outcomes.errors["SBUXX"])
     assert index == []
     with transaction(settings.url) as connection:
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))

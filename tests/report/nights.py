@@ -31,19 +31,14 @@ def plain(text: str) -> str:
 
 def values_of(target: str, *, sessions: int = 80) -> pd.Series:
     bars = random_bars(days=sessions, seed=3, last=ORIGIN)
-    return {
-        "volume": bars["volume"],
-        "close": bars["close"],
-        "range": np.log(bars["high"] / bars["low"]),
-    }[target]
+    return bars["volume"] if target == "volume" else np.log(bars["high"] / bars["low"])
 
 
 def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> pd.DataFrame:
     """Five rows, medians 1% apart, upward from the last value; `changed` replaces whole columns."""
     last = float(values_of(target).iloc[-1])
-    spread = SPREAD if target != "close" else 1 + (SPREAD - 1) / 20
     medians = last * (1 + 0.01 * np.array(HORIZONS))
-    rows = pd.DataFrame(medians[:, None] * spread, columns=list(QUANTILE_COLUMNS))
+    rows = pd.DataFrame(medians[:, None] * SPREAD, columns=list(QUANTILE_COLUMNS))
     rows = rows.assign(
         origin_session=ORIGIN, horizon=HORIZONS, target_session=next_sessions(ORIGIN, 5), kind=kind
     )
@@ -106,13 +101,12 @@ def long_record(
 @cache  # 600 scores take a sixth of a second, and most tests of the page begin with them
 def _long_record(target: str, origins: int, kind: str, ours: float) -> pd.DataFrame:
     values = values_of(target)
-    unit = 1.0 if target != "close" else 0.02
     rows = [
         score(
             ago=ago,
             horizon=horizon,
             actual=float(values.iloc[-ago]),
-            median=float(values.iloc[-ago]) * (1 + unit * off),
+            median=float(values.iloc[-ago]) * (1 + off),
         )
         | {"name": name, "role": role, "kind": kind}
         for ago in range(1, origins + 1)
@@ -205,7 +199,6 @@ def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[st
     }
     row |= {
         "title": "Starbucks Corporation",
-        "currency": "USD",
         "issued_at": ISSUED,
         "data_as_of": ISSUED,
     }

@@ -6,7 +6,7 @@ from forecasting.report import charts
 from forecasting.report.units import Unit
 from tests.report.nights import report_data
 
-SHARES = Unit(1e6, 2, "", "M shares")
+SHARES = Unit(1e6, 2, "M shares")
 
 
 def test_ticks_are_round_and_few_and_their_labels_have_as_many_decimals_as_they_need():
@@ -19,7 +19,7 @@ def test_ticks_are_round_and_few_and_their_labels_have_as_many_decimals_as_they_
     assert charts.tick_labels(tuple(labels), SHARES) == labels
 
 
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
+@pytest.mark.parametrize("target", ["volume", "range"])
 def test_a_nights_chart_has_each_session_with_its_day_and_values(target):
     drawn = charts.night_chart(report_data(target), "narrow")
     tips = re.findall("<title>(.*?)</title>", drawn, re.S)

@@ -60,7 +60,7 @@ TEXT = """\
 - ADBE volume: 4.0 M, forecast 10.0 M, −60%: outside the 80% interval
 - SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
 
-Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval. The most unusual is furthest from usual, in widths of the usual 80% interval.
+Usual is the median of the last 20 sessions. The most unusual is furthest from usual, in widths of the usual 80% interval.
 Network, trees, combination and other are what models add, not causes."""
 
 

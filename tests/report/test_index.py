@@ -66,25 +66,18 @@ def test_the_most_unusual_of_each_target_comes_first_by_distance_in_usual_interv
     lines = [
         index_line("WILD", q50=15e6, **wild),
         index_line("CALM", q50=12e6, **calm),
-        *(
-            index_line(
-                symbol, "close", q50=92.0, values=[100.0] * 20, parts=[("usual", 0.05), part]
-            )
-            for symbol, part in (("TWICE", ("recent", 2.0)), ("HALF", ("recent", 0.5)))
-        ),
-        index_line("SBUX", "close", values=[100.0] * 20),
+        index_line("MSFT", "range", q50=0.015, values=[0.01, 0.02] * 10),
+        index_line("SBUX", "range", q50=0.024, values=[0.01, 0.02] * 10),
     ]
     page = render_index(lines)
     assert [row[0].split()[0] for row in cells(page)] == [
         "Volume",
         "CALM",
         "WILD",
-        "Close",
-        "TWICE",
-        "HALF",
+        "Range",
         "SBUX",
+        "MSFT",
     ]
-    assert cells(page)[5][4] == "width \N{MINUS SIGN}50%"
     # The middle 80% of ten, five and five values is 2 to 30 M
     assert lines[0].unusualness == pytest.approx((15e6 - 10e6) / 28e6)
 

@@ -44,7 +44,7 @@ def fallback(symbol, **changed):
 
 def test_few_symbols_and_what_is_unusual_become_tags_once():
     assert subject_tags(["SBUX", "MSFT"], ["volume"]) == ["volume", "SBUX", "MSFT"]
-    assert subject_tags(list("ABCDEF"), ["close"]) == ["close"]
+    assert subject_tags(list("ABCDEF"), ["range"]) == ["range"]
     assert outcome_tags([night_of()]) == []
     assert outcome_tags([failed("A"), failed("B"), fallback("C", kind="replay")]) == [
         "baseline",

@@ -93,16 +93,16 @@ Wed 13 Mar  Usual 7.03 M; recent x1.06.
 Thu 14 Mar
 Fri 15 Mar  Usual 7.03 M; triple witching x2.21.
 
-Usual times the factors is the median, for close the width. Network, trees,
-combination and other are what models add, not causes."""
+Usual times the factors is the median. Network, trees, combination and other are
+what models add, not causes."""
 
 LINES = """\
-symbol       session     median          80%     vs  last  skill  note, why
-                                    interval  usual
------------  ----------  ------  -----------  -----  ----  -----  --------------
-SBUX volume  Mon 11 Mar  7.16 M   5.01–10.74    +2%  hit     +8%  recent x1.14;…
-MSFT close   Mon 11 Mar  $52.60  51.81–53.91      –  hit
-IBM volume   Mon 11 Mar  7.16 M   5.01–10.74    +2%               failed;…"""
+symbol       session     median         80%     vs  last  skill  note, why
+                                   interval  usual
+-----------  ----------  ------  ----------  -----  ----  -----  ---------------
+SBUX volume  Mon 11 Mar  7.16 M  5.01–10.74    +2%  hit     +8%  recent x1.14;…
+MSFT range   Mon 11 Mar   0.83%   0.58–1.24   −30%  hit
+IBM volume   Mon 11 Mar  7.16 M  5.01–10.74    +2%               failed; issued…"""
 SKILL = Skill("ridge", 250, 0.08, 0.01)
 PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
 WEEK = {1: PARTS, 3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)]}
@@ -127,7 +127,7 @@ def test_every_factor_of_each_session_is_printed_where_asked_for():
 def test_many_symbols_are_a_line_each_at_80_columns():
     nights = [
         report_data(parts={1: PARTS}, skill=SKILL),
-        report_data("close", run={"symbol": "MSFT"}),
+        report_data("range", run={"symbol": "MSFT"}),
         report_data(
             run={"symbol": "IBM"},
             scored=scored(),

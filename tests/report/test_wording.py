@@ -26,13 +26,6 @@ def flat(target, last, usual):
             "trade 8.00 M shares {} (80% interval 6.00-12.00 M), 7% above the",
         ),
         (
-            "close",
-            (49.0, 50.5, 52.0),
-            50.0,
-            45.0,
-            "close at $50.50 {} (80% interval $49.00-52.00), 1.0% above the",
-        ),
-        (
             "range",
             (0.01, 0.02, 0.03),
             0.02,
@@ -71,8 +64,6 @@ def test_why_names_each_factor_and_the_product_of_the_others():
     assert math.prod(factor for _, factor in named) == pytest.approx(
         math.prod(factor for _, factor in PARTS[1:])
     )
-    width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
-    assert width == "80% interval 9.5% wide: usual 4.2%; report nearby x2.20."
     assert why_of() == ""
 
 

@@ -58,9 +58,11 @@ def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(conn
 
 def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     first = forecast_row("lstm", "2024-03-14", calendar="triple witching")
-    close = forecast_row("lstm", "2024-03-14", target="close")
-    store_forecasts(connection, first, forecast_row("lstm", "2024-03-14", 2), close)
-    write.add(connection, "runs", run_row("close", "2024-03-14", target="close"))
+    ranges = forecast_row("lstm", "2024-03-14", target="range")
+    withdrawn = forecast_row("lstm", "2024-03-14", target="close")
+    store_forecasts(connection, first, forecast_row("lstm", "2024-03-14", 2), ranges, withdrawn)
+    for target in ("range", "close"):
+        write.add(connection, "runs", run_row(target, "2024-03-14", target=target))
     parts = {"usual": 50.0, "weekday": 0.96, "report": 1.9, "recent": 1.004, "network": 1.092}
     write.add(connection, "forecast_parts", *part_rows(first, **parts))
     moved = [("2024-03-15", "seen"), ("2024-03-18", "seen"), ("2024-03-18", "withdrawn")]
@@ -72,7 +74,7 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     earnings = "earnings after the close before"
     why = "weekday x0.96, report x1.90, network x1.09"
     assert view_rows(connection, "latest_forecasts", *names) == [
-        ("close", 1, 95.0, pytest.approx(100 / 95 - 1), earnings, None),
+        ("range", 1, None, None, earnings, None),
         ("volume", 1, 50.0, 1.0, f"triple witching, {earnings}", why),
         ("volume", 2, None, None, "", None),
     ]
@@ -80,8 +82,6 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
 
 def test_the_rounded_forecasts_have_the_digits_that_a_reader_of_their_target_needs(connection):
     medians = [
-        (1, 91.0571, {"target": "close", "last_value": 80.0}),
-        (2, 1.084371, {"target": "close", "last_value": 1.1}),
         (1, 0.0153449, {"target": "range"}),
         (1, 4310293408.5, {}),
     ]
@@ -92,16 +92,13 @@ def test_the_rounded_forecasts_have_the_digits_that_a_reader_of_their_target_nee
         for horizon, q50, changed in medians
     ]
     store_forecasts(connection, *rows)
-    for target in ("close", "range"):
-        write.add(connection, "runs", run_row(target, "2024-03-14", target=target))
+    write.add(connection, "runs", run_row("range", "2024-03-14", target="range"))
     write.add(connection, "forecast_parts", *part_rows(rows[-1], usual=4.1e9))
     query = (
         "SELECT q50, usual, change_percent FROM latest_forecasts_rounded ORDER BY target, horizon"
     )
     found = connection.exec_driver_sql(query).all()
     assert [[value and float(value) for value in row] for row in found] == [
-        [91.06, 80, 13.82],
-        [1.0844, 1.1, -1.42],
         [0.0153, None, None],
         [4310293409, 4100000000, 5.13],
     ]

@@ -4,17 +4,14 @@ import pytest
 
 from forecasting.preprocess.future_covariates import EVENTS
 from forecasting.preprocess.windows import (
-    MIN_ROWS,
     NETWORK_SESSIONS,
     STEP_NAMES,
-    WARM_UP,
     lag_features,
 )
 from forecasting.train.baselines import baseline_quantiles, usable_baselines
-from forecasting.train.linear import fit_ridge, squared_moves
+from forecasting.train.linear import fit_ridge
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
-from tests.builders import PRICES, no_events, random_bars
-from tests.train.windows import newest_windows, windows_with_hole, young_windows
+from tests.train.windows import windows_with_hole, young_windows
 
 
 @pytest.mark.parametrize(
@@ -28,9 +25,6 @@ from tests.train.windows import newest_windows, windows_with_hole, young_windows
 )
 def test_a_baseline_is_usable_from_its_least_history_on(sessions, names):
     assert usable_baselines(young_windows(sessions=sessions)) == names
-    assert ("har_volatility" in usable_baselines(young_windows("close", sessions=sessions))) == (
-        "har" in names
-    )
 
 
 # How a quantile is interpolated: that of the few errors of a young symbol lies further out
@@ -41,16 +35,15 @@ MADE = pytest.mark.parametrize(
 
 @MADE
 @pytest.mark.parametrize(
-    ("target", "name", "point", "centred"),
+    ("target", "name", "point"),
     [
-        ("volume", "last_value", lambda filled, t, h: filled[t], 1),
-        ("range", "rolling_median", lambda filled, t, h: np.median(filled[t - 19 : t + 1]), 1),
-        ("volume", "seasonal", lambda filled, t, h: filled[t + h - 5], 1),
-        ("close", "random_walk", lambda filled, t, h: filled[t], 0),
+        ("volume", "last_value", lambda filled, t, h: filled[t]),
+        ("range", "rolling_median", lambda filled, t, h: np.median(filled[t - 19 : t + 1])),
+        ("volume", "seasonal", lambda filled, t, h: filled[t + h - 5]),
     ],
 )
 def test_a_rule_forecasts_its_point_and_the_quantiles_of_its_last_500_errors(
-    target, name, point, centred, made, method
+    target, name, point, made, method
 ):
     windows = made(target)
     filled = pd.Series(windows.values).ffill().to_numpy()
@@ -62,19 +55,18 @@ def test_a_rule_forecasts_its_point_and_the_quantiles_of_its_last_500_errors(
         ]
         errors = [np.log(filled[t + h] / point(filled, t, h)) for t in known[-500:]]
         offsets = np.quantile(errors, QUANTILES, method=method)
-        expected.append(point(filled, newest, h) * np.exp(offsets - centred * offsets[MEDIAN]))
+        expected.append(point(filled, newest, h) * np.exp(offsets - offsets[MEDIAN]))
     np.testing.assert_allclose(baseline_quantiles(name, windows), expected)
 
 
 @MADE
 @pytest.mark.parametrize(
     ("target", "name"),
-    [("volume", "har"), ("range", "har"), ("volume", "ridge"), ("close", "har_volatility")],
+    [("volume", "har"), ("range", "har"), ("volume", "ridge")],
 )
 def test_a_ridge_forecasts_its_point_and_the_quantiles_of_its_leave_one_out_errors(
     target, name, made, method
 ):
-    """Of volatility: past returns over their left out volatility, times tonight's."""
     windows = made(target)
     past = past_inputs(name, windows)
     expected = []
@@ -82,23 +74,12 @@ def test_a_ridge_forecasts_its_point_and_the_quantiles_of_its_leave_one_out_erro
         ahead = windows.future_flags[:, h - 1]
         if name == "har":
             ahead = ahead[:, : EVENTS.start]
-        if name == "har_volatility":
-            ahead = windows.future_flags[:, :h].max(axis=1)
         features = np.column_stack([past, ahead])
         known = np.isfinite(windows.scaled[:, h - 1]) & np.isfinite(features).all(axis=1)
-        moved = (windows.scaled * windows.spread)[known, h - 1]
-        truth = moved
-        if target == "close":
-            moves = squared_moves(windows.steps)[windows.warm_up :]
-            ahead = [moves[row + 1 : row + 1 + h].sum() for row in np.flatnonzero(known)]
-            truth = 0.5 * np.log(ahead)
+        truth = windows.scaled[known, h - 1]
         ridge = fit_ridge(features[known], truth, np.ones(len(truth)))
         point = ridge.forecast(features[-1])
-        if target == "close":
-            shape = moved / np.exp(truth - ridge.loo_residuals)
-            quantiles = np.exp(point) * np.quantile(shape, QUANTILES, method=method)
-        else:
-            quantiles = point + np.quantile(ridge.loo_residuals, QUANTILES, method=method)
+        quantiles = point + np.quantile(ridge.loo_residuals, QUANTILES, method=method)
         expected.append(np.exp(windows.level[-1] + quantiles))
     np.testing.assert_allclose(baseline_quantiles(name, windows), expected)
 
@@ -114,25 +95,7 @@ def past_inputs(name, windows):
         return np.where(np.array(ends)[:, None] < lengths, np.nan, means)
 
     if name == "har":
-        found = means(windows.rules.past_series, 1, 5, 66, 22)
+        found = means(f"log_{windows.target}", 1, 5, 66, 22)
         return found[:, :3] - found[:, 3:]
-    if name == "ridge":
-        past = [lag_features(windows.steps, windows.target)[rows], windows.flags[rows, EVENTS]]
-    else:
-        past = [means("log_range", 1, 5, 22, 66), means("return", 1, 5, 22, 66)]
+    past = [lag_features(windows.steps, windows.target)[rows], windows.flags[rows, EVENTS]]
     return np.column_stack([*past, windows.market_inputs()])
-
-
-@pytest.mark.parametrize("rows", [MIN_ROWS, 600])
-def test_after_a_standstill_of_thirty_sessions_the_interval_of_har_volatility_is_not_closed(rows):
-    bars = random_bars(days=rows + WARM_UP, seed=5)
-    usual = log_interval(bars)
-    bars.iloc[-30:, [bars.columns.get_loc(name) for name in PRICES]] = bars["close"].iloc[-31]
-    assert (log_interval(bars) > 0.15 * usual).all()
-
-
-def log_interval(bars):
-    """(H,) log of the ratio of the 80% interval's ends."""
-    windows = newest_windows(bars, no_events(), target="close", rows=len(bars))
-    quantiles = baseline_quantiles("har_volatility", windows)
-    return np.log(quantiles[:, -2] / quantiles[:, 1])

@@ -16,7 +16,6 @@ from forecasting.preprocess.future_covariates import (
     calendar_part,
 )
 from forecasting.preprocess.windows import (
-    STEP_NAMES,
     lag_features,
     long_memory_features,
     past_column,
@@ -41,7 +40,7 @@ FEATURES = RNG.normal(size=(60, 4)) * [1.0, 5.0, 0.1, 0.0] + [0.0, 2.0, 0.0, 3.0
 TRUTH = FEATURES @ [1.0, -0.2, 3.0, 0.0] + 0.5 + RNG.normal(size=60)
 WEIGHTS = 0.5 ** (np.arange(60)[::-1] / 20)
 
-TARGETS = pytest.mark.parametrize("target", ["volume", "close", "range"])
+TARGETS = pytest.mark.parametrize("target", ["volume", "range"])
 
 
 @TARGETS
@@ -100,12 +99,7 @@ def test_an_adjusted_row_is_that_of_loops_over_sessions(target, changed):
             continue
         ahead = windows.future_flags[row] @ effect.coefficients + 0.3
         centre = level - windows.level[row] + ahead
-        width = np.ones(5)
-        if target == "close":
-            centre = np.zeros(5)
-            width = np.sqrt(np.exp(2 * (level + ahead)).cumsum()) / windows.spread[row]
         np.testing.assert_allclose(found.centre[row], centre, atol=1e-12)
-        np.testing.assert_allclose(found.width[row], width)
         events = windows.future_flags[row, :, EVENTS]
         inputs = np.column_stack([ahead, quarters[row], events])
         np.testing.assert_allclose(found.future[row], inputs, atol=1e-12)
@@ -141,74 +135,33 @@ def test_unusual_volume_of_earlier_quarters_is_that_of_the_sessions_a_quarter_be
 @TARGETS
 def test_the_inputs_of_the_linear_model_are_those_of_loops_over_sessions(target):
     windows = windows_with_hole(target)
-    effect = some_effect(windows)
-    adjusted = linear.adjust(windows, effect)
+    adjusted = linear.adjust(windows, some_effect(windows))
     rows = [0, 333, 599]
     past = adjusted.past[rows]
-    if target == "close":
-        past = [close_inputs(windows, effect, row) for row in rows]
-    for h, fit in enumerate(linear.fit_horizons(windows, effect, adjusted)):
+    for h, fit in enumerate(linear.fit_horizons(windows, adjusted)):
         future = adjusted.future[rows, h]
         expected = np.column_stack([windows.market_inputs()[rows], past, future])
         np.testing.assert_allclose(fit.features[rows], expected, atol=1e-12)
 
 
-def close_inputs(windows, effect, row):
-    t = windows.warm_up + row
-    calendar = windows.flags @ effect.coefficients + 0.3
-    log_range = windows.steps[:, STEP_NAMES.index("log_range")] - calendar
-    gap = windows.steps[:, STEP_NAMES.index("gap")]
-    squared = np.exp(2 * log_range) + 4 * np.log(2) * gap**2 / np.exp(2 * calendar)
-    usual = np.array([log_range[max(s - 21, 0) : s + 1].mean() for s in range(t + 1)])
-    deviation = log_range[: t + 1] - usual
-    signed = windows.steps[: t + 1, STEP_NAMES.index("return")] / np.exp(usual)
-    deviation[:21] = 0.0  # no level yet
-    signed[:21] = 0.0
-
-    def mean(values, half_life):
-        weights = 0.5 ** (np.arange(120)[::-1] / half_life)
-        return np.average(values[t - 119 : t + 1], weights=weights)
-
-    return [
-        *(0.5 * np.log(mean(squared, half_life)) - usual[t] for half_life in (1, 5, 25, 60)),
-        *(mean(signed, half_life) for half_life in (1, 5, 25)),
-        *(mean(deviation, half_life) for half_life in (1, 5, 25, 60)),
-        *(usual[t], mean(log_range, np.inf), 0.0, 0.0),
-        *windows.flags[t, EVENTS],
-    ]
-
-
 @TARGETS
 def test_the_linear_model_adds_weighted_quantiles_of_left_out_errors_to_its_point(target):
-    """Of a close: past returns over their left out width, times the forecast width."""
     windows = windows_with_hole(target)
-    effect = linear.fit_effect(windows)
-    adjusted = linear.adjust(windows, effect)
+    adjusted = linear.adjust(windows, linear.fit_effect(windows))
     expected = []
-    for h, fit in enumerate(linear.fit_horizons(windows, effect, adjusted)):
+    for h, fit in enumerate(linear.fit_horizons(windows, adjusted)):
         truth = adjusted.truth[:, h]
         rows = np.flatnonzero(np.isfinite(truth))
-        weights = 0.5 ** ((599 - h - 1 - rows) / (2000.0 if target == "close" else 1000.0))
-        learned = truth[rows]
-        if target == "close":
-            moves = linear.squared_moves(windows.steps)[windows.warm_up :]
-            sums = np.array([moves[row + 1 : row + 2 + h].sum() for row in rows])
-            learned = 0.5 * np.log(sums) - np.log(adjusted.width * windows.spread)[rows, h]
-        ridge = fit_ridge(fit.features[rows], learned, weights, penalty=100.0)
-        errors = ridge.loo_residuals
-        point = ridge.forecast(fit.features[-1])
-        if target == "close":
-            errors = truth[rows] / np.exp(learned - errors)
-            adjusted_quantiles = np.exp(point) * weighted_quantiles(errors, QUANTILES, weights)
-        else:
-            adjusted_quantiles = point + weighted_quantiles(errors, QUANTILES, weights)
-        moved = adjusted.centre[-1, h] + adjusted.width[-1, h] * adjusted_quantiles
-        expected.append(np.exp(windows.level[-1] + windows.spread[-1, h] * moved))
+        weights = 0.5 ** ((599 - h - 1 - rows) / 1000.0)
+        ridge = fit_ridge(fit.features[rows], truth[rows], weights, penalty=100.0)
+        offsets = weighted_quantiles(ridge.loo_residuals, QUANTILES, weights)
+        point = adjusted.centre[-1, h] + ridge.forecast(fit.features[-1])
+        expected.append(np.exp(windows.level[-1] + point + offsets))
     np.testing.assert_allclose(linear.linear_forecast(windows).quantiles, expected)
 
 
 @pytest.mark.parametrize(
-    ("target", "changed"), [("volume", without_events), ("close", lambda windows: windows)]
+    ("target", "changed"), [("volume", without_events), ("range", lambda windows: windows)]
 )
 def test_the_effects_are_those_of_a_sum_over_flags_and_inputs(target, changed):
     windows = windows_with_hole(target)
@@ -220,21 +173,13 @@ def test_the_effects_are_those_of_a_sum_over_flags_and_inputs(target, changed):
     flags = windows.flags
     ahead = windows.future_flags
     effect = linear.fit_effect(windows)
-    fits = linear.fit_horizons(windows, effect, linear.adjust(windows, effect))
+    fits = linear.fit_horizons(windows, linear.adjust(windows, effect))
     parts = [calendar_part(name) for name in windows.flag_names[: EVENTS.start]]
     expected = {name: np.zeros(5) for name in (*CALENDAR_PARTS, "report", "quarter", "market")}
     for place, part in enumerate(parts + ["report"] * len(EVENT_NAMES)):
         usual = 0.0 if part == "report" else flags[-20:, place].mean()
         expected[part] += (ahead[-1, :, place] - usual) * effect.coefficients[place]
     removed = dict(list(expected.items())[:-2])
-    if target == "close":
-        together = np.zeros(5)
-        log_width = np.zeros(5)
-        for part, of_session in list(removed.items()):
-            together = together + of_session
-            wider = [0.5 * np.log(np.exp(2 * together[: h + 1]).mean()) for h in range(5)]
-            expected[part] = wider - log_width
-            log_width = np.array(wider)
     for h, fit in enumerate(fits):
         newest = fit.features[-1]
         slopes = fit.ridge.coefficients / fit.ridge.scale
@@ -259,7 +204,7 @@ def test_an_adjusted_row_does_not_depend_on_later_sessions(target):
         vars(linear.adjust(one, effect))
         for one in (windows, with_other_sessions_after(windows, row))
     )
-    ends = dict.fromkeys(("past", "future", "centre", "width"), row + 1)
+    ends = dict.fromkeys(("past", "future", "centre"), row + 1)
     for name, end in {**ends, "steps": windows.warm_up + row}.items():
         np.testing.assert_array_equal(before[name][:end], after[name][:end], err_msg=name)
 

@@ -16,9 +16,9 @@ def some_inputs(rng):
     return [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 2, 4), (2, 2, 5, 6))]
 
 
-def network_and_inputs(seed, size, *, directed=True):
+def network_and_inputs(seed, size):
     rng = torch.Generator().manual_seed(seed)
-    network = Network(3, 4, 6, directed=directed)
+    network = Network(3, 4, 6)
     with torch.no_grad():
         for weight in network.parameters():
             weight.normal_(0.0, size, generator=rng)
@@ -34,9 +34,8 @@ def test_quantiles_never_cross_whatever_the_weights(seed, size):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("directed", [True, False])
-def test_quantiles_are_those_of_a_loop_over_rows_and_horizons(directed):
-    network, inputs = network_and_inputs(1, 0.5, directed=directed)
+def test_quantiles_are_those_of_a_loop_over_rows_and_horizons():
+    network, inputs = network_and_inputs(1, 0.5)
     states = network.lstm(inputs[0])[0][:, 7:].numpy()
     _, past, future = (values.numpy() for values in inputs)
     of = {name: weight.numpy() for name, weight in network.named_parameters()}
@@ -47,7 +46,7 @@ def test_quantiles_are_those_of_a_loop_over_rows_and_horizons(directed):
         joined = row + of["from_flags.weight"] @ future[b, t, h] + of["from_horizon"][h]
         raw = of["shape.weight"] @ np.maximum(joined, 0.0) + of["shape.bias"] + of["shape_bias"][h]
         linear = past[b, t] @ of["linear_past"][:, h] + future[b, t, h] @ of["linear_flags"][:, h]
-        median = raw[0] + linear[0] if directed else of["shape_bias"][h, 0]
+        median = raw[0] + linear[0]
         width = np.exp(np.clip(raw[1] + linear[1], -3.0, 3.0))
         steps = np.log1p(np.exp(raw[2:])) * width
         below = median - steps[3:].cumsum()

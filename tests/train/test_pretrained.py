@@ -30,7 +30,7 @@ from tests.train.windows import (
     without_events,
 )
 
-TARGETS: tuple[Target, ...] = ("volume", "range", "close")
+TARGETS: tuple[Target, ...] = ("volume", "range")
 
 
 @pytest.fixture(scope="module")

@@ -137,5 +137,4 @@ def plain_tensors() -> Tensors:
         truth=truth,
         rows=rows,
         warm_up=windows.warm_up,
-        directed=True,
     )

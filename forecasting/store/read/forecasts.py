@@ -196,8 +196,8 @@ def newest_published(
     """Each symbol's newest published forecast one session ahead, made on `last` or before it.
 
     Returns:
-        Columns symbol, target_session, last_value, the quantiles, and usual, its part of the median
-        (of a close of the width's log), NaN in forecasts of before 0.3.
+        Columns symbol, target_session, last_value, the quantiles, and usual, its part of the
+        median, NaN in forecasts of before 0.3.
     """
     wanted = (
         forecast.target == target,

@@ -211,15 +211,15 @@ def _winners(symbol: str, target: str) -> sa.Select[Any]:
     return won.where(*of_series(promotion, symbol, target)).order_by(*newest_first)
 
 
-_NIGHTS = select(forecasts, *fetch["title", "currency"]).join(fetches)
+_NIGHTS = select(forecasts, fetch.title).join(fetches)
 
 
 def newest_nights(connection: Connection) -> list[Row]:
-    """The published forecast one session ahead of each symbol and target, title and currency."""
+    """The published forecast one session ahead of each symbol and target, with its title."""
     latest = sa.table("latest_forecasts", *map(sa.column, FORECAST_KEY))
     statement = (
         _NIGHTS.join(latest, same_forecast(latest.c, forecast))
-        .where(latest.c.horizon == 1, latest.c.target.in_(get_args(Target)))
+        .where(latest.c.horizon == 1)
         .order_by(forecast.symbol, forecast.target)
     )
     return rows(connection, statement)

@@ -109,7 +109,7 @@ AFTERWARDS = "2024-03-08T22:30"
         (FAILED, {"status": "running"}, AFTERWARDS, "later"),
         (FAILED, {}, "2024-03-08T22:00", "failed"),  # of stored bars, maybe of the same run
         (FAILED, {"status": "failed"}, AFTERWARDS, "failed"),
-        (FAILED, {"target": "close"}, AFTERWARDS, "failed"),
+        (FAILED, {"target": "range"}, AFTERWARDS, "failed"),
         (FAILED | {"status": "late"}, {}, AFTERWARDS, "failed"),  # its bar is still missing
     ],
 )
@@ -120,7 +120,7 @@ def test_a_failed_night_is_history_once_later_bars_led_to_another_night(
     store_bars(connection, {FIRST: 1.0}, seen=fetched_at)
     write.update(connection, "fetches", fetched_at, {"run_id": requested})
     write.add(connection, "runs", run_row("later", FIRST, **later))
-    write.add(connection, "runs", run_row("other", FIRST, target="range"))
+    write.add(connection, "runs", run_row("other", FIRST, target="close"))
     write.add(connection, "runs", run_row("failed", LAST, **failed))
     found = read.newest_run(connection, SYMBOL, TARGET)
     assert found

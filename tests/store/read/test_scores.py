@@ -119,7 +119,7 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
     assert newest["pinball"].tolist() == [1.0]
 
 
-@pytest.mark.parametrize(("target", "times"), [("volume", 4.0), ("close", 0.25), ("range", 1.0)])
+@pytest.mark.parametrize(("target", "times"), [("volume", 4.0), ("range", 1.0)])
 def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it_once_it_is_known(
     connection, target, times
 ):
@@ -182,10 +182,10 @@ def test_the_bars_to_score_against_are_those_of_the_instant(connection):
 
 def test_a_bar_without_the_targets_value_leaves_nothing_to_score(connection):
     (forecast,) = issued("07")
-    store_forecasts(connection, forecast, forecast | {"target": "close"})
+    store_forecasts(connection, forecast, forecast | {"target": "range"})
     store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
     assert unscored(connection) == []
-    assert [row[:2] for row in unscored(connection, "close")] == [("first_print", 1)]
+    assert [row[:2] for row in unscored(connection, "range")] == [("first_print", 1)]
     store_bars(connection, {"2024-03-08": 70.0}, seen="2024-03-09T21:00", version=2)
     assert unscored(connection) == [("first_print", 2, 70.0)]
 
