@@ -1,5 +1,11 @@
 """Batching, training and inference of one network; fit.py sets epochs and starting weights.
 
+All of it is on the CPU: another processor would give other bits, and networks this small gain
+little from a GPU.
+
+All of it is on the CPU, also where there is a GPU: there the same seed would give other bits than
+on a machine without one.
+
 A sequence is LOOKBACK sessions; the loss is computed on its last _LOSS_ROWS rows, so one LSTM pass
 trains on many origins. A forecast uses the LOOKBACK sessions of its own row alone: it cannot depend
 on the other rows requested.
@@ -91,7 +97,7 @@ def one_thread() -> Iterator[None]:
 
 
 def generator(seed: int, member: int) -> torch.Generator:
-    """The random generator of one member, on the CPU; the generator of the process is not used."""
+    """The random generator of one member; the generator of the process is not used."""
     return torch.Generator().manual_seed(seed * 1009 + member)
 
 
@@ -112,8 +118,8 @@ def new_network(tensors: Tensors, rng: torch.Generator) -> Network:
     # process.
     weights = {name: torch.empty(weight.shape) for name, weight in network.state_dict().items()}
     network.load_state_dict(weights, assign=True)
-    initialise(network, tensors.truth[torch.as_tensor(tensors.rows)].cpu(), rng)
-    return network.to(tensors.steps.device)
+    initialise(network, tensors.truth[torch.as_tensor(tensors.rows)], rng)
+    return network
 
 
 def train(
@@ -128,9 +134,7 @@ def train(
 
     Every random number comes from `rng`.
     """
-    dropout = torch.Generator(panel[0].steps.device).manual_seed(
-        int(torch.randint(2**31, (), generator=rng))
-    )
+    dropout = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=rng)))
     steps = hyperparameters.steps(sum(len(symbol.ends) for symbol in panel))
     take_step = _adamw(list(network.parameters()), steps, peak=hyperparameters.learning_rate)
     for _ in range(hyperparameters.epochs):
@@ -225,7 +229,7 @@ def training_losses(network: Network, tensors: Tensors) -> Floats:
     with torch.inference_mode():
         steps, past, future, truth = tensors.batch(tensors.ends, _LOSS_ROWS)
         quantiles = network(steps, past, future)
-    by_row = (values.flatten(0, 1).double().cpu().numpy() for values in (truth, quantiles))
+    by_row = (values.flatten(0, 1).double().numpy() for values in (truth, quantiles))
     return row_losses(*by_row)
 
 
@@ -242,7 +246,7 @@ def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
         for start in range(0, len(rows), _ROWS_PER_PASS):
             batch = rows[start : start + _ROWS_PER_PASS]
             steps, past, future = (values.double() for values in tensors.batch(batch, 1)[:3])
-            quantiles[start : start + len(batch)] = network(steps, past, future)[:, 0].cpu().numpy()
+            quantiles[start : start + len(batch)] = network(steps, past, future)[:, 0].numpy()
     network.float()
     return quantiles.astype(np.float64)
 
@@ -253,10 +257,9 @@ def forecast_members(networks: Sequence[Network], tensors: Tensors, rows: Rows) 
 
 
 def named_weights(network: Network, member: int) -> dict[str, Tensor]:
-    """The network's weights as CPU tensors under `member.parameter`."""
+    """A copy of the network's weights under `member.parameter`."""
     return {
-        f"{member}.{name}": weight.detach().cpu().clone()
-        for name, weight in network.state_dict().items()
+        f"{member}.{name}": weight.detach().clone() for name, weight in network.state_dict().items()
     }
 
 
@@ -273,7 +276,7 @@ def load_members(weights: dict[str, Tensor], tensors: Tensors, count: int) -> li
         copies = {name: weight.to(torch.float32, copy=True) for name, weight in own.items()}
         network = empty_network(tensors)
         network.load_state_dict(copies, assign=True)
-        networks.append(network.to(tensors.steps.device))
+        networks.append(network)
     return networks
 
 

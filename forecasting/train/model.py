@@ -68,7 +68,7 @@ def _dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:
     # give the same bits.
     if rng is None:
         return values
-    mask = torch.rand(values.shape, generator=rng, device=values.device) >= DROPOUT
+    mask = torch.rand(values.shape, generator=rng) >= DROPOUT
     return values * mask / (1.0 - DROPOUT)
 
 
@@ -103,7 +103,7 @@ def pinball(truth: Tensor, quantiles: Tensor) -> Tensor:
     As `pinball` of losses.py, on tensors.
     """
     finite = torch.isfinite(truth)
-    levels = torch.tensor(QUANTILES, dtype=quantiles.dtype, device=quantiles.device)
+    levels = torch.tensor(QUANTILES, dtype=quantiles.dtype)
     error = torch.where(finite, truth, 0.0)[..., None] - quantiles
     loss = torch.maximum(levels * error, (levels - 1.0) * error).mean(-1)
     return (loss * finite).sum() / finite.sum().clamp_min(1)

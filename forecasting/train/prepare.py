@@ -81,7 +81,7 @@ def _market_effect(
 
 
 def prepare(card: Card, windows: Windows) -> Prepared:
-    """The windows by the effects and scaler of `card`; tensors on the GPU if there is one."""
+    """The windows by the effects and scaler of `card`."""
     adjusted = _adjusted(
         windows,
         card.effect,
@@ -89,10 +89,9 @@ def prepare(card: Card, windows: Windows) -> Prepared:
         card.market_mean,
         card.market_effect,
     )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def put(values: Floats) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.float32, device=device)
+        return torch.as_tensor(values, dtype=torch.float32)
 
     def scaled(values: Floats, mean: Vector, scale: Vector) -> Tensor:
         # A foreign card's scale may be minute: what is infinite is clipped

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from base_weights import pretrain
 
 from forecasting.errors import ArtifactError
@@ -161,21 +160,6 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
     plain = fit_scratch(without, settings=SETTINGS, pretrained=None)
     assert (checkpoint.card.has_events, plain.card.has_events) == (True, False)
     assert not fit_warm(some_windows(), plain, settings=SETTINGS).card.has_events
-
-
-@pytest.mark.skipif(
-    not torch.cuda.is_available(),
-    reason="needs a GPU: the checkpoint is written on it and loaded without it",
-)
-def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(path, monkeypatch):
-    fitted = fit_warm(some_windows(), scratch_fit(), settings=SETTINGS)
-    saved = save(fitted, path)
-    rows = np.arange(250, 300)
-    on_gpu = member_quantiles(fitted, some_windows(), rows)[0]
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    loaded = load(path, saved)
-    assert {weight.device.type for weight in loaded.weights.values()} == {"cpu"}
-    np.testing.assert_allclose(member_quantiles(loaded, some_windows(), rows)[0], on_gpu, atol=2e-3)
 
 
 def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_path):
