@@ -176,18 +176,6 @@ def mcp() -> None:
     serve_assistant(settings())
 
 
-@app.command(epilog="Example: forecasting worker --pool forecasting")
-def worker(
-    pool: Annotated[
-        str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")
-    ] = "forecasting",
-) -> None:
-    """Run Prefect's worker, where ledger and Prefect server are ready."""
-    from flows.start import load_server
-
-    load_server().start_worker(pool)
-
-
 @app.command(
     epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast"
 )

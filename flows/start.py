@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,8 @@ from pydantic import ValidationError
 from flows import clock
 from flows.console import echo
 from flows.progress import nights_bar, watched_nights
-from forecasting.errors import ForecastingError, LockedError, UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.night import plan
-from forecasting.night.folders import SERVED
 from forecasting.night.health import checked, night_checks, nothing_new
 from forecasting.night.night import Night
 from forecasting.night.run import Caller, Step, call_step
@@ -72,66 +71,64 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     """Run the nights in this process; nothing is written where a check before them fails."""
-    with ExitStack() as until_done:
-        with before_start() as (settings, own):
-            nights = plan.check_nights(
-                own,
-                as_of=as_of,
-                mode=mode,
-                now=clock.now,
-            )
-            through_prefect = reach_server(settings, until_done)
-        if as_of is None:
-            early = plan.early_end(nights, now=clock.now)
-            sys.stderr.write(f"{early}\n" if early else "")
-        _, wrong = judged_alerts(settings)
-        sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
-        with watched_nights():
-            if through_prefect:
-                from flows.nightly import nightly
+    with before_start() as (settings, own):
+        nights = plan.check_nights(
+            own,
+            as_of=as_of,
+            mode=mode,
+            now=clock.now,
+        )
+        through_prefect = reach_server()
+    if as_of is None:
+        early = plan.early_end(nights, now=clock.now)
+        sys.stderr.write(f"{early}\n" if early else "")
+    _, wrong = judged_alerts(settings)
+    sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
+    with watched_nights():
+        if through_prefect:
+            from flows.nightly import nightly
 
-                ended = nightly(as_of=as_of, mode=mode, switch_source=switch_source)
-                if isinstance(ended, ForecastingError):  # that a bar is late
-                    raise ended
-                return
-            planned = partial(
-                plan.planned_nights,
-                settings,
-                as_of=as_of,
-                mode=mode,
-                now=clock.now,
-            )
-            ended = run_watched(planned, settings, switch_source=switch_source)
+            ended = nightly(as_of=as_of, mode=mode, switch_source=switch_source)
+            if isinstance(ended, ForecastingError):  # that a bar is late
+                raise ended
+            return
+        planned = partial(
+            plan.planned_nights,
+            settings,
+            as_of=as_of,
+            mode=mode,
+            now=clock.now,
+        )
+        ended = run_watched(planned, settings, switch_source=switch_source)
     if not ended:
         sys.stderr.write(f"{nothing_new(settings, as_of=as_of, now=clock.now)} Nothing was run.\n")
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
     """A sentence about the nights of a span, run in this process after the same checks."""
-    with ExitStack() as until_done:
-        with before_start() as (settings, own):
-            first, last = plan.checked_span(
-                own,
+    with before_start() as (settings, own):
+        first, last = plan.checked_span(
+            own,
+            first,
+            last,
+            now=clock.now,
+        )
+        through_prefect = reach_server()
+    with watched_nights():
+        if through_prefect:
+            from flows.catch_up import catch_up
+
+            done = len(catch_up(first, last, refit_every=refit_every) or [])
+        else:
+            planned = partial(
+                plan.planned_span,
+                settings,
                 first,
                 last,
+                refit_every=refit_every,
                 now=clock.now,
             )
-            through_prefect = reach_server(settings, until_done)
-        with watched_nights():
-            if through_prefect:
-                from flows.catch_up import catch_up
-
-                done = len(catch_up(first, last, refit_every=refit_every) or [])
-            else:
-                planned = partial(
-                    plan.planned_span,
-                    settings,
-                    first,
-                    last,
-                    refit_every=refit_every,
-                    now=clock.now,
-                )
-                done = sum(night.is_done for night in run_watched(planned, settings))
+            done = sum(night.is_done for night in run_watched(planned, settings))
     names = ", ".join(settings.symbols)
     if not done:
         return (
@@ -164,15 +161,15 @@ def run_watched(
     )
 
 
-def reach_server(settings: Settings, until_done: ExitStack) -> bool:
-    """Whether a run goes through Prefect, whose server is then reached until the stack is closed.
+def reach_server() -> bool:
+    """Whether a run goes through Prefect: a server is configured, and it responds.
 
     One that does not respond loses no night, which runs without it.
     """
-    if not has_server(settings):
+    if not has_server():
         return False
     try:
-        until_done.enter_context(load_server().reached_server())
+        load_server().check_server()
     except UsageError:  # as a wrong password: before there is a database
         raise
     except ForecastingError as error:
@@ -181,23 +178,26 @@ def reach_server(settings: Settings, until_done: ExitStack) -> bool:
     return True
 
 
-def has_server(settings: Settings) -> bool:
-    """Whether a server is configured, or `serve` runs on this data folder.
+def has_server() -> bool:
+    """Whether a Prefect server is configured.
 
     Prefect, which takes a second to import, is asked only where the environment or a file may name
     one.
     """
-    is_named = os.environ.get("PREFECT_API_URL") or (settings.data_dir / SERVED).exists()
+    is_named = bool(os.environ.get("PREFECT_API_URL"))
     files = [Path(_profiles()), Path("prefect.toml"), Path(".env")]
     if not is_named and "prefect" not in sys.modules and not any(map(Path.is_file, files)):
         return False
     try:
-        return load_server().has_server()
+        load_server()
     except UsageError as error:
         if is_named:
             raise
         sys.stderr.write(f"{error} The night runs without Prefect.\n")
         return False
+    from prefect.settings import PREFECT_API_URL
+
+    return PREFECT_API_URL.value() is not None
 
 
 def load_server() -> ModuleType:
@@ -263,12 +263,12 @@ def start_serving(*, mode: Mode = "auto", switch_source: bool = False) -> None:
                 os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
             server = load_server()
             start = next_start(settings)
-            address = until_stopped.enter_context(server.ensure_server())
+            url = until_stopped.enter_context(server.ensure_server())
         subject = f"{', '.join(settings.symbols)} {', '.join(settings.targets)}"
         echo(
             f"{subject}: the next night starts on {full_day(start)} at {start:%H:%M %Z}. "
             f"FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE "
-            f"{settings.timezone}. Prefect: {address}."
+            f"{settings.timezone}. Prefect: {url.removesuffix('/api')}."
         )
         serve_nights(settings, {"mode": mode, "switch_source": switch_source})
 
@@ -279,7 +279,6 @@ def serve_nights(settings: Settings, given: Mapping[str, object]) -> None:
 
     from flows.nightly import nightly
 
-    clear_deployment(settings)
     signal.signal(signal.SIGINT, stop)
     schedule = Cron(
         settings.cron,
@@ -312,36 +311,9 @@ def next_start(settings: Settings) -> datetime:
 
 def stop(*_: object) -> None:
     """End `serve` at Ctrl-C as at SIGTERM: at a KeyboardInterrupt its runs would stay running."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave the server behind
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would end it before its runs
     sys.stderr.write("Stopped; run the same command to continue.\n")
     signal.raise_signal(signal.SIGTERM)
-
-
-def clear_deployment(settings: Settings) -> None:
-    """Delete schedules that an earlier release had, and mark an earlier `serve`'s killed runs.
-
-    Prefect replaces the schedules of one name alone, and counts a run as running whose machine lost
-    power.
-    """
-    from prefect import get_client
-    from prefect.client.schemas.filters import FlowRunFilter
-    from prefect.exceptions import ObjectNotFound
-    from prefect.states import Crashed
-
-    with suppress(ObjectNotFound), get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("nightly/nightly")
-        for schedule in deployment.schedules:
-            if schedule.slug != "nightly":
-                client.delete_deployment_schedule(deployment.id, schedule.id)
-        begun = {
-            "deployment_id": {"any_": [deployment.id]},
-            "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
-        }
-        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(begun)):
-            with suppress(LockedError), lock.night_lock(settings.url):
-                client.set_flow_run_state(
-                    run.id, Crashed(message="Its process was killed."), force=True
-                )
 
 
 def all_checks() -> list[dict[str, str]]:
@@ -353,19 +325,13 @@ def all_checks() -> list[dict[str, str]]:
 
 def check_prefect() -> str:
     """What is found of Prefect's server; a ForecastingError where no scheduled night will start."""
+    if not has_server():
+        return "no server configured: `run` and `catch-up` need none, `serve` starts one"
     server = load_server()
-    if not server.has_server():
-        used = server.own_file(server.AUTH)
-        if used.exists():
-            raise ForecastingError(
-                "`forecasting serve` ran on this data folder and runs no longer: no night will "
-                f"start. Start it, or delete {used} if another scheduler starts them."
-            )
-        return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
-    with server.reached_server() as url:
-        if server.is_idle():
-            raise ForecastingError(
-                f"The server {url} responds, and no process takes the runs of its deployment "
-                "nightly/nightly. Start `forecasting serve`, or the worker of its work pool."
-            )
-        return f"server {url} responds"
+    url = server.check_server()
+    if server.is_idle():
+        raise ForecastingError(
+            f"The server {url} responds, and no process takes the runs of its deployment "
+            "nightly/nightly. Start `forecasting serve`, or the worker of its work pool."
+        )
+    return f"server {url} responds"

@@ -22,7 +22,6 @@ ARTIFACTS = "artifacts"
 REPORTS = "reports"
 """Folders of the models' folders and of pages."""
 
-SERVED = "prefect-server.json"  # The file in which `serve` names its Prefect server
 logger = logging.getLogger("forecasting.store")
 
 # `short_id` makes twelve hex digits. One name of a folder, whatever it is: without separator and

@@ -1,4 +1,4 @@
-"""Real processes for the tests: a Prefect server, `forecasting serve`, `forecasting worker`.
+"""Real processes for the tests: a Prefect server, `forecasting serve`, Prefect's worker.
 
 All end with it.
 """

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from flows import cli, daily, server, start
+from flows import cli, daily, start
 from forecasting.errors import UsageError
 from forecasting.night.symbols import Outcomes
 from forecasting.settings import read_settings
@@ -20,7 +20,7 @@ from tests.flows import processes
 from tests.nights import rows
 
 DAILY = ["init", "run", "show", "digest", "report", "check", "serve"]
-ADVANCED = "catch-up backtest verify export order mcp worker doctor settings models db"
+ADVANCED = "catch-up backtest verify export order mcp doctor settings models db"
 
 
 def run(*words):
@@ -223,7 +223,6 @@ def test_a_file_of_another_user_in_the_working_folder_is_passed_over_or_refused_
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "prefect")
-    monkeypatch.setattr(server, "has_server", lambda: pytest.fail("Prefect was asked"))
     file = tmp_path / (".env" if name == "link" else name)
     if name == "link":  # to a file of ours: a log, say, that has others' text
         file.symlink_to(Path(__file__))
@@ -232,10 +231,11 @@ def test_a_file_of_another_user_in_the_working_folder_is_passed_over_or_refused_
     monkeypatch.setattr(os, "getuid", lambda: 4242)
     if file.lstat().st_uid == 0:
         os.chown(file, 4243, -1, follow_symlinks=False)
-    assert not start.has_server(read_settings())
+    assert not start.has_server()
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     with pytest.raises(UsageError, match=rf"found {re.escape(str(file))} of another user"):
-        start.has_server(read_settings())
+        start.has_server()
+    assert "prefect" not in sys.modules
 
 
 @pytest.mark.parametrize("cron", ["nightly", "0 0-99 * * *"])

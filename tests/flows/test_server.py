@@ -1,6 +1,3 @@
-import os
-import re
-import stat
 import sys
 import urllib.request
 from contextlib import contextmanager, nullcontext
@@ -21,7 +18,6 @@ from prefect.settings import (
 from flows import server, start
 from flows.cli import main
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.night.folders import SERVED
 from tests.builders import LAST
 from tests.flows.sinks import http_source
 from tests.nights import rows
@@ -72,7 +68,7 @@ def test_a_configured_server_that_is_open_to_all_is_used_with_a_warning(caplog):
         configured(url, {PREFECT_API_AUTH_STRING: "admin:pw"}),
         server.ensure_server() as used,
     ):
-        assert used == url.removesuffix("/api")
+        assert used == url
     assert f"{url} requires no password" in caplog.text
 
 
@@ -115,37 +111,25 @@ def test_a_password_in_an_address_or_a_header_is_in_no_error(place, headers):
     assert "geheim" not in str(error.value)
 
 
-@pytest.fixture
-def own_folder(tmp_path, monkeypatch):
-    """The data folder of a `serve` without a configured server, which starts no process."""
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(
-        server.psutil, "Popen", lambda *_, **__: pytest.fail("a process was started")
-    )
-    return tmp_path
-
-
-def test_a_port_that_is_taken_is_an_error_who_listens_there_gets_no_request_and_no_database_is_left(
-    own_folder, monkeypatch
+@pytest.mark.parametrize("home", ["", "a home with a server.pid"])
+def test_a_port_that_another_program_has_is_an_error_and_no_database_is_left(
+    home, tmp_path, monkeypatch
 ):
-    asked = []
-
-    def answer(path, headers):
-        asked.append(path)
-        return 200, b"true"
-
-    for name, value in {"FORECASTING_SOURCE": "sample", "PREFECT_HOME": str(own_folder)}.items():
-        monkeypatch.setenv(name, value)
-    with http_source(answer) as url:
+    for name in ("DATA_DIR", "SOURCE"):
+        monkeypatch.setenv(f"FORECASTING_{name}", {"SOURCE": "sample"}.get(name, str(tmp_path)))
+    if home:
+        (tmp_path / "server.pid").write_text("1")
+    with http_source(lambda *_: (404, b"")) as url:
         port = httpx.URL(url).port
+        for name, value in {"HOME": tmp_path, "SERVER_API_PORT": port}.items():
+            monkeypatch.setenv(f"PREFECT_{name}", str(value))
         own = temporary_settings(
-            {PREFECT_HOME: own_folder, PREFECT_SERVER_API_PORT: port},
+            {PREFECT_HOME: tmp_path, PREFECT_SERVER_API_PORT: port},
             restore_defaults={PREFECT_API_URL},
         )
-        taken = f"port {port} of 127.0.0.1 .* Set PREFECT_SERVER_API_PORT"
-        with own, pytest.raises(ForecastingError, match=taken):
+        with own, pytest.raises(ForecastingError, match=rf"Port {port} is already in use.* Set PR"):
             start.start_serving()
-    assert (asked, list(own_folder.rglob("*.db*"))) == ([], [])
+    assert list(tmp_path.rglob("forecasting.db*")) == []
 
 
 @pytest.mark.slow
@@ -156,78 +140,6 @@ def test_a_night_whose_server_does_not_respond_runs_without_it(night_folder, mon
     (run,) = rows("runs")
     assert (run["status"], run["flow_run_id"]) == ("done", None)
     assert "does not respond" in capsys.readouterr().err
-
-
-def store_password(folder):
-    path = folder / "prefect-auth"
-    path.touch(0o600)
-    path.write_text("admin:x\n")
-
-
-@pytest.mark.parametrize(
-    "spoilt", ["", "other process", "no process", "no JSON", "no file", "readable"]
-)
-def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(
-    own_folder, spoilt
-):
-    store_password(own_folder)
-    with health(b"true") as url:
-        pid = {"other process": os.getppid(), "no process": 4194305}.get(spoilt, os.getpid())
-        if spoilt != "no file":
-            server.own_file(SERVED).write_text(
-                "admin:x" if spoilt == "no JSON" else f"[{pid}, {httpx.URL(url).port}]"
-            )
-        if spoilt == "readable":  # by others
-            server.own_file(server.AUTH).chmod(0o644)
-        found = server.served()
-        assert (found is None) == bool(spoilt)
-        if found is not None:
-            assert found[1] == {PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:x"}
-    assert server.served() is None  # it listens no longer
-
-
-@pytest.mark.parametrize(("text", "mode"), [("admin:x", 0o644), ("", 0o600), (None, 0o600)])
-def test_a_password_that_others_read_or_could_have_placed_is_replaced(own_folder, text, mode):
-    path = own_folder / "prefect-auth"
-    other = own_folder / "other"
-    other.write_text("admin:x")
-    if text is None:
-        path.symlink_to(other)
-    else:
-        path.write_text(text)
-    path.chmod(mode)
-    password = server.own_password()
-    assert re.fullmatch("admin:.{30,}", password)
-    assert path.read_text() == f"{password}\n"
-    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
-    assert other.read_text() == "admin:x"
-
-
-def test_a_stored_password_stays_the_same_unless_another_is_configured(own_folder, monkeypatch):
-    first = server.own_password()
-    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "geheim")
-    with pytest.raises(UsageError, match="AUTH_STRING: expected USER:PASSWORD") as refused:
-        server.own_password()
-    assert "geheim" not in str(refused.value)
-    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING")
-    assert server.own_password() == first
-    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:mine")
-    assert server.own_password() == "me:mine"
-    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING")
-    assert server.own_password() == "me:mine"
-
-
-def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder):
-    with health(b"true") as url, health(b"true") as configured:
-        with temporary_settings(restore_defaults={PREFECT_API_URL}):
-            assert not server.has_server()
-            store_password(own_folder)
-            server.own_file(SERVED).write_text(f"[{os.getpid()}, {httpx.URL(url).port}]")
-            assert server.has_server()
-            with server.reached_server() as reached:
-                assert (reached, PREFECT_API_AUTH_STRING.value()) == (url, "admin:x")
-        with temporary_settings({PREFECT_API_URL: configured}), server.reached_server() as reached:
-            assert reached == configured
 
 
 @pytest.fixture(autouse=True)

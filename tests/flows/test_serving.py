@@ -23,6 +23,7 @@ from tests.flows.sinks import http_sink
 from tests.nights import nights_done, select
 
 NIGHTLY = "nightly/nightly"
+WORKER = ["prefect", "worker", "start", "--pool", "forecasting"]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was
     environment = processes.environment_of(tmp_path, deployed)
     with temporary_settings({PREFECT_API_URL: deployed}):
         assert server.is_idle()  # as doctor says
-    with processes.running(["flows.cli", "worker"], log=log, environment=environment):
+    with processes.running(WORKER, log=log, environment=environment):
         processes.until(lambda: nights_done(ledger) >= 1, "the first of two nights", log=log)
         with temporary_settings({PREFECT_API_URL: deployed}):
             assert not server.is_idle()
@@ -77,9 +78,7 @@ def test_a_late_night_ends_and_the_next_run_makes_it_whatever_was_killed_meanwhi
         )
         environment["FORECASTING_NOTIFY"] = ours.replace("http", "json")
         environment["FORECASTING_PAGES_URL"] = "https://host/reports"
-        worker = stack.enter_context(
-            processes.running(["flows.cli", "worker"], log=log, environment=environment)
-        )
+        worker = stack.enter_context(processes.running(WORKER, log=log, environment=environment))
         create_automation(of_prefect, tmp_path, environment)
         late = prefect_api.end_of(deployed, run(), log=log)
         missing = f"TEST has no usable bar for the session {newest} yet"
