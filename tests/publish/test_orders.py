@@ -170,6 +170,12 @@ def test_a_wrong_file_of_orders_says_what_is_expected_and_found_and_where(text, 
         read_orders(f"csv:{path}")
 
 
+@pytest.mark.parametrize("choice", ["csv:", "xls:orders.csv", "orders.csv"])
+def test_orders_of_no_file_of_csv_are_refused(choice):
+    with pytest.raises(UsageError, match="expected csv:FILE"):
+        read_orders(choice)
+
+
 def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
     forecasts = NIGHT.forecasts.assign(origin_session=date(2024, 3, 7))
     older = replace(NIGHT, forecasts=forecasts, newest=NIGHT.origin)

@@ -175,7 +175,7 @@ def losses(
         .subquery()
     )
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
-    chosen = select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
+    chosen = select(*columns).where(ranked.c.place == 1).order_by(*columns)
     based = (
         chosen.add_columns(forecast.data_as_of, fetch.first_received)
         .join(forecasts, same_forecast(forecast, ranked.c))
@@ -218,7 +218,7 @@ def _wanted(
     # the key alone: the n-th newest of all is as new as any of these.
     nth_newest = [
         select(score.origin_session)
-        .where(*wanted, score.kind == kind, score.horizon == HORIZONS[0])
+        .where(*wanted, score.kind == kind, score.horizon == min(HORIZONS))
         # SQLite drops a DISTINCT in a scalar subquery, and skips rows instead
         .group_by(score.origin_session)
         .order_by(score.origin_session.desc())
