@@ -153,10 +153,13 @@ def test_a_run_has_its_market_series_and_the_done_night_before_it_of_its_target(
     assert [before and before["id"] for before in of_each] == [None, "eve", "first", "first", None]
 
 
-def test_the_newest_run_is_of_a_session_up_to_the_last_one_and_not_closed(connection):
+def test_the_newest_run_is_of_a_session_up_to_the_last_one_done_before_late_and_not_closed(
+    connection,
+):
     statuses = {FIRST: "done", LAST: "late", "2024-03-11": "closed"}
     runs = (run_row(day, day, status=status) for day, status in statuses.items())
-    write.add(connection, "runs", *runs)
+    again = run_row("again", FIRST, status="late", started_at=at("2024-03-07T23:00"))
+    write.add(connection, "runs", *runs, again)
     for last, day in ((EVE, FIRST), (LAST_DAY, LAST), (date.max, LAST)):
         found = read.newest_run(connection, SYMBOL, TARGET, last=last)
         assert found
