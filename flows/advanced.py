@@ -123,7 +123,6 @@ def export(
         settings(),
         form,
         out,
-        now=clock.now,
         as_of=as_of,
     )
 
@@ -244,7 +243,7 @@ def models_list(as_json: AsJson = False) -> None:
     from forecasting.night import models
     from forecasting.report.terminal import model_listing
 
-    networks, outcomes = models.list_models(settings(), now=clock.now)
+    networks, outcomes = models.list_models(settings())
     console.show_rows(networks, model_listing, as_json=as_json)
     outcomes.raise_failed()
 

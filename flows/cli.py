@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from click import HelpFormatter
 
-from flows import advanced, clock, daily, options
+from flows import advanced, daily, options
 from forecasting import __version__
 from forecasting.plain_text import without_password
 
@@ -113,9 +113,9 @@ def main(command: Callable[[], object] = app) -> None:
             sys.stderr.write("Stopped; run the same command to continue.\n")
         raise
     except Exception as error:
-        from forecasting.night.failures import explained
+        from forecasting.errors import explained
 
-        failure = explained(error, now=clock.now)
+        failure = explained(error)
         sys.stderr.write(f"{failure}\n")
         if sys.argv[1:2] == ["check"] and "--notify" in sys.argv:
             from forecasting.publish.messages import send_check

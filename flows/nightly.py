@@ -11,8 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import clock, reporting
 from flows.progress import nights_bar
-from forecasting.errors import DataLateError, ForecastingError, LockedError, NoBarError
-from forecasting.night.failures import explained
+from forecasting.errors import DataLateError, ForecastingError, LockedError, NoBarError, explained
 from forecasting.night.health import nothing_new
 from forecasting.night.night import Night
 from forecasting.night.parameters import narrowed
@@ -192,6 +191,4 @@ def call_task(name: Step, nights: list[Night], *more: Any) -> list[Night]:
     except NightsFailedError as failed:
         return failed.nights
     except Exception as error:  # of Prefect's server
-        return [
-            replace(night, error=night.error or explained(error, now=clock.now)) for night in nights
-        ]
+        return [replace(night, error=night.error or explained(error)) for night in nights]

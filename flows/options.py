@@ -268,12 +268,13 @@ Switch = Annotated[
 def quieten_nights() -> None:
     """Keep log lines of nights off the terminal unless configured.
 
-    An error is printed once, when the command ends.
+    An error is printed once, when the command ends, but for an unexpected one's traceback.
     """
     # Else Python itself prints warnings
     logging.getLogger("forecasting").addHandler(logging.NullHandler())
-    # But for a message that was not sent, which is in no table.
-    logging.getLogger("forecasting.notify").addHandler(logging.lastResort or logging.NullHandler())
+    # But for a message that was not sent, which is in no table, and for tracebacks.
+    for name in ("forecasting.notify", "forecasting.errors"):
+        logging.getLogger(name).addHandler(logging.lastResort or logging.NullHandler())
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 

@@ -16,13 +16,13 @@ from prefect.utilities.urls import url_for
 
 from flows import clock
 from flows.server import tolerate_outage
-from forecasting.errors import DataLateError, ForecastingError, LockedError
-from forecasting.night.failures import combined, explained
+from forecasting import errors
+from forecasting.errors import DataLateError, ForecastingError, LockedError, explained
 from forecasting.night.folders import page_address, report_path
 from forecasting.night.night import Night, grouped
 from forecasting.night.parameters import run_name, subject_of
 from forecasting.night.run import outcome_of
-from forecasting.night.symbols import joined
+from forecasting.night.symbols import combined, joined
 from forecasting.plain_text import plain_text
 from forecasting.publish import messages
 from forecasting.publish.pages import newest_nights
@@ -94,7 +94,7 @@ def readable_errors() -> Iterator[None]:
     except ForecastingError:
         raise
     except Exception as error:
-        raise explained(error, now=clock.now) from error
+        raise explained(error) from error
     finally:
         library.setLevel(level)
 
@@ -118,9 +118,12 @@ class LastingHandler(PrefectConsoleHandler):
 
 
 def clean_record(name: str, *args: object, **named: object) -> logging.LogRecord:
-    """A log record, the library's cleaned and capped, for every handler that Prefect adds."""
+    """A log record, the library's cleaned and capped, for every handler that Prefect adds.
+
+    A traceback is cleaned line by line where it is logged.
+    """
     record = _made(name, *args, **named)
-    if name.split(".")[0] == "forecasting":
+    if name.split(".")[0] == "forecasting" and name != errors.logger.name:
         record.msg = plain_text(record.getMessage())
         record.args = ()
     return record
@@ -132,7 +135,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     if not isinstance(error, Exception):
         return True
     if not isinstance(error, ForecastingError):
-        record.msg = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}"
+        record.msg = f"{plain_text(record.getMessage())} {explained(error)}"
         record.args = ()
     record.exc_info = None
     record.exc_text = None
@@ -225,7 +228,7 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
     except Exception as error:  # as of the digest, no night has failed by it
-        logger.warning("the page of the run was not made: %s", explained(error, now=clock.now))
+        logger.warning("the page of the run was not made: %s", explained(error))
         return ""
 
 

@@ -1,10 +1,15 @@
 """Every error raised on purpose: one paragraph for the operator, and an exit code."""
 
+import errno
+import logging
 import math
+import traceback
 from datetime import date, timedelta
 from typing import ClassVar, Literal
 
 from forecasting.plain_text import plain_text
+
+logger = logging.getLogger("forecasting.errors")
 
 FailedVerdict = Literal["late", "rate_limited", "unavailable", "bad_data"]
 """Verdict, in table fetches, of a request that stored no bar."""
@@ -125,3 +130,53 @@ class UnexpectedError(ForecastingError):
 
 NUMERICAL_ERRORS = (FitError, ValueError, ArithmeticError)
 """What a computation raises because of its numbers; NumPy's LinAlgError is a ValueError."""
+
+
+ADVICE = {
+    errno.ENOSPC: "Free space on that disk, then run again: what is stored is complete, and no row "
+    "is written twice.",
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "Give this user the right to write there."
+    ),
+    errno.ENOENT: "Create it or correct the path, then run again. It may have been deleted during "
+    "the run.",
+    errno.ENAMETOOLONG: "Name a shorter path.",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n), then run again.",
+}
+
+
+def explained(error: Exception) -> ForecastingError:
+    """The error in one paragraph: itself if ours, else what it is; its traceback is logged."""
+    if isinstance(error, ForecastingError):
+        return error
+    if isinstance(error, OSError) and error.errno in ADVICE:
+        name = str(error.filename or "a file")[-300:]
+        return UnexpectedError(
+            f"The operating system refused access to {name}: {error.strerror}. "
+            f"{ADVICE[error.errno]}"
+        )
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    logger.error("%s", "\n".join(map(plain_text, lines)))
+    found, advice = _diagnosis(error)
+    cause = " ".join(str(error).split())[:300] or "no message"
+    return UnexpectedError(f"{found} ({type(error).__name__}: {cause}). {advice}")
+
+
+def _diagnosis(error: Exception) -> tuple[str, str]:
+    """What has happened, and what to do, of an error that is not ours."""
+    if type(error).__name__ == "UnfinishedRun":
+        return (
+            "Prefect did not take the end of this run, as after its UI's Cancel",
+            "Cancel ends only runs of a worker or of `serve`: the nights went on to their end; see "
+            "`forecasting show`.",
+        )
+    package = type(error).__module__.partition(".")[0]
+    if package in ("httpx", "httpcore", "prefect") or "Failed to reach API" in str(error):
+        return (
+            "Prefect's server did not respond as expected during this command",
+            "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete.",
+        )
+    return (
+        "An error that forecasting does not expect, a fault of its code or of this machine",
+        "Run again; if it comes back, report it with its traceback, which is logged.",
+    )

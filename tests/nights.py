@@ -195,4 +195,4 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
         with connect.reading(own.url) as connection:
             return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
 
-    return each_symbol(settings.for_target(settings.target), fetch, now=now)
+    return each_symbol(settings.for_target(settings.target), fetch)

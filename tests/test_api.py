@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 import forecasting as fc
 from flows import clock
-from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.errors import StoreError, UsageError
 from forecasting.publish.export import BARS_COLUMNS
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.guides import blocks, section
@@ -89,22 +89,6 @@ def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder):
     for empty in ({"url": ""}, {"data_dir": " "}):
         with pytest.raises(UsageError, match="found an empty one"):
             fc.connect(**empty)
-
-
-def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(
-    folder, tmp_path_factory, monkeypatch
-):
-    here = tmp_path_factory.mktemp("here")
-    mine = folder / "forecasting-data"
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(here))
-    monkeypatch.setattr("forecasting.night.plan.missed_nights", lambda *_, **__: 1 / 0)
-    with pytest.raises(
-        ForecastingError, match=f"ZeroDivisionError.* Its traceback is in {mine}/errors/"
-    ):
-        fc.connect(data_dir=mine).run_night(
-            "SBUX", source="csv:SBUX.csv", as_of=LAST, now=clock.now
-        )
-    assert list(here.iterdir()) == []
 
 
 def test_a_ledger_is_printed_without_its_password(folder):

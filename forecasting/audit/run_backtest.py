@@ -87,13 +87,12 @@ def run_each(  # noqa: PLR0913 - as the command's options
     if store:
         migrate.check_ready(settings.url)
     # Requested here, one after the other: a source is asked at the pace of one process.
-    requested = each_symbol(settings, lambda one: loaded(spec_of(one), now=now), now=now)
+    requested = each_symbol(settings, lambda one: loaded(spec_of(one), now=now))
     outcomes = Outcomes[dict[str, Any]](errors=requested.errors)
     for name, of_one in _ended(
         settings,
         requested.values,
         workers=workers,
-        now=now,
         bar=bar,
     ):
         for error in of_one.errors.values():
@@ -108,7 +107,7 @@ def run_each(  # noqa: PLR0913 - as the command's options
 
 
 def _ended(
-    settings: Settings, runs: dict[str, Run], *, workers: int, now: Clock, bar: Bar
+    settings: Settings, runs: dict[str, Run], *, workers: int, bar: Bar
 ) -> Iterator[tuple[str, Outcomes[Documented]]]:
     """What came of each run, by name, in processes side by side or in this one."""
     processes = min(workers or cpu_count(), len(settings.series))
@@ -118,7 +117,7 @@ def _ended(
         show = bar
         of_one = no_bar
     tasks = [
-        delayed(each_symbol)(settings.series[name], partial(_documented, run, of_one), now=now)
+        delayed(each_symbol)(settings.series[name], partial(_documented, run, of_one))
         for name, run in runs.items()
     ]
     with show(f"{len(settings.series)} backtests") as advance:

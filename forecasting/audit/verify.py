@@ -102,7 +102,7 @@ def verify(
 
     with lock.verify_lock(settings.data_dir):
         scratch = scratch_ledger(settings)
-        return each_symbol(settings, compared, now=now)
+        return each_symbol(settings, compared)
 
 
 def span_of(settings: Settings, first: date | None, last: date | None) -> Span:

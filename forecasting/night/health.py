@@ -225,7 +225,7 @@ def _sessions(settings: Settings, *, now: Clock) -> str:
 def _source(settings: Settings, *, now: Clock) -> str:
     source = check_source(settings)
     one = settings.for_target(settings.target)
-    found = each_symbol(one, lambda own: _newest_of_source(own, source, now=now), now=now)
+    found = each_symbol(one, lambda own: _newest_of_source(own, source, now=now))
     found.raise_failed()
     oldest, early = min(found.values.values())
     state = "no request made" if plugins.is_live(source) else f"read up to {oldest}"

@@ -47,7 +47,7 @@ def weights_folder(model: Row, settings: Settings) -> Path:
     return folder
 
 
-def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[list[Row]]]:
+def list_models(settings: Settings) -> tuple[list[Row], Outcomes[list[Row]]]:
     """The networks of each symbol, newest first, and what came of each symbol."""
 
     def networks(own: Settings) -> list[Row]:
@@ -73,7 +73,7 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[
             row["weights"] = weights_state(row, own)
         return rows
 
-    outcomes = each_stored(settings, networks, now=now)
+    outcomes = each_stored(settings, networks)
     return [row for rows in outcomes.values.values() for row in rows], outcomes
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forecasting import __version__
-from forecasting.errors import ForecastingError, UsageError
-from forecasting.night.failures import explained
+from forecasting.errors import ForecastingError, UsageError, explained
 from forecasting.night.folders import runs_folder
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
@@ -125,7 +124,7 @@ class Night:
         try:
             after = work(self)
         except Exception as error:  # whatever it is, it is this night's alone
-            ours = explained(error, now=self.now, settings=self.settings)
+            ours = explained(error)
             after = replace(self, error=ours)
         seconds = after.seconds.get(step, 0.0) + time.perf_counter() - started
         return replace(after, seconds={**after.seconds, step: round(seconds, 3)})

@@ -104,7 +104,7 @@ def _planned(night: Night, nights_of_symbol: Callable[[Settings], list[Night]]) 
         check_events(settings.events, settings.symbols)
         return nights_of_symbol(own)
 
-    found = each_symbol(settings, of_symbol, now=night.now)
+    found = each_symbol(settings, of_symbol)
     failed = []
     for name, error in found.errors.items():
         logger.error("%s: %s", name, error)
@@ -202,7 +202,7 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
             load_model(champion, own)
         return missed
 
-    found = each_symbol(settings, check, now=now)
+    found = each_symbol(settings, check)
     refused = [
         is_refusal(settings, settings.series[name].symbol, error)
         for name, error in found.errors.items()
@@ -296,7 +296,7 @@ def checked_span(
     Those given, else from the oldest missed to the newest of all symbols.
     """
     check_inputs(settings)
-    newest = each_symbol(settings, lambda own: (own, newest_session(own, now=now)), now=now)
+    newest = each_symbol(settings, lambda own: (own, newest_session(own, now=now)))
     if not newest.values:
         newest.raise_failed()
     each = [own for own, _ in newest.values.values()]

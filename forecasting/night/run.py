@@ -15,8 +15,7 @@ from typing import Any, Literal
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
-from forecasting.errors import ForecastingError, NoBarError, UsageError
-from forecasting.night.failures import explained
+from forecasting.errors import ForecastingError, NoBarError, UsageError, explained
 from forecasting.night.night import Night, grouped, in_turn, received, sent
 from forecasting.night.steps.evaluate import evaluate, unpublished
 from forecasting.night.steps.ingest import fetch_market, ingest
@@ -222,7 +221,7 @@ def run_sent(
             begun = [received(values, settings, now=now) for values in shard]
             nights = run_shard(begun, Caller(publish=publish))
     except Exception as error:  # as a database that cannot be reached
-        ours = explained(error, now=now)
+        ours = explained(error)
         return [{"error": ours} for _ in shard]
     ended = {night.id: {"error": night.error, "is_done": night.is_done} for night in nights}
     return [ended[values["id"]] for values in shard]  # in the order in which they came

@@ -1,6 +1,6 @@
 """The symbols of a command, and the same work for each: no failure stops or hides another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -9,21 +9,23 @@ from typing import Generic, TypeVar
 from forecasting.errors import (
     ForecastingError,
     StoreError,
+    SymbolsFailedError,
     UsageError,
+    explained,
 )
-from forecasting.night.failures import combined, explained
-from forecasting.plain_text import named
+from forecasting.plain_text import named, plain_text
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.values import check_symbol, listed
-from forecasting.vocabulary import Clock, Target
+from forecasting.vocabulary import Target
 
 Value = TypeVar("Value")
 
 NAMED = 3  # most symbols that a name or a message lists
 HELD_NAMED = 6  # symbols and targets of the ledger that a message names
+QUOTED = 1200  # characters of the failures in one error; the column error of table runs has all
 
 
 @dataclass(frozen=True)
@@ -39,26 +41,41 @@ class Outcomes(Generic[Value]):
             raise combined(self.errors, of=len(self.values) + len(self.errors))
 
 
-def each_symbol(
-    settings: Settings, work: Callable[[Settings], Value], *, now: Clock
-) -> Outcomes[Value]:
+def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingError:
+    """The failures of `of` symbols as one error, the first of each class; of one symbol its own."""
+    if of == 1:
+        return next(iter(failed.values()))
+    classes: dict[type[ForecastingError], list[str]] = {}
+    for symbol, error in failed.items():
+        classes.setdefault(type(error), []).append(symbol)
+    causes = []
+    for symbols in classes.values():
+        first = "" if len(symbols) == 1 else ", the first"
+        cause = plain_text(failed[symbols[0]], limit=QUOTED // len(classes))
+        causes.append(f"{named(symbols, NAMED)}{first}: {cause}")
+    codes = {error.exit_code for error in failed.values()}
+    code = codes.pop() if len(codes) == 1 else 1
+    if code == UsageError.exit_code and len(failed) < of:  # the others have been done
+        code = 1
+    return SymbolsFailedError(f"{len(failed)} of {of} failed. {' '.join(causes)}", code)
+
+
+def each_symbol(settings: Settings, work: Callable[[Settings], Value]) -> Outcomes[Value]:
     """What came of `work` for each symbol and target, by `series_name`."""
     outcomes = Outcomes[Value]()
     for name, one in settings.series.items():
         try:
             outcomes.values[name] = work(one)
         except Exception as error:  # whatever it is, it is this one's
-            outcomes.errors[name] = explained(error, now=now, settings=one)
+            outcomes.errors[name] = explained(error)
     return outcomes
 
 
-def each_stored(
-    settings: Settings, work: Callable[[Settings], Value], *, now: Clock
-) -> Outcomes[Value]:
+def each_stored(settings: Settings, work: Callable[[Settings], Value]) -> Outcomes[Value]:
     """As `each_symbol`, of `work` that reads the ledger; a StoreError where there is none."""
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
-        return each_symbol(settings, work, now=now)
+        return each_symbol(settings, work)
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:

@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
-from forecasting.night.failures import combined
 from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.steps.preprocess import input_fetch
-from forecasting.night.symbols import check_forecast, each_stored
+from forecasting.night.symbols import check_forecast, combined, each_stored
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import json_text, nixtla
 from forecasting.sessions import is_session
@@ -22,7 +21,6 @@ from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.values import check_symbol
-from forecasting.vocabulary import Clock
 
 FORMS = ("latest", "totals", "history", "bars", "nixtla")
 """The frames that are exported."""
@@ -241,16 +239,13 @@ def answer(
     return {"rows": json.loads(json_text(rows[:limit])), "cut": len(rows) > limit}
 
 
-def export(
-    settings: Settings, form: str, out: Path, *, now: Clock, as_of: date | None = None
-) -> str:
+def export(settings: Settings, form: str, out: Path, *, as_of: date | None = None) -> str:
     """A sentence with the number of rows written to `out`, of the symbols that have some.
 
     Args:
         settings: Its symbols and target.
         form: One of FORMS.
         out: Its suffix says whether it is Parquet or CSV.
-        now: The clock that names a traceback.
         as_of: The last session of `bars`, which are then those that its night had.
 
     Raises:
@@ -268,7 +263,7 @@ def export(
         )
     settings = _with_targets_of(form, settings)
     check_writable(out)
-    outcomes = each_stored(settings, lambda one: _rows(one, form, as_of), now=now)
+    outcomes = each_stored(settings, lambda one: _rows(one, form, as_of))
     if not outcomes.values:
         outcomes.raise_failed()
     rows = pd.concat(outcomes.values.values(), ignore_index=True)

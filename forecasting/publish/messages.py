@@ -10,8 +10,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forecasting.errors import ForecastingError, LockedError, NoLiveForecastError, UsageError
-from forecasting.night.failures import explained, quoted
+from forecasting.errors import (
+    ForecastingError,
+    LockedError,
+    NoLiveForecastError,
+    UsageError,
+    explained,
+)
 from forecasting.night.folders import INDEX, page_address, runs_folder
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
@@ -73,7 +78,7 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link
             link=link,
         )
     except Exception as error:  # which would hide those of nights
-        logger.warning("the digest of the run was not made: %s", explained(error, now=now))
+        logger.warning("the digest of the run was not made: %s", explained(error))
         return False
     return True
 
@@ -288,7 +293,7 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
     rows = live_states(settings, now=now)
     missing = [row for row in rows if row["cause"]]
     target = f" {settings.target}" if len(settings.targets) == 1 else ""
-    shown = {"rows": rows, "missing": missing, "target": target, "quoted": quoted}
+    shown = {"rows": rows, "missing": missing, "target": target, "named": named}
     lines = environment().get_template("check.txt").render(shown).splitlines()
     text = " ".join(lines)
     if missing:

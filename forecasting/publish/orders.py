@@ -126,7 +126,7 @@ def plan_orders(
         )
         return order_document(night, orders[night.symbol], pace)
 
-    plans = each_stored(of_orders, plan, now=now)
+    plans = each_stored(of_orders, plan)
     slowest_first = sorted(plans.values.items(), key=lambda plan: -plan[1]["sessions_needed"])
     return Outcomes(dict(slowest_first), plans.errors)
 

@@ -16,8 +16,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, StoreError
-from forecasting.night.failures import explained
+from forecasting.errors import ForecastingError, StoreError, explained
 from forecasting.night.folders import (
     INDEX,
     check_writable,
@@ -104,7 +103,6 @@ def each_report(
             now=now,
             brief=brief,
         ),
-        now=now,
     )
 
 
@@ -154,7 +152,7 @@ def write_reports(
         path, _ = _write(of_symbol, as_of=as_of, out=out)
         return path
 
-    outcomes = each_stored(settings, write, now=now)
+    outcomes = each_stored(settings, write)
     if out is not None or not outcomes.values:
         return outcomes, []
     return outcomes, [write_index(settings)]
@@ -172,7 +170,7 @@ def write_index(settings: Settings) -> Path:
     return _written(render_index(linked), path)
 
 
-def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock) -> None:
+def update_index(settings: Settings, ended: Sequence[Night] = ()) -> None:
     """Write the index after nights, and the pages of those that `ended` without a forecast."""
     try:
         for night in ended:
@@ -182,7 +180,7 @@ def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock)
     except Exception as error:  # whatever it is, no night has failed by it
         logger.warning(
             "the index of the pages was not written: %s",
-            explained(error, now=now),
+            explained(error),
         )
 
 

@@ -6,11 +6,12 @@ from datetime import date
 from functools import partial
 from itertools import chain
 
+from forecasting.errors import explained
 from forecasting.night import plan
-from forecasting.night.failures import combined, explained
 from forecasting.night.night import Night
 from forecasting.night.run import PLAINLY, Caller, ledger, outcome_of, run_nights
 from forecasting.night.run_log import mark_cut_off
+from forecasting.night.symbols import combined
 from forecasting.publish.messages import send_digest, send_failed
 from forecasting.publish.pages import publish_page, update_index
 from forecasting.settings import Settings
@@ -35,7 +36,7 @@ def run_published(
         switch_source=switch_source,
     )
     failed = [night for night in ended if night.error is not None]
-    update_index(settings, failed, now=now)
+    update_index(settings, failed)
     return ended
 
 
@@ -110,7 +111,7 @@ def run_here(
                 mark_cut_off(settings)
                 raise
     except Exception as error:
-        failure = explained(error, now=now)
+        failure = explained(error)
         send_failed(settings, failure)
         raise failure from None
     send_digest(settings, nights, now=now)

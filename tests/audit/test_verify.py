@@ -81,7 +81,7 @@ def live(yahoo, monkeypatch):
     yahoo.earnings = ["March 12, 2024 at 4 PM EDT"]
     a_night(seventh)
     a_night(eighth)
-    networks, _ = models.list_models(read_settings(), now=clock.now)
+    networks, _ = models.list_models(read_settings())
     by_age = sorted(networks, key=lambda row: str(row["trained_to"]))
     models.promote(by_age[-2]["id"], read_settings(), now=clock.now)
     a_night(ninth)

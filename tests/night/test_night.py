@@ -255,7 +255,7 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     ]
     assert str(refused["id"]) in shown
     assert str(refused["refused"]) in shown
-    _, listed = model_listing(models.list_models(read_settings(), now=clock.now)[0])
+    _, listed = model_listing(models.list_models(read_settings())[0])
     assert [row[-1] for row in listed] == [refused["refused"], ""]
     night(LAST)
     assert refused["id"] not in {row["winner"] for row in rows("promotions")}

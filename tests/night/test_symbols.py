@@ -1,6 +1,5 @@
 import pytest
 
-from flows import clock
 from flows.advanced import models_list, models_rollback
 from flows.daily import show
 from forecasting.errors import (
@@ -10,8 +9,7 @@ from forecasting.errors import (
     UnexpectedError,
     UsageError,
 )
-from forecasting.night.failures import combined
-from forecasting.night.symbols import asked_symbols, each_symbol
+from forecasting.night.symbols import asked_symbols, combined, each_symbol
 from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
@@ -28,16 +26,24 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
             raise ZeroDivisionError("seeded")
         return own.symbols[0].lower()
 
-    found = each_symbol(Settings(symbols=("AAA", "BAD", "BUG", "CCC")), work, now=clock.now)
+    found = each_symbol(Settings(symbols=("AAA", "BAD", "BUG", "CCC")), work)
     assert list(found.values.values()) == ["aaa", "ccc"]
     assert {name: type(error) for name, error in found.errors.items()} == {
         "BAD": UsageError,
         "BUG": UnexpectedError,
     }
     with pytest.raises(
-        SymbolsFailedError, match=r"^2 of 4 failed. BAD is not traded. BUG: An error"
+        SymbolsFailedError, match=r"^2 of 4 failed. BAD: BAD is not traded. BUG: An error"
     ):
         found.raise_failed()
+
+
+def test_failures_of_one_class_are_told_by_the_first():
+    names = ("AAA", "BBB", "CCC", "DDD", "EEE")
+    failed = {name: StoreError(f"{name} is held.") for name in names}
+    failed["BUG"] = UsageError("x")
+    said = "6 of 9 failed. AAA, BBB, CCC and 2 more, the first: AAA is held. BUG: x"
+    assert str(combined(failed, of=9)) == said
 
 
 @pytest.mark.parametrize(

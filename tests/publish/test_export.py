@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from flows import clock
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.publish.export import FRAMES, export, frame
 from forecasting.settings import Settings
@@ -33,7 +32,7 @@ def filled(tmp_path_factory, migrated_sqlite_file):
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_a_file_has_the_values_of_the_frame(filled, tmp_path, form, suffix):
     out = tmp_path / f"{form}{suffix}"
-    sentence = export(filled, form, out, now=clock.now)
+    sentence = export(filled, form, out)
     expected = frame(form, filled)
     found = (
         pd.read_parquet(out)
@@ -56,7 +55,7 @@ def test_a_file_has_the_values_of_the_frame(filled, tmp_path, form, suffix):
 def test_days_are_dates_in_parquet_but_for_nixtla(filled, tmp_path):
     schemas = {}
     for form in FORMS:
-        export(filled, form, tmp_path / f"{form}.parquet", now=clock.now)
+        export(filled, form, tmp_path / f"{form}.parquet")
         schemas[form] = parquet.read_schema(tmp_path / f"{form}.parquet")
     types = {
         ("bars", "session"): pa.date32(),
@@ -86,36 +85,36 @@ def test_wrong_usage_is_refused_before_the_database_is_read(
     empty_sqlite_url, tmp_path, form, name, as_of, problem
 ):
     with pytest.raises(UsageError, match=problem):
-        export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of, now=clock.now)
+        export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_nothing(
     filled, tmp_path, form
 ):
-    export(filled, form, tmp_path / "alone.csv", now=clock.now)
+    export(filled, form, tmp_path / "alone.csv")
     asked = settings_of(filled.url, SYMBOL, "SBUXX")
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 .* Expected .* of SBUXX.*; found none"):
-        export(asked, form, tmp_path / "x.csv", now=clock.now)
+        export(asked, form, tmp_path / "x.csv")
     assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
     asked = settings_of(filled.url, "SBUXX").for_target("range")
     with pytest.raises(
         StoreError, match=r"Correct the symbol|forecasting run --symbol SBUXX --target range"
     ):
-        export(asked, form, tmp_path / "none.csv", now=clock.now)
+        export(asked, form, tmp_path / "none.csv")
     assert not (tmp_path / "none.csv").exists()
 
 
 def test_of_several_targets_totals_are_those_of_volume_and_nixtla_asks_for_one(filled, tmp_path):
     several = filled.model_copy(update={"targets": ("volume", "range")})
-    export(filled, "totals", tmp_path / "alone.csv", now=clock.now)
-    export(several, "totals", tmp_path / "x.csv", now=clock.now)
+    export(filled, "totals", tmp_path / "alone.csv")
+    export(several, "totals", tmp_path / "x.csv")
     assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
     without = filled.model_copy(update={"targets": ("range",)})
     with pytest.raises(StoreError, match="SBUX range"):
-        export(without, "totals", tmp_path / "z.csv", now=clock.now)
+        export(without, "totals", tmp_path / "z.csv")
     with pytest.raises(UsageError, match=r"one target .* found volume, range\. Choose one by"):
-        export(several, "nixtla", tmp_path / "y.csv", now=clock.now)
+        export(several, "nixtla", tmp_path / "y.csv")
 
 
 ORIGINS = ("2024-03-07", "2024-03-08")
@@ -188,7 +187,7 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path)
     with pytest.raises(
         StoreError, match=r"bars of SBUX up to 2024-03-05; found none\. Correct .* date"
     ):
-        export(asked, "bars", tmp_path / "x.csv", now=clock.now, as_of=date(2024, 3, 5))
+        export(asked, "bars", tmp_path / "x.csv", as_of=date(2024, 3, 5))
     now = frame("bars", asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]

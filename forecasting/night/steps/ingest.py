@@ -17,10 +17,10 @@ from forecasting.errors import (
     SourceError,
     StoreError,
     UnavailableError,
+    explained,
 )
 from forecasting.ingest import earnings
 from forecasting.ingest.sources import Fetched, ManySource, plugins
-from forecasting.night.failures import explained
 from forecasting.night.night import Night, grouped
 from forecasting.night.steps.fetch import Asked, Span, asked_of, fetch
 from forecasting.night.steps.preprocess import (
@@ -201,7 +201,7 @@ def fetch_and_store(
         try:
             asked[night.symbol] = asked_of(span, accept=switch_source)
         except Exception as error:  # whatever it is, it is this symbol's alone
-            ours = explained(error, now=night.now, settings=night.settings)
+            ours = explained(error)
             done[night.symbol] = replace(night, error=ours)
     asked = _with_responses(asked, refusals)
     calendar = earnings.calendar_of([request.asking for request in asked.values()])
