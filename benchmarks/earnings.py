@@ -3,8 +3,8 @@
     python benchmarks/earnings.py earnings_8k.csv --day 2025-11-20 --source "SEC EDGAR, form 8-K
         item 2.02, ..."
 
-packs a CSV of the columns symbol and filed into forecasting/ingest/filed_earnings.txt.gz, always
-the same bytes.
+packs a CSV of the columns symbol, filed and perhaps timing into
+forecasting/ingest/filed_earnings.txt.gz, always the same bytes.
 
 Inferred dates are used in pretraining alone: the reaction to an announcement, and the sessions
 between announcements once its effect is removed, are similar for all stocks. They are inferred with
@@ -57,13 +57,19 @@ def main() -> None:
 
 
 def packed(filings: pd.DataFrame, source: str) -> str:
-    """A line a symbol: the first day, then the days from each to the next."""
-    lines = [f"# {source}", "# symbol, the first day, then the days from each to the next"]
-    for symbol, days in (
-        filings.drop_duplicates().sort_values("filed").groupby("symbol", sort=True)["filed"]
-    ):
-        gaps = days.diff().dt.days[1:].astype(int)
-        lines.append(" ".join([str(symbol), f"{days.iloc[0]:%Y-%m-%d}", *map(str, gaps)]))
+    """A line a symbol: the first day, then the days from each to the next, marked where timed."""
+    lines = [
+        f"# {source}",
+        "# symbol, the first day, then the days from each to the next; a after the close, b before "
+        "the open",
+    ]
+    timing = filings.get("timing", pd.Series("", filings.index))
+    marked = filings.assign(mark=timing.map({"amc": "a", "bmo": "b"}).fillna(""))
+    for symbol, rows in marked.drop_duplicates().sort_values("filed").groupby("symbol"):
+        gaps = rows["filed"].diff().dt.days[1:].astype(int)
+        words = [f"{rows['filed'].iloc[0]:%Y-%m-%d}", *map(str, gaps)]
+        marks = [word + mark for word, mark in zip(words, rows["mark"], strict=True)]
+        lines.append(" ".join([str(symbol), *marks]))
     return "\n".join(lines) + "\n"
 
 

@@ -147,7 +147,7 @@ def arguments() -> argparse.Namespace:
         "--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample"
     )
     parser.add_argument("--symbol", default="^GSPC")
-    parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
+    parser.add_argument("--events", help="earnings dates as csv:PATH; without it the shipped ones")
     parser.add_argument(
         "--to", dest="last", type=parse_date, default=date(2018, 12, 21), help="the last origin"
     )

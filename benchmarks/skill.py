@@ -110,7 +110,7 @@ def arguments() -> argparse.Namespace:
     )
     of_panel = "A,B,C; of a panel also all, choosing, confirming"
     parser.add_argument("--symbol", "--symbols", dest="symbols", default="^GSPC", help=of_panel)
-    parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
+    parser.add_argument("--events", help="earnings dates as csv:PATH; without it the shipped ones")
     parser.add_argument(
         "--dates", choices=DATES, default="listed", help="what was known of earnings"
     )

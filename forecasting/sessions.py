@@ -51,13 +51,6 @@ def is_us_stock(symbol: str) -> bool:
     return symbol.replace("-", "").isalnum()
 
 
-def may_report_earnings(symbol: str) -> bool:
-    """Whether it may be a company's, unlike ^GSPC, EURUSD=X, ES=F or BTC-USD."""
-    # The classes of a share (BRK-B) have one or two letters
-    _, hyphen, quote = symbol.rpartition("-")
-    return not (symbol.startswith("^") or "=" in symbol or (hyphen and len(quote) == 3))
-
-
 def parse_exchanges(text: str) -> dict[str, str]:
     """The exchange of each symbol in `VOD=XLON,ES=F=CMES`; a ValueError for any other text."""
     exchanges: dict[str, str] = {}

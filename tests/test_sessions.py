@@ -137,11 +137,3 @@ def test_exchange_calendars_has_every_exchange_of_the_suffixes():
     }
     with pytest.raises(ValueError, match="'XLONDON'"):
         sessions.check_exchange("XLONDON")
-
-
-def test_companies_have_symbols_that_are_no_index_pair_future_or_coin():
-    companies = ("SBUX", "BRK-B", "BAC-PL", "VOD.L", "VOLV-B.ST", "SAGA-PREF.ST", "0700.HK")
-    others = ("^GSPC", "^N225", "EURUSD=X", "ES=F", "BTC-USD", "ETH-EUR")
-    assert [name for name in (*companies, *others) if sessions.may_report_earnings(name)] == list(
-        companies
-    )

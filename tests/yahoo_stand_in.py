@@ -86,7 +86,7 @@ def market_bars(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 class StandIn:
-    """Yahoo's chart, crumb, quote, earnings pages and calendar for one or more symbols, as of the
+    """Yahoo's chart, crumb, quote, earnings calendar for one or more symbols, as of the
     day `today`.
 
     Bars and actions are on the newest share basis; a split after `today` is not yet applied, a
@@ -104,7 +104,6 @@ class StandIn:
         self.market_fault = None
         self.today = bars.index[-1].date()
         self.edits = []
-        self.earnings = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
         # As in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"; a row may lack its date or
         # timing.
         self.calendar = []
@@ -180,10 +179,6 @@ class StandIn:
     def calendar_requests(self) -> list[str]:
         """The requests for the earnings calendar so far."""
         return [path for path in self.requests if CALENDAR in path]
-
-    def earnings_pages(self) -> list[str]:
-        """The requests for a symbol's page of earnings dates so far."""
-        return [path for path in self.requests if "/calendar/earnings" in path]
 
     def next_fault(self) -> str | None:
         """The fault of the chart request now being answered."""
@@ -406,8 +401,6 @@ class Handler(BaseHTTPRequestHandler):
                 self._chart()
             elif "/v1/test/getcrumb" in self.path:
                 self._send(200, b"crumb", "text/plain")
-            elif "/calendar/earnings" in self.path:
-                self._send(200, _earnings_page(self.stand_in.earnings), "text/html")
             elif "/v10/finance/quoteSummary/" in self.path or "/v7/finance/quote" in self.path:
                 self._send(
                     404, _error("quoteSummary", "Quote not found for symbol: " + self._symbol())
@@ -469,14 +462,6 @@ def _error(part: str, words: str) -> bytes:
     return json.dumps(
         {part: {"result": None, "error": {"code": "Not Found", "description": words}}}
     ).encode()
-
-
-def _earnings_page(lines: list[str]) -> bytes:
-    if not lines:
-        return b"<html><body>nothing here</body></html>"
-    rows = "".join(f"<tr><td>{line}</td></tr>" for line in lines)
-    head = "<thead><tr><th>Earnings Date</th></tr></thead>"
-    return f"<html><body><table>{head}<tbody>{rows}</tbody></table></body></html>".encode()
 
 
 COLUMNS = (

@@ -93,7 +93,7 @@ def backtest(
     Args:
         bars: All of the symbol's, checked, on one share basis: index session, columns open, high,
             low, close, volume.
-        events: Its earnings dates as `events_of_backtest` has them, a withdrawal after the date
+        events: Its earnings dates as `load_series` has them, a withdrawal after the date
             that it withdraws.
         spec: Which nights.
         market: The market series of the settings; None for none.

@@ -8,11 +8,11 @@ import pandas as pd
 
 from forecasting.ingest.assessment import prices_alone
 from forecasting.ingest.bars import check_bars
-from forecasting.ingest.earnings import events_of_backtest, nothing_stored
+from forecasting.ingest.earnings import new_events, nothing_stored
 from forecasting.ingest.revisions import NOTHING_STORED
 from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
 from forecasting.ingest.splits import on_one_basis
-from forecasting.night.steps.fetch import asking_of
+from forecasting.night.steps.fetch import announced_of
 from forecasting.preprocess.windows import MarketSeries
 from forecasting.sessions import OLDEST_DAY, last_completed, today
 from forecasting.settings import Settings
@@ -28,7 +28,6 @@ def load_series(
     source = source_of(
         settings.source,
         cache_dir=settings.yahoo_cache,
-        exchange=exchange,
         today=today(now(), exchange),
     )
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
@@ -45,14 +44,15 @@ def load_series(
         exchange=exchange,
     )
     bars, _ = check_bars(fetched, exchange=exchange, known=nothing.bars)
-    asking = asking_of(
-        settings,
-        symbol,
-        source,
-        newest,
-        stored=nothing_stored(),
+    events = new_events(
+        nothing_stored(),
+        announced_of(settings, source, [symbol], newest)(symbol),
+        symbol=symbol,
+        exchange=exchange,
+        session=newest,
+        volume=bars["volume"],
     )
-    return bars, events_of_backtest(asking, volume=bars["volume"]), fetched.title
+    return bars, events.sort_values("session", ignore_index=True), fetched.title
 
 
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:

@@ -1,8 +1,8 @@
-"""Earnings dates of files, filings and sources: sessions that react, nights that may use them.
+"""Earnings dates: announced by a file or a source, else shipped with the package.
 
-An event row is never changed: a later one of the same session and kind replaces it, or ends it
-(`withdrawn`). Of a quarter in several lists the first one's date counts: a file's or the bundled
-one, the stored one, a shipped filing's, the source's.
+Rows of table events are appended, never changed: a later row of the same session replaces one, or
+ends it (`withdrawn`). Of a quarter the newest announcement counts, and a shipped date only where
+nothing was announced. Which sessions react to them is decided when they are stored.
 """
 
 import logging
@@ -17,19 +17,14 @@ import pandas as pd
 from forecasting.errors import BadDataError, SourceError
 from forecasting.ingest.bar_rules import STALE_EARNINGS, UNREAD_EARNINGS, Finding
 from forecasting.ingest.event_files import (
+    OF_YAHOO,
     TIMINGS,
-    bundled_events,
-    filed_events,
     no_events,
     path_of,
     read_events_csv,
+    shipped_events,
 )
-from forecasting.ingest.sources import (
-    EarningsCalendarSource,
-    EarningsSource,
-    Source,
-    are_midnights,
-)
+from forecasting.ingest.sources import EarningsSource, Source, are_midnights
 from forecasting.ingest.sources.plugins import called
 from forecasting.sessions import calendar
 
@@ -44,9 +39,8 @@ STORED = [*COLUMNS, "source", "first_seen_at"]
 WITHDRAWN = "withdrawn"
 """The known_rule of a row that withdraws an event, from its known_from on."""
 
-FILINGS = "sec-8k"
-"""Source of the days on which 505 US companies filed their results with the SEC (form 8-K, item
-2.02), shipped."""
+SHIPPED = "shipped"
+"""Source of the dates that ship with the package: days of filings, SBUX's with their hour."""
 
 _KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is not known
 
@@ -57,15 +51,9 @@ _FIRST_ORIGIN = 435
 
 # The next date may be missing for so long; it is then about a month ahead
 _LISTED_AFTER = timedelta(days=60)
-_AHEAD = timedelta(days=100)  # the next date of every company that reports quarterly lies within
-_BEFORE = timedelta(days=7)  # a date just past is listed with the timing that it had
-_QUARTER = timedelta(days=100)
 _YEAR = timedelta(days=365)
-# A date that comes closer to another one is of the same quarter, and has moved
+# Dates that are closer to each other are of one quarter
 _SAME_QUARTER = pd.Timedelta(days=45)
-
-OF_FILE, OF_FILINGS, OF_SOURCE = range(3)
-"""Ranks of lists: a file's or the bundled dates, days of filings, dates as a source lists them."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +85,13 @@ class Reports:
 
 
 def reacting(
-    events: pd.DataFrame,
+    dates: pd.DataFrame,
     *,
     exchange: str = "XNYS",
     seen: date | None = None,
     reports: Reports | None = None,
 ) -> pd.DataFrame:
-    """The events, columns of `dates_of` and `rank`, with COLUMNS, ascending by rank and session.
+    """The dates, columns of `dates_of`, with COLUMNS, ascending by session.
 
     That is the session that reacts, and the first origin that may use each. After the close the
     next session reacts, else the announcement's own, or the next one traded. Reactions after the
@@ -113,108 +101,76 @@ def reacting(
     """
     days = calendar(exchange).sessions
     # Some calendars end this year; a later session is not known
-    events = events[events["announced"] < days[-1]]
-    announced = pd.DatetimeIndex(events["announced"])
+    dates = dates[dates["announced"] < days[-1]]
+    announced = pd.DatetimeIndex(dates["announced"])
     at = days.searchsorted(announced)
-    late = (events["timing"] == "amc").to_numpy(copy=True)
-    untimed = (events["timing"] == "").to_numpy()
+    late = (dates["timing"] == "amc").to_numpy(copy=True)
+    untimed = (dates["timing"] == "").to_numpy()
     if reports is not None and untimed.any():
         late[untimed] = reports.come_late(at[untimed], days)
     at += late & (days[at] == announced)  # after the close: the session after it
-    is_scheduled = events["scheduled"].to_numpy()
+    is_scheduled = dates["scheduled"].to_numpy()
     known_from = days[np.where(is_scheduled, (at - _KNOWN_AHEAD).clip(min=0), at)]
     known_rule = np.where(is_scheduled, f"{_KNOWN_AHEAD} sessions ahead", "unscheduled")
     if seen is not None:
-        is_seen = (events["rank"] == OF_SOURCE).to_numpy() & (days[at] > pd.Timestamp(seen))
+        is_seen = days[at] > pd.Timestamp(seen)
         known_from = known_from.where(~is_seen, days[days.searchsorted(pd.Timestamp(seen))])
         known_rule = np.where(is_seen, "seen", known_rule)
-    placed = events.assign(
-        session=days[at],
-        kind="earnings",
-        known_from=known_from,
-        known_rule=known_rule,
+    placed = dates.assign(
+        session=days[at], kind="earnings", known_from=known_from, known_rule=known_rule
     )
-    return _by_session(placed)
+    last = placed.drop_duplicates("session", keep="last")
+    return last.sort_values("session", ignore_index=True)
 
 
 def nothing_stored() -> pd.DataFrame:
     """No event rows: COLUMNS and source."""
-    return reacting(no_events().assign(rank=OF_FILE, source=""))
-
-
-def _by_session(claims: pd.DataFrame) -> pd.DataFrame:
-    """The claims of each list by session, the last one of each."""
-    last = claims.drop_duplicates(["rank", "session"], keep="last")
-    return last.sort_values(["rank", "session"], ignore_index=True)
+    return reacting(no_events()).assign(source="")
 
 
 @dataclass(frozen=True)
-class Asking:
-    """A night's symbol whose source is asked for earnings dates."""
+class Announced:
+    """The earnings dates of a symbol that a file or a source has announced."""
 
-    symbol: str
-    exchange: str
-    source: Source  # the one that is asked: of the bars, or of --events yahoo
-    file: str | None  # --events csv:PATH, in place of the bundled and the source's dates
-    session: date  # the newest one that is requested
-    stored: pd.DataFrame  # event rows of the symbol, STORED, ascending by first_seen_at and session
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether its source is asked at all."""
-        return self.file is None and isinstance(
-            self.source, EarningsSource | EarningsCalendarSource
-        )
+    source: str  # as stored
+    dates: pd.DataFrame  # columns announced (naive midnight), timing
+    seen: date | None = None  # the session of a night on which a live source listed them
+    unread: SourceError | None = None  # why the source's list could not be read
 
 
-Listed = tuple[pd.DataFrame, SourceError | None]
-"""Dates of a source (columns announced, timing), and why they could not be read."""
+def announced_by(
+    option: str | None, source: Source, symbols: Sequence[str], session: date
+) -> Callable[[str], Announced]:
+    """What is announced of a symbol: by the file of --events, else by the source.
 
-Calendar = Callable[[], Listed]
-"""Returns the dates of many symbols, in column symbol."""
-
-
-@dataclass(frozen=True)
-class Lists:
-    """The earnings dates that a night has."""
-
-    claims: pd.DataFrame  # COLUMNS as they would be, source and rank, ascending
-    unread: SourceError | None = None  # why one of the source's lists could not be read
-
-
-def calendar_of(symbols: Sequence[Asking]) -> Calendar:
-    """The calendar for these symbols of one source; empty for a source without one."""
-    asked = [one for one in symbols if one.is_asked]
+    The source is asked once for all symbols, when the first of them is.
+    """
+    if option is not None and option != OF_YAHOO:
+        path = path_of(option)
+        return lambda symbol: Announced(option, read_events_csv(path, symbol))
 
     @cache
-    def calendar() -> Listed:
-        if not asked or not isinstance(source := asked[0].source, EarningsCalendarSource):
-            return no_events().assign(symbol=""), None
-        names = [one.symbol for one in asked]
-        sessions = [one.session for one in asked]
-        request = partial(
-            source.earnings_calendar,
-            names,
-            min(sessions) - _BEFORE,
-            max(sessions) + _AHEAD,
-        )
-        return _list_of(
-            source,
-            request,
-            f"calendar of {len(names)} symbols",
-            columns=["symbol", "announced", "timing"],
-        )
+    def listed() -> tuple[pd.DataFrame, SourceError | None]:
+        return _list_of(source, symbols, session)
 
-    return calendar
+    def of_symbol(symbol: str) -> Announced:
+        dates, unread = listed()
+        own = dates[dates["symbol"] == symbol].drop(columns="symbol")
+        return Announced(source.name, own, session, unread)
+
+    return of_symbol
 
 
 def _list_of(
-    source: object, request: Callable[[], pd.DataFrame], what: str, *, columns: list[str]
-) -> Listed:
-    """A source's list; an empty one with the logged error of code that fails or returns another."""
+    source: Source, symbols: Sequence[str], session: date
+) -> tuple[pd.DataFrame, SourceError | None]:
+    """A source's list: columns symbol, announced, timing; empty where it fails, with the error."""
+    nothing = no_events().assign(symbol="")
+    if not isinstance(source, EarningsSource):
+        return nothing, None
     try:
         with called(source):
-            listed = request()[columns]
+            listed = source.earnings_dates(symbols, session)[["symbol", "announced", "timing"]]
             is_sound = are_midnights(listed["announced"]) and listed["timing"].isin(TIMINGS).all()
         if not is_sound:
             raise BadDataError(
@@ -222,44 +178,57 @@ def _list_of(
                 "empty."
             )
     except SourceError as error:
-        logger.warning("no earnings %s: %s", what, error)
-        return no_events().assign(symbol=""), error
+        logger.warning("no earnings dates of %d symbols: %s", len(symbols), error)
+        return nothing, error
     return listed, None
 
 
-def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Series) -> Lists:
-    """The earnings dates of a file or bundled, of filings of other quarters, and of the source.
+def new_events(
+    stored: pd.DataFrame,
+    announced: Announced,
+    *,
+    symbol: str,
+    exchange: str,
+    session: date,
+    volume: pd.Series,
+) -> pd.DataFrame:
+    """The rows, COLUMNS and source, that a night adds to the stored ones of a symbol.
 
-    Without a calendar the source is asked only if the others end.
+    Dates that are announced anew; withdrawals, from this session on, of dates of the same quarters
+    that are announced no more; and the shipped dates of other quarters. A date without timing that
+    is stored keeps its session: the fits of a chain go on from flags that stay where they were.
+
+    Args:
+        stored: Rows STORED of the symbol, ascending by first_seen_at.
+        announced: What a file or a source has of it.
+        symbol: Whose dates.
+        exchange: Its exchange.
+        session: The night's.
+        volume: By session, from which the hour of a date without timing is learned.
     """
-    night = asking.session
-    if asking.file:
-        usable = read_events_csv(path_of(asking.file), asking.symbol)
-    else:
-        usable = bundled_events(asking.symbol)
-    filed = filed_events(asking.symbol, exchange=asking.exchange)
-    newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
-    listed = no_events()
-    unread = None
-    if calendar is not None or newest <= pd.Timestamp(night):
-        listed, unread = listed_events(asking, calendar)
-    filed = filed[_in_other_quarters(filed, usable)]
-    # Of filings no timing is known
-    stated = dict(zip(listed["announced"], listed["timing"], strict=True))
-    filed = filed.assign(timing=[stated.get(day, "") for day in filed["announced"]])
-    claims = joined(
-        usable.assign(source=asking.file or "bundled", rank=OF_FILE),
-        filed.assign(source=FILINGS, rank=OF_FILINGS),
-        listed.assign(source=asking.source.name, rank=OF_SOURCE),
+    valid = valid_events(stored)
+    dates = announced.dates.assign(scheduled=True)
+    shipped = shipped_events(symbol, exchange=exchange)
+    shipped = shipped[_in_other_quarters(shipped, dates)]
+    known = pd.concat([rows["announced"] for rows in (dates, shipped, stored)])
+    place = partial(reacting, exchange=exchange, reports=Reports(pd.DatetimeIndex(known), volume))
+    own = place(dates, seen=announced.seen)
+    is_known = _pairs(own).isin(_pairs(valid)) | own["session"].isin(valid["session"])
+    is_kept = valid["announced"].isin(own["announced"]) | valid["session"].isin(own["session"])
+    moved = valid[~is_kept & ~_in_other_quarters(valid, own)]
+    shipped = shipped[_in_other_quarters(shipped, valid)]
+    added = joined(
+        own[~is_known].assign(source=announced.source),
+        place(shipped).assign(source=SHIPPED),
+        moved.assign(
+            source=announced.source, known_from=pd.Timestamp(session), known_rule=WITHDRAWN
+        ),
     )
-    announced = pd.concat([claims["announced"], asking.stored["announced"]])
-    placed = reacting(
-        claims,
-        exchange=asking.exchange,
-        seen=night,
-        reports=Reports(pd.DatetimeIndex(announced), volume),
-    )
-    return Lists(placed, unread)
+    return added[[*COLUMNS, "source"]]
+
+
+def _pairs(rows: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[["announced", "timing"]])
 
 
 def _in_other_quarters(rows: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
@@ -269,139 +238,21 @@ def _in_other_quarters(rows: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
     return is_apart
 
 
-def listed_events(asking: Asking, calendar: Calendar | None) -> Listed:
-    """The source's dates, ascending, as `dates_of`, and why a list could not be read.
+def doubts(announced: Announced, events: pd.DataFrame, session: date) -> list[Finding]:
+    """The finding on a list that could not be read, or on `events` without a coming date.
 
-    Of a quarter in both lists the calendar's date counts.
+    The second of a symbol whose newest date is more than 60 days old, and less than a year.
     """
-    if not asking.is_asked:
-        return no_events(), None
-    night = pd.Timestamp(asking.session)
-    of_calendar = no_events()
-    unread = None
-    if calendar is not None:
-        of_all, unread = calendar()
-        of_calendar = of_all[of_all["symbol"] == asking.symbol].drop(columns="symbol")
-    of_calendar = of_calendar.assign(scheduled=True)
-    is_coming = (of_calendar["announced"] > night).any()
-    has_newest = asking.stored["session"].between(night - _QUARTER, night).any()
-    if not isinstance(asking.source, EarningsSource) or (is_coming and has_newest):
-        return of_calendar, unread
-    of_symbol, error = _list_of(
-        asking.source,
-        partial(asking.source.earnings_dates, asking.symbol),
-        f"dates of {asking.symbol}",
-        columns=["announced", "timing"],
-    )
-    others = of_symbol[_in_other_quarters(of_symbol, of_calendar)].assign(scheduled=True)
-    both = joined(others, of_calendar).sort_values("announced", ignore_index=True)
-    return both, error if error is not None else unread
-
-
-def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
-    """The earnings dates that a symbol's first night has: COLUMNS and source."""
-    events = changes(asking, lists_of_night(asking, None, volume=volume))
-    return valid_events(events).sort_values("session", ignore_index=True)
-
-
-def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
-    """The finding on a list that could not be read, or on a symbol without a coming date.
-
-    The second of a symbol that reported within a year; at once if its list is empty.
-    """
-    if lists.unread is not None:
-        return [
-            Finding(
-                asking.session,
-                UNREAD_EARNINGS,
-                "flag",
-                None,
-                str(lists.unread),
-            )
-        ]
-    ranks = set(lists.claims["rank"])
-    if not asking.is_asked and OF_FILINGS not in ranks:
-        return []
-    night = pd.Timestamp(asking.session)
-    listed = lists.claims["session"]
-    sessions = pd.concat([listed, valid_events(asking.stored)["session"]])
+    if announced.unread is not None:
+        return [Finding(session, UNREAD_EARNINGS, "flag", None, str(announced.unread))]
+    sessions = valid_events(events)["session"]
+    night = pd.Timestamp(session)
     newest = sessions[sessions <= night].max()
-    age = night - newest  # NaT: none
-    is_recent = OF_SOURCE in ranks and age <= _LISTED_AFTER
-    if is_recent or (listed > night).any() or not age <= _YEAR:
+    has_next = (sessions > night).any()
+    if has_next or not _LISTED_AFTER < night - newest <= _YEAR:  # NaT: none
         return []
     detail = "The newest known earnings date is of this session; no list has a coming one."
-    return [
-        Finding(
-            newest.date(),
-            STALE_EARNINGS,
-            "flag",
-            None,
-            detail,
-        )
-    ]
-
-
-def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
-    """The rows, COLUMNS and source, that the night adds: new dates of each list, and withdrawals.
-
-    A date without timing that is stored keeps the session that it was given first: the fits of a
-    chain go on from flags that stay where they were.
-    """
-    night = pd.Timestamp(asking.session)
-    claims = _as_stored(lists.claims, valid_events(asking.stored))
-    usable = unseen(asking.stored, claims[claims["rank"] == OF_FILE])
-    history = joined(asking.stored, usable)
-    listed = claims[claims["rank"] == OF_SOURCE]
-    coming = listed[listed["session"] > night]
-    better = joined(valid_events(history), coming)
-    filed = claims[claims["rank"] == OF_FILINGS]
-    filed = filed[_in_other_quarters(filed, better)]
-    history = joined(history, filed)
-    valid = valid_events(history)
-    # A date seen on an earlier night stays known from that night. Of the past, what is stored is
-    # more exact than a list, but for the hour of an announcement.
-    is_other = _in_other_quarters(listed, valid)
-    is_timed = listed["announced"].isin(valid["announced"])
-    is_new = is_other | is_timed | (listed["session"] > night)
-    new = listed[is_new & ~listed["session"].isin(valid["session"])]
-    added = joined(
-        usable,
-        filed,
-        new,
-        _withdrawn(history, coming, asking),
-    )
-    return added[[*COLUMNS, "source"]]
-
-
-def _withdrawn(history: pd.DataFrame, coming: pd.DataFrame, asking: Asking) -> pd.DataFrame:
-    """Rows that withdraw coming events of a source or filing, from this session on: they moved."""
-    session = pd.Timestamp(asking.session)
-    newest = history[history["session"] > session].drop_duplicates(KEY, keep="last")
-    is_corrigible = newest["source"].isin((asking.source.name, FILINGS))
-    is_valid = newest["known_rule"] != WITHDRAWN
-    is_moved = ~newest["session"].isin(coming["session"]) & ~_in_other_quarters(newest, coming)
-    return newest[is_corrigible & is_valid & is_moved].assign(
-        source=asking.source.name, known_from=session, known_rule=WITHDRAWN
-    )
-
-
-def _as_stored(claims: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
-    """The claims, those without timing that are stored without one as they are stored."""
-    untimed = valid[valid["timing"] == ""].drop_duplicates("announced", keep="last")
-    stored = untimed.set_index("announced")
-    is_stored = (claims["timing"] == "") & claims["announced"].isin(stored.index)
-    names = ["session", "known_from", "known_rule"]
-    placed = stored[names].reindex(claims["announced"]).set_axis(claims.index)
-    claims = claims.assign(**claims[names].where(~is_stored, placed))
-    return _by_session(claims)
-
-
-def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The `rows` that differ in a value from the newest stored one of their key, or are new."""
-    newest = stored.drop_duplicates(KEY, keep="last")
-    seen = pd.MultiIndex.from_frame(newest[COLUMNS])
-    return rows[~pd.MultiIndex.from_frame(rows[COLUMNS]).isin(seen)]
+    return [Finding(newest.date(), STALE_EARNINGS, "flag", None, detail)]
 
 
 def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Earnings dates of files: a CSV's, SBUX's bundled ones, days of filings."""
+"""Earnings dates of files: a CSV's, and those that ship with the package."""
 
 import gzip
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ TIMINGS = ("bmo", "amc", "")  # before the market opens, after it closes, or not
 _FIRST_DAY = date(1962, 1, 1)
 _LAST_DAY = date(2059, 12, 31)
 _HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
-_BUNDLED = Path(str(files("forecasting.ingest") / "sbux_earnings.csv"))
 _FILED = files("forecasting.ingest") / "filed_earnings.txt.gz"
 _FILING_EXCHANGE = "XNYS"
+_MARKS = {"a": "amc", "b": "bmo"}
 # From one, two or three years after an earlier filing; 2.2% are further off
 _ON_RHYTHM = pd.Timedelta(days=14)
 
@@ -90,24 +90,20 @@ def path_of(option: str) -> Path:
     return Path(path)
 
 
-def bundled_events(symbol: str) -> pd.DataFrame:
-    """The shipped earnings dates of SBUX, 2010 on, as `dates_of`; none of another symbol."""
-    return read_events_csv(_BUNDLED) if symbol == "SBUX" else no_events()
-
-
-def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
-    """Days of a US company's filings of results, as `dates_of`; scheduled if on its rhythm."""
+def shipped_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
+    """The shipped dates of a US company, as `dates_of`; scheduled if timed or on its rhythm."""
     line = _filings().get(symbol) if exchange == _FILING_EXCHANGE else None
     if line is None:
         return no_events()
-    first, *gaps = line.split()
+    first, *gaps = [word.rstrip("ab") for word in line.split()]
     days = pd.DatetimeIndex(np.datetime64(first) + np.cumsum([0, *map(int, gaps)]))
-    return dates_of(days, scheduled=on_rhythm(days))
+    timing = np.array([_MARKS.get(word[-1], "") for word in line.split()])
+    return dates_of(days, timing, on_rhythm(days) | (timing != ""))
 
 
 @cache
 def _filings() -> dict[str, str]:
-    """By symbol, the first day and the days from each to the next."""
+    """By symbol, the first day and the days from each to the next, with a mark where timed."""
     text = gzip.decompress(_FILED.read_bytes()).decode()
     return dict(line.split(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
 

@@ -275,7 +275,7 @@ events = Table(
     _column(
         "source",
         Text,
-        "Its list: a file, `bundled`, `sec-8k` (shipped days of filings), or the bars' source.",
+        "Its list: a file, `shipped` (before: `bundled`, `sec-8k`), or the bars' source.",
     ),
     comment="One earnings date as first seen in one form; a later row of its session replaces it.",
 )

@@ -18,7 +18,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from forecasting.errors import RateLimitedError
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import payload_hash
-from forecasting.ingest.earnings import KEY, VALUES, unseen
 from forecasting.ingest.revisions import Revision, adjustment
 from forecasting.ingest.sources import Fetched
 from forecasting.store import read, schema
@@ -229,17 +228,11 @@ def add_flags(
 
 
 def add_events(
-    connection: Connection,
-    symbol: str,
-    frame: pd.DataFrame,
-    *,
-    source: str,
-    first_seen_at: datetime,
+    connection: Connection, symbol: str, events: pd.DataFrame, *, first_seen_at: datetime
 ) -> int:
-    """The number of events added, of a list: those, columns KEY and VALUES, new or moved."""
-    new = unseen(read.event_rows(connection, symbol), frame)
-    seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
-    return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
+    """The number of earnings dates added: rows with COLUMNS and source."""
+    seen = {"symbol": symbol, "first_seen_at": first_seen_at}
+    return add(connection, "events", *_rows(events, seen))
 
 
 def update(connection: Connection, table: str, row_id: str, values: Row) -> int:

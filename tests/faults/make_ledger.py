@@ -47,7 +47,7 @@ def main(folder: Path):
     served = StandIn(random_bars(days=520, seed=4, last=LAST), split, symbol="MSFT")
     served.add("KO", random_bars(days=520, seed=5, last=LAST))
     report = sessions[14]
-    served.earnings = [f"{report:%B} {report.day}, {report.year} at 4 PM EST"]
+    served.calendar = [(name, f"{report}T21:00:00.000Z", "AMC") for name in ("MSFT", "KO")]
     with asked_here(served, patch.setattr):
         for place, session in enumerate(sessions):
             served.edits = [missing_row(session)] if place == 7 else []

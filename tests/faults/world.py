@@ -315,9 +315,10 @@ def restatement(world: World):
 def earnings_move(world: World):
     """The list of earnings dates changes: a date comes, moves or goes."""
     day = world.newest + timedelta(days=world.draw.randint(1, 45))
-    hour = world.draw.choice(["4 PM", "7 AM", "11 AM"])
-    past = world.vendor.earnings[: world.draw.randint(0, len(world.vendor.earnings))]
-    world.vendor.earnings = [*past, f"{day:%B} {day.day}, {day.year} at {hour} EDT"]
+    timing = world.draw.choice(["AMC", "BMO", "TNS"])
+    past = world.vendor.calendar[: world.draw.randint(0, len(world.vendor.calendar))]
+    symbol = read_settings().symbols[0]
+    world.vendor.calendar = [*past, (symbol, f"{day}T20:00:00.000Z", timing)]
 
 
 def kill(world: World):

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from types import SimpleNamespace
@@ -7,24 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.errors import UsageError
-from forecasting.ingest.bar_rules import STALE_EARNINGS
+from forecasting.errors import BadDataError, UnavailableError, UsageError
+from forecasting.ingest.bar_rules import STALE_EARNINGS, UNREAD_EARNINGS
 from forecasting.ingest.earnings import (
-    FILINGS,
-    OF_FILE,
-    OF_FILINGS,
-    OF_SOURCE,
+    SHIPPED,
     STORED,
-    Asking,
-    Lists,
+    Announced,
     Reports,
-    calendar_of,
-    changes,
-    doubts_of_lists,
-    events_of_backtest,
-    joined,
-    listed_events,
-    lists_of_night,
+    announced_by,
+    doubts,
+    new_events,
     nothing_stored,
     reacting,
     validity_intervals,
@@ -32,9 +23,10 @@ from forecasting.ingest.earnings import (
 from forecasting.ingest.event_files import (
     check_events,
     dates_of,
-    filed_events,
+    no_events,
     on_rhythm,
     read_events_csv,
+    shipped_events,
 )
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import calendar, sessions_index, shift
@@ -79,7 +71,7 @@ def rows(frame, *columns):
 def test_after_the_close_the_next_session_reacts_and_else_that_of_the_day_or_the_next_one_traded(
     tmp_path, announced, timing, session
 ):
-    found = placed(
+    found = reacting(
         read_events_csv(
             write(tmp_path, f"announced,timing\n{announced},{timing}\n2026-07-01,amc\n")
         )
@@ -100,26 +92,21 @@ def untimed(days):
     return dates_of(days)
 
 
-def placed(dates, **given):
-    """The rows that react to dates of a source."""
-    return reacting(dates.assign(rank=OF_SOURCE), **given)
-
-
 @pytest.mark.parametrize("offset", [0, 1])
 def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the_volume_after_earlier_ones(
     offset,
 ):
     bars, days = stock(offset)
     coming = pd.DatetimeIndex(["2024-04-16"])
-    found = placed(untimed(days.append(coming)), reports=Reports(days, bars["volume"]))
+    found = reacting(untimed(days.append(coming)), reports=Reports(days, bars["volume"]))
     expected = sessions_index(bars.index[0].date(), date(2024, 5, 31), "XNYS")
     assert (
         found["session"].tolist()
         == expected[expected.get_indexer(days.append(coming)) + offset].tolist()
     )
-    stated = placed(untimed(coming).assign(timing="bmo"), reports=Reports(days, bars["volume"]))
+    stated = reacting(untimed(coming).assign(timing="bmo"), reports=Reports(days, bars["volume"]))
     assert rows(stated, "session") == [("2024-04-16",)]
-    unknown = placed(untimed(coming), reports=Reports(days, bars["volume"] * float("nan")))
+    unknown = reacting(untimed(coming), reports=Reports(days, bars["volume"] * float("nan")))
     assert rows(unknown, "session") == [("2024-04-16",)]
 
 
@@ -159,7 +146,7 @@ def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset):
     moved = days.where(~unknown, days + pd.Timedelta(days=9))
 
     def inputs(bars, days):
-        events = placed(untimed(days), reports=Reports(days, bars["volume"]))
+        events = reacting(untimed(days), reports=Reports(days, bars["volume"]))
         return make_windows(
             bars, events, origin=origin.date(), settings=Settings(train_sessions=300)
         )
@@ -171,66 +158,52 @@ def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset):
 
 
 def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_later_ones_do_not_decide_on_it():
-    filed = filed_events("SBUX")
+    filed = shipped_events("SBUX")
     days = pd.DatetimeIndex(filed["announced"])
-    # A warning of bad results
-    assert days[~on_rhythm(days)].tolist() == [pd.Timestamp("2020-04-08")]
+    # A warning of bad results, at which the shipped list has no hour
+    assert days[~filed["scheduled"]].tolist() == []
     assert all(
         on_rhythm(days[:n]).tolist() == on_rhythm(days)[:n].tolist() for n in range(1, len(days))
     )
-    found = placed(filed[filed["announced"].dt.year == 2020])
+    off = dates_of(pd.DatetimeIndex(["2020-01-28", "2020-04-08"]), scheduled=[True, False])
     ahead = str(shift(date(2020, 1, 28), -21))
-    assert rows(found, "session", "known_from", "known_rule")[:2] == [
+    assert rows(reacting(off), "session", "known_from", "known_rule") == [
         ("2020-01-28", ahead, "21 sessions ahead"),
         ("2020-04-08", "2020-04-08", "unscheduled"),
     ]
 
 
-def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_have_a_quarter(
-    tmp_path,
-):
-    bars = random_bars(days=1500, seed=1)
+def test_505_companies_have_shipped_dates_and_announced_ones_count_where_both_have_a_quarter():
+    coming = partial(Announced, "csv:own.csv")
+    shipped = len(shipped_events("KO"))
 
-    def dates_of(symbol, exchange="XNYS", file=None):
-        of_files = SimpleNamespace(name="csv:bars.csv")
-        about = {"symbol": symbol, "exchange": exchange, "file": file}
-        night = asking(of_files, nothing_stored(), session=date(2024, 3, 8), **about)
-        found = events_of_backtest(night, volume=bars["volume"])
-        assert found["session"].is_unique and found["session"].is_monotonic_increasing
+    def counts(symbol, exchange="XNYS", announced=None):
+        found = added(
+            nothing_stored(),
+            announced or Announced("csv:bars.csv", no_events()),
+            symbol=symbol,
+            exchange=exchange,
+        )
+        assert found["session"].is_unique
         return found["source"].value_counts().to_dict()
 
-    assert dates_of("KO") == {FILINGS: len(filed_events("KO"))}
+    assert counts("KO") == {SHIPPED: shipped}
     # A coming date alone keeps the past ones
-    (tmp_path / "own.csv").write_text("announced,timing\n2024-04-29,bmo\n")
-    own = f"csv:{tmp_path / 'own.csv'}"
-    assert dates_of("KO", file=own) == {own: 1, FILINGS: len(filed_events("KO")) - 1}
-    assert dates_of("SBUX") == {"bundled": 65, FILINGS: 25}
-    assert dates_of("SPY") == dates_of("KO", "XTSE") == {}
-
-
-def filed(night: Asking, volume: pd.Series) -> pd.DataFrame:
-    lists = lists_of_night(night, of_all(), volume=volume)
-    return lists.claims[lists.claims["rank"] == OF_FILINGS]
-
-
-def test_the_hour_of_a_filing_is_that_of_the_sources_date_on_its_day():
-    night = asking(Source("2024-02-13", "2023-10-25"))
-    volume = random_bars(days=400, seed=1, last=TONIGHT)["volume"]
-    found = dict(rows(filed(night, volume), "announced", "timing"))
-    assert (found["2024-02-13"], found["2023-10-24"]) == ("amc", "")
-    without = filed(asking(Source()), volume)
-    assert set(without["timing"]) == {""}
+    own = coming(dates("2024-04-29"))
+    assert counts("KO", announced=own) == {"csv:own.csv": 1, SHIPPED: shipped - 1}
+    assert set(shipped_events("SBUX")["timing"]) == {"", "amc", "bmo"}
+    assert counts("SPY") == counts("KO", "XTSE") == {}
 
 
 def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead():
     events = dates("2024-01-30", "2024-04-30")
     ahead, past = (str(shift(date.fromisoformat(day), -21)) for day in ("2024-05-01", "2024-01-31"))
-    assert rows(placed(events), "known_from", "known_rule") == [(past, AHEAD), (ahead, AHEAD)]
-    of_list = placed(events, seen=date(2024, 3, 9))
+    assert rows(reacting(events), "known_from", "known_rule") == [(past, AHEAD), (ahead, AHEAD)]
+    of_list = reacting(events, seen=date(2024, 3, 9))
     assert rows(of_list, "known_from", "known_rule") == [(past, AHEAD), ("2024-03-11", "seen")]
-    assert rows(placed(events, seen=date(2024, 5, 1)), "known_rule") == [(AHEAD,), (AHEAD,)]
+    assert rows(reacting(events, seen=date(2024, 5, 1)), "known_rule") == [(AHEAD,), (AHEAD,)]
     days = calendar("XNYS").sessions
-    assert rows(placed(dates(*days[-2:])), "announced") == [(str(days[-2].date()),)]
+    assert rows(reacting(dates(*days[-2:])), "announced") == [(str(days[-2].date()),)]
 
 
 @pytest.mark.parametrize(
@@ -275,11 +248,6 @@ def dates(*days):
     return dates_of(pd.DatetimeIndex(list(days)), "amc")
 
 
-def of_all(*days):
-    """A calendar with these dates of KO."""
-    return lambda: (dates(*days).assign(symbol="KO"), None)
-
-
 def event(
     session,
     known_from="2024-04-01",
@@ -310,111 +278,61 @@ def frame(*events):
 
 
 class Source:
-    """A source whose own list of a symbol is counted."""
+    """A source that keeps what is asked of it."""
 
     name = "yahoo"
 
-    def __init__(self, *days):
+    def __init__(self, *days, timing="amc", error=None):
         self.days = days
-        self.requests = 0
+        self.timing = timing
+        self.error = error
+        self.asked = []
 
-    def earnings_dates(self, symbol):
-        self.requests += 1
-        return dates(*self.days)
+    def earnings_dates(self, symbols, session):
+        self.asked.append((symbols, session))
+        if self.error is not None:
+            raise self.error
+        listed = pd.DatetimeIndex(list(self.days))
+        return pd.DataFrame({"symbol": "KO", "announced": listed, "timing": self.timing})
 
 
-def asking(source=None, stored=None, **changed):
-    stored = frame() if stored is None else stored
-    return replace(Asking("KO", "XNYS", source or Source(), None, TONIGHT, stored), **changed)
+def test_a_source_is_asked_once_for_all_symbols_when_the_first_of_them_is():
+    source = Source("2024-04-30")
+    of_symbol = announced_by(None, source, ["KO", "PEP"], TONIGHT)
+    assert source.asked == []
+    found = [of_symbol(symbol) for symbol in ("KO", "PEP")]
+    assert source.asked == [(["KO", "PEP"], TONIGHT)]
+    assert [rows(one.dates, "announced", "timing") for one in found] == [
+        [("2024-04-30", "amc")],
+        [],
+    ]
+    assert {(one.source, one.seen, one.unread) for one in found} == {("yahoo", TONIGHT, None)}
+    without = announced_by(None, SimpleNamespace(name="house"), ["KO"], TONIGHT)("KO")
+    assert (without.dates.empty, without.unread) == (True, None)
+
+
+def test_a_file_of_dates_takes_the_place_of_the_source(tmp_path):
+    source = Source("2024-04-30")
+    option = f"csv:{write(tmp_path, 'announced,timing' + chr(10) + '2024-05-07,bmo')}"
+    found = announced_by(option, source, ["KO"], TONIGHT)("KO")
+    assert (source.asked, found.source, found.seen) == ([], option, None)
+    assert rows(found.dates, "announced", "timing") == [("2024-05-07", "bmo")]
 
 
 @pytest.mark.parametrize(
-    ("stored", "calendar", "requests"),
+    ("source", "error"),
     [
-        (["2024-01-31"], ["2024-04-30"], 0),
-        ([], ["2024-04-30"], 1),  # a new symbol
-        (["2023-11-03"], ["2024-04-30"], 1),  # a quarter was missed
-        (["2024-05-01"], ["2024-04-30"], 1),  # only the future is stored
-        (["2024-01-03"], ["2024-04-30"], 0),  # 100 days ago
-        (["2024-01-02"], ["2024-04-30"], 1),
-        (["2024-01-31"], [], 1),
-        (["2024-01-31"], ["2024-04-12"], 1),  # announced today: the next one is not listed
+        (Source("2024-04-30", timing="4pm"), BadDataError),
+        (Source("2024-04-30 16:00"), BadDataError),
+        (Source(error=UnavailableError("No response.")), UnavailableError),
+        (Source(error=KeyError("announced")), BadDataError),
     ],
 )
-def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_missing(
-    stored, calendar, requests
-):
-    source = Source()
-    listed_events(asking(source, of_sessions(*stored)), of_all(*calendar))
-    assert source.requests == requests
-
-
-@pytest.mark.parametrize(
-    ("own", "calendar", "expected"),
-    [
-        (
-            ["2024-01-30", "2024-04-29", "2024-07-30"],
-            ["2024-05-01"],
-            ["2024-01-30", "2024-05-01", "2024-07-30"],
-        ),
-        (["2024-01-30"], [], ["2024-01-30"]),
-        ([], ["2024-05-01"], ["2024-05-01"]),
-        (["2024-03-17", "2024-03-18"], ["2024-05-01"], ["2024-03-17", "2024-05-01"]),  # 45 days
-        ([], [], []),
-    ],
-)
-def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, expected):
-    found, unread = listed_events(asking(Source(*own)), of_all(*calendar))
-    assert unread is None
-    assert [day for (day,) in rows(found, "announced")] == expected
-
-
-class WithCalendar(Source):
-    """A source with a calendar too, which keeps what is asked of it."""
-
-    def earnings_calendar(self, symbols, first, last):
-        self.asked = (symbols, first, last)
-        return self.listed
-
-
-@pytest.mark.parametrize(
-    ("announced", "timing", "is_sound"),
-    [("2024-04-30", "amc", True), ("2024-04-30 16:00", "amc", False), ("2024-04-30", "4pm", False)],
-)
-def test_a_calendar_is_requested_from_a_week_before_the_nights_to_100_days_after_them(
-    announced, timing, is_sound
-):
-    source = WithCalendar()
-    source.listed = dates(announced).assign(symbol="KO", timing=timing)
-    nights = [asking(source), asking(source, symbol="PEP", session=date(2024, 4, 15))]
-    found, unread = calendar_of([*nights, asking(source, file=FILE)])()
-    assert source.asked == (["KO", "PEP"], date(2024, 4, 5), date(2024, 7, 24))
-    assert (len(found), unread is None) == (is_sound, is_sound)
-    for without in ([], [asking(Source())], [asking(source, file=FILE)]):
-        found, unread = calendar_of(without)()
-        assert (found.empty, unread) == (True, None)
-
-
-@pytest.mark.parametrize(("days", "requests"), [(-1, 0), (0, 1)])
-def test_without_a_calendar_a_source_is_asked_once_the_other_lists_end(days, requests):
-    source = Source()
-    newest = filed_events("KO")["announced"].max() + pd.Timedelta(days=days)
-    volume = random_bars(days=5)["volume"]
-    lists_of_night(asking(source, session=newest.date()), None, volume=volume)
-    assert source.requests == requests
-
-
-def lists(usable=None, listed=None, filed=None):
-    """The lists, each with its source; empty where not given."""
-    claims = [frame().assign(rank=0)]
-    for rank, source, rows in (
-        (OF_FILE, FILE, usable),
-        (OF_FILINGS, FILINGS, filed),
-        (OF_SOURCE, "yahoo", listed),
-    ):
-        if rows is not None:
-            claims.append(rows.assign(source=source, rank=rank))
-    return Lists(joined(*claims))
+def test_a_list_that_cannot_be_read_is_a_finding_of_the_night(source, error):
+    found = announced_by(None, source, ["KO"], TONIGHT)("KO")
+    assert (found.dates.empty, type(found.unread)) == (True, error)
+    (finding,) = doubts(found, of_sessions("2024-01-31"), TONIGHT)
+    assert (finding.session, finding.rule) == (TONIGHT, UNREAD_EARNINGS)
 
 
 def of_sessions(*days):
@@ -422,48 +340,42 @@ def of_sessions(*days):
 
 
 @pytest.mark.parametrize(
-    ("listed", "usable", "stored", "night", "newest"),
+    ("known", "night", "newest"),
     [
-        ([], [], ["2023-11-03", "2024-01-31"], TONIGHT, ["2024-01-31"]),
-        # 60 days after the newest
-        (["2023-11-03", "2024-01-31"], [], [], date(2024, 3, 31), []),
-        (["2023-11-03", "2024-01-31"], [], [], date(2024, 4, 1), ["2024-01-31"]),
-        # A stored coming date hides nothing
-        ([], [], ["2024-01-31", "2024-05-01"], TONIGHT, ["2024-01-31"]),
-        ([], ["2024-04-12"], ["2024-01-31"], TONIGHT, ["2024-04-12"]),
-        ([], ["2024-04-15"], ["2024-01-31"], TONIGHT, []),
-        (["2024-05-01"], [], ["2024-01-31"], TONIGHT, []),
-        ([], [], [], TONIGHT, []),
-        ([], [], ["2023-04-13"], TONIGHT, ["2023-04-13"]),  # a year
-        ([], [], ["2023-04-12"], TONIGHT, []),
+        (["2023-11-03", "2024-01-31"], TONIGHT, ["2024-01-31"]),
+        (["2023-11-03", "2024-01-31"], date(2024, 3, 31), []),  # 60 days after the newest
+        (["2023-11-03", "2024-01-31"], date(2024, 4, 1), ["2024-01-31"]),
+        (["2024-01-31", "2024-05-01"], TONIGHT, []),
+        (["2024-01-31", "2024-04-12"], TONIGHT, []),
+        (["2024-01-31", "2024-04-15"], TONIGHT, []),
+        ([], TONIGHT, []),
+        (["2023-04-13"], TONIGHT, ["2023-04-13"]),  # a year
+        (["2023-04-12"], TONIGHT, []),
     ],
 )
-def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_reacted(
-    listed, usable, stored, night, newest
+def test_a_symbol_without_a_coming_date_is_a_finding_of_the_newest_session_that_reacted(
+    known, night, newest
 ):
-    has = lists(of_sessions(*usable), of_sessions(*listed))
-    found = doubts_of_lists(asking(stored=of_sessions(*stored), session=night), has)
+    found = doubts(Announced("yahoo", no_events()), of_sessions(*known), night)
     assert [(str(one.session), one.rule, one.is_persistent) for one in found] == [
         (day, STALE_EARNINGS, True) for day in newest
     ]
 
 
-def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_finding_of_a_file_too():
+def test_a_withdrawn_date_is_no_newest_one():
     stored = frame(event("2024-01-31"), event("2024-01-31", rule="withdrawn"))
-    assert doubts_of_lists(asking(stored=stored), lists()) == []
-    of_file = asking(object())
-    assert [one.session for one in doubts_of_lists(of_file, lists(filed=frame(JANUARY_30)))] == [
-        date(2024, 1, 30)
-    ]
-    assert doubts_of_lists(of_file, lists(filed=frame(JANUARY_30, APRIL_30))) == []
+    assert doubts(Announced("yahoo", no_events()), stored, TONIGHT) == []
 
 
 # The stored history.
 
 
-def changed(stored, of):
-    """Source, session, first night and rule of each row that is added."""
-    return rows(changes(asking(stored=stored), of), "source", "session", "known_from", "known_rule")
+def added(stored, announced, *, symbol="KOA", exchange="XNYS"):
+    """The rows that a night adds; the symbol KOA has no shipped date."""
+    volume = random_bars(days=1500, seed=1)["volume"]
+    return new_events(
+        stored, announced, symbol=symbol, exchange=exchange, session=TONIGHT, volume=volume
+    )
 
 
 OF_MAY_1 = partial(event, announced=MAY_1)
@@ -500,84 +412,78 @@ def test_an_interval_ends_with_a_withdrawal_and_a_moved_announcement_counts_once
     )
 
 
-def now(session, **changed):
-    """A coming date that a list has tonight."""
-    return event(session, str(TONIGHT), **changed)
+UNTIMED = partial(event, announced=MAY_1, timing="")
+SEEN_8 = ("yahoo", MAY_8, str(TONIGHT), "seen")
 
 
-def past(session, **changed):
-    return event(session, "2023-10-03", AHEAD, **changed)
-
-
-SEEN_8 = ("yahoo", MAY_8, "seen")
-PAST_31 = ("yahoo", "2024-01-31", AHEAD)
-ON_30 = {"announced": "2024-01-30", "timing": ""}
-UNTIMED = {"announced": MAY_1, "timing": ""}
+def ended(session):
+    """The row that withdraws a date tonight."""
+    return ("yahoo", session, str(TONIGHT), "withdrawn")
 
 
 @pytest.mark.parametrize(
-    ("stored", "usable", "listed", "added"),
+    ("stored", "listed", "expected"),
     [
-        ([], [], [now(MAY_8)], [SEEN_8]),
-        ([event(MAY_8)], [], [now(MAY_8)], []),
-        ([event(MAY_1)], [], [now(MAY_8)], [SEEN_8, ("yahoo", MAY_1, "withdrawn")]),
-        ([event(MAY_1)], [], [now(MAY_1), now(MAY_8)], [SEEN_8]),
+        ([], ["2024-05-07"], [SEEN_8]),
+        ([event(MAY_8)], ["2024-05-07"], []),
+        ([event(MAY_1)], ["2024-05-07"], [SEEN_8, ended(MAY_1)]),
+        ([event(MAY_1, source=FILE)], ["2024-05-07"], [SEEN_8, ended(MAY_1)]),
+        ([event(MAY_1)], ["2024-04-30", "2024-05-07"], [SEEN_8]),
         # A short list withdraws nothing
-        ([event(MAY_1)], [], [now("2024-07-31")], [("yahoo", "2024-07-31", "seen")]),
-        # Nor does one a date of another source
-        ([event(MAY_1, source=FILE)], [], [now(MAY_8)], [SEEN_8]),
-        # It differs
-        ([event(MAY_1, source=FILE)], [event(MAY_1, timing="bmo")], [], [(FILE, MAY_1, "seen")]),
-        ([event(MAY_1, source=FILE)], [event(MAY_1)], [], []),
-        # One of tonight has happened
-        ([event("2024-04-12")], [], [now(MAY_8)], [SEEN_8]),
-        ([event("2024-04-10")], [], [now("2024-04-12")], []),
-        ([event("2024-04-10")], [], [now("2024-04-15")], [("yahoo", "2024-04-15", "seen")]),
-        ([], [], [past("2024-01-31")], [PAST_31]),
-        # Of a past quarter in both, the file's date counts.
         (
-            [],
-            [past("2023-11-02")],
-            [past("2023-11-01"), past("2024-01-31")],
-            [(FILE, "2023-11-02", AHEAD), PAST_31],
+            [event(MAY_1)],
+            ["2024-07-30"],
+            [("yahoo", "2024-07-31", str(TONIGHT), "seen")],
         ),
-        # A past hour may be corrected
-        ([event("2024-01-30", **ON_30)], [], [past("2024-01-31")], [PAST_31]),
-        # Stays where it was placed
-        ([event(MAY_1, **UNTIMED)], [], [now("2024-05-02", **UNTIMED)], []),
-        ([], [past(MAY_1)], [now(MAY_1)], [(FILE, MAY_1, AHEAD)]),
-        ([event(MAY_1)], [], [], []),
-        ([], [], [], []),
+        ([event(MAY_1), event(MAY_1, "2024-04-10", "withdrawn")], ["2024-05-07"], [SEEN_8]),
+        # 45 days apart are two quarters
+        ([event("2024-03-23")], ["2024-05-07"], [SEEN_8]),
+        ([event("2024-03-25")], ["2024-05-07"], [SEEN_8, ended("2024-03-25")]),
+        # Of the past the newest announcement counts too
+        (
+            [event("2024-04-10")],
+            ["2024-04-10"],
+            [
+                ("yahoo", "2024-04-11", str(shift(date(2024, 4, 11), -21)), AHEAD),
+                ended("2024-04-10"),
+            ],
+        ),
+        ([event(MAY_1)], [], []),
+        ([], [], []),
     ],
 )
-def test_a_night_adds_the_files_dates_new_listed_ones_and_withdrawals(
-    stored, usable, listed, added
+def test_of_a_quarter_the_newest_announcement_counts_and_the_one_before_is_withdrawn(
+    stored, listed, expected
 ):
-    found = changed(frame(*stored), lists(frame(*usable), frame(*listed)))
-    assert [(source, session, rule) for source, session, _, rule in found] == added
-    assert {day for source, _, day, rule in found if source == "yahoo" and rule != AHEAD} <= {
-        str(TONIGHT)
-    }
-
-
-JANUARY_30 = event("2024-01-30", "2023-12-28", AHEAD, **ON_30)
-APRIL_30 = event("2024-04-30", "2024-03-28", AHEAD, announced="2024-04-30", timing="")
+    found = added(frame(*stored), Announced("yahoo", dates(*listed), TONIGHT))
+    assert rows(found, "source", "session", "known_from", "known_rule") == expected
 
 
 @pytest.mark.parametrize(
-    ("stored", "usable", "listed", "added"),
+    ("stored", "timing", "expected"),
     [
-        ([], [], [], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
-        ([JANUARY_30, APRIL_30], [], [], []),
-        # A night has used another date of the quarter
-        ([event("2024-02-01")], [], [], [(FILINGS, "2024-04-30")]),
-        ([], [event("2024-02-01")], [], [(FILE, "2024-02-01"), (FILINGS, "2024-04-30")]),
-        ([], [], [event("2024-02-01")], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
-        ([], [], [now("2024-04-12")], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
-        # A coming date is the source's
-        ([], [], [event(MAY_1)], [(FILINGS, "2024-01-30"), ("yahoo", MAY_1)]),
+        (UNTIMED(MAY_1), "", []),
+        # Stays where it was placed
+        (UNTIMED("2024-05-02"), "", []),
+        (UNTIMED(MAY_1), "bmo", []),
+        (UNTIMED(MAY_1), "amc", [("2024-05-02", "seen")]),
+        (UNTIMED("2024-05-02"), "amc", []),
     ],
 )
-def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(stored, usable, listed, added):
-    of = lists(frame(*usable), frame(*listed), filed=frame(JANUARY_30, APRIL_30))
-    assert [row[:2] for row in changed(frame(*stored), of)] == added
+def test_a_date_keeps_its_session_until_its_hour_says_another(stored, timing, expected):
+    listed = dates_of(pd.DatetimeIndex([MAY_1]), timing)
+    found = added(frame(stored), Announced("yahoo", listed, TONIGHT))
+    assert rows(found, "session", "known_rule") == expected
+
+
+def test_shipped_dates_are_of_quarters_without_an_announcement_or_a_stored_date():
+    nothing = Announced("yahoo", no_events(), TONIGHT)
+    first = added(nothing_stored(), nothing, symbol="KO")
+    stored = first.assign(first_seen_at=pd.Timestamp(at("2024-04-01T22:00")))[STORED]
+    assert added(stored, nothing, symbol="KO").empty
+    ahead = stored[stored["session"] <= "2024-04-12"]
+    again = added(ahead, Announced("yahoo", dates("2024-05-01"), TONIGHT), symbol="KO")
+    assert rows(again, "source", "session")[0] == ("yahoo", "2024-05-02")
+    others = pd.DatetimeIndex(again[again["source"] == SHIPPED]["announced"])
+    assert (abs(others - pd.Timestamp("2024-05-01")) >= pd.Timedelta(days=45)).all()
+    assert len(again) == len(first) - len(ahead)

@@ -3,7 +3,7 @@ for Yahoo."""
 
 import shutil
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -214,21 +214,16 @@ def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_s
 
 KO = ("KOA", "2024-04-23T10:55:00.000Z", "BMO")
 MSFT = ("MSFA", "2024-04-30T20:00:00.000Z", "AMC")
-LAST_PAGE = ["January 30, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT"]
 
 
 @contextmanager
 def yahoo_of_stocks(folder, url, patch):
-    """Yahoo with bars of KOA, MSFA and SPY.
-
-    A calendar with both stocks' next dates, and pages with past ones.
-    """
+    """Yahoo with bars of KOA, MSFA and SPY, and a calendar with both stocks' next dates."""
     set_small_night(patch, folder, url, SOURCE="yahoo", MARKET="none")
     with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), patch.setattr) as served:
         for seed, symbol in enumerate(("KOA", "MSFA", "SPY"), start=4):
             served.add(symbol, random_bars(days=650, seed=seed, last=LAST))
         served.calendar = [KO, MSFT]
-        served.earnings = [*LAST_PAGE, "April 25, 2024 at 4 PM EDT", "July 25, 2024 at 4 PM EDT"]
         yield served
 
 
@@ -288,23 +283,26 @@ def stale_findings():
     )
 
 
-def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(
-    stocks,
-):
-    """Of SPY, which the calendar lacks, every night."""
-    for session, pages in ((EVE, ["KOA", "MSFA", "SPY"]), (LAST, ["SPY"])):
+def test_one_calendar_has_the_next_dates_of_all_symbols(stocks):
+    for session in (EVE, LAST):
         assert ingested(stocks, session, "KOA", "MSFA", "SPY") == [None] * 3
-        found = [path.partition("symbol=")[2].split("&")[0] for path in stocks.earnings_pages()]
-        assert (len(stocks.calendar_requests()), sorted(found)) == (1, pages)
+        assert len(stocks.calendar_requests()) == 1
     assert len(stocks.charts()) == 3
-    assert dates("KOA") == [
-        ("2024-04-23", "2024-03-07", "seen", "bmo"),  # in place of the page's 2024-04-26
-        ("2024-07-26", "2024-03-07", "seen", "amc"),
+    assert dates("KOA") == [("2024-04-23", "2024-03-07", "seen", "bmo")]
+    assert dates("MSFA") == [("2024-05-01", "2024-03-07", "seen", "amc")]
+    assert dates("SPY") == []
+    assert stale_findings() == []
+
+
+@pytest.mark.usefixtures("after_thursday")
+def test_a_date_that_has_moved_replaces_the_one_of_its_quarter(stocks):
+    stocks.calendar = [(KO[0], "2024-04-25T20:00:00.000Z", "AMC"), MSFT]
+    ingested(stocks, LAST, "KOA", "MSFA")
+    assert dates("KOA")[1:] == [
+        ("2024-04-23", str(LAST), "withdrawn", "bmo"),
+        ("2024-04-26", str(LAST), "seen", "amc"),
     ]
-    assert dates("MSFA")[0] == ("2024-05-01", "2024-03-07", "seen", "amc")
-    assert dates("SPY")[0] == ("2024-04-26", "2024-03-07", "seen", "amc")
-    past = {str(row["session"])[:10] for row in rows("events") if str(row["session"]) < "2024-03"}
-    assert past == {"2023-10-25", "2024-01-31"}
+    assert len(dates("MSFA")) == 1
 
 
 @pytest.mark.parametrize("fault", ["500", None])
@@ -313,46 +311,33 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
     before = dates("KOA"), dates("MSFA")
     stocks.calendar = []
     stocks.calendar_fault = fault
-    stocks.earnings = LAST_PAGE
     assert ingested(stocks, LAST, "KOA", "MSFA") == [None, None]
     assert (dates("KOA"), dates("MSFA")) == before
-    assert (len(stocks.calendar_requests()) > 0, len(stocks.earnings_pages())) == (True, 2)
-    # The pages' newest date is 38 days old: the next one need not be listed
-    assert stale_findings() == []
+    assert len(stocks.calendar_requests()) > 0
+    assert len(rows("findings", rule="earnings_unread")) == (2 if fault else 0)
 
 
-def test_a_file_of_dates_takes_the_place_of_calendar_and_page(stocks, tmp_path):
+def test_a_file_of_dates_takes_the_place_of_the_calendar(stocks, tmp_path):
     (tmp_path / "dates.csv").write_text("announced,timing\n2024-04-22,amc\n")
     ingested(stocks, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
-    assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
+    assert stocks.calendar_requests() == []
     assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
 
 
 def test_the_night_before_the_announcement_still_has_the_next_date(stocks):
     """What was announced after the close of the night's session reacts tomorrow, and is coming."""
     stocks.calendar = [("KOA", f"{LAST}T21:30:00.000Z", "AMC")]
-    stocks.earnings = LAST_PAGE
     ingested(stocks, LAST, "KOA")
     assert [session for session, *_ in dates("KOA")] == ["2024-03-11"]
 
 
-def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks):
+def test_a_backtest_has_the_dates_that_a_first_night_has(stocks):
     ingested(stocks, LAST, "KOA")
     with connect.reading(read_settings().url) as connection:
-        stored = read.events(connection, "KOA")
-    stocks.requests.clear()
+        stored = read.events(connection, "KOA")[["session", "known_from"]]
 
     def events(symbol):
         return load_series(read_settings().for_symbol(symbol), last=None, now=after(LAST))[1]
 
-    past = [
-        listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(
-            drop=True
-        )
-        for listed in (stored, events("KOA"))
-    ]
-    assert list(past[0]["session"].dt.date) == [date(2023, 10, 25), date(2024, 1, 31)]
-    pd.testing.assert_frame_equal(*past)
-    assert len(stocks.earnings_pages()) == 1
-    assert len(events("SBUX")) > 40  # the bundled ones
-    assert len(stocks.earnings_pages()) == 1
+    pd.testing.assert_frame_equal(events("KOA")[["session", "known_from"]], stored)
+    assert len(events("SBUX")) > 40  # the shipped ones

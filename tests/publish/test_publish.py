@@ -14,7 +14,7 @@ from flows import clock
 from flows.cli import app
 from forecasting.api import connect as connect_ledger
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.ingest.earnings import OF_FILE, reacting
+from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
 from forecasting.publish import pages
 from forecasting.publish.pages import RECORD_DAYS
@@ -345,10 +345,8 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
             connection, "runs", run_row("next", "2024-03-11", status="late", note="no bar yet")
         )
         # The second is not known in advance
-        reports = reacting(announced.assign(rank=OF_FILE))
-        write.add_events(
-            connection, SYMBOL, reports, source="csv", first_seen_at=at("2024-03-13T21:00")
-        )
+        reports = reacting(announced).assign(source="csv").drop(columns="scheduled")
+        write.add_events(connection, SYMBOL, reports, first_seen_at=at("2024-03-13T21:00"))
     of_range, volume = index_lines(settings)
     assert (of_range.special_days, volume.special_days) == (
         ["earnings"],

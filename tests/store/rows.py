@@ -158,6 +158,7 @@ def event_frame(session: str, rule: str = "seen", **changed) -> pd.DataFrame:
         "known_rule": rule,
         "announced": day - pd.Timedelta(days=1),
         "timing": "amc",
+        "source": "yahoo",
     }
     return pd.DataFrame([row | changed])
 

@@ -144,26 +144,10 @@ class EndedSource(Protocol):
 class EarningsSource(Protocol):
     """A source that also lists earnings dates."""
 
-    def earnings_dates(self, symbol: str) -> pd.DataFrame:
-        """Past and coming dates as listed now.
+    def earnings_dates(self, symbols: Sequence[str], session: date) -> pd.DataFrame:
+        """The symbols' dates after `session` and, as far as it has them, before, as listed now.
 
-        Columns announced (naive midnight), timing (`bmo`, `amc` or empty).
-
-        Both are of the clock of the symbol's exchange. A SourceError stops no night: it becomes a
-        finding.
-        """
-        ...
-
-
-@runtime_checkable
-class EarningsCalendarSource(Protocol):
-    """A source that lists the earnings dates of many symbols in a span."""
-
-    def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Their dates from `first` to `last` as listed now.
-
-        Columns symbol, announced (naive midnight), timing.
-
-        A SourceError stops no night: it becomes a finding of each symbol.
+        Columns symbol, announced (naive midnight) and timing (`bmo`, `amc` or empty), by the clock
+        of the symbol's exchange. A SourceError stops no night: it becomes a finding.
         """
         ...

@@ -22,20 +22,18 @@ def source_of(
     text: str,
     *,
     cache_dir: Path,
-    exchange: str = "XNYS",
     one_series: bool = False,
     today: date = NEWEST_DAY,
 ) -> Source:
     """The source that --source names: yahoo, csv:PATH, parquet:PATH, sample, or a package's.
 
-    Yahoo keeps time zones and cookies in `cache_dir` between nights; `exchange` is that of the
-    symbols whose earnings dates are requested from it. With `one_series` a file has a market series
-    alone. Rows of a file after `today`, the exchange's date, are unreadable. Any other text is a
-    UsageError.
+    Yahoo keeps time zones and cookies in `cache_dir` between nights. With `one_series` a file has a
+    market series alone. Rows of a file after `today`, the exchange's date, are unreadable. Any
+    other text is a UsageError.
     """
     kind, _, path = text.partition(":")
     if text == "yahoo":
-        return Yahoo(cache_dir, exchange=exchange)
+        return Yahoo(cache_dir)
     if text == "sample":
         return Sample()
     if kind in ("csv", "parquet") and path:

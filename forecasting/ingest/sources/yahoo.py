@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from io import StringIO
 from pathlib import Path
 from time import monotonic as _monotonic
 from time import sleep as _sleep
@@ -26,7 +25,7 @@ from forecasting.errors import (
 )
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched, canonical
-from forecasting.sessions import calendar, is_us_stock, may_report_earnings
+from forecasting.sessions import calendar, is_us_stock
 from forecasting.time_limit import TimeLimitError, within
 
 log = logging.getLogger(__name__)
@@ -48,20 +47,13 @@ _LOOK_PAST = timedelta(days=7)
 _OLDEST_CURL = (0, 15)  # as in pyproject.toml
 _DAY = timedelta(days=1)
 
-_PAGE = "https://finance.yahoo.com/calendar/earnings"
-_PAGE_ROWS = 100
-"""A symbol's page of earnings dates, and its most rows."""
-
-_LINE = (
-    r"(?P<day>[A-Z][a-z]+ \d{1,2}, \d{4})"
-    r"(?: at (?P<hour>\d{1,2})(?::(?P<minute>\d\d))? (?P<half>[AP]M) (?P<zone>[A-Z]+))?"
-)
-_UTC_OFFSET_H = {"EDT": -4, "EST": -5, "UTC": 0, "GMT": 0, "BST": 1, "CET": 1, "CEST": 2}
-
 _CALENDAR_SYMBOLS = 25
 _CALENDAR_ROWS = 100
 """Symbols in one request to the earnings calendar, and its most rows; a quarter has one or two of a
 symbol."""
+
+_AHEAD = timedelta(days=100)  # the next date of every company that reports quarterly lies within
+_BEFORE = timedelta(days=7)  # a date just past is listed with the timing that it had
 
 _ACTIONS = {"Dividends": "dividend", "Capital Gains": "dividend", "Stock Splits": "split"}
 _CALENDAR_EXCHANGE = "XNYS"  # the earnings calendar lists US stocks alone
@@ -90,49 +82,27 @@ class Yahoo:
 
     name = "yahoo"
 
-    def __init__(
-        self, cache_dir: Path, timeout_s: float = TIMEOUT_S, *, exchange: str = "XNYS"
-    ) -> None:
-        """A source with yfinance's caches in a folder; `earnings_dates` by the exchange's clock."""
+    def __init__(self, cache_dir: Path, timeout_s: float = TIMEOUT_S) -> None:
+        """A source with yfinance's caches in a folder."""
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
-        self.exchange = exchange
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """As `Source.fetch`, in one attempt, which may be repeated in the same process."""
-        return _within(
-            self.timeout_s,
-            partial(
-                self._request,
-                symbol,
-                first,
-                last,
-            ),
-            symbol,
-        )
+        return _within(self.timeout_s, partial(self._request, symbol, first, last), symbol)
 
-    def earnings_dates(self, symbol: str) -> pd.DataFrame:
-        """As `EarningsSource.earnings_dates`; of an index or currency none is requested."""
-        lines = pd.Series(dtype=str)
-        if may_report_earnings(symbol):
-            lines = _within(self.timeout_s, partial(self._request_earnings, symbol), symbol)
-        return line_dates(lines, exchange=self.exchange)
-
-    def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """As `EarningsCalendarSource.earnings_calendar`, of US stocks.
+    def earnings_dates(self, symbols: Sequence[str], session: date) -> pd.DataFrame:
+        """As `EarningsSource.earnings_dates`, of US stocks, from a week before the session on.
 
         After a failure it is not requested further.
         """
+        first = session - _BEFORE
+        last = session + _AHEAD
         listed = [symbol for symbol in symbols if is_us_stock(symbol)]  # it has no others
         rows = [calendar_dates(pd.DataFrame(), [])]
         for start in range(0, len(listed), _CALENDAR_SYMBOLS):
             some = listed[start : start + _CALENDAR_SYMBOLS]
-            request = partial(
-                self._request_calendar,
-                some,
-                first,
-                last,
-            )
+            request = partial(self._request_calendar, some, first, last)
             try:
                 rows.append(_within(self.timeout_s, request, "the earnings calendar"))
             except SourceError as error:
@@ -187,22 +157,6 @@ class Yahoo:
             currency=str(ticker.history_metadata["currency"] or ""),
             newest=None if newer.empty else newer.index[-1].date(),
         )
-
-    def _request_earnings(self, symbol: str) -> pd.Series:
-        """The lines of the symbol's page; none of a page without a table, as a fund's."""
-        self._yfinance()
-        from yfinance.data import YfData
-
-        # Its own reading of the page ends at the first line of another form, and mixes up those
-        # after one without date.
-        asked = {"symbol": symbol, "offset": 0, "size": _PAGE_ROWS}
-        response = YfData(session=SESSION).get(_PAGE, params=asked)
-        response.raise_for_status()
-        table = re.search("<table.*?</table>", response.text, re.DOTALL)
-        if table is None:
-            return pd.Series(dtype=str)
-        lines: pd.Series = pd.read_html(StringIO(table[0]), flavor="lxml")[0]["Earnings Date"]
-        return lines
 
     def _request_calendar(self, symbols: list[str], first: date, last: date) -> pd.DataFrame:
         self._yfinance()
@@ -318,29 +272,6 @@ def _actions_of(history: pd.DataFrame) -> pd.DataFrame:
     # A fund may pay dividends and capital gains on one day.
     summed = rows[rows["value"] > 0].groupby(["session", "kind"])["value"].sum().reset_index()
     return make_actions(summed.itertuples(index=False, name=None))
-
-
-def line_dates(lines: pd.Series, *, exchange: str = "XNYS") -> pd.DataFrame:
-    """Dates of a symbol's page by the exchange's clock, ascending: columns announced, timing.
-
-    A line without a day is left out. One without an hour, or in an unknown time zone, has its day
-    and no timing. An UnavailableError where no line has a day.
-    """
-    parts = lines.astype(str).str.extract(_LINE)
-    day = pd.to_datetime(parts["day"], format="%B %d, %Y", errors="coerce").dt.as_unit("ns")
-    if len(lines) and day.isna().all():
-        raise UnavailableError(
-            "Expected lines as 'October 30, 2025 at 4 PM EDT' on Yahoo's page of earnings dates; "
-            f"found {str(lines.iloc[0])!r:.60}. Use --events csv:PATH until they can be read."
-        )
-    clock = parts["hour"] + ":" + parts["minute"].fillna("00") + parts["half"]
-    stated = pd.to_datetime(parts["day"] + " " + clock, format="%B %d, %Y %I:%M%p", errors="coerce")
-    offset = pd.to_timedelta(parts["zone"].map(_UTC_OFFSET_H).astype(float), unit="h")
-    at = pd.DatetimeIndex(stated - offset).tz_localize("UTC")
-    timed = page_dates(at.dropna(), exchange=exchange)
-    untimed = pd.DataFrame({"announced": day[at.isna()].dropna(), "timing": ""})
-    dates = pd.concat([timed, untimed]).drop_duplicates("announced")
-    return dates.sort_values("announced", ignore_index=True)
 
 
 def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:

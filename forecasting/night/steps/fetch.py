@@ -4,17 +4,17 @@ With the symbol's earnings dates.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import chain
-from typing import Any
 
 import pandas as pd
 
 from forecasting.errors import BadDataError, ForecastingError, SourceError, UsageError
 from forecasting.ingest import assessment, earnings, revisions
 from forecasting.ingest.bars import nothing_fetched, payload_hash
+from forecasting.ingest.earnings import Announced
 from forecasting.ingest.event_files import OF_YAHOO
 from forecasting.ingest.sources import Fetched, Source, plugins
 from forecasting.night.night import Night
@@ -52,7 +52,7 @@ class Asked:
     night: Night  # of the newest session that is asked for
     targets: tuple[Target, ...]  # as of its Span
     source: Source  # of the bars
-    asking: earnings.Asking
+    events: pd.DataFrame  # stored earnings dates
     first: date
     switched_from: str  # the source of the stored bars, where it is another one
     accept: bool  # whether the user has accepted another source, and with it another history
@@ -89,7 +89,6 @@ def asked_of(span: Span, *, accept: bool) -> Asked:
     source = plugins.source_of(
         night.source,
         cache_dir=settings.yahoo_cache,
-        exchange=settings.exchange,
         one_series=night.trigger == "market" and choice is not None and choice.has_own_file,
         today=today(night.now(), settings.exchange),
     )
@@ -116,18 +115,11 @@ def asked_of(span: Span, *, accept: bool) -> Asked:
         # A run that was killed after some of its nights asks for as much again, not for what the
         # others need alone.
         first = min(first, newest["first_asked"])
-    dates = events[events["kind"] == "earnings"].reset_index(drop=True)
     return Asked(
         night=night,
         targets=span.targets,
         source=source,
-        asking=asking_of(
-            settings,
-            symbol,
-            source,
-            night.session,
-            stored=dates,
-        ),
+        events=events,
         first=first,
         switched_from=switched_from,
         accept=accept,
@@ -204,27 +196,16 @@ def _of_other(fetched: Fetched, other: str) -> BadDataError:
     )
 
 
-def asking_of(
-    settings: Settings, symbol: str, source: Source, session: date, *, stored: pd.DataFrame
-) -> earnings.Asking:
-    """What is asked for the earnings dates of a symbol up to a session."""
-    file = settings.events
-    if file == OF_YAHOO:
-        file = None
-        source = plugins.source_of(
-            "yahoo", cache_dir=settings.yahoo_cache, exchange=settings.exchange
-        )
-    return earnings.Asking(
-        symbol,
-        settings.exchange,
-        source,
-        file=file,
-        session=session,
-        stored=stored,
-    )
+def announced_of(
+    settings: Settings, source: Source, symbols: Sequence[str], session: date
+) -> Callable[[str], Announced]:
+    """What --events names, else the source of the bars, has announced of each symbol's earnings."""
+    if settings.events == OF_YAHOO:
+        source = plugins.source_of(OF_YAHOO, cache_dir=settings.yahoo_cache)
+    return earnings.announced_by(settings.events, source, symbols, session)
 
 
-def fetch(asked: Asked, calendar: earnings.Calendar, night: Night) -> Night:
+def fetch(asked: Asked, announced: Callable[[str], Announced], night: Night) -> Night:
     """The night with its fetch, once the assessed response has been written.
 
     Its error where nothing was stored.
@@ -243,7 +224,7 @@ def fetch(asked: Asked, calendar: earnings.Calendar, night: Night) -> Night:
         at = ledger_instant(asked.newest_instant, night.now())
         answer = _Answer(nothing, revisions.nothing_changed(error), at)
     else:
-        answer = _assessed(asked, fetched, calendar)
+        answer = _assessed(asked, fetched, announced)
     with connect.transaction(night.url) as connection:
         fetch_id = _write(connection, asked, answer)
     if answer.revision.error is not None:
@@ -274,10 +255,9 @@ def _response(asked: Asked) -> Fetched:
     )
 
 
-def _assessed(asked: Asked, fetched: Fetched, calendar: earnings.Calendar) -> _Answer:
+def _assessed(asked: Asked, fetched: Fetched, announced: Callable[[str], Announced]) -> _Answer:
     """What the response changes, its earnings dates, and what people should see of it."""
     night = asked.night
-    asking = asked.asking
     now = night.now()
     is_market = night.trigger == "market"
     check_clock(
@@ -292,10 +272,17 @@ def _assessed(asked: Asked, fetched: Fetched, calendar: earnings.Calendar) -> _A
     revision = _revision(asked, fetched)
     events = None
     if not is_market:
-        volume = fetched.bars["volume"]
-        lists = earnings.lists_of_night(asking, calendar, volume=volume)
-        events = earnings.changes(asking, lists)
-        doubts = earnings.doubts_of_lists(asking, lists)
+        of_symbol = announced(night.symbol)
+        events = earnings.new_events(
+            asked.events,
+            of_symbol,
+            symbol=night.symbol,
+            exchange=night.exchange,
+            session=night.session,
+            volume=fetched.bars["volume"],
+        )
+        known = earnings.joined(asked.events, events)
+        doubts = earnings.doubts(of_symbol, known, night.session)
         revision = replace(revision, findings=[*revision.findings, *doubts])
     if revision.error is not None:
         return _Answer(fetched, revision, seen_at)
@@ -372,9 +359,9 @@ def _write(connection: Connection, asked: Asked, answer: _Answer) -> str:
         answer.revision.verdict,
     )
     if answer.events is not None and len(answer.events):
-        seen = answer.events.assign(symbol=night.symbol, first_seen_at=answer.fetched_at)
-        rows: list[Any] = seen.to_dict("records")
-        added = write.add(connection, "events", *rows)
+        added = write.add_events(
+            connection, night.symbol, answer.events, first_seen_at=answer.fetched_at
+        )
         logger.info("%d new earnings dates of %s", added, night.symbol)
     return fetch_id
 

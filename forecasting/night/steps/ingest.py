@@ -19,10 +19,9 @@ from forecasting.errors import (
     UnavailableError,
     explained,
 )
-from forecasting.ingest import earnings
 from forecasting.ingest.sources import Fetched, ManySource, plugins
 from forecasting.night.night import Night, grouped
-from forecasting.night.steps.fetch import Asked, Span, asked_of, fetch
+from forecasting.night.steps.fetch import Asked, Span, announced_of, asked_of, fetch
 from forecasting.night.steps.preprocess import (
     STORED_NOTHING,
     first_session,
@@ -204,13 +203,17 @@ def fetch_and_store(
             ours = explained(error)
             done[night.symbol] = replace(night, error=ours)
     asked = _with_responses(asked, refusals)
-    calendar = earnings.calendar_of([request.asking for request in asked.values()])
+    if not asked:
+        return [done[span.night.symbol] for span in spans]
+    one = next(iter(asked.values()))
+    newest = max(request.night.session for request in asked.values())
+    announced = announced_of(one.night.settings, one.source, list(asked), newest)
     for symbol, request in asked.items():
         night = request.night
         if night.source in refusals and request.response is None:
             done[symbol] = replace(night, error=refusals[night.source])
         else:
-            done[symbol] = night.then("ingest", partial(fetch, request, calendar))
+            done[symbol] = night.then("ingest", partial(fetch, request, announced))
             if isinstance(refusal := done[symbol].error, RateLimitedError):
                 refusals[night.source] = refusal
     return [done[span.night.symbol] for span in spans]

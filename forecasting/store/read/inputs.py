@@ -151,7 +151,6 @@ def events(
     Columns session, kind, known_from, withdrawn_from (NaT: still valid).
     """
     seen = event_rows(connection, symbol, known_at=known_at)
-    seen = seen[seen["kind"] == "earnings"]
     if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
         return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
     order = ["session", "kind", "known_from"]
@@ -184,10 +183,11 @@ def events_near(
 def event_rows(
     connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> pd.DataFrame:
-    """Rows of table events, now or as of an instant, ascending by first_seen_at: columns STORED."""
+    """Earnings dates as stored, now or up to an instant, ascending by first_seen_at: STORED."""
     statement = (
         select(*event[tuple(STORED)])
         .where(event.symbol == symbol, event.first_seen_at <= (known_at or LATEST))
+        .where(event.kind == "earnings")
         .order_by(event.first_seen_at, event.session)
     )
     return frame(connection, statement)

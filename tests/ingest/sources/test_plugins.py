@@ -188,13 +188,9 @@ def test_an_option_names_its_source_and_creates_nothing(tmp_path):
     path = tmp_path / "a:b.csv"
     random_bars(5).to_csv(path)
     yahoo, csv, sample = (
-        source_of(text, cache_dir=tmp_path / "cache", exchange="XPAR")
-        for text in ("yahoo", f"csv:{path}", "sample")
+        source_of(text, cache_dir=tmp_path / "cache") for text in ("yahoo", f"csv:{path}", "sample")
     )
-    assert isinstance(yahoo, Yahoo) and (yahoo.cache_dir, yahoo.exchange) == (
-        tmp_path / "cache",
-        "XPAR",
-    )
+    assert isinstance(yahoo, Yahoo) and yahoo.cache_dir == tmp_path / "cache"
     assert isinstance(csv, Files) and (csv.kind, csv.path) == ("csv", path)
     assert [newest_session(source, "^GSPC") for source in (yahoo, csv, sample)] == [
         None,

@@ -86,7 +86,7 @@ def test_two_requests_of_one_process_lie_a_second_apart(yahoo, monkeypatch):
     monkeypatch.setattr(source, "PAUSE_S", 1.0)
     fetch(yahoo)
     clock[0] += 0.25
-    yahoo.earnings_dates("SBUX")
+    yahoo.earnings_dates(["SBUX"], APRIL)
     clock[0] += 3.0
     fetch(yahoo)
     assert slept == [0.75]
@@ -191,7 +191,7 @@ def test_a_fetch_has_the_time_that_yfinance_waits_for_cookies_and_data(stand_in,
     source.SESSION.limits_s.clear()
     stand_in.calendar_fault = "500"  # after an HTTP error yfinance tries both hosts again
     with pytest.raises(UnavailableError):
-        yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
+        yahoo.earnings_dates(["SBUX"], APRIL)
     assert len(stand_in.calendar_requests()) == 2
     assert sum(source.SESSION.limits_s) < yahoo.timeout_s
 
@@ -212,66 +212,24 @@ def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
         fetch(yahoo)
 
 
-@pytest.mark.parametrize(
-    ("page", "expected"),
-    [
-        (
-            [
-                "January 28, 2026 at 7 AM EST",
-                "-",
-                "October 29, 2025 at 4 PM EDT",
-                "TBD",
-                "July 29, 2025 at 12 PM EDT",
-            ],
-            [("2025-07-29", ""), ("2025-10-29", "amc"), ("2026-01-28", "bmo")],
-        ),
-        (
-            [
-                "October 30, 2025 at 4:05 PM EDT",
-                "July 29, 2025 at 9 PM BST",
-                "April 30, 2025 at 12 AM BST",
-            ],
-            [("2025-04-29", "amc"), ("2025-07-29", "amc"), ("2025-10-30", "amc")],
-        ),
-        (
-            ["October 30, 2025 at TBD", "July 29, 2025", "April 29, 2025 at 4 PM XST"],
-            [("2025-04-29", ""), ("2025-07-29", ""), ("2025-10-30", "")],
-        ),
-        ([], []),  # no table, as of a fund
-    ],
-)
-def test_each_line_of_an_earnings_page_with_a_day_is_a_date(stand_in, yahoo, page, expected):
-    stand_in.earnings = page
-    dates = yahoo.earnings_dates("SBUX")
-    assert list(dates.columns) == ["announced", "timing"]
-    assert [(str(row.announced)[:10], row.timing) for row in dates.itertuples()] == expected
-
-
-def test_a_page_without_any_day_is_unavailable_and_one_of_an_index_not_requested(stand_in, yahoo):
-    stand_in.earnings = ["TBD"]
-    with pytest.raises(UnavailableError, match="found 'TBD'"):
-        yahoo.earnings_dates("SBUX")
-    stand_in.requests.clear()
-    assert yahoo.earnings_dates("^GSPC").empty
-    assert stand_in.requests == []
-
-
-APRIL = date(2024, 4, 1)
-JULY = date(2024, 7, 10)
+APRIL = date(2024, 4, 1)  # the calendar is requested up to 2024-07-10
 
 
 def test_the_earnings_calendar_lists_the_requested_symbols_and_days_in_one_request(stand_in, yahoo):
     stand_in.calendar = [
         ("MSFT", "2024-04-25T20:00:00.000Z", "AMC"),
+        ("MSFT", "2024-03-24T20:00:00.000Z", "AMC"),
+        ("SBUX", "2024-03-25T20:00:00.000Z", "AMC"),
         ("SBUX", "2024-04-30T04:00:00.000Z", "TNS"),
         ("SBUX", "2024-07-30T20:00:00.000Z", "AMC"),
         ("KO", "2024-04-30T10:55:00.000Z", "BMO"),
         ("BRK-B", "2024-07-10T12:00:00.000Z", "BMO"),
     ]
-    found = yahoo.earnings_calendar(["SBUX", "MSFT", "BRK-B", "VOD.L", "^VIX"], APRIL, JULY)
+    found = yahoo.earnings_dates(["SBUX", "MSFT", "BRK-B", "VOD.L", "^VIX"], APRIL)
     assert [(row.symbol, str(row.announced)[:10], row.timing) for row in found.itertuples()] == [
         ("BRK-B", "2024-07-10", "bmo"),
         ("MSFT", "2024-04-25", "amc"),
+        ("SBUX", "2024-03-25", "amc"),
         ("SBUX", "2024-04-30", ""),
     ]
     assert len(stand_in.calendar_requests()) == 1
@@ -283,11 +241,9 @@ def test_the_calendar_of_many_symbols_takes_a_request_for_every_25_and_none_for_
 ):
     names = [f"A{number}" for number in range(60)]
     stand_in.calendar = [(name, "2024-04-25T20:00:00.000Z", "AMC") for name in names]
-    assert sorted(
-        yahoo.earnings_calendar([*names, "VOD.L", "ES=F"], APRIL, JULY)["symbol"]
-    ) == sorted(names)
+    assert sorted(yahoo.earnings_dates([*names, "VOD.L", "ES=F"], APRIL)["symbol"]) == sorted(names)
     assert len(stand_in.calendar_requests()) == 3
-    found = yahoo.earnings_calendar(["VOD.L", "^GSPC", "ES=F"], APRIL, JULY)
+    found = yahoo.earnings_dates(["VOD.L", "^GSPC", "ES=F"], APRIL)
     assert (found.columns.tolist(), len(found)) == (["symbol", "announced", "timing"], 0)
     assert len(stand_in.calendar_requests()) == 3
 
@@ -297,9 +253,9 @@ def test_a_calendar_that_cannot_be_read_raises_and_the_next_attempt_works(stand_
     stand_in.calendar = [("SBUX", "2024-04-30T20:00:00.000Z", "AMC")]
     stand_in.calendar_fault = fault
     with pytest.raises(RateLimitedError if fault == "429" else UnavailableError):
-        yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
+        yahoo.earnings_dates(["SBUX"], APRIL)
     stand_in.calendar_fault = None
-    assert len(yahoo.earnings_calendar(["SBUX"], APRIL, JULY)) == 1
+    assert len(yahoo.earnings_dates(["SBUX"], APRIL)) == 1
 
 
 def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(
@@ -314,7 +270,7 @@ def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(
         return request(*given)
 
     monkeypatch.setattr(Yahoo, "_request_calendar", fails_next)
-    assert sorted(yahoo.earnings_calendar(names, APRIL, JULY)["symbol"]) == sorted(names[:25])
+    assert sorted(yahoo.earnings_dates(names, APRIL)["symbol"]) == sorted(names[:25])
     assert "no earnings calendar of 35 symbols from Yahoo" in caplog.text
 
 
@@ -324,7 +280,7 @@ def test_a_row_of_the_calendar_without_a_date_is_left_out_alone(stand_in, yahoo)
         ("MSFT", None, "TNS"),
         ("SBUX", None, None),
     ]
-    found = yahoo.earnings_calendar(["SBUX", "MSFT"], APRIL, JULY)
+    found = yahoo.earnings_dates(["SBUX", "MSFT"], APRIL)
     assert [(row.symbol, str(row.announced)[:10]) for row in found.itertuples()] == [
         ("SBUX", "2024-04-30")
     ]
@@ -342,7 +298,7 @@ def test_no_calendar_is_requested_of_a_yfinance_that_cannot_filter_it_by_symbol(
 
     monkeypatch.setattr(calendars.Calendars, "__init__", without_filter)
     with pytest.raises(BadDataError, match=r"earnings calendar of yfinance 1\."):
-        yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
+        yahoo.earnings_dates(["SBUX"], APRIL)
     assert stand_in.requests == []
 
 
@@ -420,7 +376,9 @@ def test_day_and_timing_of_the_calendar(start, stated, timing):
         ("BVMF", "2020-03-06 17:00 America/Sao_Paulo", "2020-03-06", ""),
     ],
 )
-def test_day_and_timing_of_a_page_are_those_of_the_exchanges_clock(exchange, at, announced, timing):
+def test_day_and_timing_of_instants_are_those_of_the_exchanges_clock(
+    exchange, at, announced, timing
+):
     local, _, zone = at.rpartition(" ")
     for of_page in ("America/New_York", "UTC"):
         found = page_dates(

@@ -128,7 +128,7 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
 
     def added(session, rule, known_from, seen):
         event = event_frame(session, rule, known_from=pd.Timestamp(known_from))
-        return write.add_events(connection, SYMBOL, event, source="yahoo", first_seen_at=at(seen))
+        return write.add_events(connection, SYMBOL, event, first_seen_at=at(seen))
 
     def dates(known_at):
         found = read.events(connection, SYMBOL, known_at=known_at).drop(columns="kind")
@@ -223,9 +223,9 @@ def test_earnings_near_sessions_are_the_valid_ones_of_every_symbol_that_has_one(
     of_symbols = {SYMBOL: "2024-03-10", "KO": "2024-03-06", "PEP": "2024-03-11", "MO": "2024-03-05"}
     for symbol, session in of_symbols.items():
         frame = event_frame(session)
-        write.add_events(connection, symbol, frame, source="file", first_seen_at=at("2024-03-01"))
+        write.add_events(connection, symbol, frame, first_seen_at=at("2024-03-01"))
     far = event_frame("2024-06-03")
-    write.add_events(connection, SYMBOL, far, source="file", first_seen_at=at("2024-03-02"))
+    write.add_events(connection, SYMBOL, far, first_seen_at=at("2024-03-02"))
     near = read.events_near(connection, [date(2024, 3, 8)], timedelta(days=2))
     days = {symbol: [row["session"].month for row in rows] for symbol, rows in near.items()}
     assert days == {"KO": [3], SYMBOL: [3, 6]}
