@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from forecasting.errors import UsageError
 from forecasting.evaluate.significance import p_value_of
-from forecasting.frames import (
+from forecasting.in_memory import (
     TURN,
     Events,
     Market,
@@ -79,14 +79,14 @@ class Ledger:
         Raises a UsageError for a symbol or target that is not valid, or of which the ledger has
         nothing, and a StoreError where the database cannot be read.
         """
-        return export.frame("latest", self._asked(*symbols, target=target))
+        return export.frame("latest", self._for_reading(*symbols, target=target))
 
     def totals(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """The newest published totals of the next 2 to 5 sessions, as view latest_totals.
 
         Of target volume; without a row for others. Raises as `latest`.
         """
-        return export.frame("totals", self._asked(*symbols, target=target))
+        return export.frame("totals", self._for_reading(*symbols, target=target))
 
     def order(  # noqa: PLR0913 - as the command's options
         self,
@@ -117,7 +117,7 @@ class Ledger:
         from forecasting.publish.orders import pace_of, plan_orders
 
         plans = plan_orders(
-            self._asked(check_symbol(symbol), target="volume"),
+            self._for_reading(check_symbol(symbol), target="volume"),
             {symbol: shares},
             pace_of(participation, chance, None if by is None else check_day("by", by)),
             now=clock_of(now),
@@ -132,7 +132,7 @@ class Ledger:
 
         `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
         """
-        return export.frame("history", self._asked(*symbols, target=target))
+        return export.frame("history", self._for_reading(*symbols, target=target))
 
     def long(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """The scores that count, a row a session and origin, in Nixtla's long form.
@@ -141,7 +141,7 @@ class Ledger:
         and of each baseline its median and intervals, as `export nixtla` writes them. Raises as
         `latest`.
         """
-        return export.frame("nixtla", self._asked(*symbols, target=target))
+        return export.frame("nixtla", self._for_reading(*symbols, target=target))
 
     def skill(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """Published forecasts against baselines over 20, 60 and 250 nights: view live_skill.
@@ -150,7 +150,7 @@ class Ledger:
         baseline over `reference_n` nights: 0.08 is 8% ahead. `reference_p` is Diebold and
         Mariano's p of equal loss, of horizon 1 alone. Raises as `latest`.
         """
-        skill = export.frame("skill", self._asked(*symbols, target=target))
+        skill = export.frame("skill", self._for_reading(*symbols, target=target))
         pairs = zip(skill["reference_statistic"], skill["reference_n"], strict=True)
         return skill.assign(reference_p=[p_value_of(square**0.5, n) for square, n in pairs])
 
@@ -166,7 +166,7 @@ class Ledger:
         when none is of it.
         """
         day = None if origin is None else check_day("origin", origin)
-        return export.frame("why", self._asked(*symbols, target=target), day=day)
+        return export.frame("why", self._for_reading(*symbols, target=target), day=day)
 
     def bars(self, *symbols: Symbols, as_of: Day | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
@@ -176,7 +176,7 @@ class Ledger:
         `as_of`, or it is no session.
         """
         day = None if as_of is None else check_day("as_of", as_of)
-        return export.frame("bars", self._asked(*symbols, bars=True), day=day)
+        return export.frame("bars", self._for_reading(*symbols, bars=True), day=day)
 
     def run_night(  # noqa: PLR0913 - as the command's options
         self,
@@ -208,12 +208,7 @@ class Ledger:
         day = None if as_of is None else check_day("as_of", as_of)
         clock = clock_of(now)
         with TURN:
-            done = run_missed(
-                settings,
-                as_of=day,
-                mode=check_choice("mode", mode, Mode),
-                now=clock,
-            )
+            done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=clock)
         reports = each_report(settings, day, now=clock).values
         if day is None:
             day = last_completed(clock(), settings.for_symbol(symbol).exchange)
@@ -257,21 +252,16 @@ class Ledger:
         with TURN, held_inputs(own, symbol, inputs) as settings:
             for name in settings.symbols:
                 one = settings.for_symbol(name)
-                spec = backtest_spec(
-                    one,
-                    first,
-                    last,
-                    refit_every=refit_every,
-                )
+                spec = backtest_spec(one, first, last, refit_every=refit_every)
                 results.append(loaded(spec, now=clock_of(now))())
         forecasts = pd.concat(map(forecast_frame, results), ignore_index=True)
         figures = pd.concat(map(figure_frame, results), ignore_index=True)
         return Backtest(forecasts, figures)
 
-    def _asked(
+    def _for_reading(
         self, *symbols: Symbols, target: Target | None = None, bars: bool = False
     ) -> Settings:
-        """The settings of a call that reads; of every symbol where neither it nor they name any."""
+        """The settings of a call that reads; without a symbol, those of every one of the ledger."""
         names: list[Any] = []
         for some in symbols:
             names.extend(some if is_list_like(some) else [some])
@@ -299,7 +289,7 @@ class Ledger:
     def _settings(
         self, symbols: Sequence[Any], target: object, inputs: Mapping[str, object]
     ) -> Settings:
-        """The settings with the symbols, target and inputs of one call, None of which keeps one."""
+        """The settings with the symbols, target and inputs of one call; None keeps a setting."""
         update: dict[str, object] = {
             name: check_text(name, text) for name, text in inputs.items() if text is not None
         }
@@ -337,7 +327,7 @@ def order(  # noqa: PLR0913 - as the command's options
     as_of: Day | None = None,
     now: Clock | None = None,
 ) -> dict[str, Any]:
-    """`Ledger.order` of the ledger of `connect()`."""
+    """The document of `Ledger.order`, of the ledger that `connect()` opens."""
     return connect().order(
         symbol,
         shares,

@@ -11,12 +11,7 @@ PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same: those of Yahoo's responses, and of
 another share basis, differ in their last digits."""
 
-Values = TypeVar(
-    "Values",
-    float,
-    NDArray[np.float64],
-    pd.Series,
-)
+Values = TypeVar("Values", float, NDArray[np.float64], pd.Series)
 
 
 @dataclass(frozen=True)

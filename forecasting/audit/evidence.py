@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from forecasting.predict.combine import kind_of
+from forecasting.predict.combine import forecast_kind
 from forecasting.store import connect, read
 from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY, metadata
@@ -160,7 +160,7 @@ def _not_live(forecasts: pd.DataFrame, exchange: str) -> pd.DataFrame:
     # A night has one, and the calendar is slow
     instants = live[["issued_at", "session"]].drop_duplicates()
     kinds = [
-        kind_of(issued_at, session, exchange)
+        forecast_kind(issued_at, session, exchange)
         for issued_at, session in instants.itertuples(index=False)
     ]
     other = instants.assign(rerun=kinds).query("rerun != 'live'")

@@ -196,7 +196,7 @@ class BacktestResult:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Ours against the baseline of least loss."""
+    """Our loss against that of the best baseline."""
 
     baseline: str
     skill: float

@@ -15,12 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import EXACT, Floats, pinball
 from forecasting.preprocess.windows import actual_of
-from forecasting.vocabulary import (
-    MEDIAN,
-    QUANTILE_COLUMNS,
-    QUANTILES,
-    Target,
-)
+from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, QUANTILES, Target
 
 INTERVALS: dict[int, tuple[int, int]] = {80: (1, 5), 90: (0, 6)}
 """Nominal coverage in per cent -> positions of the interval's ends among QUANTILES."""
@@ -92,7 +87,7 @@ def score_rows(
 
 
 def scored_rows(closed: pd.DataFrame, *, scored_at: datetime) -> list[dict[Any, Any]]:
-    """The same of forecasts, or totals, with their value in column `actual`."""
+    """Rows of scores of forecasts, or totals, whose value is in column `actual`."""
     actual = closed["actual"].to_numpy(dtype=float)
     quantiles = closed[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
     days = {name: pd.to_datetime(closed[name]).dt.date for name in _DAYS}
@@ -120,7 +115,7 @@ def optimal_level(ratio: float) -> float:
 
 
 def nearest_level(ratio: float) -> float:
-    """The same level, or the outermost of QUANTILES where it lies outside them."""
+    """The level of `optimal_level`, or the outermost of QUANTILES where it lies beyond."""
     return min(max(optimal_level(ratio), QUANTILES[0]), QUANTILES[-1])
 
 

@@ -86,19 +86,16 @@ def learn_weight(past: Past, target: Target) -> float:
 
 
 def learn_share(past: Past, combined: Floats) -> float:
-    """The trees' share of the median, in tenths, beside past quantiles (n, H, Q) as combined.
+    """The trees' share of the median, in tenths, learned as in `learn_weight`.
 
-    As `learn_weight`.
+    `combined` are the past quantiles (n, H, Q) of network and linear model.
     """
     actual = np.where(np.isfinite(past.trees), past.actual, np.nan)
     return _learned(actual, lambda share: with_trees(combined, past.trees, share), _USUAL_SHARE)
 
 
 def _learned(actual: Floats, quantiles: Callable[[float], Floats], usual: float) -> float:
-    """The one of _WEIGHTS whose quantiles had the least recent pinball loss, regularised.
-
-    The loss is the mean over all horizons.
-    """
+    """The one of _WEIGHTS with the least recent pinball loss over all horizons, regularised."""
     known = np.isfinite(actual)
     if known.sum(axis=0).min() < MIN_FORECASTS:
         return usual
@@ -120,7 +117,7 @@ def combine(network: Floats, linear: Floats, weight: float) -> Floats:
 def with_trees(quantiles: Floats, trees: Floats, share: float) -> Floats:
     """(.., H, Q) quantiles moved by a share of the way from their median to the trees' (.., H).
 
-    Where that is NaN they stay.
+    They stay where the trees' median is NaN.
     """
     moved = share * (trees - quantiles[..., MEDIAN])
     return quantiles + np.where(np.isfinite(moved), moved, 0.0)[..., None]
@@ -133,7 +130,7 @@ def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
     Tibshirani 2023): the log factor of a pair of levels rises with each target that closes outside
     the pair as it was widened then, and falls with each one inside, at rates that balance at
     nominal coverage. All horizons and both sides have one factor: factors of their own were mostly
-    noise. Starts at the target's usual factor with the oldest forecast.
+    noise. They start at the target's usual factor with the oldest forecast.
     """
     # (n, H, Q) log of the actuals' distance from the median on each quantile's side, in units of
     # the quantile's: NaN where unknown; minus infinity on the other side of the median, and for the
@@ -215,8 +212,8 @@ def issue(
     )
 
 
-def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:
-    """Live if issued before its first target session opened, late before it closed, else replay."""
+def forecast_kind(issued_at: datetime, origin_session: date, exchange: str) -> Kind:
+    """`live` if issued before its first target session opened, `late` before it closed."""
     first_target = next_sessions(origin_session, 1, exchange)[0]
     if issued_at < opens_at(first_target, exchange):
         return "live"

@@ -37,7 +37,7 @@ def total_quantiles(quantiles: Floats, factor: float = 1.0) -> Floats:
 
     Args:
         quantiles: (H, Q) of each session's volume.
-        factor: Of the logs' distance from the median's.
+        factor: Factor of the distance of the logs from that of the median.
     """
     scores = _scores_drawn()
     volumes = [

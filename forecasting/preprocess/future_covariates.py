@@ -187,7 +187,7 @@ def event_flags(
 ) -> tuple[Floats, Floats]:
     """(D, E) event flags of each session from `first` on, (D, H, E) of the H after each.
 
-    Both by the events that are known at the session's close.
+    Both have the events that are known at the session's close.
 
     Args:
         events: columns session (the one that reacts; left out on another day than a session), kind,

@@ -130,9 +130,9 @@ def step_features(bars: pd.DataFrame) -> Floats:
 def with_usual_ranges(steps: Floats) -> Floats:
     """The steps (D, F) with a usual log range where high and low differ by SMALLEST_RANGE or less.
 
-    That is the absolute return, as in series of closes alone; where that is no larger either, as of
-    a halted stock, the mean over the LEVEL_SESSIONS newest sessions before that moved: without it,
-    30 such sessions gave a five-session 80% interval of 0.1%.
+    The usual one is the absolute return, as in series of closes alone. Where that is no larger
+    either, as of a halted stock, it is the mean over the LEVEL_SESSIONS newest sessions before that
+    moved: without it, 30 such sessions gave a five-session 80% interval of 0.1%.
     """
     still = np.flatnonzero(steps[:, LOG_RANGE] <= _SMALLEST)
     steps = steps.copy()
@@ -196,8 +196,8 @@ def lag_features(steps: Floats, target: Target) -> Floats:
 def long_memory_features(steps: Floats, target: Target) -> Floats:
     """(D, M) long-memory features of a range; M = 0 for other targets.
 
-    Exponential means less the level, as volatility decays slowly on many time scales; and the
-    levels, its usual values.
+    They are exponential means less the level, since volatility decays slowly on many time scales,
+    and the levels themselves.
     """
     if target != "range":  # volume does not gain by them
         return np.empty((len(steps), 0))
@@ -215,9 +215,8 @@ class MarketSeries:
     exchange: London and Tokyo close before New York, so that of the session before.
     """
 
-    closes: pd.Series[
-        float
-    ]  # by session of its own exchange, ascending; what is no price is ignored
+    # By session of its own exchange, ascending; what is no price is ignored
+    closes: pd.Series[float]
     exchange: str = "XNYS"  # the exchange whose calendar says when each session closed
 
 
@@ -346,14 +345,14 @@ def make_windows(
     settings: Settings,
     market: MarketSeries | None = None,
 ) -> Windows:
-    """The newest `train_sessions` rows up to that of `origin`, fewer of a shorter history.
+    """The newest `train_sessions` rows up to that of `origin`; fewer where the history is shorter.
 
-    Those of a young symbol begin with the first session that has a level.
+    The rows of a young symbol begin with the first session that has a level. What `bars`, `events`
+    (as for `event_flags`) and `market` hold of later sessions is ignored. A missing session or an
+    unknown volume is filled forward in the features and is never a target.
 
-    Of the settings, target and exchange are used too, as those of the symbol. What `bars`, `events`
-    (as for `event_flags`) and `market` say of later sessions is ignored. A missing session or an
-    unknown volume is filled forward in the features and never a target. A HistoryError where the
-    origin has no bar or too few sessions before it.
+    Raises:
+        HistoryError: The origin has no bar, or too few sessions before it.
     """
     size = settings.train_sessions + WARM_UP
     # One session more than the rows and their warm-up: the oldest return and filled volume come

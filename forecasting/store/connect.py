@@ -297,7 +297,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def store_error(url: str, error: DatabaseError) -> Exception:
     """The error to raise: a StoreError for a fault of the database, `error` for one of our code."""
-    kind = kind_of(error)
+    kind = error_kind(error)
     of_database = type(error) in (OperationalError, DatabaseError) or kind in _KNOWN
     if error.statement is not None and not of_database:
         return error  # constraints, types, SQL syntax
@@ -308,7 +308,7 @@ def store_error(url: str, error: DatabaseError) -> Exception:
     return StoreError(" ".join(sentences))
 
 
-def kind_of(error: DatabaseError) -> str | int:
+def error_kind(error: DatabaseError) -> str | int:
     """The state of PostgreSQL, empty where there is no connection, or the code of SQLite."""
     if isinstance(error.orig, sqlite3.Error):
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without the extension

@@ -25,8 +25,8 @@ from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 VERSION = "1"
 """Version of the baselines; any change to one raises it.
 
-The market series did not: without one their bits are as before, and with one `runs.market_fetch`
-names it.
+The market series did not raise it: without one the bits are the same, and with one
+`runs.market_fetch` names it.
 """
 
 _RECENT_ERRORS = 500  # that the quantiles of a rule are computed from
@@ -56,7 +56,7 @@ def baseline_quantiles(name: str, windows: Windows) -> Floats:
 def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     """The ridge's features: (N, P) of each row, (N, H, C) flags of its target sessions.
 
-    Of a row they are its past, the market and its event flags.
+    The features of a row are its past, the market and its event flags.
     """
     past = lag_features(windows.steps, windows.target)[windows.warm_up :]
     reports = windows.flags[windows.warm_up :, EVENTS]
@@ -66,7 +66,8 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
 def _linear_quantiles(name: str, windows: Windows) -> Floats:
     """(H, Q) a ridge per horizon, plus the quantiles of its leave-one-out errors.
 
-    Of `har`, Corsi's (2009): session, week and quarter means, less the month's, which is the level.
+    The features of `har` (Corsi 2009) are the means of a session, week and quarter, less that of a
+    month, which is the level.
     """
     if name == "ridge":
         past, future = linear_features(windows)
@@ -86,7 +87,7 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
 
 
 def _rule_quantiles(name: str, windows: Windows) -> Floats:
-    """(H, Q) a rule's points plus quantiles of its last known errors, less their median."""
+    """(H, Q) a rule's points plus the quantiles of its newest known errors around their median."""
     filled = fill_forward(windows.values)
     at = windows.warm_up + np.arange(len(windows))
     if name == "seasonal":
@@ -107,6 +108,6 @@ def _rule_quantiles(name: str, windows: Windows) -> Floats:
 
 
 def _level_quantiles(errors: Floats, windows: Windows) -> Floats:
-    """(Q,) the quantiles of past errors; of a young symbol's few those of one more error."""
+    """(Q,) quantiles of past errors; those of a young symbol are of one error more than it has."""
     # Where errors are few, interpolation between them makes 80% intervals that hold 76%
     return np.quantile(errors, QUANTILES, method="weibull" if windows.is_young else "linear")

@@ -71,13 +71,13 @@ def one_blas_thread() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _libraries(modules: int) -> ThreadpoolController:
-    """The libraries of the process, looked for anew, which takes 11 ms, only after an import."""
+    """The libraries of the process; they are searched, which takes 11 ms, after imports alone."""
     return ThreadpoolController()
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """A fitted ridge."""
+    """A fitted ridge regression."""
 
     mean: Floats  # (P,)
     scale: Floats  # (P,) 1 of a constant feature
@@ -114,13 +114,7 @@ def fit_ridge(features: Floats, truth: Floats, weights: Floats, *, penalty: floa
     solution = inverse @ (weighted.T @ truth)
     leverage = np.einsum("np,np->n", weighted @ inverse, design)
     loo_residuals = (truth - design @ solution) / np.maximum(1.0 - leverage, 1e-6)
-    return Ridge(
-        mean,
-        scale,
-        solution[:-1],
-        float(solution[-1]),
-        loo_residuals,
-    )
+    return Ridge(mean, scale, solution[:-1], float(solution[-1]), loo_residuals)
 
 
 @dataclass(frozen=True)
@@ -254,7 +248,7 @@ class LinearForecast:
 
 @dataclass(frozen=True)
 class HorizonFit:
-    """A horizon's ridge, of the adjusted target."""
+    """The ridge of the adjusted target at one horizon."""
 
     ridge: Ridge  # its first features are `MARKET_NAMES` where there is a market
     features: Floats  # (N, P) of every row
@@ -263,7 +257,7 @@ class HorizonFit:
 
 @one_blas_thread()
 def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
-    """The forecast of one row, by default the newest, or of n; fitted on all known targets."""
+    """The forecast of one row, by default the newest, or of n rows, fitted on all known targets."""
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     fits = fit_horizons(windows, adjusted)
@@ -295,7 +289,7 @@ def fit_horizons(windows: Windows, adjusted: AdjustedWindows) -> list[HorizonFit
 
 
 def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -> dict[str, Floats]:
-    """As of `LinearForecast`: the effects removed and added back, and the ridges' terms."""
+    """The effects of `LinearForecast`: those removed and added back, and the ridges' terms."""
     removed = _removed_effects(windows, effect)
     slopes = np.stack([fit.ridge.slopes for fit in fits])  # (H, P)
     features = np.stack([fit.features[-1] for fit in fits])

@@ -1,8 +1,5 @@
 """Batching, training and inference of one network; fit.py sets epochs and starting weights.
 
-All of it is on the CPU: another processor would give other bits, and networks this small gain
-little from a GPU.
-
 All of it is on the CPU, also where there is a GPU: there the same seed would give other bits than
 on a machine without one.
 
@@ -104,11 +101,7 @@ def generator(seed: int, member: int) -> torch.Generator:
 def empty_network(tensors: Tensors) -> Network:
     """A network of the right shape on the meta device, without weights."""
     with torch.device("meta"):  # elsewhere the constructor would use the generator of the process
-        return Network(
-            tensors.steps.shape[-1],
-            tensors.past.shape[-1],
-            tensors.future.shape[-1],
-        )
+        return Network(tensors.steps.shape[-1], tensors.past.shape[-1], tensors.future.shape[-1])
 
 
 def new_network(tensors: Tensors, rng: torch.Generator) -> Network:
@@ -184,9 +177,9 @@ def _adamw(weights: list[Tensor], steps: int, *, peak: float) -> Callable[[], No
 
 
 def one_cycle(step: int, steps: int, *, peak: float) -> tuple[float, float]:
-    """Learning rate and first beta of step 0 to `steps`.
+    """Learning rate and first beta of step 0 to `steps`, as in torch's OneCycleLR.
 
-    As of torch's OneCycleLR (Smith and Topin 2018).
+    Smith and Topin (2018).
     """
     start = peak / _PEAK_BY_FIRST
     top = _RISING * (steps + 1) - 1
@@ -208,18 +201,10 @@ def train_members(
     panel: Sequence[Tensors],
     hyperparameters: Hyperparameters,
 ) -> dict[str, Tensor]:
-    """The weights of every member, trained one after the other.
-
-    Faster on a CPU than all in one batch.
-    """
+    """The weights of every member, trained one after the other: faster than all in one batch."""
     weights: dict[str, Tensor] = {}
     for member, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
-        train(
-            network,
-            panel,
-            hyperparameters,
-            rng=rng,
-        )
+        train(network, panel, hyperparameters, rng=rng)
         weights |= named_weights(network, member)
     return weights
 
@@ -264,7 +249,7 @@ def named_weights(network: Network, member: int) -> dict[str, Tensor]:
 
 
 def load_members(weights: dict[str, Tensor], tensors: Tensors, count: int) -> list[Network]:
-    """`count` networks, of the members whose weights `named_weights` returned in turn."""
+    """`count` networks with weights as `named_weights` returns them, its members used in turn."""
     by_member = defaultdict[int, dict[str, Tensor]](dict)
     for name, weight in weights.items():
         member, parameter = name.split(".", 1)

@@ -100,7 +100,7 @@ def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
 def pinball(truth: Tensor, quantiles: Tensor) -> Tensor:
     """Mean pinball loss of quantiles (.., Q) against the finite values of truth (..).
 
-    As `pinball` of losses.py, on tensors.
+    The same as `pinball` of losses.py, on tensors.
     """
     finite = torch.isfinite(truth)
     levels = torch.tensor(QUANTILES, dtype=quantiles.dtype)

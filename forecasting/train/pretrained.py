@@ -24,9 +24,10 @@ TREES = "trees.json"
 def pretrained_for(windows: Windows) -> Checkpoint | None:
     """The newest shipped weights for `windows`; None for an origin before every span.
 
-    They are trained on no session after the newest learnable one. With earnings dates, those
-    trained with dates: others have an error 0.9% larger (SBUX, volume, 2015-2019), and the other
-    way round 1.1%. A file that is missing, altered or of other code raises ArtifactError.
+    They are trained on no session after the newest learnable one. A symbol with earnings dates
+    gets those trained with dates: others have an error 0.9% larger (SBUX, volume, 2015-2019). For a
+    symbol without dates the error of these is 1.1% larger. A file that is missing, altered or of
+    other code raises ArtifactError.
     """
     kind = {"target": windows.target, "earnings": windows.has_events, "market": windows.has_market}
     entry = newest_shipped(WEIGHTS, windows.sessions[windows.learnable_sessions - 1], kind)
@@ -37,9 +38,9 @@ def pretrained_for(windows: Windows) -> Checkpoint | None:
 
 
 def newest_shipped(index: str, last: np.datetime64, kind: dict[str, Any]) -> dict[str, Any] | None:
-    """The entry of an index that was trained to the newest day up to `last`; None without one.
+    """The entry of an index with the newest training data up to `last`; None without one.
 
-    `kind` has the values of some of its keys.
+    `kind` has the values that some of its keys must have.
     """
     usable = [
         entry
@@ -50,8 +51,8 @@ def newest_shipped(index: str, last: np.datetime64, kind: dict[str, Any]) -> dic
 
 
 def shipped(index: str) -> list[dict[str, Any]]:
-    """The entries of an index: trained_to, symbols and sha256 of each.
+    """The entries of an index, each with trained_to, symbols and sha256.
 
-    Of weights target, earnings, market, members and folder too, of trees rows and file.
+    One of weights has target, earnings, market, members and folder too, one of trees rows and file.
     """
     return json.loads((SHIPPED / index).read_text())

@@ -52,7 +52,7 @@ class Trees:
     right: NDArray[np.int16]
 
     def forecast(self, inputs: NDArray[np.float32]) -> Floats:
-        """(M,) of inputs (M, K): every tree is followed from its root, all at once."""
+        """(M,) medians of inputs (M, K); all trees are followed from their roots at once."""
         trees = np.arange(len(self.feature))
         rows = np.arange(len(inputs))[:, None]
         node = np.zeros((len(inputs), len(self.feature)), dtype=np.int16)
@@ -82,7 +82,7 @@ def _load(name: str, sha256: str) -> Trees:
 
 
 def tree_inputs(windows: Windows, rows: Rows) -> NDArray[np.float32]:
-    """(len(rows), H, K) inputs of each row and target session, none of later sessions."""
+    """(len(rows), H, K) inputs of each row and target session; none is of a later session."""
     volume = windows.steps[:, LOG_VOLUME]
     sizes, since = _reactions(windows, rows)  # (R, 7), (R,)
     by_session = _session_inputs(windows)[windows.warm_up + rows]
@@ -118,8 +118,8 @@ def _session_inputs(windows: Windows) -> Floats:
 def _reactions(windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
     """(R, 7) mean unusual volume by phase of the newest reports, (R,) sessions since the last.
 
-    Unusual: log volume less its level two sessions before the reaction. A report counts once its
-    phases have closed.
+    Unusual volume is log volume less its level two sessions before the reaction. A report counts
+    once its phases have closed.
     """
     volume = windows.steps[:, LOG_VOLUME]
     level = level_of(volume)

@@ -12,8 +12,8 @@ from forecasting.predict.combine import (
     MIN_FORECASTS,
     Past,
     combine,
+    forecast_kind,
     issue,
-    kind_of,
     learn_factors,
     learn_share,
     learn_weight,
@@ -219,6 +219,6 @@ def test_forecasts_before_the_newest_500_change_nothing():
 def test_a_forecast_is_live_until_the_open_and_late_until_the_close_of_its_first_target(
     issued_at, expected
 ):
-    assert kind_of(issued_at, date(2024, 3, 8), "XNYS") == expected
+    assert forecast_kind(issued_at, date(2024, 3, 8), "XNYS") == expected
     after_early_close = datetime(2024, 11, 29, 18, 0, tzinfo=UTC)  # 13:00 in New York
-    assert kind_of(after_early_close, date(2024, 11, 27), "XNYS") == "replay"
+    assert forecast_kind(after_early_close, date(2024, 11, 27), "XNYS") == "replay"

@@ -23,7 +23,7 @@ from forecasting.night.steps.preprocess import (
 )
 from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
-from forecasting.predict.combine import MAX_FORECASTS, Past, kind_of, read_past
+from forecasting.predict.combine import MAX_FORECASTS, Past, forecast_kind, read_past
 from forecasting.predict.fallback import ChampionFacts, Published
 from forecasting.predict.totals import next_factor
 from forecasting.preprocess.future_covariates import calendar_notes
@@ -276,7 +276,7 @@ def _write(
     rules = TARGETS[night.target]
     issued_at = _issued_at(connection, night)
     about = _of_run(night) | {
-        "kind": kind_of(issued_at, night.session, exchange),
+        "kind": forecast_kind(issued_at, night.session, exchange),
         "last_value": float(actual_of(night.target, stored.bars).iloc[-1]),
         "issued_at": issued_at,
         "data_as_of": night.data_as_of,

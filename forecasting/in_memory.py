@@ -1,4 +1,4 @@
-"""The forecast of a frame of bars; frames of bars, market or earnings dates become files."""
+"""Forecasts of a frame of bars, whose bars, market and earnings dates become files for a run."""
 
 import threading
 import warnings
