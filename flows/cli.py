@@ -6,8 +6,8 @@ Exit codes are those of errors.
 import os
 import signal
 import sys
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -18,8 +18,29 @@ from forecasting import __version__
 from forecasting.plain_text import without_password
 
 
+@contextmanager
+def without_secrets() -> Iterator[None]:
+    """A block in which a message of Click, which may quote an argument, has no password."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # Click's, which Typer may have its own copy of
+            error.message = without_password(error.message)  # type: ignore[attr-defined]
+        raise
+
+
 class TwoGroups(options.Commands):
     """The commands in two groups, each in the order in which they are defined below."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the options before the command."""
+        with without_secrets():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Parse the command's options and run it."""
+        with without_secrets():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]
         """Write both groups."""
@@ -77,15 +98,6 @@ def before_command(
     """Take the options that come before a command."""
 
 
-def _as_echoed(before: str, argument: str) -> str:
-    """The argument as Click may repeat it: without a password, unless its option takes one."""
-    name, is_one_text, _ = argument.partition("=")
-    option = name if is_one_text else before
-    if {before, option} & {"--database-url", "--source"}:
-        return argument
-    return without_password(argument)
-
-
 def set_environment() -> None:
     """Give this process, and those that it starts, what Prefect reads when it is imported."""
     # Its client would report its use
@@ -106,7 +118,6 @@ def main(command: Callable[[], object] = app) -> None:
     # Latin-1 lacks the dash of ranges
     getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")
     try:
-        sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
         command()
     except SystemExit as ended:
         if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C

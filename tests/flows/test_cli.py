@@ -57,7 +57,7 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here, wor
 def test_a_run_whose_every_symbol_is_refused_makes_no_database(here):
     code, _, err = run("run", "--source", "sample", "--symbol", "KO,PEP")
     assert (code, list(here.iterdir())) == (2, [])
-    assert err.startswith("2 of 2 failed. KO, PEP: each is not in the sample")
+    assert err.startswith("2 of 2 failed. KO, PEP, the first: KO is not in the sample")
 
 
 @pytest.mark.parametrize("command", ["run --as-of 2018-12-28", "catch-up", "serve"])
@@ -236,6 +236,14 @@ def test_a_file_of_another_user_in_the_working_folder_is_passed_over_or_refused_
     with pytest.raises(UsageError, match=rf"found {re.escape(str(file))} of another user"):
         start.has_server()
     assert "prefect" not in sys.modules
+
+
+def test_a_command_reads_its_arguments_as_they_were_given(monkeypatch):
+    given = ["forecasting", "order", "--orders", "csv:/book:mon.csv"]
+    monkeypatch.setattr(sys, "argv", given)
+    read = []
+    cli.main(lambda: read.extend(sys.argv))
+    assert read == given
 
 
 @pytest.mark.parametrize("cron", ["nightly", "0 0-99 * * *"])
