@@ -1,6 +1,5 @@
 """The figures of a backtest: its nights and every baseline against what came."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
@@ -9,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, inside, mean_of, skill
-from forecasting.evaluate.significance import SIZE, confidence_set, p_value_of_enough
+from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Target
@@ -17,11 +16,6 @@ from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Tar
 MIN_PAIRS = len(HORIZONS) + 1
 """Origins whose values are known at a horizon: fewer have no Diebold-Mariano test with the lag of
 the last one."""
-
-Loss = Callable[[Floats, Floats], Floats]
-"""(n, H) losses of quantiles (n, H, Q) against actuals (n, H); NaN where unknown."""
-
-_OURS = "ours"
 
 
 @dataclass(frozen=True)
@@ -31,20 +25,11 @@ class Figures:
     The fields are keys of the backtest's document.
     """
 
-    mae: float  # of the median, in the target's own unit; naive is the first baseline
-    mae_naive: float
-    baselines: dict[str, float]
-    best_baseline: str  # the one of least absolute error
-    skill_vs_naive: float  # 1 - mae / mae_naive; positive is better than naive
-    skill_vs_best: float  # the same against the best baseline, in absolute error
-    # Two-sided, of equal loss with the best baseline; None for too few origins
-    dm_p_value: float | None
+    mae: float  # of the median, in the target's own unit
+    baselines: dict[str, float]  # the same of each baseline, the naive one first
     pinball: float  # mean over the seven levels
-    # The baseline of least pinball loss, the skill against it in that loss, and the test's p
-    best_in_pinball: str
-    pinball_vs_best: float
-    pinball_p_value: float | None
-    # The same against the target's reference baseline: what is shown
+    # The target's reference baseline, the skill against it in pinball loss, and the two-sided p of
+    # equal loss; None for too few origins
     reference: str
     reference_skill: float
     reference_p_value: float | None
@@ -84,10 +69,6 @@ class BacktestResult:
 
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`."""
-        losses = self._losses(absolute_error, slice(None))
-        means = {name: loss.mean(axis=1) for name, loss in losses.items()}
-        # Of origins known throughout
-        included, p_values = confidence_set(pd.DataFrame(means), block=HORIZONS[-1])
         return {
             "symbol": self.symbol,
             "target": self.target,
@@ -101,12 +82,6 @@ class BacktestResult:
             "overall": asdict(self.figures()),
             "horizons": {str(horizon): asdict(self.figures(horizon)) for horizon in HORIZONS},
             "totals": self._totals(),
-            "confidence_set": {
-                "loss": "mae",
-                "level": 1.0 - SIZE,
-                "included": included,
-                "p_values": p_values,
-            },
         }
 
     def figures(self, horizon: int | None = None) -> Figures:
@@ -114,41 +89,28 @@ class BacktestResult:
         at = slice(None) if horizon is None else slice(horizon - 1, horizon)
         actual = self.actual[:, at]
         issued = self.issued[:, at]
-        longest = horizon or HORIZONS[-1]
-        errors = self._losses(absolute_error, at)
-        pinballs = self._losses(pinball, at)
-        mae, *of_baselines = map(mean_of, errors.values())
-        best = _against_best(errors, longest)
-        best_in_pinball = _against_best(pinballs, longest)
+        baselines = {name: quantiles[:, at] for name, quantiles in self.baselines.items()}
         reference = TARGETS[self.target].reference
-        against = _against_best({name: pinballs[name] for name in (_OURS, reference)}, longest)
-        r2 = {name: self._r2(quantiles[:, at], at) for name, quantiles in self.baselines.items()}
+        ours = pinball(actual, issued)
+        theirs = pinball(actual, baselines[reference])
+        r2 = {name: self._r2(quantiles, at) for name, quantiles in baselines.items()}
         return Figures(
-            mae=mae,
-            mae_naive=of_baselines[0],
-            baselines=dict(zip(self.baselines, of_baselines, strict=True)),
-            best_baseline=best.baseline,
-            skill_vs_naive=skill(mae, of_baselines[0]),
-            skill_vs_best=best.skill,
-            dm_p_value=best.p_value,
-            pinball=mean_of(pinballs[_OURS]),
-            best_in_pinball=best_in_pinball.baseline,
-            pinball_vs_best=best_in_pinball.skill,
-            pinball_p_value=best_in_pinball.p_value,
+            mae=mean_of(absolute_error(actual, issued)),
+            baselines={
+                name: mean_of(absolute_error(actual, quantiles))
+                for name, quantiles in baselines.items()
+            },
+            pinball=mean_of(ours),
             reference=reference,
-            reference_skill=against.skill,
-            reference_p_value=against.p_value,
+            reference_skill=skill(mean_of(ours), mean_of(theirs)),
+            reference_p_value=p_value_of_enough(
+                ours.mean(axis=1), theirs.mean(axis=1), horizon=horizon or HORIZONS[-1]
+            ),
             coverage_80=_coverage(actual, issued, 80),
             coverage_90=_coverage(actual, issued, 90),
             r2_dollar_volume=self._r2(issued, at),
             r2_baselines={name: value for name, value in r2.items() if value is not None},
         )
-
-    def _losses(self, loss: Loss, at: slice) -> dict[str, Floats]:
-        """(n, h) losses of the horizons `at`: ours, then each baseline's, the naive one first."""
-        issued = {_OURS: self.issued, **self.baselines}
-        actual = self.actual[:, at]
-        return {name: loss(actual, quantiles[:, at]) for name, quantiles in issued.items()}
 
     def _totals(self) -> dict[str, dict[str, float]]:
         """By number of sessions, the figures of their totals; empty but for volume."""
@@ -194,25 +156,6 @@ class BacktestResult:
         return rows
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """Our loss against that of the best baseline."""
-
-    baseline: str
-    skill: float
-    p_value: float | None
-
-
-def _against_best(losses: dict[str, Floats], horizon: int) -> _Comparison:
-    means = {name: mean_of(loss) for name, loss in losses.items()}
-    ours = means.pop(_OURS)
-    best = min(means, key=means.__getitem__)
-    p_value = p_value_of_enough(
-        losses[_OURS].mean(axis=1), losses[best].mean(axis=1), horizon=horizon
-    )
-    return _Comparison(best, skill(ours, means[best]), p_value)
-
-
 def _coverage(actual: Floats, quantiles: Floats, percent: Literal[80, 90]) -> float:
     within = inside(actual, quantiles, percent)
     return mean_of(np.where(np.isfinite(actual), within, np.nan))
@@ -220,11 +163,7 @@ def _coverage(actual: Floats, quantiles: Floats, percent: Literal[80, 90]) -> fl
 
 def _metrics(part: Figures) -> list[tuple[str, float, str, float | None]]:
     """Name and value of each figure, the baseline that it is against or of, and its p-value."""
-    tests = {
-        "skill_vs_best": (part.best_baseline, part.dm_p_value),
-        "pinball_vs_best": (part.best_in_pinball, part.pinball_p_value),
-        "reference_skill": (part.reference, part.reference_p_value),
-    }
+    tests = {"reference_skill": (part.reference, part.reference_p_value)}
     rows = [
         (name, value, *tests.get(name, ("", None)))
         for name, value in asdict(part).items()

@@ -1,18 +1,12 @@
-"""Significance of differences in loss: a test for two forecasters, a confidence set for several."""
+"""Significance of a difference in loss between two forecasters."""
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from forecasting.losses import Floats
-
-SIZE = 0.10  # probability that a confidence set misses the true best
-_REPS = 1000  # of the bootstrap
-_SEED = 0
 
 PAIRS_A_SESSION = 10
 """Pairs for each session of the horizon, from which on Diebold and Mariano's test can be trusted.
@@ -102,49 +96,6 @@ def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> 
     if len(_differences(loss_a, loss_b)) < PAIRS_A_SESSION * horizon:
         return None
     return diebold_mariano(loss_a, loss_b, horizon=horizon)[1]
-
-
-def confidence_set(losses: pd.DataFrame, *, block: int) -> tuple[list[str], dict[str, float]]:
-    """The forecasters that do not differ significantly from the best, and every one's p-value.
-
-    The best mean loss is first. Model confidence set of Hansen, Lunde and Nason (2011): range
-    statistic, stationary bootstrap, fixed seed.
-
-    Args:
-        losses: a row per origin, ascending, two at least, and a column per forecaster; a row with a
-            NaN is dropped.
-        block: the bootstrap's mean block length in rows, at least the longest horizon.
-    """
-    complete = losses.dropna().astype(float)
-    # Equal columns differ with zero variance, by which the bootstrap would divide: one column
-    # represents all of them.
-    first: dict[bytes, Hashable] = {}
-    representative = {
-        name: first.setdefault(column.to_numpy().tobytes(), name)
-        for name, column in complete.items()
-    }
-    p_distinct = _p_values(complete[list(first.values())], block)
-    p_values = {str(name): p_distinct[other] for name, other in representative.items()}
-    ranked = [str(name) for name in complete.mean().sort_values(kind="stable").index]
-    return [name for name in ranked if p_values[name] > SIZE], p_values
-
-
-def _p_values(losses: pd.DataFrame, block: int) -> dict[Hashable, float]:
-    if losses.shape[1] == 1:
-        return {losses.columns[0]: 1.0}
-    from arch.bootstrap import MCS
-
-    search = MCS(
-        losses,
-        size=SIZE,
-        reps=_REPS,
-        block_size=block,
-        method="R",
-        bootstrap="stationary",
-        seed=_SEED,
-    )
-    search.compute()
-    return {name: float(value) for name, value in search.pvalues["Pvalue"].items()}
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:

@@ -768,9 +768,8 @@ metrics = Table(
     _key(
         "metric",
         String(20),
-        "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, skills `reference_skill`, "
-        "`pinball_vs_best`, `skill_vs_naive`, `skill_vs_best`, `coverage_80`, `coverage_90`; of "
-        "volume also `r2_dollar_volume` and `r2_BASELINE`.",
+        "`mae`, `mae_BASELINE`, `pinball`, `reference_skill`, `coverage_80`, `coverage_90`; of "
+        "volume also `r2_dollar_volume` and `r2_BASELINE`. Before 0.4 others too.",
     ),
     _key(
         "scope", _WORD, "`published`, by nights; `backtest`: the model alone, before release 0.4."
@@ -785,7 +784,7 @@ metrics = Table(
         "as in live_r2.",
     ),
     _column("n", Integer, "Number of origins with an actual value."),
-    _empty("baseline", String(30), "Baseline that it is of or compares with; empty for the naive."),
+    _empty("baseline", String(30), "Baseline that it is of or compares with; empty for none."),
     _optional(
         "p_value", Double, "Two-sided p of equal loss (Diebold-Mariano); NULL without a test."
     ),

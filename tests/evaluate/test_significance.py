@@ -3,10 +3,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from arch.bootstrap import MCS
 from scipy import stats
 
-from forecasting.evaluate.significance import confidence_set, diebold_mariano, p_value_of_enough
+from forecasting.evaluate.significance import diebold_mariano, p_value_of_enough
 
 
 def naive_diebold_mariano(a, b, lag):
@@ -71,40 +70,3 @@ def test_a_p_value_needs_ten_known_pairs_for_each_session_of_the_horizon(horizon
     assert p_value_of_enough(ours[1:], theirs[1:], horizon=horizon) is None
     theirs[0] = np.nan
     assert p_value_of_enough(ours, theirs, horizon=horizon) is None
-
-
-def test_the_confidence_set_keeps_the_best_and_drops_the_clearly_worse():
-    losses = random_losses(good=1.0, level=1.0, bad=1.5)
-    losses.loc[200] = np.nan  # a row that is dropped
-    included, p_values = confidence_set(losses, block=5)
-    assert set(included) == {"good", "level"}
-    assert p_values["bad"] < 0.05
-    assert list(p_values) == ["good", "level", "bad"]
-    assert included[0] == losses.mean().idxmin()
-    assert (included, p_values) == confidence_set(losses.iloc[:200], block=5)
-
-
-def test_the_confidence_set_is_that_of_the_range_statistic_with_a_stationary_bootstrap():
-    losses = random_losses(a=1.0, b=1.01, c=1.02, d=1.015) ** 2
-    for block in (5, 9):
-        search = MCS(
-            losses,
-            size=0.10,
-            reps=1000,
-            block_size=block,
-            method="R",
-            bootstrap="stationary",
-            seed=0,
-        )
-        search.compute()
-        included, p_values = confidence_set(losses, block=block)
-        assert p_values == {name: search.pvalues["Pvalue"][name] for name in losses}
-        assert set(included) == set(search.included)
-
-
-def test_equal_columns_share_a_p_value_and_a_single_model_is_its_own_set():
-    losses = random_losses(a=1.0, b=1.5)
-    included, p_values = confidence_set(losses.assign(copy=losses["a"]), block=5)
-    assert set(included) == {"a", "copy"}  # without b, which is clearly worse
-    assert p_values["a"] == p_values["copy"]
-    assert confidence_set(losses[["a"]], block=5) == (["a"], {"a": 1.0})
