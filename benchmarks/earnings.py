@@ -1,10 +1,16 @@
-"""Earnings dates: inferred from bars, for pretraining; and those of filings, packed for the wheel.
+"""The earnings dates that ship, made of two lists; and dates inferred from bars, for pretraining.
 
-    python benchmarks/earnings.py earnings_8k.csv --day 2025-11-20 --source "SEC EDGAR, form 8-K
-        item 2.02, ..."
+    python benchmarks/earnings.py --web earnings_web.csv --filings earnings_8k.csv
+        --stated sbux_earnings.csv --bars panel.parquet panel_more_1.parquet ...
 
-packs a CSV of the columns symbol, filed and perhaps timing into
-forecasting/ingest/filed_earnings.txt.gz, always the same bytes.
+packs forecasting/ingest/earnings_dates.txt.gz, always the same bytes, and prints how often volume
+reacted to the dates of each list. Columns of the web's list: symbol, date, timing (bmo, amc or
+empty); of the filings': symbol, filed; of a company's own: symbol, announced, timing.
+
+A date of the web counts where there is one, a filing before, after and between them. Where the two
+differ by 2 to 60 days, the list counts whose dates volume reacted to more often in the symbol's
+other quarters. A symbol's filings before or after the web's dates are left out where fewer than half
+of the eight nearest to them agree with the web: they are other notices.
 
 Inferred dates are used in pretraining alone: the reaction to an announcement, and the sessions
 between announcements once its effect is removed, are similar for all stocks. They are inferred with
@@ -14,15 +20,30 @@ never used inside the span of their training.
 
 import argparse
 import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-PACKED = Path(__file__).parents[1] / "forecasting" / "ingest" / "filed_earnings.txt.gz"
+PACKED = Path(__file__).parents[1] / "forecasting" / "ingest" / "earnings_dates.txt.gz"
+HEAD = (
+    "# Days of earnings reports and their hour: b before the open, a after the close",
+    "# symbol, the first day, then the days from each to the next",
+)
 
 Floats = NDArray[np.float64]
+
+REACTION = 1.3  # times the median volume of the 21 sessions before
+_USUAL = 21
+_NEWER = "2019"
+_SAME_DAY = 1  # days: a report after the close is often filed the next morning
+_SAME_QUARTER = 60  # days between the dates of two lists
+_NEAREST = 8  # filings that show whether a symbol's filings are its reports
+_LETTERS = {"amc": "a", "bmo": "b", "": ""}
+
 
 KNOWN_AHEAD = 21
 """Sessions before a reaction from which its date counts as known, as for dates without a first-seen
@@ -37,40 +58,169 @@ _MONTH = 22
 _TWO_MONTHS = 44
 
 
+@dataclass(frozen=True)
+class Reactions:
+    """How volume reacted on each session of a symbol: (D,) times its usual, NaN where unknown."""
+
+    times_usual: pd.Series
+
+    def to(self, days: pd.DatetimeIndex) -> Floats:
+        """(n,) 1.0 where volume reacted on the day or the session after it, 0.0 where not, or NaN."""
+        values = self.times_usual.to_numpy()
+        at = self.times_usual.index.searchsorted(days)
+        found = np.full(len(days), np.nan)
+        inside = at + 1 < len(values)
+        larger = np.maximum(values[at[inside]], values[at[inside] + 1])
+        found[inside] = np.where(np.isfinite(larger), larger > REACTION, np.nan)
+        return found
+
+
 def main() -> None:
-    """Write the packed file and print its size."""
+    """Write the packed list, and print the reactions to it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("csv", type=Path)
-    parser.add_argument(
-        "--source", required=True, help="where the days come from, for the head of the file"
-    )
-    parser.add_argument("--day", required=True, help="when they were collected")
+    parser.add_argument("--web", type=Path, required=True)
+    parser.add_argument("--filings", type=Path, required=True)
+    parser.add_argument("--stated", type=Path, required=True)
+    parser.add_argument("--bars", type=Path, nargs="+", required=True)
     options = parser.parse_args()
-    text = packed(
-        pd.read_csv(options.csv, parse_dates=["filed"]),
-        f"{options.source}; collected {options.day}",
-    )
-    PACKED.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
-    print(f"{text.count(chr(10)) - 2} symbols, {PACKED.stat().st_size} bytes in {PACKED.name}")
+    web = pd.read_csv(options.web, parse_dates=["date"], keep_default_na=False)
+    filings = pd.read_csv(options.filings, parse_dates=["filed"], keep_default_na=False)
+    stated = pd.read_csv(options.stated, parse_dates=["announced"], keep_default_na=False)
+    reactions = reactions_of(options.bars)
+    lists = {}
+    for symbol in sorted({*web["symbol"], *filings["symbol"]}):
+        of_web = web[web["symbol"] == symbol]
+        filed = pd.DatetimeIndex(filings.loc[filings["symbol"] == symbol, "filed"].sort_values())
+        days = merged(pd.DatetimeIndex(of_web["date"].sort_values()), filed, reactions.get(symbol))
+        lists[symbol] = with_hours(days, dict(zip(of_web["date"], of_web["timing"], strict=True)))
+    for symbol, own in stated.groupby("symbol"):
+        lists[symbol] = with_own(lists[symbol], own.set_index("announced")["timing"])
+    PACKED.write_bytes(gzip.compress(packed(lists).encode(), compresslevel=9, mtime=0))
+    print(f"{len(lists)} symbols, {PACKED.stat().st_size} bytes in {PACKED.name}")
+    print_reactions(lists, filings, reactions)
 
 
-def packed(filings: pd.DataFrame, source: str) -> str:
-    """A line a symbol: the first day, then the days from each to the next, marked where timed."""
-    lines = [
-        f"# {source}",
-        "# symbol, the first day, then the days from each to the next; a after the close, b before "
-        "the open",
-    ]
-    timing = filings.get("timing", pd.Series("", filings.index))
-    marked = filings.assign(mark=timing.map({"amc": "a", "bmo": "b"}).fillna(""))
-    for symbol, rows in marked.drop_duplicates().sort_values("filed").groupby("symbol"):
-        gaps = rows["filed"].diff().dt.days[1:].astype(int)
-        words = [f"{rows['filed'].iloc[0]:%Y-%m-%d}", *map(str, gaps)]
-        marks = [word + mark for word, mark in zip(words, rows["mark"], strict=True)]
-        lines.append(" ".join([str(symbol), *marks]))
+def reactions_of(panels: Sequence[Path]) -> dict[str, Reactions]:
+    """By symbol, the reactions of its volume; of Parquet files of columns Symbol, Date and Volume."""
+    bars = pd.concat(pd.read_parquet(path, columns=["Symbol", "Date", "Volume"]) for path in panels)
+    bars["Date"] = pd.to_datetime(bars["Date"])
+    found = {}
+    for symbol, rows in bars.groupby("Symbol"):
+        volume = rows.set_index("Date")["Volume"].sort_index().astype("float64")
+        usual = volume.rolling(_USUAL).median().shift(1)
+        found[str(symbol)] = Reactions(volume / usual)
+    return found
+
+
+def merged(
+    web: pd.DatetimeIndex, filed: pd.DatetimeIndex, reactions: Reactions | None
+) -> pd.DatetimeIndex:
+    """The days of reports of one symbol, ascending, from its two lists (both ascending)."""
+    if web.empty or filed.empty:
+        return web.union(filed)
+    chosen = web.to_series().reset_index(drop=True)
+    for at, day in better_filings(web, filed, reactions).items():
+        chosen[at] = day
+    distance = distances(filed, web)
+    is_apart = distance > _SAME_QUARTER
+    within = np.flatnonzero((filed >= web[0]) & (filed <= web[-1]))
+    early = are_reports(distance[within[:_NEAREST]])
+    late = are_reports(distance[within[-_NEAREST:]])
+    is_trusted = np.where(filed < web[0], early, np.where(filed > web[-1], late, True))
+    return pd.DatetimeIndex(chosen).union(filed[is_apart & is_trusted]).unique()
+
+
+def better_filings(
+    web: pd.DatetimeIndex, filed: pd.DatetimeIndex, reactions: Reactions | None
+) -> dict[int, pd.Timestamp]:
+    """By position in `web`, the filing of the same quarter that counts in place of its date."""
+    if reactions is None:
+        return {}
+    apart = np.abs((web.to_numpy()[:, None] - filed.to_numpy()[None, :]) / np.timedelta64(1, "D"))
+    nearest = apart.argmin(axis=1)
+    distance = apart.min(axis=1)
+    differing = np.flatnonzero((distance > _SAME_DAY) & (distance <= _SAME_QUARTER))
+    to_web = reactions.to(web[differing])
+    to_filed = reactions.to(filed[nearest[differing]])
+    found = {}
+    for position, at in enumerate(differing):
+        gain = np.delete(to_filed - to_web, position)
+        gain = gain[np.isfinite(gain)]
+        if len(gain) and gain.mean() > 0.0:
+            found[int(at)] = filed[nearest[at]]
+    return found
+
+
+def distances(days: pd.DatetimeIndex, others: pd.DatetimeIndex) -> Floats:
+    """(n,) calendar days from each day to the nearest of the others."""
+    apart = np.abs(days.to_numpy()[:, None] - others.to_numpy()[None, :])
+    nearest: Floats = apart.min(axis=1) / np.timedelta64(1, "D")
+    return nearest
+
+
+def are_reports(distance: Floats) -> bool:
+    """Whether at least half of some filings agree with the web's dates."""
+    return len(distance) > 0 and float(np.mean(distance <= _SAME_DAY)) >= 0.5
+
+
+def with_hours(days: pd.DatetimeIndex, stated: dict[pd.Timestamp, str]) -> pd.Series:
+    """The hour of each day: the stated one, else the one that most of the symbol's days have."""
+    hours = [hour for hour in stated.values() if hour]
+    usual = max(("bmo", "amc"), key=hours.count) if hours else ""
+    return pd.Series([stated.get(day) or usual for day in days], index=days)
+
+
+def with_own(hours: pd.Series, own: pd.Series) -> pd.Series:
+    """The days and hours of a symbol, in the span of its own list that list's alone."""
+    outside = hours[(hours.index < own.index[0]) | (hours.index > own.index[-1])]
+    apart = distances(pd.DatetimeIndex(outside.index), pd.DatetimeIndex(own.index))
+    return pd.concat([outside[apart > _SAME_QUARTER], own]).sort_index()
+
+
+def packed(lists: dict[str, pd.Series]) -> str:
+    """A line a symbol: the first day, then the days from each to the next, each with its hour."""
+    lines = list(HEAD)
+    for symbol, hours in lists.items():
+        letters = hours.map(_LETTERS).to_list()
+        gaps = hours.index.to_series().diff().dt.days[1:].astype(int)
+        first = f"{hours.index[0]:%Y-%m-%d}{letters[0]}"
+        later = [f"{gap}{letter}" for gap, letter in zip(gaps, letters[1:], strict=True)]
+        lines.append(" ".join([symbol, first, *later]))
     return "\n".join(lines) + "\n"
+
+
+def print_reactions(
+    lists: dict[str, pd.Series], filings: pd.DataFrame, reactions: dict[str, Reactions]
+) -> None:
+    """Print how often volume reacted to the filings and to the list, and the twenty worst symbols."""
+    rows = {}
+    for symbol in sorted(reactions.keys() & lists.keys()):
+        filed = pd.DatetimeIndex(filings.loc[filings["symbol"] == symbol, "filed"])
+        listed = pd.DatetimeIndex(lists[symbol].index)
+        to_filed = reactions[symbol].to(filed)
+        to_listed = reactions[symbol].to(listed)
+        rows[symbol] = {
+            "filings": share(to_filed),
+            "list": share(to_listed),
+            f"filings, {_NEWER} on": share(to_filed[filed >= _NEWER]),
+            f"list, {_NEWER} on": share(to_listed[listed >= _NEWER]),
+            "dates": int(np.isfinite(to_listed).sum()),
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    weighted = (table["list"] * table["dates"]).sum() / table["dates"].sum()
+    print(f"Volume over {REACTION} times its usual, mean of {len(table)} symbols:")
+    print(table.drop(columns="dates").mean().round(4).to_string())
+    print(f"of all {table['dates'].sum()} dates of the list: {weighted:.4f}")
+    print("The twenty symbols whose listed days react least:")
+    print(table.sort_values(["list", "dates"]).head(20).round(3).to_string())
+
+
+def share(reacted: Floats) -> float:
+    """The mean of what is known; NaN without any."""
+    known = reacted[np.isfinite(reacted)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def inferred_earnings(bars: pd.DataFrame) -> pd.DataFrame:

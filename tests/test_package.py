@@ -137,7 +137,7 @@ def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deploymen
     assert f"forecasting-{__version__}.dist-info/METADATA" in names
     shipped = {
         "report/templates/page.html",
-        "ingest/filed_earnings.txt.gz",
+        "ingest/earnings_dates.txt.gz",
     }
     assert {f"forecasting/{name}" for name in shipped} <= names
     says = {

@@ -40,7 +40,9 @@ WITHDRAWN = "withdrawn"
 """The known_rule of a row that withdraws an event, from its known_from on."""
 
 SHIPPED = "shipped"
-"""Source of the dates that ship with the package: days of filings, SBUX's with their hour."""
+"""Source of the dates that ship with the package; benchmarks/earnings.py made their list."""
+
+_LISTS = (SHIPPED, "sec-8k", "bundled")  # the first one, and what it was before
 
 _KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is not known
 
@@ -195,8 +197,9 @@ def new_events(
     """The rows, COLUMNS and source, that a night adds to the stored ones of a symbol.
 
     Dates that are announced anew; withdrawals, from this session on, of dates of the same quarters
-    that are announced no more; and the shipped dates of other quarters. A date without timing that
-    is stored keeps its session: the fits of a chain go on from flags that stay where they were.
+    that are announced no more, and of shipped ones that are no longer shipped; and the shipped
+    dates of other quarters. A date without timing that is stored keeps its session: the fits of a
+    chain go on from flags that stay where they were.
 
     Args:
         stored: Rows STORED of the symbol, ascending by first_seen_at.
@@ -208,19 +211,21 @@ def new_events(
     """
     valid = valid_events(stored)
     dates = announced.dates.assign(scheduled=True)
-    shipped = shipped_events(symbol, exchange=exchange)
-    shipped = shipped[_in_other_quarters(shipped, dates)]
+    listed = shipped_events(symbol, exchange=exchange)
+    shipped = listed[_in_other_quarters(listed, dates)]
     known = pd.concat([rows["announced"] for rows in (dates, shipped, stored)])
     place = partial(reacting, exchange=exchange, reports=Reports(pd.DatetimeIndex(known), volume))
     own = place(dates, seen=announced.seen)
     is_known = _pairs(own).isin(_pairs(valid)) | own["session"].isin(valid["session"])
     is_kept = valid["announced"].isin(own["announced"]) | valid["session"].isin(own["session"])
-    moved = valid[~is_kept & ~_in_other_quarters(valid, own)]
-    shipped = shipped[_in_other_quarters(shipped, valid)]
+    is_moved = ~_in_other_quarters(valid, own)
+    is_corrected = valid["source"].isin(_LISTS) & ~valid["announced"].isin(listed["announced"])
+    is_withdrawn = ~is_kept & (is_moved | is_corrected)
+    shipped = shipped[_in_other_quarters(shipped, valid[~is_withdrawn])]
     added = joined(
         own[~is_known].assign(source=announced.source),
         place(shipped).assign(source=SHIPPED),
-        moved.assign(
+        valid[is_withdrawn].assign(
             source=announced.source, known_from=pd.Timestamp(session), known_rule=WITHDRAWN
         ),
     )

@@ -29,8 +29,8 @@ TIMINGS = ("bmo", "amc", "")  # before the market opens, after it closes, or not
 _FIRST_DAY = date(1962, 1, 1)
 _LAST_DAY = date(2059, 12, 31)
 _HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
-_FILED = files("forecasting.ingest") / "filed_earnings.txt.gz"
-_FILING_EXCHANGE = "XNYS"
+_SHIPPED = files("forecasting.ingest") / "earnings_dates.txt.gz"
+_SHIPPED_EXCHANGE = "XNYS"
 _MARKS = {"a": "amc", "b": "bmo"}
 # From one, two or three years after an earlier filing; 2.2% are further off
 _ON_RHYTHM = pd.Timedelta(days=14)
@@ -90,9 +90,9 @@ def path_of(option: str) -> Path:
     return Path(path)
 
 
-def shipped_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
+def shipped_events(symbol: str, *, exchange: str = _SHIPPED_EXCHANGE) -> pd.DataFrame:
     """The shipped dates of a US company, as `dates_of`; scheduled if timed or on its rhythm."""
-    line = _filings().get(symbol) if exchange == _FILING_EXCHANGE else None
+    line = _lines().get(symbol) if exchange == _SHIPPED_EXCHANGE else None
     if line is None:
         return no_events()
     first, *gaps = [word.rstrip("ab") for word in line.split()]
@@ -102,9 +102,9 @@ def shipped_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataF
 
 
 @cache
-def _filings() -> dict[str, str]:
+def _lines() -> dict[str, str]:
     """By symbol, the first day and the days from each to the next, with a mark where timed."""
-    text = gzip.decompress(_FILED.read_bytes()).decode()
+    text = gzip.decompress(_SHIPPED.read_bytes()).decode()
     return dict(line.split(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
 
 

@@ -309,7 +309,7 @@ def backtest_parts(document: Mapping[str, Any]) -> Parts:
         f"{document['to']}: {quantity(document['origins'], 'origin')}, "
         f"{quantity(document['refits'], 'fit')}, {document['seconds']:.0f} s"
     )
-    lists = {"shipped": "the package's list, of SEC filings"}
+    lists = {"shipped": "the package's list"}
     dates = [
         f"{quantity(count, 'earnings date')} from {lists.get(name, name)}"
         for name, count in document["earnings_dates"].items()

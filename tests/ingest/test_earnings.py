@@ -173,7 +173,7 @@ def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_late
     ]
 
 
-def test_505_companies_have_shipped_dates_and_announced_ones_count_where_both_have_a_quarter():
+def test_a_company_has_shipped_dates_and_announced_ones_count_where_both_have_a_quarter():
     coming = partial(Announced, "csv:own.csv")
     shipped = len(shipped_events("KO"))
 
@@ -191,7 +191,7 @@ def test_505_companies_have_shipped_dates_and_announced_ones_count_where_both_ha
     # A coming date alone keeps the past ones
     own = coming(dates("2024-04-29"))
     assert counts("KO", announced=own) == {"csv:own.csv": 1, SHIPPED: shipped - 1}
-    assert set(shipped_events("SBUX")["timing"]) == {"", "amc", "bmo"}
+    assert set(shipped_events("SBUX")["timing"]) == {"amc", "bmo"}
     assert counts("SPY") == counts("KO", "XTSE") == {}
 
 
@@ -487,3 +487,15 @@ def test_shipped_dates_are_of_quarters_without_an_announcement_or_a_stored_date(
     others = pd.DatetimeIndex(again[again["source"] == SHIPPED]["announced"])
     assert (abs(others - pd.Timestamp("2024-05-01")) >= pd.Timedelta(days=45)).all()
     assert len(again) == len(first) - len(ahead)
+
+
+def test_a_stored_date_that_a_truer_shipped_list_lacks_is_withdrawn_for_the_true_one():
+    delivery = event("2023-10-02", announced="2023-10-02", source="sec-8k", timing="")
+    own = event("2023-07-02", announced="2023-07-02", source="csv:own.csv", timing="")
+    stored = frame(own, delivery)
+    found = added(stored, Announced("yahoo", no_events(), TONIGHT), symbol="TSLA")
+    near = found[found["announced"].between("2023-06-01", "2023-11-30")]
+    assert rows(near, "session", "source", "known_rule") == [
+        ("2023-10-19", SHIPPED, "21 sessions ahead"),
+        ("2023-10-02", "yahoo", "withdrawn"),
+    ]
