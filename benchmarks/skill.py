@@ -36,7 +36,7 @@ from flows.clock import now
 from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.audit.series import load_series, market_series
 from forecasting.errors import ForecastingError
-from forecasting.evaluate.figures import BacktestResult, Loss
+from forecasting.evaluate.figures import BacktestResult
 from forecasting.evaluate.scores import inside, mean_of, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import WITHDRAWN
@@ -54,7 +54,7 @@ UNITS = {
 }
 """Factor of a target's errors in the table, and their unit after it."""
 
-LOSSES: dict[str, Loss] = {"MAE": absolute_error, "pinball": pinball}
+LOSSES = {"MAE": absolute_error, "pinball": pinball}
 """The losses compared, each in its mean over the horizons."""
 
 PACKAGES = ("numpy", "pandas", "torch")

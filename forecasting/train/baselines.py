@@ -34,7 +34,7 @@ _WEEK = 5
 _MONTH = 20
 _NEEDED = {"har": 200, "ridge": NETWORK_SESSIONS}
 """Least history of a baseline where more than of any forecast. With less the 80% interval of a HAR
-five sessions ahead holds 76%, while its pinball loss is that of a rule (benchmarks/young.py)."""
+five sessions ahead holds 76%, while its pinball loss is that of a rule (docs/experiments.md)."""
 
 
 def usable_baselines(windows: Windows) -> list[str]:
