@@ -1,28 +1,102 @@
 """Output of the commands: text for people, JSON and CSV for programs."""
 
+import io
+import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from flows import clock
 from forecasting.night.folders import INDEX, page_address, report_path
+from forecasting.plain_text import ordinary_spaces, plain_text
 from forecasting.report import terminal
 from forecasting.report.documents import json_text, night_document
 from forecasting.report.night_view import ReportData
-from forecasting.report.terminal import LEGEND, line_listing, night_text, paragraph, text_table
 from forecasting.settings import read_settings
 from forecasting.store.connect import place
 
 Rows = TypeVar("Rows")
 
+NARROWEST = 8  # characters below which no column of text is made narrower
+WHOLE = 100_000  # columns of a file or pipe, more than a row takes
+
+_NUMBER = re.compile(r"[-+$\N{MINUS SIGN}]?\d[\d.,\N{EN DASH}]*( ?[%a-zA-Z]{1,6})?|\N{EN DASH}|")
+_RULED = Box("\n".join(["    "] * 2 + [" -  "] + ["    "] * 5), ascii=True)
+
 
 def width() -> int | None:
     """The columns of the terminal; None for whole lines, of a file or a pipe."""
     return max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+
+
+def plain(text: object) -> str:
+    """The text in one line with ordinary spaces, cleaned and capped; empty for None."""
+    return "" if text is None else ordinary_spaces(plain_text(text))
+
+
+def paragraph(text: object, *, width: int | None) -> str:
+    """The text in lines of at most `width` characters, or in one without a width."""
+    line = plain(text)
+    if width is None:
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+
+
+def table_text(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None
+) -> str:
+    """The rows below the names of the columns, text left and numbers right; empty without rows.
+
+    In a narrow terminal texts are broken, numbers and the first column's names are not; without a
+    width, as for a pipe, each row is one line.
+    """
+    if not rows:
+        return ""
+    cells = [[plain(value) for value in row] for row in rows]
+    table = Table(
+        box=_RULED,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        show_header=bool(columns),
+    )
+    for number, (name, *texts) in enumerate(zip(columns or cells[0], *cells, strict=True)):
+        are_numbers = any(texts) and all(_NUMBER.fullmatch(text) for text in texts)
+        are_names = number == 0 and len(cells[0]) > 1
+        longest = max(map(len, texts))
+        least = longest if are_numbers or are_names else min(longest, NARROWEST)
+        table.add_column(
+            Text(name),
+            justify="right" if are_numbers else "left",
+            overflow="fold",
+            no_wrap=are_names,
+            min_width=max(least, *map(len, name.split())),
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
+    printed = Console(file=io.StringIO(), width=width or WHOLE, color_system=None)
+    with printed.capture() as lines:
+        printed.print(table, crop=False)
+    return "\n".join(line.rstrip() for line in lines.get().splitlines())
+
+
+def printed(parts: terminal.Parts, *, width: int | None) -> str:
+    """The paragraphs and tables, an empty line between two."""
+    texts = [
+        paragraph(part, width=width) if isinstance(part, str) else table_text(*part, width=width)
+        for part in parts
+    ]
+    return "\n\n".join(filter(None, texts))
 
 
 def echo(text: object) -> None:
@@ -45,17 +119,19 @@ def show_nights(
         typer.echo(json_text([night_document(data) for data in nights]))
         return
     if why:
-        typer.echo("\n\n".join(terminal.why_text(data, width=width()) for data in nights))
+        why_parts = chain.from_iterable(map(terminal.why_parts, nights))
+        typer.echo(printed(list(why_parts), width=width()))
         return
     if not nights:
         return
     settings = read_settings()
     page = report_path(settings, nights[0].symbol, nights[0].target)
     if len(nights) == 1:
-        typer.echo(f"{night_text(nights[0], now=clock.now(), width=width())}\n")
+        parts = terminal.night_parts(nights[0], now=clock.now())
+        typer.echo(f"{printed(parts, width=width())}\n")
     else:
-        show_table(*line_listing(nights, now=clock.now()), in_lines=True)
-        echo(LEGEND)
+        show_table(*terminal.line_listing(nights, now=clock.now()))
+        echo(terminal.LEGEND)
         page = page.with_name(INDEX)
     if not is_past:
         echo(f"Report:   {page_address(settings, page.name) or page}")
@@ -72,11 +148,7 @@ def show_backtests(
         typer.echo(json_text(documents[0] if len(documents) == 1 else documents))
         return
     for document in documents:
-        for part in terminal.backtest_parts(document):
-            if isinstance(part, str):
-                echo(part)
-            else:
-                show_table(*part)
+        typer.echo(printed(terminal.backtest_parts(document), width=width()))
     if out is not None:
         echo(f"Written to {out}")
 
@@ -98,11 +170,9 @@ def show_parts(
     if as_json:
         typer.echo(json_text(rows))
     elif rows:
-        typer.echo(terminal.printed(parts(rows), width=width()))
+        typer.echo(printed(parts(rows), width=width()))
 
 
-def show_table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], *, in_lines: bool = False
-) -> None:
-    """Print one table and an empty line; text left, numbers right."""
-    typer.echo(f"{text_table(columns, rows, width=width(), in_lines=in_lines)}\n")
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print one table and an empty line."""
+    typer.echo(f"{table_text(columns, rows, width=width())}\n")

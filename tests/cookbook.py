@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from forecasting.report.terminal import text_table
+from flows.console import table_text
 from forecasting.store.connect import begun, engine
 from tests.guides import blocks
 
@@ -95,7 +95,7 @@ def answer(url: str, query: str) -> str:
         rows = [[shown(value) for value in row] for row in result]
     if not rows:
         return NO_ROWS
-    lines = text_table(names, rows, width=None).splitlines()
+    lines = table_text(names, rows, width=None).splitlines()
     return "\n".join(line.rstrip() for line in lines)
 
 

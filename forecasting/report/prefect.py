@@ -14,8 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tabulate import tabulate
-
 from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import ReportData, SymbolLine, by_cause, most_unusual_first
@@ -55,14 +53,9 @@ def night_artifact(nights: Sequence[tuple[ReportData, Path | str]]) -> Artifact:
 
 def table_markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table in Markdown, the columns between the first and the last to the right."""
-    alignments = ["left", *["right"] * (len(columns) - 2), "left"]
-    return tabulate(
-        rows,
-        columns,
-        tablefmt="pipe",
-        colalign=alignments,
-        disable_numparse=True,
-    )
+    rule = [":---", *["---:"] * (len(columns) - 2), ":---"]
+    lines = [columns, rule, *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def artifact_key(what: str, *subject: str) -> str:

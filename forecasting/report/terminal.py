@@ -1,16 +1,13 @@
-"""What the commands print: a night in full, a line a symbol, and the other commands' tables."""
+"""What commands print, as paragraphs and tables: nights, backtests, models, settings, checks."""
 
 import json
-import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from tabulate import SEPARATING_LINE, tabulate
 
-from forecasting.plain_text import ordinary_spaces, plain_text, quantity
+from forecasting.plain_text import quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
 from forecasting.report.night_view import MADE, ReportData, hit_or_miss
@@ -30,117 +27,13 @@ from forecasting.settings import Settings
 from forecasting.vocabulary import RANDOM
 
 Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
-"""The names of the columns, and the rows with a cell for each."""
+"""The names of the columns, none for a list without a header, and the rows."""
 
 Parts = Sequence[str | Listing]
 """Paragraphs and tables, as they follow each other."""
 
-GUTTER = "  "
-NARROWEST = 8  # characters below which no column of text is made narrower
 
-_NUMBER = re.compile(r"[-+$\N{MINUS SIGN}]?\d[\d.,\N{EN DASH}]*( ?[%a-zA-Z]{1,6})?|\N{EN DASH}|")
-
-
-def plain(text: object) -> str:
-    """The text in one line with ordinary spaces, cleaned and capped; empty for None."""
-    return "" if text is None else ordinary_spaces(plain_text(text))
-
-
-def paragraph(text: object, *, width: int | None, indent: str = "") -> str:
-    """The text in lines of at most `width` characters, or in one without a width."""
-    line = plain(text)
-    if width is None or len(line) <= width:
-        return line
-    return textwrap.fill(
-        line,
-        width,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def text_table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    *,
-    width: int | None,
-    in_lines: bool = False,
-) -> str:
-    """The rows below the names of the columns, no line longer than `width`; empty without rows.
-
-    Where the table is too wide, names and texts are broken, the widest column first; without a
-    width, as for a pipe, each row is one line. `in_lines` gives one line a row too: its last text
-    is cut. `rich.table` would break numbers and drop whole columns in a narrow terminal.
-    """
-    if not rows:
-        return ""
-    cells = [[plain(value) for value in row] for row in rows]
-    alignments = ["right" if _are_numbers(below) else "left" for below in zip(*cells, strict=True)]
-    widths = None
-    if width is not None:
-        widths = _widths([columns, *cells], width=width, in_lines=in_lines)
-        if in_lines:
-            for row in cells:
-                row[-1] = textwrap.shorten(row[-1], widths[-1], placeholder="…")
-    table = tabulate(
-        [columns, SEPARATING_LINE, *cells],  # as a header the names would be two characters wider
-        disable_numparse=True,
-        colalign=alignments,
-        maxcolwidths=widths,
-        break_on_hyphens=False,
-    )
-    _, *lines, _ = table.splitlines()  # without the rules above and below
-    return "\n".join(lines)
-
-
-def _are_numbers(texts: Sequence[str]) -> bool:
-    return any(texts) and all(_NUMBER.fullmatch(text) for text in texts)
-
-
-def _widths(rows: Sequence[Sequence[str]], *, width: int, in_lines: bool) -> list[int]:
-    """The characters that each column of names and texts gets, together at most `width`."""
-    columns = list(zip(*rows, strict=True))
-    names = [_longest_word(name) for name, *_ in columns]
-    words = [max(map(_longest_word, column)) for column in columns]
-    whole = [max(name, *map(len, texts)) for name, (_, *texts) in zip(names, columns, strict=True)]
-    parts = [words[0], *(min(word, NARROWEST) for word in words[1:])]
-    # Names between words first; then the last text is cut, or all texts are broken, at last within
-    # words, as of a path.
-    floors = [whole, words, parts]
-    if in_lines:
-        floors.insert(1, [*whole[:-1], names[-1]])
-    widths = [max(map(len, column)) for column in columns]
-    room = width - len(GUTTER) * (len(columns) - 1)
-    for least in floors:
-        _narrow(widths, least, room=room)
-    return widths
-
-
-def _longest_word(text: str) -> int:
-    return max(map(len, text.split()), default=0)
-
-
-def _narrow(widths: list[int], floors: Sequence[int], *, room: int) -> None:
-    """Reduce the largest of the widths until all fit into `room`, none below its floor."""
-    while sum(widths) > room:
-        reducible = [place for place, floor in enumerate(floors) if widths[place] > floor]
-        if not reducible:
-            return
-        widest = max(reducible, key=widths.__getitem__)
-        widths[widest] -= 1
-
-
-def printed(parts: Parts, *, width: int | None) -> str:
-    """The paragraphs and tables, an empty line between two."""
-    texts = [
-        paragraph(part, width=width) if isinstance(part, str) else text_table(*part, width=width)
-        for part in parts
-    ]
-    return "\n\n".join(filter(None, texts))
-
-
-def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
+def night_parts(data: ReportData, *, now: datetime) -> Parts:
     """One night: tomorrow in a sentence, notices, the week, data, last result, skill."""
     why = wording.brief_why(data.lines[0].why, data.lines[0].why.notes)
     lines = [
@@ -149,20 +42,17 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
         f"Why: {why}." if why else "",
         *(f"{notice.title}: {notice.text}" for notice in wording.notices(data)),
     ]
-    head = "\n".join(paragraph(line, width=width) for line in lines if line)
-    facts = "\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in _facts(data, now))
-    week = printed(_week_parts(data, now), width=width)
-    costs = printed(_cost_parts(data), width=width)
-    return "\n\n".join(filter(None, [head, week, facts, costs]))
+    head = [[line] for line in lines if line]
+    return [([], head), *_week_parts(data, now), ([], _facts(data, now)), *_cost_parts(data)]
 
 
-def why_text(data: ReportData, *, width: int | None) -> str:
+def why_parts(data: ReportData) -> Parts:
     """Every factor of each median of a night."""
     rows = [
         [short_day(line.session), wording.why_sentence(line.why, data.unit)] for line in data.lines
     ]
     title = f"{data.symbol} {data.target}"
-    return printed([title, (["session", "why"], rows), wording.PARTS], width=width)
+    return [title, (["session", "why"], rows), wording.PARTS]
 
 
 def _week_parts(data: ReportData, now: datetime) -> Parts:
@@ -181,7 +71,7 @@ def _week_parts(data: ReportData, now: datetime) -> Parts:
     return [(columns, days), wording.totals_sentence(data), about]
 
 
-def _facts(data: ReportData, now: datetime) -> list[str]:
+def _facts(data: ReportData, now: datetime) -> list[list[str]]:
     model = data.model
     known = data.known.index[-1]
     trained = ""
@@ -198,7 +88,7 @@ def _facts(data: ReportData, now: datetime) -> list[str]:
         "Hits": wording.calibration_sentence(coverages(data.record)),
         "Skill": "" if data.skill is None else wording.skill_sentence(data.skill),
     }
-    return [f"{name + ':':<13}{text}" for name, text in facts.items() if text]
+    return [[f"{name}:", text] for name, text in facts.items() if text]
 
 
 def _cost_parts(data: ReportData) -> Parts:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import forecasting as fc
 from flows import cli
+from flows.console import printed
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.predict.totals import amount_at, total_quantiles
 from forecasting.publish.orders import (
@@ -22,7 +23,6 @@ from forecasting.publish.orders import (
 )
 from forecasting.publish.runs import run_missed
 from forecasting.report.documents import json_text
-from forecasting.report.terminal import printed
 from forecasting.report.units import full_day
 from forecasting.settings import read_settings
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES

@@ -2,28 +2,32 @@
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from flows.console import paragraph, printed, table_text
 from forecasting.evaluate.significance import Skill
 from forecasting.report.terminal import (
     line_listing,
     model_listing,
-    night_text,
-    paragraph,
+    night_parts,
     settings_document,
     settings_listing,
-    text_table,
-    why_text,
+    why_parts,
 )
 from forecasting.settings import Settings
 from tests.report.nights import ORIGIN, forecasts, report_data, scored
+
+
+def night_text(data, *, now, width):
+    return printed(night_parts(data, now=now), width=width)
+
 
 COLUMNS = ["symbol", "share", "what was found"]
 ROWS = [["SBUX", "+1.5%", "every bar passed every check"], ["BRK-B", "\N{EN DASH}", None]]
 
 
 def test_a_narrow_table_breaks_its_widest_column_between_words():
-    assert text_table(COLUMNS, ROWS, width=31).splitlines() == [
+    assert table_text(COLUMNS, ROWS, width=31).splitlines() == [
         "symbol  share  what was found",
-        "------  -----  ----------------",
+        "------- ------ ----------------",
         "SBUX    +1.5%  every bar passed",
         "               every check",
         "BRK-B       –",
@@ -32,12 +36,12 @@ def test_a_narrow_table_breaks_its_widest_column_between_words():
 
 def test_a_hostile_cell_is_one_line_and_a_paragraph_is_broken_between_words_for_a_terminal_alone():
     assert (
-        text_table(["a"], [["x\x1b[31m\ny"]], width=None).splitlines()[2]
+        table_text(["a"], [["x\x1b[31m\ny"]], width=None).splitlines()[2]
         == "x\N{REPLACEMENT CHARACTER}[31m y"
     )
     text = "80\N{NO-BREAK SPACE}M shares of SBUX"
     assert paragraph(text, width=None) == "80 M shares of SBUX"
-    assert paragraph(text, width=11, indent="  ") == "80 M shares\n  of SBUX"
+    assert paragraph(text, width=11) == "80 M shares\nof SBUX"
 
 
 NOW = datetime(2024, 3, 9, 12, tzinfo=UTC)
@@ -47,7 +51,7 @@ Where an overestimate costs 3 times as much per unit as an underestimate, the
 25% quantile has the least expected cost.
 
 session     25% quantile  vs median
-----------  ------------  ---------
+----------- ------------- ---------
 Mon 11 Mar          6.08       −15%
 Tue 12 Mar          6.14       −15%
 Wed 13 Mar          6.20       −15%
@@ -63,7 +67,7 @@ SBUX is expected to trade 7.16 M shares on Mon 11 Mar 2024 (80% interval
 Why: recent x1.14; Monday x0.90.
 
 session     median  80% interval  vs usual  note, why
-----------  ------  ------------  --------  --------------------------
+----------- ------- ------------- --------- --------------------------
 Mon 11 Mar    7.16    5.01–10.74       +2%  recent x1.14; Monday x0.90
 Tue 12 Mar    7.23    5.06–10.84       +3%
 Wed 13 Mar    7.30    5.11–10.95       +4%  earnings; recent x1.06
@@ -74,19 +78,19 @@ In M shares. Usual is 7.03 M shares, the median of the last 20 sessions up to
 Fri 8 Mar 2024. Network, trees, combination and other are what models add, not
 causes. All: --why.
 
-Model:       lstm 3f9c2ab1a77d0e11, trained up to Wed 6 Mar 2024
-Data:        bars up to Fri 8 Mar 2024, 1 day old, fetched Sat 9 Mar 2024 10:31
-             UTC
-Last result: Fri 8 Mar 2024: forecast 7.44 M, actual 7.09 M (−5%), inside the
-             80% interval 5.21–11.16
-Hits:        80% of 40 actuals fell inside the 80% interval: too few to say
-Skill:       8% ahead of ridge over 250 nights (p 0.01)"""
+Model:        lstm 3f9c2ab1a77d0e11, trained up to Wed 6 Mar 2024
+Data:         bars up to Fri 8 Mar 2024, 1 day old, fetched Sat 9 Mar 2024 10:31
+              UTC
+Last result:  Fri 8 Mar 2024: forecast 7.44 M, actual 7.09 M (−5%), inside the
+              80% interval 5.21–11.16
+Hits:         80% of 40 actuals fell inside the 80% interval: too few to say
+Skill:        8% ahead of ridge over 250 nights (p 0.01)"""
 
 WHY = """\
 SBUX volume
 
 session     why
-----------  ------------------------------------------------------
+----------- ------------------------------------------------------
 Mon 11 Mar  Usual 7.03 M; Monday x0.90; recent x1.14; other x1.01.
 Tue 12 Mar
 Wed 13 Mar  Usual 7.03 M; recent x1.06.
@@ -97,12 +101,11 @@ Usual times the factors is the median. Network, trees, combination and other are
 what models add, not causes."""
 
 LINES = """\
-symbol       session     median         80%     vs  last  skill  note, why
-                                   interval  usual
------------  ----------  ------  ----------  -----  ----  -----  ---------------
-SBUX volume  Mon 11 Mar  7.16 M  5.01–10.74    +2%  hit     +8%  recent x1.14;…
-MSFT range   Mon 11 Mar   0.83%   0.58–1.24   −30%  hit
-IBM volume   Mon 11 Mar  7.16 M  5.01–10.74    +2%               failed; issued…"""
+symbol       session     median  80% interval  vs usual  last  skill  note, why
+------------ ----------- ------- ------------- --------- ----- ------ -----------------------------
+SBUX volume  Mon 11 Mar  7.16 M    5.01–10.74       +2%  hit     +8%  recent x1.14; Monday x0.90
+MSFT range   Mon 11 Mar   0.83%     0.58–1.24      −30%  hit
+IBM volume   Mon 11 Mar  7.16 M    5.01–10.74       +2%               failed; issued late; baseline"""
 SKILL = Skill("ridge", 250, 0.08, 0.01)
 PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
 WEEK = {1: PARTS, 3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)]}
@@ -121,10 +124,10 @@ def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_senten
 
 
 def test_every_factor_of_each_session_is_printed_where_asked_for():
-    assert why_text(report_data(parts=WEEK), width=80) == WHY
+    assert printed(why_parts(report_data(parts=WEEK)), width=80) == WHY
 
 
-def test_many_symbols_are_a_line_each_at_80_columns():
+def test_many_symbols_are_a_line_each_in_a_pipe_and_where_there_is_room():
     nights = [
         report_data(parts={1: PARTS}, skill=SKILL),
         report_data("range", run={"symbol": "MSFT"}),
@@ -135,11 +138,8 @@ def test_many_symbols_are_a_line_each_at_80_columns():
             unfinished={"as_of": "2024-03-11", "status": "failed", "error": "x", "note": ""},
         ),
     ]
-    assert text_table(*line_listing(nights, now=NOW), width=80, in_lines=True) == LINES
-    first, *_ = text_table(
-        *line_listing(nights[:1], now=NOW), width=120, in_lines=True
-    ).splitlines()[2:]
-    assert first.endswith("  recent x1.14; Monday x0.90")
+    for width in (None, 100):
+        assert table_text(*line_listing(nights, now=NOW), width=width) == LINES
 
 
 def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_their_year():
@@ -205,7 +205,7 @@ def test_show_has_the_quantiles_and_their_record_only_with_a_ratio():
 
 
 def test_no_line_is_wider_than_the_terminal_even_without_a_space():
-    shown = text_table(["name", "path"], [["A" * 20, "/" + "x" * 200]], width=40)
+    shown = table_text(["name", "path"], [["A" * 20, "/" + "x" * 200]], width=40)
     assert "A" * 20 + "  /xxx" in shown
     assert max(map(len, shown.splitlines())) == 40
     assert shown.count("x") == 200
