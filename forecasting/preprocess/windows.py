@@ -93,9 +93,9 @@ class Scale:
 
     def _like(self, values: Floats) -> Floats:
         level = self.level[..., None]
-        return (
-            level if values.ndim == level.ndim else level[..., None]
-        )  # of quantiles: an axis more
+        if values.ndim == level.ndim:
+            return level
+        return level[..., None]  # of quantiles, with one axis more
 
 
 def actual_of(target: Target, bars: pd.DataFrame) -> pd.Series[float]:
