@@ -159,16 +159,16 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
         whole(name, options) for name in (symbol, options.other)
     )
     first = int(np.searchsorted(windows.origins, np.datetime64(options.first)))
-    champion: Checkpoint | None = None
+    before: Checkpoint | None = None
     other: Checkpoint | None = None
     found: list[tuple[str, Verdict]] = []
     for number in range(options.nights):
         known = as_of(windows, first + number, settings)
-        scratch = champion is None or number % settings.scratch_every == 0
+        scratch = before is None or number % settings.scratch_every == 0
         fitted = (
             fit_scratch(known, settings=settings, pretrained=pretrained_for(known))
             if scratch
-            else fit_warm(known, champion, settings=settings)
+            else fit_warm(known, before, settings=settings)
         )
         if other is None or number % settings.scratch_every == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
@@ -179,17 +179,16 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
         if number % EVERY == 0:
             night = Night(known, settings, other, number)
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
-        found += [(name, examine(one, known, champion=champion)) for name, one in judged.items()]
+        found += [(name, examine(one, known, before=before)) for name, one in judged.items()]
         if number % FIRST_EVERY == 0:
             first_fit = fit_scratch(known, settings=settings, pretrained=None)
             night = Night(known, settings, other, number)
             judged = {"sound": first_fit, "reversed features": reversed_features(known, settings)}
             judged |= {name: damage(first_fit, night) for name, damage in DAMAGES.items()}
             found += [
-                (f"first, {name}", examine(one, known, champion=None))
-                for name, one in judged.items()
+                (f"first, {name}", examine(one, known, before=None)) for name, one in judged.items()
             ]
-        champion = fitted
+        before = fitted
     return found
 
 

@@ -22,7 +22,7 @@ group = partial(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-models_app = group(help="List, show, promote and roll back models.")
+models_app = group(help="List, show and withdraw models.")
 db_app = group(help="Manage the database schema.")
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
@@ -238,7 +238,7 @@ def _revision_of(url: str) -> str:
 
 @models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
 def models_list(as_json: AsJson = False) -> None:
-    """List each symbol's networks, the newest first. The champion is marked."""
+    """List each symbol's networks, the newest first."""
     from flows import console
     from forecasting.night import models
     from forecasting.report.terminal import model_listing
@@ -258,23 +258,9 @@ def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
     console.show_rows(models.show_model(model_id, settings()), lineage_listing, as_json=as_json)
 
 
-@models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
-def models_promote(model_id: ModelId) -> str:
-    """Make a model champion from the next forecast on.
-
-    Refused when its weights cannot be loaded and run.
-    """
+@models_app.command("withdraw", epilog="Example: forecasting models withdraw 3f9c2a")
+def models_withdraw(model_id: ModelId) -> str:
+    """Let no later night publish or continue a model. The newest other one takes its place."""
     from forecasting.night import models
 
-    return models.promote(model_id, settings(), now=clock.now)
-
-
-@models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
-def models_rollback() -> str:
-    """Return to the previous champion of one symbol. Run twice, it undoes itself.
-
-    Further back: models promote.
-    """
-    from forecasting.night import models
-
-    return models.roll_back(settings(), now=clock.now)
+    return models.withdraw(model_id, settings(), now=clock.now)

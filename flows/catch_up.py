@@ -51,7 +51,7 @@ def catch_up(
         source: As for nightly.
         events: As for nightly.
         market: As for nightly.
-        refit_every: Sessions between fits; in between only the champion forecasts.
+        refit_every: Sessions between fits; in between the newest fit forecasts.
     """
     with readable_errors():
         settings = narrowed(

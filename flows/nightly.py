@@ -50,7 +50,7 @@ def preprocess(nights: list[Night]) -> list[Night]:
 
 @step
 def train(nights: list[Night]) -> list[Night]:
-    """The nights with their challengers."""
+    """The nights with their fits."""
     return run_step("train", nights)
 
 
@@ -83,7 +83,7 @@ def nightly(
     mode: Mode = "auto",
     switch_source: bool = False,
 ) -> Any:
-    """Bring bars up to date, fit a challenger, forecast five sessions, score closed ones.
+    """Bring bars up to date, fit a network, forecast five sessions, score closed ones.
 
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.

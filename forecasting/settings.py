@@ -48,6 +48,7 @@ from forecasting.values import (
     market_symbol,
     parse_targets,
 )
+from forecasting.vocabulary import RULES
 from forecasting.vocabulary import Target as Target
 
 OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD", "TARGET")
@@ -188,7 +189,7 @@ class Settings(BaseSettings):
     """Sessions between fits from scratch in mode auto."""
 
     max_model_age: _Count = 63
-    """Sessions after which a champion is no longer published."""
+    """Sessions after which a fit is no longer published."""
 
     cron: str = "30 5-8 * * 2-6"
     """When `serve` starts the night; a later hour finds it done or makes up for it."""
@@ -340,6 +341,7 @@ class Settings(BaseSettings):
         fields = type(self).model_fields
         later = [name for name in LATER_FIELDS if getattr(self, name) != fields[name].default]
         values = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
+        values["rules"] = RULES
         values["target"] = self.target
         if self.market is not None:  # by its symbol: where a file lies changes no number
             values["market"] = market_symbol(self.market)

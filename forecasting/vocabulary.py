@@ -20,7 +20,15 @@ Target = Literal["volume", "range"]
 """What is forecast: shares traded, or log(high / low)."""
 
 Mode = Literal["auto", "scratch", "warm", "skip"]
-"""How tonight's challenger is fitted; `auto` chooses and records the reason, `skip` fits none."""
+"""How tonight's network is fitted; `auto` chooses and records the reason, `skip` fits none."""
+
+Method = Literal["scratch", "warm", "skip"]
+FITS: tuple[Method, ...] = ("scratch", "warm")
+"""What a night does for its network, and those of them that are fits."""
+
+RULES = 2
+"""Version of the rules by which nights are made. Rules of before, until release 0.3, published a
+night's fit from the next night on."""
 
 Kind = Literal["live", "late", "replay"]
 """When a forecast was issued: before its first target session opened, before it closed, or after
@@ -33,14 +41,14 @@ RunStatus = Literal["running", "done", "late", "failed", "closed"]
 """How a night stands, in table runs; of a late one the bar is missing, of a closed one the day was
 no session."""
 
-Role = Literal["champion", "challenger", "baseline", "silenced"]
-"""Role of a forecast; `champion` is the published one, also where a baseline made it."""
+Role = Literal["published", "network", "baseline"]
+"""Role of a forecast; `published` whichever model made it."""
 
-CHAMPION: Literal["champion"] = "champion"
-CHALLENGER: Literal["challenger"] = "challenger"
+PUBLISHED: Literal["published"] = "published"
+NETWORK: Literal["network"] = "network"
+"""The network's own forecast on a night on which a baseline is published in its place."""
+
 BASELINE: Literal["baseline"] = "baseline"
-SILENCED: Literal["silenced"] = "silenced"
-"""The champion's own forecast on a night on which a baseline is published in its place."""
 
 LSTM = "lstm"
 """Name of the network in `models.name`, `scores.model` and `standings.line`; every other name is a

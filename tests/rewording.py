@@ -24,7 +24,6 @@ _OTHER = str.maketrans(
 SENTENCES = {
     "runs": ("note", "mode_reason", "error"),
     "forecasts": ("reason",),
-    "promotions": ("reason",),
     "models": ("refused",),
     "fetches": ("detail",),
     "findings": ("detail",),

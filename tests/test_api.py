@@ -48,7 +48,7 @@ def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder):
     assert tuple(frames["known"]) == BARS_COLUMNS
     assert frames["known"]["session"].max() == pd.Timestamp(EVE)
     assert {"q05", "actual", "inside_80", "calendar"} <= set(frames["night"])
-    assert set(frames["night"]["role"]) >= {"champion", "baseline"}
+    assert set(frames["night"]["role"]) >= {"published", "baseline"}
     assert len(fc.connect().long("SBUX")) == 1
     result = names["result"]
     assert result.forecasts["origin_session"].between("2024-02-01", "2024-02-29").all()

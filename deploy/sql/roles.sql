@@ -27,7 +27,7 @@ BEGIN
     EXECUTE format(
         'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT INSERT ON TABLES TO forecasting_writer', owner
     );
-    GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, promotions, forecasts,
+    GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, forecasts,
         forecast_parts, fallback_margins, scores, total_forecasts, total_scores, metrics, standings TO forecasting_writer;
     -- What an earlier version of this file granted.
     REVOKE UPDATE ON ALL TABLES IN SCHEMA public FROM forecasting_writer;
@@ -35,7 +35,7 @@ BEGIN
         seconds_predict, seconds_evaluate, note, notes, error, market_fetch) ON runs TO forecasting_writer;
     GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
     GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;
-    GRANT UPDATE (artifact_path) ON models TO forecasting_writer; -- emptied when weights are pruned
+    GRANT UPDATE (artifact_path, withdrawn_at) ON models TO forecasting_writer; -- pruned, withdrawn
     GRANT UPDATE ON standings TO forecasting_writer; -- sums that can be computed again
 END
 $$;

@@ -1,7 +1,7 @@
 """The backtest: the nights of a catch-up in a ledger of their own.
 
 Each night takes the steps that it takes live, with a fit every `refit_every` sessions, and in
-between with the champion alone; with a fit every session it publishes what nights on time would
+between with the newest fit; with a fit every session it publishes what nights on time would
 have, bit for bit.
 """
 
@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import HistoryError, UsageError
-from forecasting.evaluate.decisions import FITS
 from forecasting.evaluate.figures import BacktestResult
 from forecasting.evaluate.scores import dollar_volumes
 from forecasting.ingest.actions import make_actions
@@ -40,9 +39,10 @@ from forecasting.store import connect, migrate, read, write
 from forecasting.targets import TARGETS
 from forecasting.values import NO_MARKET, source_name
 from forecasting.vocabulary import (
-    CHAMPION,
+    FITS,
     HORIZONS,
     LSTM,
+    PUBLISHED,
     QUANTILE_COLUMNS,
     Progress,
     short_id,
@@ -281,7 +281,7 @@ def _result(
         )
     names = models.set_index("id")["name"]
     forecaster = forecasts["model_id"].map(names)
-    published = forecasts[forecasts["role"] == CHAMPION]
+    published = forecasts[forecasts["role"] == PUBLISHED]
     days = np.array(origins, dtype="datetime64[D]")
     ahead = [next_sessions(origin, len(HORIZONS), settings.exchange) for origin in origins]
     target_sessions = np.array(ahead, dtype="datetime64[D]")
@@ -292,7 +292,7 @@ def _result(
         dollars = dollar_volumes(bars, days, target_sessions)
         is_reference = totals["model_id"].map(names) == rules.reference
         of_totals = (
-            _quantiles(totals[totals["role"] == CHAMPION], origins),
+            _quantiles(totals[totals["role"] == PUBLISHED], origins),
             _quantiles(totals[is_reference], origins),
         )
     return BacktestResult(

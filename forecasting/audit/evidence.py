@@ -21,15 +21,15 @@ NOUNS = {
     "scores": "score",
     "total_forecasts": "total",
     "total_scores": "total score",
-    "promotions": "decision",
     "models": "model",
 }
 """The tables that are compared, and what one of their rows is."""
 
 MAY_DIFFER = [
-    *("issued_at", "scored_at", "decided_at", "created_at", "seconds", "kind"),  # of the run
+    *("issued_at", "scored_at", "created_at", "seconds", "kind"),  # of the run
     "reason",  # may name a folder
     "artifact_path",  # pruning empties it
+    "withdrawn_at",  # by hand, later
     "code_version",  # another one may give the same bits
 ]
 """The columns that are not compared."""
@@ -85,7 +85,6 @@ def _evidence(url: str, nights: Sequence[Row]) -> tuple[Tables, int]:
     ids = [row["id"] for row in nights]
     chosen = dict.fromkeys(NOUNS, series | {"origin_session": days}) | {
         "forecasts": series | {"run_id": ids},
-        "promotions": series | {"session": days},
         "models": series,
     }
     with connect.reading(url) as connection:

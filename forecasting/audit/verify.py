@@ -2,8 +2,8 @@
 
 The source is not asked. The input tables are copied to an empty database, and each night runs there
 through the same steps under its own settings, on the fetch that its forecasts name, in the order in
-which the nights were made: a past session that was run later finds the champions that it found. So
-every forecast, score, decision and model must be the same bit for bit: same machine, same code.
+which the nights were made: a past session that was run later finds the models that it found. So
+every forecast, score and model must be the same bit for bit: same machine, same code.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from forecasting.sessions import between
 from forecasting.settings import LATER_FIELDS, Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
-from forecasting.vocabulary import Clock, Mode
+from forecasting.vocabulary import RULES, Clock, Mode
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Omission:
     why: str
     is_stored: bool = True
 
+
+OLDER = Omission("made by a version of other rules", is_stored=False)
 
 Left = dict[Omission, list[date]]
 """The nights that are not run again."""
@@ -90,8 +92,10 @@ def verify(
 
     def compared(own: Settings) -> str:
         span = span_of(own, first, last)
-        if first is not None:
-            copy_state(span, scratch, before=first)
+        if not span.nights:
+            return f"{span.name}: {_not_verified(span.left)}"
+        if span.first is not None:
+            copy_state(span, scratch, before=span.first)
         rerun(
             span,
             scratch,
@@ -134,7 +138,10 @@ def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
         first or days[0],
         min(last or newest, newest),
     )
-    if span.nights:
+    is_older = OLDER in span.left
+    if is_older and span.nights and first is None:
+        span = replace(span, first=min(row["as_of"] for row in span.nights))
+    if span.nights or is_older:
         # A night by a clock that is behind is issued after all others of its symbol
         # (night/steps/predict.py).
         span.nights.sort(key=itemgetter("issued_at", "as_of", "started_at"))
@@ -180,6 +187,8 @@ def why_not_verified(run: Row, issued: Row, settings: Settings) -> Omission | No
         return Omission(f"status {status}, without forecasts", is_stored=is_lost)
     if status != "done":
         return Omission(f"status {status}, with forecasts")
+    if json.loads(run["settings"]).get("rules") != RULES:
+        return OLDER
     if settings_of(run, settings).hash != run["settings_hash"]:
         return Omission("settings unknown to this release, or changed since")
     return None
@@ -206,7 +215,7 @@ def settings_of(run: Row, settings: Settings) -> Settings:
         "exchanges": settings.exchanges | {run["symbol"]: fields["exchange"]},
         "targets": (run["target"],),
     }
-    for name in ("events", "target"):
+    for name in ("events", "target", "rules"):
         fields.pop(name, None)
     return settings.model_copy(update=inputs | fields).for_symbol(run["symbol"])
 
@@ -236,33 +245,29 @@ def copy_state(span: Span, scratch: Settings, *, before: date) -> None:
             *key,
             before=before,
         )
-        champion = read.champion(copied, *key)
+        before_span = read.newest_network(copied, *key, before=before)
         for row in read.table_rows(copied, "models", span.settings.columns):
             if row["artifact_path"] is not None:
                 copy_weights(row, span.settings, data_dir=scratch.data_dir)
-        if champion is None:
-            return
-        of_champion = span.settings.columns | {
-            "run_id": span.nights[0]["id"],
-            "model_id": champion["id"],
-        }
-        was_used = read.row(stored, "forecasts", of_champion) is not None
-    state = weights_state(champion, scratch)
-    # Damaged or of an older format they were as unusable to the night
-    if state == "kept" or (state == "damaged" and not was_used):
+    # Weights that its first night could not read either are copied as they are
+    if before_span is None or span.nights[0]["mode_kind"] == "unreadable":
+        return
+    state = weights_state(before_span, scratch)
+    if state == "kept":
         return
     raise ArtifactError(
-        f"A re-run of {span.name} from {before} on begins with the champion of that day, "
-        f"model {champion['id']}, whose weights are {state}. Restore them, choose a later --from, "
+        f"A re-run of {span.name} from {before} on begins with model "
+        f"{before_span['id']}, whose weights are {state}. Restore them, choose a later --from, "
         "or leave --from out."
     )
 
 
 def rerun(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
-    """Run the nights again, each followed by the promotions by hand of its session."""
+    """Run the nights again, in the order made."""
     with bar(span.name) as advance:
         for done, row in enumerate(span.nights):
             advance(done, len(span.nights))
+            _withdraw(row, span, scratch)
             try:
                 with weights_as_then(row, span, scratch):
                     rerun_night(row, settings_of(row, scratch), now=now)
@@ -271,12 +276,18 @@ def rerun(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
                     f"The night of {row['as_of']} of {span.name} cannot be run again; its rows or "
                     f"its fetch may have been changed: {error}"
                 ) from None
-            _follow(
-                row,
-                span,
-                scratch,
-                now=now,
-            )
+            _follow(row, span, scratch)
+
+
+def _withdraw(row: Row, span: Span, scratch: Settings) -> None:
+    """Withdraw the models that were before a night was made."""
+    with connect.reading(span.settings.url) as stored:
+        models = read.table_rows(stored, "models", span.settings.columns)
+    with connect.transaction(scratch.url) as copied:
+        for model in models:
+            at = model["withdrawn_at"]
+            if at is not None and at <= row["issued_at"]:
+                write.update(copied, "models", model["id"], {"withdrawn_at": at})
 
 
 def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
@@ -295,23 +306,14 @@ def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
         raise done.error
 
 
-def _follow(row: Row, span: Span, scratch: Settings, *, now: Clock) -> None:
-    """Give the ledger of the re-run what was done after a night, and what its release lacked."""
+def _follow(row: Row, span: Span, scratch: Settings) -> None:
+    """Take from the ledger of the re-run what a night's release lacked."""
     session = row["as_of"]
-    by_hand = span.settings.columns | {"session": session, "trigger": ["promote", "rollback"]}
     with connect.reading(span.settings.url) as stored:
-        promotions = read.table_rows(
-            stored,
-            "promotions",
-            by_hand,
-            order=["decided_at"],
-        )
         total = read.row(
             stored, "total_forecasts", span.settings.columns | {"origin_session": session}
         )
     with connect.transaction(scratch.url) as copied:
-        for promotion in promotions:
-            write.add(copied, "promotions", promotion | {"decided_at": now()})
         if total is None:
             write.remove_totals(
                 copied,
@@ -323,10 +325,10 @@ def _follow(row: Row, span: Span, scratch: Settings, *, now: Clock) -> None:
 
 @contextmanager
 def weights_as_then(row: Row, span: Span, scratch: Settings) -> Iterator[None]:
-    """Within the block the champion has no weights where the night could not read them."""
+    """Within the block the newest fit has no weights where the night could not read them."""
     of_night = span.settings.columns | {"origin_session": row["as_of"]}
     with connect.reading(scratch.url) as connection:
-        champion = read.champion(connection, *span.settings.key, session=row["as_of"])
+        newest = read.newest_network(connection, *span.settings.key, before=row["as_of"])
     with connect.reading(span.settings.url) as connection:
         used = read.values(
             connection,
@@ -334,13 +336,11 @@ def weights_as_then(row: Row, span: Span, scratch: Settings) -> Iterator[None]:
             "model_id",
             of_night,
         )
-    # A readable champion has forecasts; but one that is too old, where tonight's fit took its
-    # place, has none.
     is_lost = row["mode"] == "skip" or row["mode_kind"] == "unreadable"
-    if champion is None or not is_lost or champion["id"] in used:
+    if newest is None or not is_lost or newest["id"] in used:
         yield
         return
-    kept = weights_folder(champion, scratch)
+    kept = weights_folder(newest, scratch)
     away = kept.with_name(f"{kept.name}.away")
     if kept.exists():
         kept.rename(away)

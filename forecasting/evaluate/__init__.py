@@ -1,1 +1,1 @@
-"""Scores, significance tests, promotion, drift and standings."""
+"""Scores, significance tests, drift and the figures of a backtest."""

@@ -1,6 +1,6 @@
-"""Drift of the champion: control charts of its skill and its interval coverage, not of its inputs.
+"""Drift of the network: control charts of its skill and its interval coverage, not of its inputs.
 
-A champion that loses its lead over the best baseline, or whose 80% intervals no longer cover 80%,
+A network that loses its lead over the best baseline, or whose 80% intervals no longer cover 80%,
 raises an alarm. Both are monitored with an exponentially weighted moving average (Roberts 1959;
 limits as in Montgomery, "Introduction to Statistical Quality Control"). Scores of neighbouring
 sessions share shocks, so the spread of a chart comes from the long-run variance (Newey and West
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.evaluate.significance import long_run_variance
-from forecasting.vocabulary import CHAMPION
+from forecasting.vocabulary import LSTM
 
 SMOOTHING = 0.05
 """Weight of the newest session: a mean over about the last 40, slow because one session is mostly
@@ -56,7 +56,7 @@ class ControlChart:
 class DriftCharts:
     """Both charts, and the number of sessions that they are made of."""
 
-    skill: ControlChart  # of log(baseline's pinball loss / champion's)
+    skill: ControlChart  # of log(baseline's pinball loss / network's)
     coverage: ControlChart  # of the share inside the 80% interval
     reference: int
     watched: int
@@ -103,17 +103,17 @@ def watch(days: pd.DataFrame) -> DriftCharts | None:
 
 
 def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
-    """Why the champion is out of bounds, against the best baseline of `losses`; empty if it is not.
+    """Why the network is out of bounds, against the best baseline of `losses`; empty if it is not.
 
     Also where a fit from scratch has answered it: `newest_scratch` is the last training session of
     the newest one.
     """
-    is_champion = losses["forecaster"] == CHAMPION
-    champion = losses[is_champion].groupby("target_session")[["pinball", "inside_80"]].mean()
-    means = losses[~is_champion].groupby("forecaster")["pinball"].mean()
+    is_network = losses["forecaster"] == LSTM
+    network = losses[is_network].groupby("target_session")[["pinball", "inside_80"]].mean()
+    means = losses[~is_network].groupby("forecaster")["pinball"].mean()
     best = str(means.idxmin()) if len(means) else ""
     of_best = losses[losses["forecaster"] == best].groupby("target_session")["pinball"].mean()
-    days = champion.join(of_best.rename("baseline_pinball"), how="inner").sort_index()
+    days = network.join(of_best.rename("baseline_pinball"), how="inner").sort_index()
     charts = watch(days)
     if charts is None:
         return ""
@@ -131,7 +131,7 @@ def _words(charts: DriftCharts, baseline: str) -> str:
     least = -math.expm1(-skill.lower)
     above = f" or above {coverage.upper:.0%}" if coverage.upper < 1 else ""
     return (
-        f"drift: Drift: pinball skill against {baseline} is {gained:+.1%} (usual {usual:+.1%}, "
+        f"pinball skill against {baseline} is {gained:+.1%} (usual {usual:+.1%}, "
         f"alarm below {least:+.1%}){_outside(skill)}; 80% intervals cover {coverage.average:.0%} "
         f"(alarm below {max(coverage.lower, 0.0):.0%}{above}){_outside(coverage)}; moving averages "
         f"over {charts.watched} sessions after {charts.reference} reference sessions."

@@ -39,7 +39,7 @@ from forecasting.store import connect, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
 from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
-from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
+from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
 
 # Seconds within which a check ends, whatever the database does: a scheduler waits for it
 CHECK_S = 10.0
@@ -103,7 +103,7 @@ def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool 
         opened = opens_at(next_sessions(session, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         return row | {"cause": "without a calendar", "error": str(ended)}
-    live = own.columns | {"kind": "live", "role": CHAMPION}
+    live = own.columns | {"kind": "live", "role": PUBLISHED}
     newest = read.newest(
         connection,
         "forecasts",
@@ -239,13 +239,13 @@ def _models(settings: Settings) -> str:
     published = 0
     with connect.reading(settings.url) as connection:
         for key in product(settings.symbols, get_args(Target)):
-            champion = read.champion(connection, *key)
-            if champion is None:
+            newest = read.newest_network(connection, *key)
+            if newest is None:
                 continue
             published += 1
-            state = weights_state(champion, settings)
+            state = weights_state(newest, settings)
             if state != "kept":
-                lost.append(f"{' '.join(key)} {champion['id']}: {state}")
+                lost.append(f"{' '.join(key)} {newest['id']}: {state}")
     if lost:
         raise StoreError(
             f"The weights of published models are not as they were written ({named(lost, 3)}). "

@@ -1,16 +1,16 @@
-"""The models of the ledger: load, check, list, promote, roll back."""
+"""The models of the ledger: load, check, list, withdraw."""
 
 import shutil
 from pathlib import Path, PurePosixPath
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.night.folders import ARTIFACTS, child_folder
-from forecasting.night.symbols import Outcomes, check_forecast, each_stored, only_symbol
+from forecasting.night.symbols import Outcomes, check_forecast, each_stored
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
-from forecasting.vocabulary import LSTM, Clock, short_id
+from forecasting.vocabulary import LSTM, Clock
 
 
 def load_model(model: Row, settings: Settings) -> Checkpoint:
@@ -19,10 +19,7 @@ def load_model(model: Row, settings: Settings) -> Checkpoint:
     An ArtifactError where it is missing, pruned, altered, or of other code.
     """
     if model["artifact_path"] is None or model["artifact_hash"] is None:
-        raise ArtifactError(
-            f"The weights of model {model['id']} were pruned on purpose; promote a newer model or "
-            "fit anew."
-        )
+        raise ArtifactError(f"The weights of model {model['id']} were pruned on purpose; fit anew.")
     return load(weights_folder(model, settings), model["artifact_hash"])
 
 
@@ -54,7 +51,6 @@ def list_models(settings: Settings) -> tuple[list[Row], Outcomes[list[Row]]]:
         newest_first = ("created_at DESC", "id")
         of_networks = own.columns | {"name": LSTM}
         with connect.reading(own.url) as connection:
-            champion = read.champion(connection, *own.key) or {}
             rows = read.table_rows(
                 connection,
                 "models",
@@ -69,7 +65,6 @@ def list_models(settings: Settings) -> tuple[list[Row], Outcomes[list[Row]]]:
                     f"{own.symbol} --target {own.target}"
                 )
         for row in rows:
-            row["champion"] = row["id"] == champion.get("id")
             row["weights"] = weights_state(row, own)
         return rows
 
@@ -112,47 +107,21 @@ def weights_state(model: Row, settings: Settings) -> str:
     return "kept"
 
 
-def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
-    """A sentence that names the model published from the next forecast on.
-
-    No fit that the gate refused is.
-    """
+def withdraw(model_id: str, settings: Settings, *, now: Clock) -> str:
+    """A sentence that names the network that no later night publishes or continues."""
     migrate.check_ready(settings.url)
     with lock.night_lock(settings.url), connect.transaction(settings.url) as connection:
         model = stored_model(connection, model_id)
-        wrong = f"was refused by the gate: {model['refused']}" if model["refused"] else ""
-        if model["method"] == "baseline":
-            wrong = f"is the baseline {model['name']}; a champion is a network"
-        if wrong:
-            raise UsageError(f"{model['id']} {wrong}. See: forecasting models list")
-        return make_champion(
-            connection,
-            model,
-            settings,
-            trigger="promote",
-            now=now,
-        )
-
-
-def roll_back(settings: Settings, *, now: Clock) -> str:
-    """A sentence that names the model published from the next forecast on.
-
-    The champion before the present one.
-    """
-    only_symbol(settings, "models rollback")
-    migrate.check_ready(settings.url)
-    with lock.night_lock(settings.url), connect.transaction(settings.url) as connection:
-        before = read.champion_before(connection, *settings.key)
-        if before is None:
-            check_forecast(connection, *settings.key)
-            raise UsageError(f"{settings.full_name} has had no other champion to go back to.")
-        return make_champion(
-            connection,
-            before,
-            settings,
-            trigger="rollback",
-            now=now,
-        )
+        name = model["id"]
+        if model["name"] != LSTM:
+            raise UsageError(
+                f"Expected a network, as `forecasting models list` prints it; {name} is "
+                f"{model['name']}."
+            )
+        if model["withdrawn_at"] is None:
+            write.update(connection, "models", name, {"withdrawn_at": now()})
+    series = f"{model['symbol']} {model['target']}"
+    return f"{name} of {series} is withdrawn: no night from now on publishes or continues it."
 
 
 def stored_model(connection: connect.Connection, model_id: str) -> Row:
@@ -170,47 +139,6 @@ def stored_model(connection: connect.Connection, model_id: str) -> Row:
         "Expected a model id, as `forecasting models list` prints it, or its unique beginning; "
         f"found {ids}."
     )
-
-
-def make_champion(
-    connection: connect.Connection, model: Row, settings: Settings, *, trigger: str, now: Clock
-) -> str:
-    """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
-    load_model(model, settings)
-    decided_at = now()
-    model_id = model["id"]
-    series = {"symbol": model["symbol"], "target": model["target"]}
-    name = " ".join(series.values())
-    champion = read.champion(connection, **series) or Row(id=None)
-    if champion["id"] == model_id:
-        return f"{model_id} is the champion of {name} already."
-    reason = "asked for by hand" if trigger == "promote" else "rolled back by hand"
-    # A night without a fit decides nothing: its forecast was still the former champion's.
-    decided = read.newest(
-        connection,
-        "promotions",
-        "session",
-        series,
-    )
-    done = read.newest_finished(connection, **series)
-    row = series | {
-        "id": short_id(
-            "promotion",
-            trigger,
-            model_id,
-            decided_at.isoformat(),
-        ),
-        "trigger": trigger,
-        "session": max(filter(None, (model["trained_to"], decided, done))),
-        "decided_at": decided_at,
-        "champion": champion["id"],
-        "challenger": model_id,
-        "winner": model_id,
-        "origins": 0,
-        "reason": reason,
-    }
-    write.add(connection, "promotions", row)
-    return f"{model_id} is published for {name} from the next forecast on ({reason})."
 
 
 def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:

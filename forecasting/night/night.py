@@ -41,7 +41,7 @@ class Night:
     # Of preprocess, with its windows: that fetch's instant; nothing later is used
     data_as_of: datetime | None = None
     # Of train: the id of tonight's model; empty without one that passed the gate
-    challenger: str = ""
+    fit: str = ""
     report: Any = field(default=None, repr=False)  # of what publishes it: what its page shows
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     is_done: bool = False  # of evaluate: whether it came to its end

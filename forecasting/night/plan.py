@@ -193,13 +193,13 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         )
         if mode == "warm":
             with connect.reading(own.url) as connection:
-                champion = read.champion(connection, *own.key)
-            if champion is None:
-                what = f"a champion of {own.full_name}"
+                newest = read.newest_network(connection, *own.key)
+            if newest is None:
+                what = f"a fit of {own.full_name}"
                 raise UsageError(
                     f"Mode warm starts from {what}; there is none yet. Use mode scratch."
                 )
-            load_model(champion, own)
+            load_model(newest, own)
         return missed
 
     found = each_symbol(settings, check)

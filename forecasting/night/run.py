@@ -51,9 +51,9 @@ def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  
     if step == "evaluate":
         return evaluate(nights, *more)
     # Takes torch, which a run with nothing to do needs none of
-    from forecasting.night.steps.train import fit_challenger
+    from forecasting.night.steps.train import fit_network
 
-    works = {"preprocess": write_windows, "train": fit_challenger, "predict": write_forecasts}
+    works = {"preprocess": write_windows, "train": fit_network, "predict": write_forecasts}
     return [night.then(step, works[step]) for night in nights]
 
 

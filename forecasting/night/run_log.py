@@ -17,7 +17,6 @@ from pathlib import Path
 
 from forecasting import __version__
 from forecasting.errors import BadDataError, DataLateError, NoBarError, StoreError, UsageError
-from forecasting.evaluate.decisions import FITS
 from forecasting.night.folders import ARTIFACTS, delete_files, network_id, runs_folder
 from forecasting.night.night import WINDOWS, Night
 from forecasting.settings import Settings
@@ -25,7 +24,7 @@ from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES
 from forecasting.values import source_name
-from forecasting.vocabulary import RunStatus
+from forecasting.vocabulary import FITS, RunStatus
 
 logger = logging.getLogger("forecasting.night")
 
@@ -234,14 +233,13 @@ def _row(connection: connect.Connection, night: Night) -> Row:
 
 
 def prunable_weights(connection: connect.Connection, night: Night) -> list[str]:
-    """The models but the newest `keep_artifacts` fits, those of as many origins, and champions."""
+    """The models but the newest `keep_artifacts` fits, and those of as many origins."""
     kept = night.settings.keep_artifacts
-    champions = [
-        read.champion(connection, *night.key),
-        read.champion(connection, *night.key, session=night.session),  # of a night run again
-        read.champion_before(connection, *night.key),
+    newest = [
+        read.newest_network(connection, *night.key),
+        read.newest_network(connection, *night.key, before=night.session),  # of a night run again
     ]
-    needed = {row["id"] for row in champions if row is not None}
+    needed = {row["id"] for row in newest if row is not None}
     needed |= read.models_of_newest(connection, *night.key, origins=kept)
     networks = read.network_ids(connection, *night.key, pruned=False)
     return [model_id for model_id in networks[kept:] if model_id not in needed]

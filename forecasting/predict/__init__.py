@@ -1,1 +1,1 @@
-"""Combined, calibrated quantiles, and the fallback when the champion is not eligible."""
+"""Combined, calibrated quantiles, and the fallback in its place."""

@@ -29,11 +29,11 @@ from forecasting.train.linear import LinearForecast
 from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import (
     BASELINE,
-    CHAMPION,
     HORIZONS,
     MEDIAN,
+    NETWORK,
+    PUBLISHED,
     QUANTILE_COLUMNS,
-    SILENCED,
     Role,
     short_id,
 )
@@ -82,7 +82,6 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
 
 def network_candidate(
     model: Mapping[str, Any],
-    role: Role,
     checkpoint: Checkpoint,
     windows: Windows,
     past: Past,
@@ -111,7 +110,7 @@ def network_candidate(
     return Candidate(
         model_id=model["id"],
         forecaster=model["name"],
-        role=role,
+        role=NETWORK,
         quantiles=issued.quantiles,
         past_forecasts=issued.past_forecasts.tolist(),
         calibration=issued.calibration,
@@ -150,12 +149,12 @@ def factor_rows(candidates: Sequence[Candidate], about: Mapping[str, Any]) -> li
 
     `about` as in `forecast_rows`.
     """
-    champion = next(candidate for candidate in candidates if candidate.role == CHAMPION)
+    published = next(candidate for candidate in candidates if candidate.role == PUBLISHED)
     shared = {name: about[name] for name in ("symbol", "target", "origin_session", "kind")}
-    shared["model_id"] = champion.model_id
+    shared["model_id"] = published.model_id
     rows = []
     for h, horizon in enumerate(HORIZONS):
-        for place, (part, factors) in enumerate(champion.factors.items(), start=1):
+        for place, (part, factors) in enumerate(published.factors.items(), start=1):
             of_part = {"horizon": horizon, "part": part, "place": place}
             rows.append({**shared, **of_part, "factor": float(factors[h])})
     return rows
@@ -176,7 +175,7 @@ def total_rows(
     shared = {name: about[name] for name in names}
     rows = []
     for candidate in candidates:
-        is_published = candidate.role == CHAMPION
+        is_published = candidate.role == PUBLISHED
         if not is_published and candidate.forecaster != TARGETS[about["target"]].reference:
             continue
         shared["model_id"] = candidate.model_id
@@ -190,20 +189,14 @@ def total_rows(
 
 
 def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[Candidate]:
-    """The finite candidates, the published one as `champion`.
-
-    A champion that is not published becomes `silenced`.
-    """
+    """The finite candidates, the published one with that role."""
     finite = [candidate for candidate in candidates if candidate.is_finite]
-    if published.forecaster == CHAMPION:
-        return finite
-
-    def role_of(candidate: Candidate) -> Role:
-        if candidate.forecaster == published.forecaster:
-            return CHAMPION
-        return SILENCED if candidate.role == CHAMPION else candidate.role
-
-    return [replace(candidate, role=role_of(candidate)) for candidate in finite]
+    return [
+        replace(candidate, role=PUBLISHED)
+        if published.forecaster in (candidate.role, candidate.forecaster)
+        else candidate
+        for candidate in finite
+    ]
 
 
 def forecast_rows(
@@ -218,14 +211,14 @@ def forecast_rows(
 
     Args:
         candidates: with the roles of `assign_roles`.
-        published: its status and reason are those of the champion's rows.
+        published: its status and reason are those of the published rows.
         about: columns of each row.
         sessions: (H,) the target sessions.
         calendar: (H,) what is special about them, in words.
     """
     rows = []
     for candidate in candidates:
-        is_published = candidate.role == CHAMPION
+        is_published = candidate.role == PUBLISHED
         shared = {
             **about,
             "model_id": candidate.model_id,

@@ -1,11 +1,15 @@
-"""Choose the published forecast: the champion's, or the best baseline's with the reason."""
+"""Choose the published forecast: the network's, or the best baseline's with the reason."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+import pandas as pd
+
+from forecasting.evaluate.significance import diebold_mariano
 from forecasting.preprocess.windows import NETWORK_SESSIONS
-from forecasting.vocabulary import CHAMPION, HORIZONS
+from forecasting.vocabulary import HORIZONS, LSTM, NETWORK
 
 # Newest scored origins over which the network is compared with the best baseline: about a year
 WINDOW_ORIGINS = 250
@@ -41,11 +45,59 @@ class Deficit:
     statistic: float  # Diebold-Mariano's; positive when the network lost more
 
 
-@dataclass(frozen=True)
-class ChampionFacts:
-    """The facts that decide whether the champion is published."""
+def deficit_of(losses: pd.DataFrame) -> Deficit | None:
+    """How the network did against the best baseline; None with fewer than MIN_ORIGINS origins.
 
-    champion: str | None  # its model id; None without a champion
+    Compared are the newest WINDOW_ORIGINS origins of which every horizon has a loss of the network
+    (published or not) and of every baseline; losses are means over the horizons, then over the
+    origins.
+    """
+    table = _table(losses)
+    if LSTM not in table.columns or table.shape[1] == 1:
+        return None
+    horizons = table.dropna().groupby(level="origin_session")
+    by_origin = horizons.mean()[horizons.size() == len(HORIZONS)].iloc[-WINDOW_ORIGINS:]
+    if len(by_origin) < MIN_ORIGINS:
+        return None
+    means = by_origin.mean()
+    best = str(means.drop(LSTM).idxmin())
+    statistic, _ = diebold_mariano(by_origin[LSTM], by_origin[best], horizon=HORIZONS[-1])
+    return Deficit(
+        baseline=best,
+        origins=len(by_origin),
+        network_pinball=float(means[LSTM]),
+        baseline_pinball=float(means[best]),
+        statistic=statistic,
+    )
+
+
+def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Sequence[str]) -> str:
+    """The baseline to publish in the network's place.
+
+    The best by these losses, else the last, usually strongest.
+    """
+    best = deficit.baseline if deficit else best_baseline(losses)
+    return best if best in usable else usable[-1]
+
+
+def best_baseline(losses: pd.DataFrame) -> str:
+    """The baseline of least mean loss where all of them have one; empty without any."""
+    means = _table(losses).drop(columns=LSTM, errors="ignore").dropna().mean()
+    return str(means.idxmin()) if len(means) and means.notna().all() else ""
+
+
+def _table(losses: pd.DataFrame) -> pd.DataFrame:
+    # pivot, not pivot_table: a duplicate must raise, not be averaged.
+    known = losses.dropna(subset=["pinball"])
+    key = ["origin_session", "horizon"]
+    return known.pivot(index=key, columns="forecaster", values="pinball").sort_index()
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """The facts that decide whether the network's forecast is published."""
+
+    model: str | None  # the id of the newest fit that passed the gate; None without any
     # The best baseline by the scores so far, or the default one while there are none
     baseline: str = ""
     damage: str = ""  # why its artifact could not be loaded or run; empty if it could
@@ -56,7 +108,7 @@ class ChampionFacts:
     deficit: Deficit | None = None  # None with fewer than MIN_ORIGINS scored origins
     # Whether a baseline was published in the network's place on the night before
     in_fallback: bool = False
-    # Without a champion, why tonight's fit is none; empty where none was asked for
+    # Without a model, why tonight's fit is none; empty where none was asked for
     no_fit: str = ""
     # Of its history, where that is too short for a network
     young_sessions: int | None = None
@@ -68,15 +120,15 @@ class ChampionFacts:
 class Published:
     """The forecaster that is published, with the status and reason of its rows."""
 
-    forecaster: str  # `champion`, or the baseline's name
+    forecaster: str  # `network`, or the baseline's name
     status: Literal["ok", "fallback"]
     reason: str  # text with figures; if ok, empty but for a break in the bars
 
 
-def choose_published(facts: ChampionFacts) -> Published:
-    """The champion, or the best baseline with the first objection as the reason.
+def choose_published(facts: NetworkFacts) -> Published:
+    """The network, or the best baseline with the first objection as the reason.
 
-    In order: a young symbol; no champion; `unusable`; a loss above the best baseline's by more than
+    In order: a young symbol; no model; `_unusable`; a loss above the best baseline's by more than
     TOLERANCE with a statistic above ENTER. Where a baseline was published the night before, one
     above LEAVE is enough, whatever the excess.
     """
@@ -88,7 +140,7 @@ def choose_published(facts: ChampionFacts) -> Published:
         )
     objection = _objection(facts)
     if not objection:
-        return Published(CHAMPION, "ok", "; ".join(notes))
+        return Published(NETWORK, "ok", "; ".join(notes))
     reasons = [objection, f"{facts.baseline} is published instead", *notes]
     return Published(facts.baseline, "fallback", "; ".join(reasons))
 
@@ -98,32 +150,29 @@ def history_text(sessions: int) -> str:
     return f"{sessions} of {NETWORK_SESSIONS} sessions of history"
 
 
-def _objection(facts: ChampionFacts) -> str:
+def _objection(facts: NetworkFacts) -> str:
     if facts.young_sessions is not None:
         return history_text(facts.young_sessions)
-    if facts.champion is None:
+    if facts.model is None:
         why = f": {facts.no_fit.rstrip('.')}" if facts.no_fit else ""
-        return f"there is no champion yet{why}"
-    objection = unusable(facts)
+        return f"there is no fitted network yet{why}"
+    objection = _unusable(facts)
     if objection or facts.deficit is None:
         return objection
     return _behind(facts.deficit, in_fallback=facts.in_fallback)
 
 
-def unusable(facts: ChampionFacts) -> str:
-    """Why the champion's forecast cannot be published; empty when it can.
-
-    Tonight's fit then takes its place.
-    """
+def _unusable(facts: NetworkFacts) -> str:
+    """Why the network's forecast cannot be published; empty when it can."""
     if facts.damage:
-        return f"champion {facts.champion} cannot be used: {facts.damage.rstrip('.')}"
+        return f"model {facts.model} cannot be used: {facts.damage.rstrip('.')}"
     if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:
         return (
-            f"champion {facts.champion} was trained {facts.age_sessions} sessions before the "
-            f"origin (limit {facts.max_age_sessions})"
+            f"model {facts.model} was trained {facts.age_sessions} sessions before the origin "
+            f"(limit {facts.max_age_sessions})"
         )
     if not facts.finite:
-        return f"champion {facts.champion} made a forecast that is not finite"
+        return f"model {facts.model} made a forecast that is not finite"
     return ""
 
 

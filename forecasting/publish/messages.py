@@ -37,7 +37,7 @@ from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.vocabulary import CHAMPION, Clock, short_id
+from forecasting.vocabulary import LSTM, PUBLISHED, Clock, short_id
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -193,7 +193,7 @@ def _outages(
 
 def _replayed(connection: Connection, line: SymbolLine, settings: Settings) -> list[date]:
     """The sessions after the newest live score, where the newest score is of a replay alone."""
-    of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
+    of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": PUBLISHED}
     live = read.newest(
         connection,
         "scores",
@@ -237,16 +237,16 @@ def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
         yield "market", market
     if run["mode_kind"] == "drift":
         yield "drift", run["mode_reason"]
-    decision = read.row(connection, "promotions", {"run_id": run["id"]})
-    if decision is None:  # without a champion, a refused fit is the reason of the baseline's line
+    series = (run["symbol"], run["target"])
+    before = read.newest_network(connection, *series, before=run["as_of"])
+    fit = read.row(connection, "models", {"run_id": run["id"], "name": LSTM})
+    if fit is None or before is None:  # a first fit's refusal is the reason of the baseline's line
         return
-    (fit,) = read.table_rows(connection, "models", {"id": decision["challenger"]})
     if fit["refused"]:
         yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"
-    before = decision["champion"]
-    if before not in (None, decision["winner"]) and fit["method"] == "scratch":
+    elif fit["method"] == "scratch":
         why = run["mode_reason"]
-        yield "model", f"{fit['id']}, a fit from scratch ({why}), replaces {before} from now on"
+        yield "model", f"{fit['id']}, a fit from scratch ({why}), replaces {before['id']}"
 
 
 def _notable_data(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:

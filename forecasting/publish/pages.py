@@ -38,7 +38,7 @@ from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY
-from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
+from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
 
 Forecast = Mapping[Any, Any]  # a row of table forecasts
 
@@ -257,7 +257,6 @@ def report_data(
         ),
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
-        decision=read.row(connection, "promotions", {"run_id": run["id"]}),
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
         parts=parts,
         skill=skills.get((symbol, target)),
@@ -328,17 +327,8 @@ def _inputs(connection: Connection, run: Row) -> dict[str, object]:
 
 
 def with_models(connection: Connection, data: ReportData) -> ReportData:
-    """The night with what its page alone shows: champions and lineage."""
-    last = pd.Timestamp(data.origin)
-    series = {"symbol": data.symbol, "target": data.target}
-    champions = read.view(connection, "champions", series)
-    # Not known on that night
-    champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)
-    return replace(
-        data,
-        champions=champions[champions["from_session"] <= last],
-        lineage=read.lineage(connection, data.model, last=data.origin),
-    )
+    """The night with what its page alone shows: its model's lineage."""
+    return replace(data, lineage=read.lineage(connection, data.model, last=data.origin))
 
 
 def _written(page: str, path: Path) -> Path:
@@ -465,7 +455,7 @@ def _newest_forecasts(
 
 def _has_newer(connection: Connection, line: SymbolLine, last: date) -> bool:
     """Whether there is a published forecast of the line's series of an origin after `last`."""
-    published = {"symbol": line.symbol, "target": line.target, "role": CHAMPION}
+    published = {"symbol": line.symbol, "target": line.target, "role": PUBLISHED}
     newest = read.newest(
         connection,
         "forecasts",

@@ -114,14 +114,13 @@ class ReportData:
     history: pd.DataFrame
     # Session (the one that reacts), kind and known_from; history and coming sessions alike
     events: pd.DataFrame
-    # Of about 250 origins, as read.scored; role champion: as published, whichever model made it
+    # Of about 250 origins, as read.scored; role published: whichever model made it
     scored: pd.DataFrame
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
     # The published rows of total_forecasts, the shortest first; empty but for volume
     totals: Sequence[Mapping[str, Any]] = ()
-    # The row of `promotions` of this night; None without one
-    decision: Mapping[str, Any] | None = None
-    margin: Mapping[str, Any] | None = None  # the same of `fallback_margins`
+    # The row of `fallback_margins` of this night; None without one
+    margin: Mapping[str, Any] | None = None
     # The row of `runs` of a newer night that waits, or failed
     unfinished: Mapping[str, Any] | None = None
     # The newest completed session, where it is after the origin: the forecasts are stale
@@ -131,9 +130,7 @@ class ReportData:
     # By horizon, as in forecast_parts
     parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
     skill: Skill | None = None  # None before the first score, and of a past night
-    # Of a page alone: rows of view champions up to this night, and of the model `parents` (nearest
-    # first), `fitted_on_the_night_of`, `forecasts`; None of a baseline
-    champions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    # Of a page alone: of the model `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`
     lineage: Mapping[str, Any] | None = None
     exchange: str = "XNYS"
     # Cost of an overestimate per unit over that of an underestimate

@@ -247,21 +247,20 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a network, with what its fit started from; of several symbols, with their names."""
     columns = {
         "id": "model",
-        "champion": "champion",
         "method": "method",
         "start": "from",
         "trained_to": "trained to",
         "chain_epochs": "epochs",
         "weights": "weights",
         "refused": "refused by the gate",
+        "withdrawn_at": "withdrawn",
     }
     if len({row["symbol"] for row in models if row["symbol"]}) > 1:
         columns = {"symbol": "symbol", **columns}
     rows = []
     for row in models:
         base = "random weights" if row["base"] == RANDOM else row["base"]
-        champion = "yes" if row["champion"] else ""
-        shown = {**row, "start": row["parent_id"] or base, "champion": champion}
+        shown = {**row, "start": row["parent_id"] or base}
         rows.append([shown[name] for name in columns])
     return list(columns.values()), rows
 

@@ -338,13 +338,13 @@ runs = Table(
         "`running`, `done`, `late` (its bar is missing), `failed` or `closed` (its day was no "
         "session).",
     ),
-    _empty("mode", _WORD, "How the challenger was fitted: `scratch`, `warm` or `skip`."),
+    _empty("mode", _WORD, "How its network was fitted: `scratch`, `warm` or `skip`."),
     _empty("mode_reason", Text, "Why that mode was chosen; empty until decided."),
     _empty(
         "mode_kind",
         _WORD,
         "Kind of that reason: `young` (a history too short for a network), `asked`, `first` (no "
-        "champion), `unreadable` (its weights), `changed` (inputs), `drift`, `age`, `epochs` (of "
+        "fit before), `unreadable` (its weights), `changed` (inputs), `drift`, `age`, `epochs` (of "
         "its chain), `routine`; empty until decided.",
     ),
     _column("started_at", UtcDateTime, "When the night first started, UTC."),
@@ -442,6 +442,9 @@ models = Table(
         "gate", Text, "JSON of what the gate compared, mean pinball losses; empty for a baseline."
     ),
     _column("created_at", UtcDateTime, "When the row was written, UTC."),
+    _optional(
+        "withdrawn_at", UtcDateTime, "When a person withdrew it, UTC: later nights do not use it."
+    ),
     Index(
         "ix_models_symbol_target_name",
         "symbol",
@@ -449,47 +452,6 @@ models = Table(
         "name",
     ),
     comment="One fitted network, baseline or backtest. Pruning empties artifact_path.",
-)
-
-promotions = Table(
-    "promotions",
-    metadata,
-    _key("id", _ID, "Id, derived from the run or the command."),
-    *_same("symbol", "target"),
-    _column("session", Date, "Session of the decision; forecasts of later origins use the winner."),
-    _optional("champion", _ID, "Champion before, an id of `models`; NULL on the first night."),
-    _column(
-        "challenger", _ID, "The night's fit, or the model named by a command, an id of `models`."
-    ),
-    _column("winner", _ID, "Champion from now on, an id of `models`."),
-    _empty("best_baseline", String(30), "Empty: the gate compares no baseline."),
-    _optional(
-        "champion_pinball", Double, "Mean pinball loss of the champion on them; NULL without any."
-    ),
-    _optional(
-        "challenger_pinball",
-        Double,
-        "Mean pinball loss of the challenger on them; NULL without any.",
-    ),
-    _optional("baseline_pinball", Double, "NULL: the gate compares no baseline."),
-    _optional("p_value", Double, "NULL: the gate makes no test."),
-    _column("origins", Integer, "Number of origins compared; 0 for a command."),
-    _optional("first_origin", Date, "Oldest of them; NULL where none was compared."),
-    _optional("last_origin", Date, "Newest of them; NULL where none was compared."),
-    _empty("compared", _WORD, "`hindcasts`, both over the same origins; empty for a command."),
-    _column("reason", Text, "The decision's reason, as text."),
-    _column("trigger", _WORD, "`night`, `promote` or `rollback`."),
-    _column("decided_at", UtcDateTime, "When it was decided, UTC."),
-    _optional("run_id", _ID, "Run that decided it, an id of `runs`; NULL for a command."),
-    Index(
-        "ix_promotions_symbol_target_decided_at",
-        "symbol",
-        "target",
-        "decided_at",
-    ),
-    Index("ix_promotions_run_id", "run_id"),
-    comment="One decision which model is champion next, by a night or a command. Insert-only; the "
-    "newest session, then the newest decision, is valid.",
 )
 
 forecasts = Table(
@@ -503,13 +465,13 @@ forecasts = Table(
     _column(
         "role",
         _WORD,
-        "`champion` (published), `challenger`, `baseline`, `silenced` (its own where a baseline is "
-        "published).",
+        "`published`, `network` (its own where a baseline is published) or `baseline`; another "
+        "word in rows of before 0.4, which count nowhere.",
     ),
     _column(
         "status",
         String(8),
-        "`ok`, or `fallback` where a baseline was published in the champion's place.",
+        "`ok`, or `fallback` where a baseline was published in the network's place.",
     ),
     _empty("reason", Text, "Why a baseline was published, or which break is near; else empty."),
     _optional("last_value", Double, "Value of the target on the origin session; NULL if unknown."),
@@ -683,7 +645,7 @@ total_forecasts = Table(
     *_keys(*FORECAST_KEY),
     *_same("target_session"),
     *(_column(name, Double, _QUANTILE) for name in QUANTILE_COLUMNS),
-    _column("role", _WORD, "`champion` (published) or `baseline` (the reference)."),
+    _column("role", _WORD, "`published` or `baseline` (the reference)."),
     _column(
         "factor",
         Double,
@@ -740,12 +702,12 @@ standings = Table(
     _column("inside_80", Integer, "Number of its actual values inside the 80% interval."),
     _column("inside_90", Integer, "Number inside the 90% interval."),
     _column(
-        "champion_error",
+        "published_error",
         Double,
         "Sum of the published forecasts' absolute errors on the same nights.",
     ),
     _column(
-        "champion_pinball",
+        "published_pinball",
         Double,
         "Sum of the published forecasts' pinball losses on the same nights.",
     ),
@@ -799,7 +761,6 @@ event = events.c
 finding = findings.c
 run = runs.c
 model = models.c
-promotion = promotions.c
 forecast = forecasts.c
 part = forecast_parts.c
 score = scores.c

@@ -9,9 +9,10 @@ from forecasting.losses import EXACT
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
-    CHALLENGER,
-    CHAMPION,
+    BASELINE,
     LSTM,
+    NETWORK,
+    PUBLISHED,
     PUBLISHED_LINE,
     QUANTILE_COLUMNS,
     QUANTILES,
@@ -38,8 +39,7 @@ WINDOWS = (20, 60, 250)
 
 _SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
 _FORECASTER_TEXT = (
-    "`published` (whichever model made it), `lstm` (the champion's own, published or not) or a "
-    "baseline."
+    "`published` (whichever model made it), `lstm` (the network, published or not) or a baseline."
 )
 _COUNTS_TEXT = (
     "Whether pages, exports and the sentence of skill use it: of a symbol and target the live ones "
@@ -69,7 +69,7 @@ _FORECASTER = "CASE l.line WHEN 'published' THEN 'published' ELSE s.model END"
 def _counts(scores: str) -> str:
     """The condition that a row `c` is of the kind that counts for its symbol and target."""
     has_kind = f"""EXISTS (SELECT 1 FROM {scores} k WHERE k.symbol = c.symbol AND k.target = c.target
-        AND k.role = '{CHAMPION}' AND k.kind = '%s')"""
+        AND k.role = '{PUBLISHED}' AND k.kind = '%s')"""
     is_best = f"(c.kind = 'live' OR NOT {has_kind % 'live'})"
     return f"{is_best} AND (c.kind <> 'replay' OR NOT {has_kind % 'late'})"
 
@@ -85,7 +85,7 @@ FROM (
         ORDER BY s.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC
     ) AS place
     FROM {scores} s CROSS JOIN (SELECT 'published' AS line UNION ALL SELECT 'own') l
-    WHERE s.role = '{CHAMPION}' OR l.line = 'own' AND s.role <> '{CHALLENGER}'
+    WHERE s.role = '{PUBLISHED}' OR l.line = 'own' AND s.role IN ('{NETWORK}', '{BASELINE}')
 ) c
 WHERE c.place = 1
 """
@@ -93,7 +93,7 @@ WHERE c.place = 1
 
 SCORE_VIEWS["counted_scores"] = View(
     counted(),
-    "The score that counts of one forecaster, no challenger, at one origin, horizon and kind: of "
+    "The score that counts of one forecaster at one origin, horizon and kind: of "
     "its newest forecast, settled before first print.",
     "scores",
     {"forecaster": _FORECASTER_TEXT, "counts": _COUNTS_TEXT},
@@ -102,7 +102,7 @@ SCORE_VIEWS["counted_scores"] = View(
 # Diebold and Mariano's statistic, squared since SQLite may lack a square root, from the sums of the
 # differences d and of d * d: (n - 1) * mean(d) ** 2 / variance(d). Further ahead it needs their
 # autocovariances. NULL where d never varies, but for rounding.
-_GAP = "(r.champion_pinball - r.pinball)"
+_GAP = "(r.published_pinball - r.pinball)"
 _SPREAD = f"(r.n * r.squared_gap - {_GAP} * {_GAP})"
 _STATISTIC = f"""CASE WHEN c.horizon = 1 AND {_SPREAD} > 1e-12 * r.n * r.squared_gap
             THEN (r.n - 1) * {_GAP} * {_GAP} / {_SPREAD} END"""
@@ -125,13 +125,13 @@ WITH compared AS (
     SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.error / c.n AS mae, c.pinball / c.n AS pinball,
         CAST(c.inside_80 AS DOUBLE PRECISION) / c.n AS coverage_80,
         CAST(c.inside_90 AS DOUBLE PRECISION) / c.n AS coverage_90,
-        b.line AS baseline, b.error / b.n AS baseline_mae, {_skill("b.champion_error", "b.error")} AS skill,
-        {_skill("b.champion_pinball", "b.pinball")} AS pinball_skill, w.n AS network_n,
+        b.line AS baseline, b.error / b.n AS baseline_mae, {_skill("b.published_error", "b.error")} AS skill,
+        {_skill("b.published_pinball", "b.pinball")} AS pinball_skill, w.n AS network_n,
         w.error / w.n AS network_mae, w.pinball / w.n AS network_pinball,
-        {_skill("w.champion_error", "w.error")} AS skill_vs_network,
-        {_skill("w.champion_pinball", "w.pinball")} AS pinball_skill_vs_network,
+        {_skill("w.published_error", "w.error")} AS skill_vs_network,
+        {_skill("w.published_pinball", "w.pinball")} AS pinball_skill_vs_network,
         {_REFERENCE} AS reference, COALESCE(r.n, 0) AS reference_n,
-        {_skill("r.champion_pinball", "r.pinball")} AS reference_skill, {_STATISTIC} AS reference_statistic
+        {_skill("r.published_pinball", "r.pinball")} AS reference_skill, {_STATISTIC} AS reference_statistic
     FROM standings c
     LEFT JOIN standings b ON {same("b", "c", _WINDOW)} AND b.line NOT IN ('{PUBLISHED_LINE}', '{LSTM}')
         AND 10 * b.n >= 9 * c.n
@@ -217,7 +217,7 @@ FROM (
             ) d
             WHERE d.newest = 1
         ) b
-        WHERE b.published = 1 AND b.role = '{CHAMPION}'
+        WHERE b.published = 1 AND b.role = '{PUBLISHED}'
     ) c JOIN windows w ON c.night <= w.window_sessions
     WINDOW line AS ({_OF_LINE})
 ) t

@@ -13,7 +13,7 @@ from forecasting.ingest.earnings import WITHDRAWN
 from forecasting.store.schema import FORECAST_KEY, metadata
 from forecasting.store.score_views import SCORE_VIEWS, View, same
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, QUANTILES
+from forecasting.vocabulary import HORIZONS, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
 
 VIEWS: dict[str, View] = {}
 """By name, each after those it reads."""
@@ -106,7 +106,7 @@ lines AS (SELECT DISTINCT symbol, target FROM runs WHERE target IN ({_TARGETS}))
 newest AS (
     SELECT l.symbol, l.target, h.horizon, (
         SELECT f.origin_session FROM forecasts f
-        WHERE f.symbol = l.symbol AND f.target = l.target AND f.horizon = h.horizon AND f.role = 'champion'
+        WHERE f.symbol = l.symbol AND f.target = l.target AND f.horizon = h.horizon AND f.role = 'published'
         ORDER BY f.origin_session DESC LIMIT 1
     ) AS origin_session, count(*) OVER (PARTITION BY l.symbol, l.target, h.horizon) AS fence
     FROM lines l CROSS JOIN horizons h
@@ -119,7 +119,7 @@ placed AS (
         ) AS place
     FROM newest n JOIN forecasts f
         ON f.symbol = n.symbol AND f.target = n.target AND f.origin_session = n.origin_session AND f.horizon = n.horizon
-    WHERE f.role = 'champion'
+    WHERE f.role = 'published'
 )
 SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES},
     f.last_value, f.kind, f.status, f.reason, f.model, f.model_id, f.issued_at, f.data_as_of, f.run_id, f.usual,
@@ -232,7 +232,7 @@ FROM (
         PARTITION BY f.symbol, f.target, f.target_session, f.horizon
         ORDER BY {_LIVE_FIRST}, f.issued_at DESC, f.model_id
     ) AS place
-    FROM forecast_vs_actual f WHERE f.role = '{CHAMPION}'
+    FROM forecast_vs_actual f WHERE f.role = '{PUBLISHED}'
 ) f
 WHERE f.place = 1
 """,
@@ -271,42 +271,6 @@ FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
     },
 )
 
-# The newest session counts before the newest decision, as in read.champion: a span replayed today
-# changes its own days.
-VIEWS["champions"] = View(
-    """
-WITH decided AS (
-    SELECT p.*, LAG(p.winner) OVER (PARTITION BY p.symbol, p.target ORDER BY p.session, p.decided_at, p.id) AS before
-    FROM promotions p
-),
-changed AS (
-    SELECT d.*, LEAD(d.session) OVER (
-        PARTITION BY d.symbol, d.target ORDER BY d.session, d.decided_at, d.id
-    ) AS to_session
-    FROM decided d
-    WHERE d.before IS NULL OR d.before <> d.winner
-)
-SELECT c.symbol, c.target, c.session AS from_session, c.to_session, c.winner AS model_id, m.name AS model, m.method,
-    c.before AS replaced, c.reason AS why, c.challenger_pinball, c.champion_pinball, c.origins, c.trigger, c.decided_at,
-    m.trained_to, m.chain_epochs, c.run_id
-FROM changed c JOIN models m ON m.id = c.winner
-""",
-    "One model's time as champion: one row each time the champion changed.",
-    "promotions",
-    {
-        "from_session": "Session of the decision; forecasts of later origins use the model.",
-        "to_session": "Session of the decision that replaced it, usually the last origin it "
-        "forecast; NULL: champion.",
-        "model_id": "The champion, an id of `models`.",
-        "model": "Its name: `lstm`.",
-        "method": "How it was fitted: `scratch` or `warm`.",
-        "replaced": "Champion before, an id of `models`; NULL for the first.",
-        "why": "The decision's reason, as text.",
-        "trained_to": "Last session whose value its weights have used.",
-        "chain_epochs": "Training epochs since its last fit from scratch, its own included.",
-    },
-)
-
 # As in read.events: the newest row of a session and kind counts unless it withdraws the event; of
 # an announcement that is valid under several sessions only the one first seen last.
 VIEWS["special_days"] = View(
@@ -325,7 +289,7 @@ valid AS (
 days AS (
     SELECT DISTINCT f.symbol, f.target_session AS session, f.calendar AS day, 'calendar' AS kind
     FROM forecasts f
-    WHERE f.role = '{CHAMPION}' AND f.calendar <> ''
+    WHERE f.role = '{PUBLISHED}' AND f.calendar <> ''
     UNION ALL
     SELECT v.symbol, v.session, {_EVENT_TEXT.format("v")} AS day, v.kind
     FROM valid v
@@ -355,35 +319,18 @@ _TIMED = (*_STEPS, "total")
 # 0.0: of a night without a step, SQLite would make a whole number of 0.
 _TOTAL = " + ".join(f"COALESCE(r.seconds_{step}, 0.0)" for step in _STEPS)
 
-# What retraining gained: the skill of the night's challenger against the champion's own forecast of
-# the same origin, published or silenced, once both are scored.
 VIEWS["night_log"] = View(
     f"""
 SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
     r.seconds_train, r.seconds_predict, r.seconds_evaluate,
     {_TOTAL} AS seconds_total,
-    (SELECT p.reason FROM promotions p WHERE p.run_id = r.id ORDER BY p.decided_at DESC, p.id LIMIT 1) AS decision,
-    (
-        SELECT 1 - AVG(c.pinball) / NULLIF(AVG(k.pinball), 0)
-        FROM forecast_vs_actual c JOIN forecast_vs_actual k ON k.symbol = c.symbol AND k.target = c.target
-            AND k.origin_session = c.origin_session AND k.horizon = c.horizon AND k.kind = c.kind
-            AND k.run_id = c.run_id
-        WHERE c.symbol = r.symbol AND c.target = r.target AND c.origin_session = r.as_of AND c.run_id = r.id
-            AND c.role = 'challenger' AND k.role IN ('champion', 'silenced') AND k.model = '{LSTM}'
-            AND c.pinball IS NOT NULL AND k.pinball IS NOT NULL
-    ) AS skill_gained,
-    CASE WHEN r.mode IN ('scratch', 'warm') THEN r.seconds_train END AS seconds_cost,
     r.note, r.error, r.source, r.started_at, r.finished_at, r.id AS run_id
 FROM runs r
 """,
-    "One run, with its decision and what retraining gained and cost.",
+    "One run, with the seconds of its steps and its remarks.",
     "runs",
     {
         "seconds_total": "Sum of the five steps' seconds; a step that has not ended counts 0.",
-        "decision": "Reason of the promotion that the run decided; NULL without one.",
-        "skill_gained": "1 - challenger's / champion's own pinball loss on the night's forecasts; "
-        "NULL until scored.",
-        "seconds_cost": "Seconds of the fit; NULL for a night without one.",
         "run_id": "The run, an id of `runs`.",
     },
 )

@@ -32,8 +32,6 @@ from forecasting.store.schema import (
     metadata,
     model,
     models,
-    promotion,
-    promotions,
     run,
     runs,
     score,
@@ -47,7 +45,7 @@ from forecasting.store.schema import (
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import CHAMPION, HORIZONS, KINDS, PUBLISHED_LINE, finding_id
+from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, PUBLISHED_LINE, finding_id
 
 _OF_FETCHED = (
     "source",
@@ -251,7 +249,7 @@ def add_scores(connection: Connection, rows: Sequence[Row]) -> int:
     return added
 
 
-_SUMS = ("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball")
+_SUMS = ("error", "pinball", "inside_80", "inside_90", "published_error", "published_pinball")
 _SUMMED = ("first_origin", "last_origin", "n", *_SUMS, "squared_gap")
 # Gaps are rounded to this part of the largest: the sum of 250 squares is then exact in any order,
 # as those of losses rounded to a grain
@@ -266,7 +264,7 @@ WITH horizons (horizon) AS (VALUES {", ".join(f"({horizon})" for horizon in HORI
 SELECT min(coalesce((
     SELECT b.origin_session FROM scores b
     WHERE b.symbol = :symbol AND b.target = :target AND b.kind = :kind AND b.horizon = h.horizon
-        AND b.role = '{CHAMPION}'
+        AND b.role = '{PUBLISHED}'
     GROUP BY b.origin_session ORDER BY b.origin_session DESC LIMIT 1 OFFSET {max(WINDOWS) - 1}
 ), '0001-01-01')) FROM horizons h
 """)
@@ -278,16 +276,16 @@ SELECT :symbol, :target, :kind, e.horizon, w.window_sessions, e.line,
     {", ".join(f"sum(e.{name})" for name in _SUMS)}, max(e.unit) * max(e.unit) * sum(e.gap * e.gap)
 FROM (
     SELECT g.*, dense_rank() OVER (PARTITION BY g.horizon ORDER BY g.origin_session DESC) AS night,
-        coalesce((g.champion_pinball - g.pinball) / NULLIF(g.unit, 0), 0) + :whole - :whole AS gap
+        coalesce((g.published_pinball - g.pinball) / NULLIF(g.unit, 0), 0) + :whole - :whole AS gap
     FROM (
-        SELECT d.*, max(abs(d.champion_pinball - d.pinball)) OVER (PARTITION BY d.horizon, d.line)
+        SELECT d.*, max(abs(d.published_pinball - d.pinball)) OVER (PARTITION BY d.horizon, d.line)
                 / {_GAP_UNITS} AS unit
         FROM (
             SELECT c.*,
                 max(CASE c.forecaster WHEN 'published' THEN c.error END) OVER slot
-                    AS champion_error,
+                    AS published_error,
                 max(CASE c.forecaster WHEN 'published' THEN c.pinball END) OVER slot
-                    AS champion_pinball
+                    AS published_pinball
             FROM (
                 SELECT s.horizon, s.origin_session, s.forecaster,
                     CASE s.forecaster WHEN 'published' THEN '{PUBLISHED_LINE}' ELSE s.forecaster END
@@ -302,7 +300,7 @@ FROM (
             ) c
             WINDOW slot AS (PARTITION BY c.horizon, c.origin_session)
         ) d
-        WHERE d.champion_error IS NOT NULL
+        WHERE d.published_error IS NOT NULL
     ) g
 ) e CROSS JOIN windows w
 WHERE e.night <= w.window_sessions
@@ -348,7 +346,6 @@ def copy_nights(
     chosen = {
         runs: run.as_of < before,
         models: run_id.is_(None) | run_id.in_(of_runs),
-        promotions: promotion.session < before,
         forecasts: forecast.run_id.in_(of_runs),
         total_forecasts: total.origin_session < before,
         scores: (score.origin_session < before) & (score.target_session < before),

@@ -140,9 +140,7 @@ def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
 
 def read_unaltered(path: Path, sha256: str) -> bytes:
     """The content of a model's file; an ArtifactError if it cannot be read or has another hash."""
-    restore = (
-        "Restore it from a backup, roll back to another model, or fit from scratch (mode scratch)."
-    )
+    restore = "Restore it from a backup, or fit from scratch (mode scratch)."
     try:
         content = path.read_bytes()
     except OSError as error:

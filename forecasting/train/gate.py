@@ -1,4 +1,4 @@
-"""The gate: whether a fit may take over from the champion, before it makes a published forecast.
+"""The gate: whether tonight's fit may make the published forecast.
 
 A fit is refused if it is not finite, or by one of the functions below, whose first lines say why.
 The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many
@@ -52,8 +52,8 @@ class Verdict:
 
     refused: str  # why the fit is refused, in words with figures; empty when it passed
     # What was compared, as the JSON of column `gate` of table models: the number of closed origins,
-    # the first and last of them, and the mean pinball losses of the fit and of the champion in the
-    # target's unit, null where they are not finite, or without a champion
+    # the first and last of them, and the mean pinball losses of the fit and of the fit before in
+    # the target's unit, null where they are not finite, or without one
     compared: str
 
 
@@ -65,38 +65,38 @@ def gate_rows(windows: Windows) -> Rows:
 
 
 @one_thread()
-def examine(fitted: Checkpoint, windows: Windows, *, champion: Checkpoint | None) -> Verdict:
-    """Whether tonight's fit on `windows` may take over from the champion.
+def examine(fitted: Checkpoint, windows: Windows, *, before: Checkpoint | None) -> Verdict:
+    """Whether tonight's fit on `windows` may be published.
 
-    A warm fit has started from it.
+    `before` is the newest fit that passed, from which a warm fit has started.
     """
     rows = gate_rows(windows)
     closed = rows[:-1]
     quantiles, members = member_quantiles(fitted, windows, rows)
     loss = mean_pinball(quantiles, windows, closed)
-    champions = None
-    champion_loss = math.nan
-    if champion is not None:
-        champions = member_quantiles(champion, windows, rows)[0]
-        champion_loss = mean_pinball(champions, windows, closed)
+    others = None
+    other_loss = math.nan
+    if before is not None:
+        others = member_quantiles(before, windows, rows)[0]
+        other_loss = mean_pinball(others, windows, closed)
 
     def objections() -> Iterator[str]:
         if not np.isfinite(members).all():
             yield "a quantile of a member is not finite"
         if fitted.card.method == "scratch":
             yield learned_nothing(fitted, windows)
-        if champions is None:
+        if others is None:
             yield worse_than_linear(fitted, windows)
-        elif loss > champion_loss and (apart := unlike(members, champions)):
-            yield f"{apart}, and worse: pinball {loss:.4g} against {champion_loss:.4g}"
+        elif loss > other_loss and (apart := unlike(members, others)):
+            yield f"{apart}, and worse: pinball {loss:.4g} against {other_loss:.4g}"
 
     origins = windows.origins[closed]
     compared = {
         "origins": len(closed),
         "first": str(origins[0]),
         "last": str(origins[-1]),
-        "challenger": _finite(loss),
-        "champion": _finite(champion_loss),
+        "fit": _finite(loss),
+        "before": _finite(other_loss),
     }
     return Verdict(next(filter(None, objections()), ""), json.dumps(compared))
 
@@ -149,18 +149,18 @@ def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
     return f"it lost {ours:.4g} on its training rows, the linear model {theirs:.4g}"
 
 
-def unlike(members: Floats, champion: Floats) -> str:
-    """How quantiles (M, n, H, Q), tonight's last, differ from the champion's (n, H, Q).
+def unlike(members: Floats, before: Floats) -> str:
+    """How quantiles (M, n, H, Q), tonight's last, differ from those of the fit before (n, H, Q).
 
     Empty where they do not differ by more than a limit.
     """
     ensemble = members.mean(axis=0)
     width = _mean_width(ensemble)
-    unit = _mean_width(champion)
+    unit = _mean_width(before)
     if not min(unit, width) > 0.0:  # bars that never move: there is no unit to measure in
         return ""
-    apart = np.abs(members[..., MEDIAN] - champion[..., MEDIAN]) / unit  # (M, n, H)
-    together = np.abs(ensemble[..., MEDIAN] - champion[..., MEDIAN]) / unit  # (n, H)
+    apart = np.abs(members[..., MEDIAN] - before[..., MEDIAN]) / unit  # (M, n, H)
+    together = np.abs(ensemble[..., MEDIAN] - before[..., MEDIAN]) / unit  # (n, H)
     # Of the medians, of tonight's, of a single member's, and of the widths
     found = (
         _root_mean_square(together[:-1]),
@@ -171,7 +171,7 @@ def unlike(members: Floats, champion: Floats) -> str:
     if all(value <= limit for value, limit in zip(found, LIMITS, strict=True)):
         return ""
     return (
-        "its medians differ by {:.2f} of an 80% interval from the champion's, tonight's by {:.2f}, "
+        "its medians differ by {:.2f} of an 80% interval from the fit before, tonight's by {:.2f}, "
         "a member's by {:.2f}, and its intervals are {:.2f} times as wide or narrow"
     ).format(*found)
 

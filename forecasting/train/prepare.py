@@ -110,7 +110,7 @@ def prepare(card: Card, windows: Windows) -> Prepared:
     return Prepared(adjusted, tensors)
 
 
-@lru_cache(maxsize=1)  # a warm fit has the effects of the champion, with which it is compared
+@lru_cache(maxsize=1)  # a warm fit has the effects of its parent, with which it is compared
 def _adjusted(
     windows: Windows,
     effect: Vector,

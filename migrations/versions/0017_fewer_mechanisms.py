@@ -1,4 +1,9 @@
-"""What fewer mechanisms need: a source's pause after its rate limit, and no table of a lock."""
+"""What fewer mechanisms need.
+
+A source's pause after its rate limit, and no table of a lock. A night publishes its own fit, so that
+roles say who made a forecast and no table of promotions is left: the models of published forecasts,
+and what the gate refused, say what it said.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +17,9 @@ _INSTANT = sa.DateTime(timezone=True)
 _PAUSED = sa.text("paused_until IS NOT NULL")
 _LOCKED = ("night_lock", "backtest_lock")
 _WAITING = sa.text("waits_until IS NOT NULL")
+_ROLES = {"champion": "published", "silenced": "network"}
+_OF_FORECASTS = ("forecasts", "scores", "total_forecasts", "total_scores")
+_SUMS = ("error", "pinball")
 
 
 def upgrade() -> None:
@@ -27,9 +35,26 @@ def upgrade() -> None:
     op.drop_column("runs", "waits_until")
     for table in _LOCKED:
         op.drop_table(table)
+    _rename_roles(_ROLES)
+    for name in _SUMS:
+        op.execute(f"ALTER TABLE standings RENAME COLUMN champion_{name} TO published_{name}")
+    op.add_column("models", sa.Column("withdrawn_at", _INSTANT, nullable=True))
+    op.drop_table("promotions")
+
+
+def _rename_roles(names: dict[str, str]) -> None:
+    for table in _OF_FORECASTS:
+        roles = sa.table(table, sa.column("role")).update()
+        for before, after in names.items():
+            op.execute(roles.where(sa.column("role") == before).values(role=after))
 
 
 def downgrade() -> None:
+    _create_promotions()
+    op.drop_column("models", "withdrawn_at")
+    for name in _SUMS:
+        op.execute(f"ALTER TABLE standings RENAME COLUMN published_{name} TO champion_{name}")
+    _rename_roles({after: before for before, after in _ROLES.items()})
     for table in _LOCKED:
         op.create_table(table, sa.Column("unused", sa.Integer, primary_key=True))
     op.add_column("runs", sa.Column("waits_until", _INSTANT, nullable=True))
@@ -42,3 +67,31 @@ def downgrade() -> None:
     )
     op.drop_index("ix_fetches_paused", "fetches")
     op.drop_column("fetches", "paused_until")
+
+
+def _create_promotions() -> None:
+    op.create_table(
+        "promotions",
+        sa.Column("id", sa.String(16), primary_key=True),
+        sa.Column("symbol", sa.String(15), nullable=False),
+        sa.Column("target", sa.String(10), nullable=False),
+        sa.Column("session", sa.Date, nullable=False),
+        sa.Column("champion", sa.String(16)),
+        sa.Column("challenger", sa.String(16), nullable=False),
+        sa.Column("winner", sa.String(16), nullable=False),
+        sa.Column("best_baseline", sa.String(30), nullable=False, server_default=sa.text("''")),
+        *(
+            sa.Column(name, sa.Double)
+            for name in ("champion_pinball", "challenger_pinball", "baseline_pinball", "p_value")
+        ),
+        sa.Column("origins", sa.Integer, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("trigger", sa.String(10), nullable=False),
+        sa.Column("decided_at", _INSTANT, nullable=False),
+        sa.Column("run_id", sa.String(16)),
+        sa.Column("first_origin", sa.Date),
+        sa.Column("last_origin", sa.Date),
+        sa.Column("compared", sa.String(10), nullable=False, server_default=sa.text("''")),
+        sa.Index("ix_promotions_run_id", "run_id"),
+        sa.Index("ix_promotions_symbol_target_decided_at", "symbol", "target", "decided_at"),
+    )

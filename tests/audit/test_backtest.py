@@ -17,7 +17,7 @@ from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.audit.run_backtest import backtest_spec, run_each
 from forecasting.audit.series import load_series
 from forecasting.errors import HistoryError, UsageError
-from forecasting.evaluate import decisions, drift
+from forecasting.evaluate import drift
 from forecasting.evaluate.figures import MIN_PAIRS
 from forecasting.predict import combine, fallback
 from forecasting.preprocess.windows import MarketSeries
@@ -45,7 +45,7 @@ def soon(monkeypatch):
     """Calibration after three origins, comparison with the best baseline after six, drift after
     seven sessions."""
     monkeypatch.setattr(combine, "MIN_FORECASTS", 3)
-    monkeypatch.setattr(decisions, "MIN_ORIGINS", 6)
+    monkeypatch.setattr(fallback, "MIN_ORIGINS", 6)
     for name, value in (("MIN_REFERENCE", 4), ("MIN_WATCHED", 3), ("LIMIT", 1.0)):
         monkeypatch.setattr(drift, name, value)
 
@@ -77,7 +77,7 @@ def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(night_folder, m
         ("forecasts", result.issued),
         ("total_forecasts", result.totals[0][:, 1:]),
     ):
-        published = pd.DataFrame(rows(table, role="champion"))
+        published = pd.DataFrame(rows(table, role="published"))
         in_order = published.sort_values(["origin_session", "horizon"])
         quantiles = in_order[list(QUANTILE_COLUMNS)].to_numpy()
         np.testing.assert_array_equal(issued, quantiles.reshape(issued.shape))
@@ -110,7 +110,7 @@ def test_no_forecast_changes_when_bars_or_market_closes_after_its_origin_do(mark
     assert before.nights["scratch"] + before.nights["warm"] == 3
 
 
-def test_a_session_without_a_bar_is_no_origin_and_between_fits_the_champion_forecasts():
+def test_a_session_without_a_bar_is_no_origin_and_between_fits_the_newest_forecasts():
     """As live: a night waits for its bar, and one that never comes leaves no forecast."""
     missing = BARS.index[-13]
     seen = []

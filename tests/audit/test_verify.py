@@ -20,7 +20,7 @@ from forecasting.predict import combine
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect
+from forecasting.store import connect, read
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
 from tests.nights import after, damage_weights, ingest_only, select
@@ -47,7 +47,7 @@ def live(yahoo, monkeypatch):
     """Nights with all that may happen between them: restated bars, an earnings date, a lost market
     series.
 
-    And a session without a night, damaged weights, a champion named by hand, a night run again
+    And a session without a night, damaged weights, a fit withdrawn by hand, a night run again
     under other settings, which those after it keep.
     """
 
@@ -83,13 +83,13 @@ def live(yahoo, monkeypatch):
     a_night(eighth)
     networks, _ = models.list_models(read_settings())
     by_age = sorted(networks, key=lambda row: str(row["trained_to"]))
-    models.promote(by_age[-2]["id"], read_settings(), now=clock.now)
+    models.withdraw(by_age[-1]["id"], read_settings(), now=clock.now)
     a_night(ninth)
     a_night(tenth)
     monkeypatch.setenv("FORECASTING_MARKET", "none")
     monkeypatch.setenv("FORECASTING_MEMBERS", "2")  # from which no warm fit can go on
     nightly.nightly(as_of=tenth)
-    a_night(eleventh, "skip")  # after it the champion is too old
+    a_night(eleventh, "skip")  # after it the newest fit is too old
     for session in rest:
         a_night(session)
 
@@ -120,7 +120,6 @@ def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
     kinds, statuses, counts = map(set, zip(*issued, strict=True))
     assert (kinds, statuses, max(counts) >= 3) == ({"live", "replay"}, {"ok", "fallback"}, True)
     assert {method for (method,) in select("method", "models")} == {"scratch", "warm", "baseline"}
-    assert len(select("DISTINCT winner", "promotions")) >= 2
     assert len(select("DISTINCT verdict", "fetches WHERE symbol = '^VIX'")) >= 2
     reasons = {reason for (reason,) in select("mode_reason", "runs")}
     assert len(reasons) >= 5 and all(reason.startswith("«") for reason in reasons)
@@ -134,7 +133,7 @@ def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
     assert _scores(read_settings().url) == _scores(again)
     assert digest_counts(again) == told
     _verify_from_the_middle(SESSIONS[10], len(issued))
-    touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
+    touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'published'"
     with connect.transaction(read_settings().url) as connection:
         connection.execute(
             sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}")
@@ -179,20 +178,16 @@ def _verify_from_the_middle(first, issued):
         networks = set(
             connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'"))
         )
-        newest = "ORDER BY session DESC, decided_at DESC, id DESC"
-        winner = connection.scalar(
-            sa.text(f"SELECT winner FROM promotions WHERE session < '{first}' {newest}")
-        )
+        before = read.newest_network(connection, "MSFT", "volume", before=first)
+    assert before is not None
     ours, theirs = (
         [row for row in _scores(url) if row[4] in networks] for url in (settings.url, scratch)
     )
     assert ours == theirs
-    shutil.move(settings.data_dir / "artifacts" / winner, settings.data_dir / "moved")
-    with pytest.raises(
-        ArtifactError, match=f"from {first} on begins with the champion of that day, model {winner}"
-    ):
+    shutil.move(settings.data_dir / before["artifact_path"], settings.data_dir / "moved")
+    with pytest.raises(ArtifactError, match=f"from {first} on begins with model {before['id']}"):
         verified(first)
-    shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
+    shutil.move(settings.data_dir / "moved", settings.data_dir / before["artifact_path"])
 
 
 def test_nights_of_a_release_without_totals_are_the_same_and_those_after_it_too(yahoo, monkeypatch):
@@ -226,7 +221,7 @@ _WITHOUT = (
 )
 _SAME = (
     rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 70 forecast parts, 6 scores, "
-    "8 totals, 1 decision, 6 models "
+    "8 totals, 6 models "
     "the same to the bit"
 )
 _OF_MODEL = f"WHERE id IN (SELECT model_id FROM forecasts {_OF_LAST} AND calibration != '')"
@@ -246,31 +241,27 @@ _ALTERED = {
     "'late'": rf"^MSFT volume: Not verified: 1 night \({LAST}: status late, with.* {_SAME}",
     f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT volume: Not verified: 1 night .* {_SAME}",
     "UPDATE forecasts SET last_value = 1 "
-    f"{_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was stored as 1.0 and",
+    f"{_OF_LAST}": "^MSFT volume: 30 of 60 .* last_value was stored as 1.0 and",
     f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was stored as 1 and",
     "UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' "
     f"{_OF_LAST}": "kind was stored as live and",
     "UPDATE models SET seed = 9, artifact_hash = 'x' "
-    f"{_OF_MODEL}": "2 of 7 .* seed was stored as 9 and comes out as 0",
+    f"{_OF_MODEL}": "1 of 7 .* seed was stored as 9 and comes out as 0",
     f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = "
-    "1": "^MSFT volume: 7 of 65 .* outside was stored as",
-    f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t "
+    "1": "^MSFT volume: 6 of 60 .* outside was stored as",
+    f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'published'; UPDATE t "
     "SET kind = 'late'; INSERT INTO forecasts SELECT * FROM "
     "t": "70 of 140 forecast parts, 4 of 16 totals of",
-    "UPDATE promotions SET origins = "
-    "7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
-    "DELETE FROM promotions WHERE session = "
-    f"'{LAST}'": "1 of 2 decisions .* not stored, but made again",
     "UPDATE scores SET error = error + 1 WHERE horizon = 1 AND role = "
-    "'champion'": "1 of 6 scores .* error was stored",
+    "'published'": "1 of 6 scores .* error was stored",
     "DELETE FROM scores WHERE horizon = 1 AND role = "
-    "'champion'": "1 of 6 scores .* not stored, but made again",
-    "DELETE FROM forecasts WHERE role = 'challenger'; UPDATE models SET artifact_hash = 'x' WHERE "
-    "parent_id IS NOT NULL": "5 of 65 forecasts, 1 of 7 models of 2 nights differ",
+    "'published'": "1 of 6 scores .* not stored, but made again",
+    "UPDATE models SET artifact_hash = 'x' WHERE "
+    "parent_id IS NOT NULL": "1 of 7 models of 2 nights differ",
     f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = "
     "1": "14 of 140 forecast parts .*: not stored, but made",
     "UPDATE forecasts SET fetch_id = 'FIRST' "
-    f"{_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
+    f"{_OF_LAST}": f"{LAST} of MSFT volume cannot be run again",
 }
 
 

@@ -16,7 +16,7 @@ from tests.builders import random_bars
 
 
 def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
-    """Scored sessions: losses with a shared heavy-tailed shock, champion ahead by `skill`, coverage
+    """Scored sessions: losses with a shared heavy-tailed shock, network ahead by `skill`, coverage
     `covered`."""
     rng = np.random.default_rng(seed)
     shock = np.exp(rng.normal(0, 0.5, n))
@@ -43,7 +43,7 @@ def losses_of(days):
         for session, row in days.iterrows()
         for h, factor in ((1, 0.75), (2, 1.25))
         for name, loss, inside in (
-            ("champion", row["pinball"], row["inside_80"]),
+            ("lstm", row["pinball"], row["inside_80"]),
             ("har", 1.1 * row["baseline_pinball"], 0.0),
             ("ridge", row["baseline_pinball"], 0.0),
             ("usual", 2.0 * row["baseline_pinball"], 0.0),
@@ -133,7 +133,7 @@ def test_constant_scores_are_no_drift_and_a_reason_is_one_sentence():
     assert drift_reason(losses_of(constant), newest_scratch=None) == ""
     constant.iloc[-3:, 2] = 0.0
     assert drift_reason(losses_of(constant), newest_scratch=None) == (
-        "drift: Drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); "
+        "pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); "
         "80% intervals cover 69% (alarm below 71% or above 89%), outside since "
         f"{constant.index[-1].date()}; moving averages over 60 sessions after 190 reference "
         "sessions."
@@ -149,7 +149,7 @@ def test_drift_against_the_best_baseline_is_a_reason_until_a_fit_from_scratch_ha
     assert days.index[-50].date() < since < days.index[-1].date()
     assert (charts.skill.average < charts.skill.lower, charts.coverage.since) == (True, None)
     reason = drift_reason(losses, newest_scratch=None)
-    assert reason.startswith("drift: Drift: ")
+    assert reason.startswith("pinball skill against ridge is -25.4%")
     assert f"outside since {since}" in reason
     assert drift_reason(losses, newest_scratch=since) == reason
     assert drift_reason(losses, newest_scratch=since + timedelta(days=1)) == ""

@@ -39,7 +39,7 @@ KEY = {
     "target": "volume",
     "horizon": 1,
     "kind": "live",
-    "role": "champion",
+    "role": "published",
 }
 KEY |= {"model": "lstm", "stage": "first_print", "bar_version": 1}
 DAYS = {"origin_session": date(2024, 3, 7), "target_session": date(2024, 3, 8)}

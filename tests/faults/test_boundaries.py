@@ -37,7 +37,7 @@ from tests.yahoo_stand_in import market_bars
 
 RESTATED = (date(2024, 2, 27),)
 MORNINGS: tuple[tuple[date, tuple[date, ...]], ...] = (
-    (date(2024, 2, 26), ()),  # the first night of all: a fit from scratch, promoted
+    (date(2024, 2, 26), ()),  # the first night of all: a fit from scratch
     (date(2024, 2, 27), ()),  # warm; the first scores
     (date(2024, 2, 28), ()),  # a day of earnings, after the close
     (date(2024, 2, 29), RESTATED),  # a bar restated, and scored again

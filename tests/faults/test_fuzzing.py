@@ -341,7 +341,7 @@ COMMANDS = (
     "models list --symbol --target",
     "models rollback --symbol --target",
     "models show ID",
-    "models promote ID",
+    "models withdraw ID",
     "db upgrade ID --database-url",
     "db downgrade ID --database-url",
     "export FORM --out --symbol --target --as-of --database-url",

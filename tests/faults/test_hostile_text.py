@@ -33,7 +33,6 @@ FREE = {
     "runs": ("note", "mode_reason", "code_version", "error", "source"),
     "models": ("version", "refused", "base"),
     "findings": ("detail", "rule"),
-    "promotions": ("reason",),
     "forecasts": ("reason",),
     "events": ("source",),
 }

@@ -105,7 +105,7 @@ def fail(*args, **named):
         (fit, "prepare", fail, "Singular matrix"),
     ],
 )
-def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_champion_to_be_published(
+def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_fit_before_to_be_published(
     module, name, fault, words, monkeypatch
 ):
     for session, broken in zip(between(date(2024, 3, 6), LAST), (True, False, True), strict=True):
@@ -117,8 +117,8 @@ def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_champion_t
     assert second == ("done", "")
     for status, note in (first, third):
         assert (status, bool(re.search(f"No model was fitted.*{words}", note))) == ("done", True)
-    of_champion = "forecasts WHERE role = 'champion' AND horizon = 1 ORDER BY origin_session"
-    (fell, reason), *others = select("status, reason", of_champion)
+    of_published = "forecasts WHERE role = 'published' AND horizon = 1 ORDER BY origin_session"
+    (fell, reason), *others = select("status, reason", of_published)
     assert (fell, others) == ("fallback", [("ok", "")] * 2)
-    assert re.match(f"there is no champion yet: no model was fitted: .*{words}", reason)
+    assert re.match(f"there is no fitted network yet: no model was fitted: .*{words}", reason)
     assert len(rows("models", name="lstm")) == 1

@@ -87,7 +87,7 @@ def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(short)
     world, _ = short
     nights = finished_nights(world.rows)
     assert not is_moved(world, nights[0])  # most comes after it
-    assert not is_moved(world, nights[-5])  # the oldest whose champion's weights are kept
+    assert not is_moved(world, nights[-5])  # the oldest whose weights are kept
 
 
 @pytest.fixture(scope="module")

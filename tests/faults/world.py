@@ -30,9 +30,9 @@ import sqlalchemy as sa
 from flows import catch_up, clock, nightly
 from forecasting.audit.verify import rerun_night, settings_of
 from forecasting.errors import ForecastingError, LockedError, UnexpectedError
-from forecasting.evaluate import decisions, drift
+from forecasting.evaluate import drift
 from forecasting.ingest.actions import make_actions
-from forecasting.night.models import promote, roll_back
+from forecasting.night.models import withdraw
 from forecasting.night.night import make_night
 from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.predict import combine, fallback
@@ -234,7 +234,7 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
 EARLY = (
     (combine, "MIN_FORECASTS", 5),
     (combine, "_PRIOR", 5.0),
-    (decisions, "MIN_ORIGINS", 6),  # the fewest that a Diebold-Mariano test of five horizons takes
+    (fallback, "MIN_ORIGINS", 6),  # the fewest that a Diebold-Mariano test of five horizons takes
     (fallback, "ENTER", 0.3),
     (fallback, "LEAVE", 0.1),
     (fallback, "TOLERANCE", 0.0),
@@ -396,15 +396,12 @@ def settings_changed(world: World):
     set_variable(name, world.draw.choice(CHOICES[name]))
 
 
-def champion_by_hand(world: World):
-    """The operator promotes an older model, or rolls back."""
+def fit_withdrawn(world: World):
+    """The operator withdraws a model."""
     models = sorted(row["id"] for row in world.rows["models"].values() if row["name"] == "lstm")
-    with suppress(ForecastingError):  # pruned, refused, or there was no other champion
-        if world.draw.random() < 0.5:
-            roll_back(read_settings(), now=world.now)
-        elif models:
-            promote(world.draw.choice(models), read_settings(), now=world.now)
-        world.reached["a champion chosen by hand"] += 1
+    if models:
+        withdraw(world.draw.choice(models), read_settings(), now=world.now)
+        world.reached["a fit withdrawn"] += 1
 
 
 def weights_lost(world: World):
@@ -431,7 +428,7 @@ OF_VENDOR_AND_OPERATOR: tuple[Mishap, ...] = (
 )  # fmt: skip
 MISHAPS = (
     *OF_VENDOR_AND_OPERATOR, failing, kill, disk_full, locked, second_run, clock_wrong,
-    champion_by_hand, weights_lost, span_again,
+    fit_withdrawn, weights_lost, span_again,
 )  # fmt: skip
 
 
@@ -476,7 +473,8 @@ def may_change(table: str, row: Row, later: Row) -> set[str]:
     if table == "runs":
         return row.keys() - OF_A_RUN if row["status"] != "done" else set()
     if table == "models":  # weights are pruned
-        return {"artifact_path"} if later["artifact_path"] is None else set()
+        pruned = {"artifact_path"} if later["artifact_path"] is None else set()
+        return pruned | ({"withdrawn_at"} if row["withdrawn_at"] is None else set())
     return {column for column in FILLED_ONCE.get(table, ()) if row[column] is None}
 
 
@@ -586,8 +584,8 @@ def check_scores(rows: Rows):
 
 def check_runs(rows: Rows):
     """A finished night has its forecasts, any other says why it has none, and none is running."""
-    champions = [row for row in rows["forecasts"].values() if row["role"] == "champion"]
-    published = Counter(row["run_id"] for row in champions)
+    issued = [row for row in rows["forecasts"].values() if row["role"] == "published"]
+    published = Counter(row["run_id"] for row in issued)
     for run in rows["runs"].values():
         is_issued_before = ISSUED_BEFORE in run["note"]  # by a run under other settings
         expected = 0 if is_issued_before else len(HORIZONS)
@@ -644,7 +642,6 @@ def paths_taken(rows: Rows) -> Counter[str]:
     for table, column in (
         ("fetches", "verdict"),
         ("forecasts", "status"),
-        ("promotions", "trigger"),
         ("runs", "mode_kind"),
         ("runs", "status"),
         ("runs", "target"),
@@ -667,7 +664,7 @@ def paths_taken(rows: Rows) -> Counter[str]:
 # another one.
 
 _QUANTILES = ", ".join(f"{name} = {name} * 1.5" for name in QUANTILE_COLUMNS)
-_SUMS = ("error", "pinball", "champion_error", "champion_pinball")
+_SUMS = ("error", "pinball", "published_error", "published_pinball")
 
 OWN = (
     *(
@@ -676,7 +673,7 @@ OWN = (
     ),
     *(
         f"DELETE FROM {name} WHERE run_id = :run"
-        for name in ("forecasts", "fallback_margins", "promotions", "models")
+        for name in ("forecasts", "fallback_margins", "models")
     ),
     "DELETE FROM runs WHERE id = :run",
     # Of earlier forecasts, by this night or later
@@ -703,9 +700,7 @@ AFTER = (
         WHERE fetch_id IN (SELECT id FROM fetches WHERE fetched_at > :known_at)""",
     """UPDATE models SET refused = 'x', chain_epochs = 999, artifact_hash = 'x', trained_to = :next
         WHERE run_id IN (SELECT id FROM runs WHERE as_of > :origin)""",
-    """UPDATE promotions SET winner = (SELECT min(id) FROM models WHERE name = 'lstm')
-        WHERE session > :origin""",
-    f"""UPDATE forecasts SET {_QUANTILES}, role = 'silenced', status = 'fallback', calibration = ''
+    f"""UPDATE forecasts SET {_QUANTILES}, role = 'network', status = 'fallback', calibration = ''
         WHERE origin_session > :origin""",
     f"UPDATE total_forecasts SET {_QUANTILES} WHERE origin_session > :origin",
     "UPDATE total_scores SET actual = actual * 2, inside_80 = 0 WHERE target_session > :origin",

@@ -184,7 +184,7 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     assert all("filled forward. unavailable: " in note for note in notes)
 
 
-def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(
+def test_a_network_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(
     vix_file, monkeypatch
 ):
     night(between(LAST - timedelta(days=9), LAST)[-2])
@@ -203,13 +203,11 @@ def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_s
         if row["origin_session"] == str(LAST) and row["calibration"]
     ]
     assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {
-        (fitted["id"], "champion", "ok")
+        (fitted["id"], "published", "ok")
     }
     monkeypatch.setenv("FORECASTING_MARKET", "none")  # or a shell without the service's settings
     night(LAST, "skip")
-    assert [
-        row["note"] for row in rows("runs") if "the published model has ^VVIX" in str(row["note"])
-    ]
+    assert [row["note"] for row in rows("runs") if "the newest fit has ^VVIX" in str(row["note"])]
 
 
 KO = ("KOA", "2024-04-23T10:55:00.000Z", "BMO")

@@ -20,7 +20,7 @@ from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
 from forecasting.settings import read_settings
-from forecasting.store import connect, lock, read
+from forecasting.store import connect, lock
 from forecasting.train import gate
 from forecasting.vocabulary import HORIZONS
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
@@ -49,19 +49,20 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
     monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{dates}")
     night(EVE)
     night(LAST)
-    arrived = "earnings dates have arrived since the champion's chain of fits began"
+    arrived = "earnings dates have arrived since the chain of fits began"
     assert [(run["mode"], run["mode_reason"]) for run in runs()] == [
-        ("scratch", "no champion yet"),
+        ("scratch", "no fit before"),
         ("scratch", arrived),
         ("warm", "1 session since the last fit from scratch"),
     ]
     first, second, third = map(network_of, runs())
     assert (second["base"], second["parent_id"]) == (f"{first['base']}-earnings", None)
     assert (third["base"], third["parent_id"]) == (second["base"], second["id"])
-    winners = [
-        row["winner"] for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))
+    published = [
+        {row["model_id"] for row in rows("forecasts", run_id=run["id"], role="published")}
+        for run in runs()
     ]
-    assert winners == [first["id"], second["id"], third["id"]]
+    assert published == [{first["id"]}, {second["id"]}, {third["id"]}]
 
 
 def test_a_baseline_forecasts_a_young_symbol_and_a_network_from_the_436th_session_on(night_folder):
@@ -74,21 +75,21 @@ def test_a_baseline_forecasts_a_young_symbol_and_a_network_from_the_436th_sessio
     assert (first["mode"], first["mode_kind"], first["mode_reason"]) == ("skip", "young", reason)
     assert (second["mode"], second["mode_kind"]) == ("scratch", "first")
     stated = {"status": "fallback", "reason": f"{reason}; har is published instead"}
-    assert len(rows("forecasts", run_id=first["id"], role="champion", **stated)) == len(HORIZONS)
-    assert len(rows("forecasts", run_id=second["id"], role="champion", status="ok")) == len(
+    assert len(rows("forecasts", run_id=first["id"], role="published", **stated)) == len(HORIZONS)
+    assert len(rows("forecasts", run_id=second["id"], role="published", status="ok")) == len(
         HORIZONS
     )
-    assert len(rows("scores", role="champion", model="har")) == 1  # by the night after
+    assert len(rows("scores", role="published", model="har")) == 1  # by the night after
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_often_it_is_stopped(
+def test_damaged_weights_are_replaced_by_the_nights_own_fit_however_often_it_is_stopped(
     night_folder, monkeypatch
 ):
     damage_weights(night_folder)
     stops = {
         "predict.write.add": killed_before("forecasts"),
-        "evaluate.write.add": killed_before("promotions"),
+        "evaluate.write.add": killed_before("total_scores"),
     }
     for place, stop in (stops | {"evaluate.close": killed}).items():
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
@@ -102,15 +103,12 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
     networks = [row for row in rows("forecasts", run_id=run["id"]) if row["role"] != "baseline"]
     assert (run["status"], run["mode"], len(networks)) == ("done", "scratch", len(HORIZONS))
     assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in networks} == {
-        (fitted["id"], "champion", "ok", "")
+        (fitted["id"], "published", "ok", "")
     }
-    (decided,) = rows("promotions", run_id=run["id"])
-    assert decided["winner"] == fitted["id"]
-    assert decided["champion"] not in (None, fitted["id"])
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
+def test_damaged_weights_are_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
     night_folder, monkeypatch
 ):
     damage_weights(night_folder)
@@ -135,13 +133,6 @@ def network_of(run):
     return fitted
 
 
-def champion_of():
-    with connect.reading(read_settings().url) as connection:
-        champion = read.champion(connection, "TEST", "volume")
-    assert champion is not None
-    return champion
-
-
 @pytest.mark.parametrize(
     ("variable", "value", "mode", "words"),
     [
@@ -160,20 +151,18 @@ def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
     assert (second["status"], second["mode"]) == ("done", mode)
     assert words in str(second["mode_reason"])
     assert second["settings_hash"] != first["settings_hash"]
-    # The champion of the old settings still can
     assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
-    assert len({row["winner"] for row in rows("promotions")}) == 2
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_published_and_says_so(
     night_folder, monkeypatch
 ):
-    night(LAST)
+    night(LAST, "skip")
     issued = rows("latest_forecasts")
     before = {run["id"] for run in runs()}
     monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "300")
-    night(LAST)  # its champion is the challenger of the run before
+    night(LAST, "skip")  # it has no other model than the run before
     assert rows("latest_forecasts") == issued
     assert {run["id"] for run in runs() if ISSUED_BEFORE in str(run["note"])} == {
         run["id"] for run in runs()
@@ -182,29 +171,26 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
 
 @ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_promoting_and_rolling_back_change_the_next_published_model(night_folder):
+def test_a_withdrawn_fit_is_published_and_continued_by_no_later_night(night_folder):
     night(EVE)
     networks = (row for row in rows("models") if row["name"] == "lstm")
     first, second = sorted(networks, key=lambda row: str(row["trained_to"]))
-    models.promote(str(second["id"]), read_settings(), now=clock.now)
+    # As a night that fits holds it
+    with (
+        lock.night_lock(read_settings().url),
+        pytest.raises(LockedError, match="at work in another run"),
+    ):
+        models.withdraw(str(second["id"]), read_settings(), now=clock.now)
+    for _ in range(2):
+        said = models.withdraw(str(second["id"]), read_settings(), now=clock.now)
+        assert str(second["id"]) in said
+    issued = rows("latest_forecasts")
+    assert {row["model_id"] for row in issued} == {second["id"]}  # it stays as issued
     night(LAST, mode="skip")
-    assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
-    with lock.night_lock(read_settings().url):  # as a night that fits holds it
-        with pytest.raises(LockedError, match="at work in another run"):
-            models.roll_back(read_settings(), now=clock.now)
-        with pytest.raises(LockedError, match="at work in another run"):
-            models.promote(str(first["id"]), read_settings(), now=clock.now)
-    assert str(first["id"]) in models.roll_back(read_settings(), now=clock.now)
-    assert champion_of()["id"] == first["id"]
-    spans = [
-        (row["model_id"], str(row["to_session"])[:10])
-        for row in rows("champions")
-        if row["trigger"] == "night"
-    ]
-    # The last origin that each forecast
-    assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]
-    # twice, it undoes itself
-    assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)
+    assert {row["model_id"] for row in rows("latest_forecasts")} == {first["id"]}
+    (baseline,) = (row["id"] for row in rows("models", name="ridge"))
+    with pytest.raises(UsageError, match="is ridge"):
+        models.withdraw(str(baseline), read_settings(), now=clock.now)
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
@@ -256,12 +242,10 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     assert str(refused["id"]) in shown
     assert str(refused["refused"]) in shown
     _, listed = model_listing(models.list_models(read_settings())[0])
-    assert [row[-1] for row in listed] == [refused["refused"], ""]
+    assert [row[-1] for row in listed] == [None, None]
     night(LAST)
-    assert refused["id"] not in {row["winner"] for row in rows("promotions")}
+    assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
     assert refused["id"] not in {row["parent_id"] for row in rows("models")}
-    with pytest.raises(UsageError, match="refused by the gate"):
-        models.promote(str(refused["id"]), read_settings(), now=clock.now)
 
 
 def listed(model_id):
@@ -275,7 +259,7 @@ FROM_A_ROW = """
 SELECT f.model_id, r.code_version, r.settings, m.seed, f.fetch_id, t.payload_hash, m.artifact_path, m.artifact_hash,
     m.fetch_id AS trained_on, m.parent_id, f.run_id
 FROM forecasts f JOIN runs r ON r.id = f.run_id JOIN fetches t ON t.id = f.fetch_id JOIN models m ON m.id = f.model_id
-WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'champion'
+WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'published'
 """
 
 
@@ -288,8 +272,8 @@ def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(ni
     shown = CliRunner().invoke(app, ["models", "show", row["model_id"], "--json"])
     model = json.loads(shown.stdout)
     stated = {name: row[name] for name in ("settings", "seed", "artifact_hash")}
-    stated |= {"fetch_id": row["trained_on"], "fitted_on_the_night_of": "2024-03-07"}
-    stated |= {"forecasts": 10, "first_origin": "2024-03-07", "last_origin": "2024-03-08"}
+    stated |= {"fetch_id": row["trained_on"], "fitted_on_the_night_of": "2024-03-08"}
+    stated |= {"forecasts": 5, "first_origin": "2024-03-08", "last_origin": "2024-03-08"}
     assert model | stated | {"base": "volume-2022-12-30"} == model
     assert (len(model["bars_payload_hash"]), model["weights"][:16]) == (64, "there, unaltered")
     assert listed(row["model_id"]) == "kept"

@@ -74,7 +74,7 @@ def forecasts_of(targets, monkeypatch):
         for target in targets:
             monkeypatch.setenv("FORECASTING_TARGETS", target)
             run_until(session)
-    tables = ("forecasts", "forecast_parts", "models", "promotions", "scores", "standings")
+    tables = ("forecasts", "forecast_parts", "models", "scores", "standings")
     return {name: [row | {"fetch_id": ""} for row in timeless(name)] for name in tables}
 
 

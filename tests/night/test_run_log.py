@@ -15,7 +15,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read, write
 from tests.builders import LAST
 from tests.nights import rows
-from tests.store.rows import SYMBOL, at, forecast_row, model_row, promotion_row, run_row, start
+from tests.store.rows import SYMBOL, at, forecast_row, model_row, run_row, start
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 
@@ -93,7 +93,9 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path,
     } == set(kept)
 
 
-@pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])
+@pytest.mark.parametrize(
+    ("origin", "spared"), [("2024-03-07", ["m1"]), ("2024-03-05", ["m1", "m0"])]
+)
 def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, origin, spared):
     settings = Settings().model_copy(update={"keep_artifacts": 2})
     with connect.transaction(database_url) as connection:
@@ -105,8 +107,6 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, 
                 "models",
                 model_row(f"m{place}", created_at=fitted, artifact_path=f"artifacts/m{place}"),
             )
-        for place in range(3):  # m2 is champion, m1 was before it
-            write.add(connection, "promotions", promotion_row(f"m{place}", f"2024-03-0{place + 1}"))
         said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
         write.add(
             connection, "forecasts", *[forecast_row(model, session) for model, session in said]

@@ -52,11 +52,11 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(tmp_pa
     share."""
 
     def as_forecast(bars):
-        ((median,),) = select("q50", "forecasts WHERE role = 'champion' AND horizon = 1")
+        ((median,),) = select("q50", "forecasts WHERE role = 'published' AND horizon = 1")
         bars.loc[str(LAST), "volume"] = round(2.0 * median)
 
     nights_to_a_split(tmp_path, [shift(LAST, -1), LAST], as_forecast)
-    newest = f"role = 'champion' AND origin_session = '{LAST}' AND horizon = 5"
+    newest = f"role = 'published' AND origin_session = '{LAST}' AND horizon = 5"
     ((calibration,),) = select("calibration", f"forecasts WHERE {newest}")
     factors = json.loads(calibration)["factors"]
     # Of each pair; one of the five horizons has closed
@@ -73,7 +73,7 @@ def test_totals_widen_by_those_that_closed_and_are_scored_on_the_share_basis_of_
         (str(origin), length): (factor, quantiles)
         for origin, length, factor, *quantiles in select(
             f"origin_session, horizon, factor, {', '.join(QUANTILE_COLUMNS)}",
-            "total_forecasts WHERE role = 'champion'",
+            "total_forecasts WHERE role = 'published'",
         )
     }
     factor = 1.0
@@ -90,5 +90,5 @@ def test_totals_widen_by_those_that_closed_and_are_scored_on_the_share_basis_of_
         factor *= np.exp(0.015 / 5.0 * moved / 3.0)
         assert totals[str(night), 5][0] == pytest.approx(factor, rel=1e-12)
     assert len(sums) == 3
-    scored = select("origin_session, horizon, actual", "total_scores WHERE role = 'champion'")
+    scored = select("origin_session, horizon, actual", "total_scores WHERE role = 'published'")
     assert {(str(origin), length): actual for origin, length, actual in scored} == sums

@@ -1,6 +1,6 @@
 import pytest
 
-from flows.advanced import models_list, models_rollback
+from flows.advanced import models_list
 from flows.daily import show
 from forecasting.errors import (
     DataLateError,
@@ -114,7 +114,7 @@ def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_w
     for symbol, commands, words in (
         (
             "SBUXX",
-            (show, models_list, models_rollback),
+            (show, models_list),
             "found none.*holds forecasts of OLD volume, SBUX volume: choose by --symbol and --target",
         ),
         ("NEW", (show,), "its night of 2024-03-08 has status failed: no such symbol"),

@@ -25,9 +25,9 @@ H = len(HORIZONS)
 Q = len(QUANTILES)
 BY_HAND = np.array([[10.0 * horizon + level for level in range(Q)] for horizon in HORIZONS])
 SESSIONS = [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]
-CHAMPION_IS_PUBLISHED = Published("champion", "ok", "")
+NETWORK_IS_PUBLISHED = Published("network", "ok", "")
 RIDGE_IS_PUBLISHED = Published(
-    "ridge", "fallback", "there is no champion yet; ridge is published instead"
+    "ridge", "fallback", "there is no fitted network yet; ridge is published instead"
 )
 
 
@@ -41,8 +41,7 @@ def with_one(value):
     return quantiles
 
 
-CHAMPION = candidate("m1", "lstm", "champion")
-CHALLENGER = candidate("m2", "lstm", "challenger")
+NETWORK = candidate("m1", "lstm", "network")
 RIDGE = candidate("b1", "ridge", "baseline")
 HAR = candidate("b2", "har", "baseline")
 
@@ -85,7 +84,7 @@ def test_a_network_is_issued_with_parts_that_multiply_up_to_its_median(target):
     checkpoint = pretrained_for(windows)
     linear = linear_forecast(windows)
     model = {"id": "m1", "name": "lstm", "trained_from": LAST, "trained_to": LAST}
-    found = candidates.network_candidate(model, "champion", checkpoint, windows, NO_PAST, linear)
+    found = candidates.network_candidate(model, checkpoint, windows, NO_PAST, linear)
     raw, _ = member_quantiles(checkpoint, windows, np.arange(len(windows)))
     scale = windows.scale()
     parts = (raw[-1], scale.to_model(linear.quantiles), tree_medians(windows), NO_PAST)
@@ -100,7 +99,7 @@ def test_the_parts_of_the_published_are_rows_by_horizon_in_their_order():
     by_horizon = 1.0 + np.arange(H)
     factors = {"usual": 10.0 * by_horizon, "recent": 1.0 / by_horizon}
     about = dict.fromkeys(("symbol", "target", "origin_session", "kind"), "")
-    made = [RIDGE, replace(CHAMPION, factors=factors), CHALLENGER]
+    made = [RIDGE, replace(NETWORK, factors=factors, role="published")]
     shared = about | {"model_id": "m1"}
     expected = []
     for h in HORIZONS:
@@ -121,43 +120,40 @@ def test_baselines_that_are_not_finite_are_left_out(monkeypatch):
     assert [one.forecaster for one in found] == ["har"]
 
 
-BROKEN = candidate("m1", "lstm", "champion", with_one(np.nan))
-INFINITE = candidate("m2", "lstm", "challenger", with_one(np.inf))
-BOTH = {"m1": "champion", "m2": "challenger"}
+BROKEN = candidate("m1", "lstm", "network", with_one(np.nan))
+INFINITE = candidate("m1", "lstm", "network", with_one(np.inf))
 
 
 @pytest.mark.parametrize(
     ("made", "published", "expected"),
     [
-        ([RIDGE, CHAMPION, CHALLENGER], CHAMPION_IS_PUBLISHED, {"b1": "baseline", **BOTH}),
-        ([RIDGE, CHAMPION, INFINITE], CHAMPION_IS_PUBLISHED, {"b1": "baseline", "m1": "champion"}),
-        ([RIDGE, HAR], RIDGE_IS_PUBLISHED, {"b1": "champion", "b2": "baseline"}),
-        (
-            [RIDGE, CHAMPION, CHALLENGER],
-            RIDGE_IS_PUBLISHED,
-            {"b1": "champion", **BOTH, "m1": "silenced"},
-        ),
-        ([RIDGE, HAR, BROKEN, INFINITE], RIDGE_IS_PUBLISHED, {"b1": "champion", "b2": "baseline"}),
+        ([RIDGE, NETWORK], NETWORK_IS_PUBLISHED, {"b1": "baseline", "m1": "published"}),
+        ([RIDGE, HAR], RIDGE_IS_PUBLISHED, {"b1": "published", "b2": "baseline"}),
+        ([RIDGE, NETWORK], RIDGE_IS_PUBLISHED, {"b1": "published", "m1": "network"}),
+        ([RIDGE, HAR, BROKEN], RIDGE_IS_PUBLISHED, {"b1": "published", "b2": "baseline"}),
+        ([RIDGE, HAR, INFINITE], RIDGE_IS_PUBLISHED, {"b1": "published", "b2": "baseline"}),
     ],
 )
-def test_the_published_candidate_is_champion_and_none_that_is_not_finite_stays(
-    made, published, expected
-):
+def test_one_candidate_is_published_and_none_that_is_not_finite_stays(made, published, expected):
     assert {one.model_id: one.role for one in candidates.assign_roles(made, published)} == expected
 
 
 def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_and_reason_of_the_fallback():
-    made = candidates.assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
+    made = candidates.assign_roles([RIDGE, HAR, NETWORK], RIDGE_IS_PUBLISHED)
     special = ["", "", "", "", "triple witching"]
     rows = candidates.forecast_rows(
         made, RIDGE_IS_PUBLISHED, about={"kind": "live"}, sessions=SESSIONS, calendar=special
     )
-    assert len(rows) == 4 * H
+    assert len(rows) == 3 * H
     assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in rows} == {
-        ("b1", "champion", "fallback", "there is no champion yet; ridge is published instead"),
+        (
+            "b1",
+            "published",
+            "fallback",
+            "there is no fitted network yet; ridge is published instead",
+        ),
         ("b2", "baseline", "ok", ""),
-        ("m1", "silenced", "ok", ""),
-        ("m2", "challenger", "ok", ""),
+        ("m1", "network", "ok", ""),
     }
     last = {
         "horizon": 5,
@@ -244,11 +240,11 @@ def test_without_a_session_of_training_no_input_is_outside():
 
 
 def test_totals_are_of_the_published_with_its_factor_and_of_the_reference_without():
-    made = [CHAMPION, CHALLENGER, RIDGE, HAR]
+    made = [replace(NETWORK, role="published"), RIDGE, HAR]
     about = dict.fromkeys(("symbol", "origin_session", "kind", "issued_at"), "") | {
         "target": "volume"
     }
     rows = candidates.total_rows(made, about, sessions=SESSIONS, factor=1.5)
     found = [(row["model_id"], row["role"], row["factor"], row["horizon"]) for row in rows]
-    expected = [("m1", "champion", 1.5), ("b1", "baseline", 1.0)]
+    expected = [("m1", "published", 1.5), ("b1", "baseline", 1.0)]
     assert found == [(*one, horizon) for one in expected for horizon in HORIZONS[1:]]

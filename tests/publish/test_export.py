@@ -130,7 +130,7 @@ def fill(url):
         forecast_row(model, origin, horizon, role=role)
         for origin in ORIGINS
         for horizon in (1, 2)
-        for model, role in (("lstm", "champion"), ("ridge", "baseline"))
+        for model, role in (("lstm", "published"), ("ridge", "baseline"))
     ]
     with transaction(url) as connection:
         start(connection, origins=ORIGINS, models=("lstm", "ridge"))

@@ -64,7 +64,7 @@ def score(
     row = {
         "name": "lstm",
         "model_id": "m",
-        "role": "champion",
+        "role": "published",
         "kind": "live",
         "origin_session": origin,
     }
@@ -86,7 +86,7 @@ def score(
 def scored(*rows: dict) -> pd.DataFrame:
     """The scores by forecaster: a published one counts as published, and as its model's own."""
     lines = [row | {"forecaster": row["name"]} for row in rows]
-    lines += [row | {"forecaster": "published"} for row in rows if row["role"] == "champion"]
+    lines += [row | {"forecaster": "published"} for row in rows if row["role"] == "published"]
     return pd.DataFrame(lines, columns=[*score(), "forecaster"])
 
 
@@ -112,7 +112,7 @@ def _long_record(target: str, origins: int, kind: str, ours: float) -> pd.DataFr
         for ago in range(1, origins + 1)
         for horizon in HORIZONS
         for name, role, off in (
-            ("lstm", "champion", ours if ago % 5 else 0.6),
+            ("lstm", "published", ours if ago % 5 else 0.6),
             ("ridge", "baseline", 0.1),
             ("last_value", "baseline", 0.2),
         )

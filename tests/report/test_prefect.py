@@ -38,7 +38,7 @@ def failed(symbol, error="no rows"):
 
 def fallback(symbol, **changed):
     """A night whose network is not published."""
-    night = night_of(symbol, reason="the champion is too old", **changed)
+    night = night_of(symbol, reason="the model is too old", **changed)
     return replace(night, forecast={**night.forecast, "status": "fallback"})
 
 
@@ -85,7 +85,7 @@ HEAD = [
             [
                 "- **B volume, C volume: failed.** no rows",
                 "- **D volume: failed.** another \\[reason\\]",
-                "- **A volume: baseline.** The champion is too old.",
+                "- **A volume: baseline.** The model is too old.",
                 "- **E volume: note.** Late VIX.",
                 f"- The next night makes up for what failed or is stale. At once: `{AT_ONCE}`",
                 "- For a baseline nothing: the best one is published until the network passes again.",

@@ -155,7 +155,6 @@ def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_thei
 MODEL = {
     "id": "3f9c2ab1a77d0e11",
     "symbol": "SBUX",
-    "champion": True,
     "method": "scratch",
     "parent_id": None,
 }
@@ -165,15 +164,14 @@ MODEL |= {
     "chain_epochs": 6,
     "weights": "kept",
     "refused": "",
+    "withdrawn_at": None,
 }
 
 
 def test_a_model_is_listed_with_what_its_fit_started_from():
-    _, rows = model_listing(
-        [MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}]
-    )
-    assert rows[0] == [MODEL["id"], "yes", "scratch", "volume-2022-12-30", ORIGIN, 6, "kept", ""]
-    assert rows[1][:4] == ["other", "", "scratch", MODEL["id"]]
+    _, rows = model_listing([MODEL, MODEL | {"id": "other", "parent_id": MODEL["id"]}])
+    assert rows[0] == [MODEL["id"], "scratch", "volume-2022-12-30", ORIGIN, 6, "kept", "", None]
+    assert rows[1][:4] == ["other", "scratch", MODEL["id"], ORIGIN]
     columns, rows = model_listing([MODEL, MODEL | {"symbol": "MSFT"}])
     assert (columns[0], [row[0] for row in rows]) == ("symbol", ["SBUX", "MSFT"])
 

@@ -41,7 +41,7 @@ def _forecasts_of(origin: date, rng: np.random.Generator) -> Rows:
         if ending and rng.random() > 0.15:
             continue
         published = str(rng.choice(["lstm", "lstm", "lstm", "lstm", *BASELINES]))
-        roles = {"lstm": "silenced", **dict.fromkeys(BASELINES, "baseline"), published: "champion"}
+        roles = {"lstm": "network", **dict.fromkeys(BASELINES, "baseline"), published: "published"}
         models = {f"{name}{ending}": role for name, role in roles.items()}
         if not ending:
             models["lstm:3"] = "challenger"
@@ -81,7 +81,7 @@ def naive_lines(connection: sa.Connection) -> pd.DataFrame:
         ["issued_at", "stage", "bar_version"], kind="stable"
     )
     own = scores[scores["role"] != "challenger"]
-    published = scores[scores["role"] == "champion"]
+    published = scores[scores["role"] == "published"]
     lines = pd.concat([own.assign(line=own["model"]), published.assign(line="")])
     key = ["line", "kind", "horizon", "origin_session"]
     return lines.groupby(key, as_index=False).tail(1)

@@ -119,31 +119,13 @@ def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed) -> dic
         "kind": "live",
         "target_session": next_sessions(session, horizon)[-1],
         **{name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)},
-        "role": "champion",
+        "role": "published",
         "status": "ok",
         "last_value": 95.0,
         "issued_at": at(f"{origin}T22:00"),
         "data_as_of": at(f"{origin}T21:00"),
         "fetch_id": "2024-01-02T21:00",
         "run_id": origin,
-    }
-    return row | changed
-
-
-def promotion_row(winner: str | None, session: str, **changed) -> dict[str, Any]:
-    """A decision of the night of a session, at ten in the evening, for its challenger unless
-    another one is stated."""
-    row = {
-        **SERIES,
-        "id": session,
-        "session": date.fromisoformat(session),
-        "origins": 60,
-        "champion": None,
-        "challenger": winner,
-        "winner": winner,
-        "reason": f"{winner} on {session}",
-        "trigger": "night",
-        "decided_at": at(f"{session}T22:00"),
     }
     return row | changed
 

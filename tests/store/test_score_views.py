@@ -42,13 +42,13 @@ def with_error(model, origin, role, error):
 
 
 @pytest.mark.parametrize(("error", "skill"), [(0.5, -1.0), (0.0, None)])
-def test_in_live_skill_the_best_baseline_counts_also_before_the_champion_or_without_an_error(
+def test_in_live_skill_the_best_baseline_counts_also_before_the_network_or_without_an_error(
     connection, error, skill
 ):
     lines = []
     errors = {"lstm": 1.0, "ridge": error, "seasonal": 4.0}
     for model, session in product(errors, SESSIONS[:5]):
-        role = "champion" if model == "lstm" else "baseline"
+        role = "published" if model == "lstm" else "baseline"
         lines.append(with_error(model, str(session), role, errors[model]))
     store_scored(connection, *lines)
     found = view_rows(
@@ -65,11 +65,11 @@ THIRD = "2024-03-07"
 def test_forecasters_are_compared_in_both_orders_on_the_origins_that_both_have(connection):
     store_scored(
         connection,
-        with_error("lstm", FIRST, "champion", 100.0),  # the ridge has no forecast of this night
-        with_error("lstm", SECOND, "champion", -2.0),
+        with_error("lstm", FIRST, "published", 100.0),  # the ridge has no forecast of this night
+        with_error("lstm", SECOND, "published", -2.0),
         with_error("ridge", SECOND, "baseline", 6.0),
-        with_error("lstm", THIRD, "silenced", 8.0),
-        with_error("ridge", THIRD, "champion", -4.0),
+        with_error("lstm", THIRD, "network", 8.0),
+        with_error("ridge", THIRD, "published", -4.0),
         with_error("lstm:2", THIRD, "challenger", 0.0),  # of no forecaster yet
     )
     names = ("forecaster", "rival", "n", "mae", "rival_mae", "skill", "pinball_skill", "better")
@@ -204,9 +204,9 @@ def night(place, basis, rng):
     """Two horizons of the published forecast, a baseline's own and, one night in five, a later one
     in its place."""
     origin = str(SESSIONS[place])
-    roles = {"lstm": ("champion", "22:00"), "ridge": ("baseline", "22:00")}
+    roles = {"lstm": ("published", "22:00"), "ridge": ("baseline", "22:00")}
     if place % 5 == 0:
-        roles["lstm:2"] = ("champion", "23:00")
+        roles["lstm:2"] = ("published", "23:00")
     rows = []
     for (model, (role, hour)), horizon in product(roles.items(), (1, 2)):
         levels = np.arange(0.7, 1.35, 0.1) * basis * rng.lognormal(4.6, 0.3)
@@ -233,7 +233,7 @@ def naive_errors(connection, horizon):
     squares = {}
     newest = read.bars(connection, SYMBOL)
     forecasts = pd.DataFrame(all_rows(connection, schema.forecasts)).sort_values("issued_at")
-    published = forecasts.query(f"role == 'champion' and horizon == {horizon}")
+    published = forecasts.query(f"role == 'published' and horizon == {horizon}")
     for origin in SESSIONS[8:-horizon]:
         forecast = published[published["origin_session"] == origin].iloc[-1]
         known = read.bars(connection, SYMBOL, last=origin, known_at=forecast["data_as_of"])
@@ -287,7 +287,7 @@ def naive_total_skill(scores, window):
     newest = newest.drop_duplicates([*key, "model_id"], keep="last").sort_values(key)
     expected = {}
     for line, rows in newest.groupby(key[:2]):
-        published = rows[rows["role"] == "champion"].tail(window)
+        published = rows[rows["role"] == "published"].tail(window)
         ridge = rows[rows["model"] == "ridge"]
         both = published.merge(ridge, on="origin_session")
         skill = 1.0 - both["pinball_x"].sum() / both["pinball_y"].sum()
@@ -301,7 +301,7 @@ def test_total_skill_equals_a_naive_loop(connection):
     totals = []
     for place, origin in enumerate(map(str, SESSIONS[:30])):
         roles = {"ridge": "baseline"} if place % 5 else {}
-        roles["lstm" if place % 7 else "ridge"] = "champion"
+        roles["lstm" if place % 7 else "ridge"] = "published"
         for (model, role), horizon in product(roles.items(), (2, 3)):
             kind = "live" if place % 3 else "replay"
             totals.append(forecast_row(model, origin, horizon, role=role, kind=kind))

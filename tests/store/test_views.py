@@ -1,5 +1,3 @@
-from functools import partial
-
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -13,11 +11,8 @@ from tests.store.rows import (
     at,
     event_frame,
     forecast_row,
-    model_row,
     part_rows,
-    promotion_row,
     run_row,
-    score_row,
     store_bars,
     store_forecasts,
     store_scored,
@@ -45,13 +40,13 @@ def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(conn
         connection,
         forecast_row("lstm", "2024-03-06", 1),
         forecast_row("lstm", "2024-03-06", 2),
-        forecast_row("ridge", "2024-03-07", status="fallback", reason="no champion"),
+        forecast_row("ridge", "2024-03-07", status="fallback", reason="no network"),
         forecast_row("ridge", "2024-03-07", kind="replay", issued_at=at("2024-04-01")),
         forecast_row("lstm", "2024-03-07", role="challenger"),
     )
     names = ("horizon", "origin_session", "model", "kind", "status", "reason", "q50")
     assert view_rows(connection, "latest_forecasts", *names) == [
-        (1, pd.Timestamp("2024-03-07"), "ridge", "live", "fallback", "no champion", 100.0),
+        (1, pd.Timestamp("2024-03-07"), "ridge", "live", "fallback", "no network", 100.0),
         (2, pd.Timestamp("2024-03-06"), "lstm", "live", "ok", "", 100.0),
     ]
 
@@ -138,8 +133,8 @@ def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(c
     by = ("origin_session", "role")
     assert view_rows(connection, "forecast_vs_actual", *names, "inside_80", by=by) == [
         ("baseline", 10.0, None, 10.0, 4.0, 90.0, True),
-        ("champion", 10.0, 5.0, 5.0, 2.0, 95.0, False),
-        ("champion", None, None, None, None, None, None),
+        ("published", 10.0, 5.0, 5.0, 2.0, 95.0, False),
+        ("published", None, None, None, None, None, None),
     ]
 
 
@@ -172,59 +167,16 @@ def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
             connection.exec_driver_sql('DROP ROLE "night-reader"')
 
 
-def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(connection):
-    """Decisions of five nights, the newest made first, as when a span is caught up afterwards."""
-    late = at("2024-03-20T01:00")
-    by_hand = {"id": "x", "trigger": "rollback", "decided_at": at("2024-03-09T01:00")}
-    write.add(connection, "models", *(model_row(id, method=f"fit {id}") for id in "abcd"))
-    write.add(
-        connection,
-        "promotions",
-        promotion_row("b", "2024-03-08", champion="b", **by_hand),
-        promotion_row("d", "2024-03-08", champion="b"),
-        promotion_row("a", "2024-03-05", champion="a", challenger="b"),
-        promotion_row("a", "2024-03-04"),
-        promotion_row("b", "2024-03-06", champion="a", decided_at=late),
-        promotion_row("b", "2024-03-07", champion="b", challenger="c"),
-    )
-    names = ("from_session", "to_session", "model_id", "method", "replaced", "why", "trigger")
-    first, second, third = (pd.Timestamp(f"2024-03-0{day}") for day in (4, 6, 8))
-    assert view_rows(connection, "champions", *names, by=("from_session", "decided_at")) == [
-        (first, second, "a", "fit a", None, "a on 2024-03-04", "night"),
-        (second, third, "b", "fit b", "a", "b on 2024-03-06", "night"),
-        (third, third, "d", "fit d", "b", "d on 2024-03-08", "night"),
-        (third, None, "b", "fit b", "d", "b on 2024-03-08", "rollback"),
-    ]
-
-
-def test_night_log_shows_what_retraining_gained_and_cost(connection):
-    """Against the champion's own forecast, published or silenced by a baseline."""
+def test_night_log_sums_the_seconds_of_the_steps(connection):
     seconds = {"ingest": 1.0, "preprocess": 0.5, "train": 6.0, "predict": 0.5}
     timed = {f"seconds_{step}": value for step, value in seconds.items()}
     write.add(connection, "runs", run_row("2024-03-07", "2024-03-07", mode="warm", **timed))
-    quiet = {"mode": "skip", "seconds_train": 0.0, "note": "late"}
+    quiet = {"mode": "skip", "note": "late"}
     write.add(connection, "runs", run_row("2024-03-08", "2024-03-08", **quiet))
-    roles = [
-        ("lstm", "2024-03-07", "champion"),
-        ("lstm:2", "2024-03-07", "challenger"),
-        ("lstm", "2024-03-08", "silenced"),
-        ("lstm:2", "2024-03-08", "challenger"),
-        ("ridge", "2024-03-08", "champion"),
+    assert view_rows(connection, "night_log", "mode", "seconds_total", "note", by=("as_of",)) == [
+        ("warm", 8.0, ""),
+        ("skip", 0.0, "late"),
     ]
-    forecasts = [forecast_row(model, origin, role=role) for model, origin, role in roles]
-    store_forecasts(connection, *forecasts)
-    decided = {"challenger": "lstm:2", "reason": "too few origins", "run_id": "2024-03-07"}
-    write.add(connection, "promotions", promotion_row("lstm", "2024-03-07", **decided))
-    names = ("mode", "seconds_total", "decision", "seconds_cost", "note")
-    assert view_rows(connection, "night_log", *names, by=("as_of",)) == [
-        ("warm", 8.0, "too few origins", 6.0, ""),
-        ("skip", 0.0, None, None, "late"),
-    ]
-    gained = partial(view_rows, connection, "night_log", "skill_gained", by=("as_of",))
-    assert gained() == [(None,), (None,)]
-    losses = zip(forecasts, (4.0, 3.0, 2.0, 1.0, 8.0), strict=True)
-    write.add_scores(connection, [score_row(row, pinball=loss) for row, loss in losses])
-    assert gained() == [(0.25,), (0.5,)]
 
 
 def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step_of_the_newest_nights(

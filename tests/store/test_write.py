@@ -25,7 +25,6 @@ from tests.store.rows import (
     forecast_row,
     model_row,
     part_rows,
-    promotion_row,
     revision,
     run_row,
     score_row,
@@ -86,7 +85,6 @@ def a_night(connection):
         write.add(connection, "models", model_row("m1")),
         write.add(connection, "forecasts", forecast),
         write.add_scores(connection, [score]),
-        write.add(connection, "promotions", promotion_row("m1", "2024-03-08")),
         write.add(connection, "metrics", *metrics(0)),
         write.add(connection, "forecast_parts", *part_rows(forecast, usual=50.0, report=2.0)),
         write.add(connection, "fallback_margins", MARGIN),
@@ -96,7 +94,7 @@ def a_night(connection):
 
 
 def test_a_night_written_twice_is_stored_once(connection):
-    assert a_night(connection) == [1] * 8 + [2, 1, 1, 1]
+    assert a_night(connection) == [1] * 7 + [2, 1, 1, 1]
     once = every_row(connection)
     assert {name: len(rows) for name, rows in once.items()} == {
         **dict.fromkeys(once, 1),
@@ -104,7 +102,7 @@ def test_a_night_written_twice_is_stored_once(connection):
         "forecast_parts": 2,
         "standings": 6,  # three windows, of the published forecasts and of the network
     }
-    assert a_night(connection) == [0] * 12
+    assert a_night(connection) == [0] * 11
     assert every_row(connection) == once
 
 

@@ -24,7 +24,7 @@ from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 
 @pytest.fixture(scope="module")
-def champion():
+def scratch():
     return scratch_fit()
 
 
@@ -33,8 +33,8 @@ def warm():
     return fit_warm(some_windows(), scratch_fit(), settings=SETTINGS)
 
 
-def verdict(fitted, champion, windows=None):
-    return examine(fitted, windows or some_windows(), champion=champion)
+def verdict(fitted, before, windows=None):
+    return examine(fitted, windows or some_windows(), before=before)
 
 
 def changed(fitted, name, by):
@@ -43,24 +43,24 @@ def changed(fitted, name, by):
     return replace(fitted, weights=weights)
 
 
-def test_sound_fits_pass_and_the_verdict_holds_what_was_compared(champion, warm):
+def test_sound_fits_pass_and_the_verdict_holds_what_was_compared(scratch, warm):
     windows = some_windows()
     rows = gate_rows(windows)
     assert (len(rows), rows[-1]) == (SESSIONS + 1, len(windows) - 1)
     closed = windows.origins[[rows[0], -1 - len(HORIZONS)]].astype(str)
-    for fitted, before in ((champion, None), (warm, champion)):
+    for fitted, before in ((scratch, None), (warm, scratch)):
         found = verdict(fitted, before)
         assert found.refused == ""
         stored = json.loads(found.compared)
         assert [stored[name] for name in ("origins", "first", "last")] == [SESSIONS, *closed]
-        assert (stored["champion"] is None) == (before is None)
-        assert stored["challenger"] > 0.0
+        assert (stored["before"] is None) == (before is None)
+        assert stored["fit"] > 0.0
 
 
-def test_a_fit_that_is_not_finite_is_refused(champion, warm):
-    found = verdict(changed(warm, "1.shape_bias", float("nan")), champion)
+def test_a_fit_that_is_not_finite_is_refused(scratch, warm):
+    found = verdict(changed(warm, "1.shape_bias", float("nan")), scratch)
     assert found.refused == "a quantile of a member is not finite"
-    assert json.loads(found.compared)["challenger"] is None
+    assert json.loads(found.compared)["fit"] is None
 
 
 def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(monkeypatch):
@@ -98,25 +98,25 @@ CLOSED[-2] = SESSIONS**0.5  # of root mean square 1
         ([LEVEL + 1.0], (1.0, 0.0), ""),  # where nothing ever moves nothing is compared
     ],
 )
-def test_quantiles_that_differ_from_the_champions_are_unlike_them(members, widths, words):
+def test_quantiles_that_differ_from_those_before_are_unlike_them(members, widths, words):
     own, theirs = widths
     found = unlike(np.stack([quantiles(one, own) for one in members]), quantiles(LEVEL, theirs))
     assert (words in found, bool(found)) == (True, bool(words))
 
 
-def test_a_fit_from_random_weights_that_is_unlike_the_champion_passes_if_it_is_better(champion):
-    worse = changed(changed(champion, "0.shape_bias", 3.0), "1.shape_bias", 3.0)
-    assert "and worse: pinball" in verdict(worse, champion).refused
-    assert verdict(champion, worse).refused == ""
+def test_a_fit_from_random_weights_that_is_unlike_the_one_before_passes_if_it_is_better(scratch):
+    worse = changed(changed(scratch, "0.shape_bias", 3.0), "1.shape_bias", 3.0)
+    assert "and worse: pinball" in verdict(worse, scratch).refused
+    assert verdict(scratch, worse).refused == ""
 
 
 @pytest.mark.parametrize(
     ("rows", "by", "refused"),
     [(300, 0.0, False), (300, 3.0, True), (2000, 0.0, False), (2001, 0.0, True)],
 )
-def test_a_first_fit_that_is_worse_than_the_linear_model_is_refused(champion, rows, by, refused):
+def test_a_first_fit_that_is_worse_than_the_linear_model_is_refused(scratch, rows, by, refused):
     """Of 2,000 rows, the newest without a target, by less than of fewer: its members have 300."""
-    fitted = changed(changed(champion, "0.shape_bias", by), "1.shape_bias", by)
+    fitted = changed(changed(scratch, "0.shape_bias", by), "1.shape_bias", by)
     found = worse_than_linear(fitted, some_windows(rows=rows))
     assert ("the linear model" in found) == refused
 

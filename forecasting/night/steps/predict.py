@@ -1,4 +1,4 @@
-"""Write each night's forecasts: champion, challenger and every baseline, in one way."""
+"""Write each night's forecasts: of the network and of every baseline, in one way."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
-from forecasting.evaluate.decisions import deficit_of, fallback_baseline
 from forecasting.ingest.splits import BREAKS
 from forecasting.night.models import load_model
 from forecasting.night.night import Night
@@ -18,13 +17,12 @@ from forecasting.night.steps.preprocess import (
     check_same_market,
     is_before,
     ledger_instant,
-    market_of_champion,
     past_losses,
 )
 from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
-from forecasting.predict.combine import MAX_FORECASTS, Past, forecast_kind, read_past
-from forecasting.predict.fallback import ChampionFacts, Published
+from forecasting.predict.combine import MAX_FORECASTS, forecast_kind, read_past
+from forecasting.predict.fallback import NetworkFacts, Published, deficit_of, fallback_baseline
 from forecasting.predict.totals import next_factor
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import Windows, actual_of, load_windows
@@ -33,8 +31,8 @@ from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION
-from forecasting.train.linear import LinearForecast, linear_forecast
-from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, QUANTILE_COLUMNS, Role
+from forecasting.train.linear import linear_forecast
+from forecasting.vocabulary import BASELINE, HORIZONS, PUBLISHED, QUANTILE_COLUMNS
 
 logger = logging.getLogger("forecasting.predict")
 
@@ -42,8 +40,8 @@ ISSUED_BEFORE = (
     "What is published for this session was issued before, by a run under other settings, and "
     "stays as issued: this run's settings show from the next session on."
 )
-"""The note of a run whose champion has forecast the session before, as the challenger of another
-run."""
+"""The note of a run without a fit of its own, where another has forecast the session with the same
+model."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +49,20 @@ class PredictionInputs:
     """What the store holds before any model forecasts."""
 
     bars: pd.DataFrame  # as known at the night's session
-    # Its row in `models`; on the first night the challenger's; None when there is neither
-    champion: Row | None
-    challenger: Row | None  # tonight's, when it is another than the champion
+    # The row in `models` of tonight's fit, else of the newest that passed; None without any
+    model: Row | None
     losses: pd.DataFrame  # as `past_losses` returns them, of SCORED_ORIGINS
     # Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
     past: pd.DataFrame
     total_factor: float  # of the published totals
-    fitted_with: str  # the market series that the champion was fitted with; empty without one
-    facts: ChampionFacts  # but for what tonight's forecasts show
+    fitted_with: str  # the market series that the model was fitted with; empty without one
+    facts: NetworkFacts  # but for what tonight's forecasts show
 
 
 def write_forecasts(night: Night) -> Night:
     """The night, its forecasts written unless its run has written them before.
 
-    No champion that is missing or unusable stops one.
+    No model that is missing or unusable stops one.
     """
     with connect.reading(night.url) as connection:
         if read.row(connection, "forecasts", _of_run(night)) is not None:
@@ -88,12 +85,13 @@ def write_forecasts(night: Night) -> Night:
 
 
 def read_inputs(connection: connect.Connection, night: Night) -> PredictionInputs:
-    """What the store holds; on the first night the only network is both challenger and champion."""
+    """What the store holds."""
     session = night.session
     exchange = night.exchange
     known_at = cast(datetime, night.data_as_of)
-    champion = read.champion(connection, *night.key, session=session)
-    fit = read.row(connection, "models", {"id": night.challenger})
+    model = read.row(connection, "models", {"id": night.fit})
+    if model is None:
+        model = read.newest_network(connection, *night.key, before=session)
     bars = read.bars(
         connection,
         night.symbol,
@@ -102,11 +100,11 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
     )
     past = _closed_forecasts(connection, night, bars)
     losses = past_losses(connection, night, origins=fallback.SCORED_ORIGINS)
-    facts = ChampionFacts(
-        champion=None,
+    facts = NetworkFacts(
+        model=None,
         max_age_sessions=night.settings.max_model_age,
         deficit=deficit_of(losses),
-        in_fallback=read.network_silenced(connection, *night.key, before=session),
+        in_fallback=read.in_fallback(connection, *night.key, before=session),
         bars_break=read.newest_flag(
             connection,
             night.symbol,
@@ -116,20 +114,20 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
             known_at=known_at,
         ),
     )
-    published = champion or fit
-    if published is None:
+    fitted_with = ""
+    if model is None:
         facts = replace(facts, no_fit=_no_fit(connection, night))
     else:
-        age = len(after(published["trained_to"], session, exchange))
-        facts = replace(facts, champion=published["id"], age_sessions=age)
+        age = len(after(model["trained_to"], session, exchange))
+        facts = replace(facts, model=model["id"], age_sessions=age)
+        fitted_with = read.market_of_run(connection, model["run_id"])
     return PredictionInputs(
         bars=bars,
-        champion=published,
-        challenger=fit if fit != published else None,
+        model=model,
         losses=losses,
         past=past,
         total_factor=_total_factor(connection, night, past),
-        fitted_with=market_of_champion(connection, night),
+        fitted_with=fitted_with,
         facts=facts,
     )
 
@@ -198,9 +196,9 @@ def _total_factor(connection: connect.Connection, night: Night, past: pd.DataFra
 
 def _forecast(
     night: Night, stored: PredictionInputs
-) -> tuple[list[Candidate], Published, ChampionFacts]:
+) -> tuple[list[Candidate], Published, NetworkFacts]:
     windows = load_windows(night.windows)
-    networks, damage = _networks(night, stored, windows)
+    network, damage = _network(night, stored, windows)
     baselines = candidates.baseline_candidates(
         windows, symbol=night.symbol, settings_hash=night.settings.hash
     )
@@ -211,58 +209,30 @@ def _forecast(
         stored.facts,
         baseline=fallback_baseline(losses, stored.facts.deficit, usable),
         damage=damage,
-        finite=CHAMPION not in networks or networks[CHAMPION].is_finite,
+        finite=network is None or network.is_finite,
         young_sessions=len(windows.steps) if windows.is_young else None,
     )
-    if fallback.unusable(facts) and (fit := networks.get(CHALLENGER)) is not None:
-        # As on a first night: the evaluation of this night makes it champion in any case, one night
-        # later.
-        of_fit = replace(
-            facts,
-            champion=fit.model_id,
-            damage="",
-            age_sessions=None,
-            finite=fit.is_finite,
-        )
-        if not fallback.unusable(of_fit):
-            networks = {CHAMPION: replace(fit, role=CHAMPION)}
-            facts = of_fit
     published = fallback.choose_published(facts)
-    return candidates.assign_roles([*baselines, *networks.values()], published), published, facts
+    forecasts = baselines if network is None else [*baselines, network]
+    return candidates.assign_roles(forecasts, published), published, facts
 
 
-def _networks(
+def _network(
     night: Night, stored: PredictionInputs, windows: Windows
-) -> tuple[dict[Role, Candidate], str]:
-    networks = {}
-    damage = ""
-    inputs: tuple[Past, LinearForecast] | None = None
-    rows: dict[Role, Row | None] = {CHAMPION: stored.champion, CHALLENGER: stored.challenger}
-    for role, model in rows.items():
-        if model is None:
-            continue
-        try:
-            checkpoint = load_model(model, night.settings)
-            if role == CHAMPION:
-                check_same_market(checkpoint.card, stored.fitted_with, night)
-            inputs = inputs or (read_past(stored.past), linear_forecast(windows))
-            networks[role] = candidates.network_candidate(
-                model,
-                role,
-                checkpoint,
-                windows,
-                *inputs,
-            )
-        except (ArtifactError, *NUMERICAL_ERRORS) as error:
-            if role == CHAMPION:
-                damage = str(error)
-            logger.warning(
-                "%s %s cannot be used: %s",
-                role,
-                model["id"],
-                error,
-            )
-    return networks, damage
+) -> tuple[Candidate | None, str]:
+    """The network's forecast, or why its model cannot be used; neither without a model."""
+    model = stored.model
+    if model is None:
+        return None, ""
+    try:
+        checkpoint = load_model(model, night.settings)
+        check_same_market(checkpoint.card, stored.fitted_with, night)
+        past = read_past(stored.past)
+        linear = linear_forecast(windows)
+        return candidates.network_candidate(model, checkpoint, windows, past, linear), ""
+    except (ArtifactError, *NUMERICAL_ERRORS) as error:
+        logger.warning("model %s cannot be used: %s", model["id"], error)
+        return None, str(error)
 
 
 def _write(
@@ -301,8 +271,10 @@ def _write(
         calendar=[", ".join(calendar_notes(session, exchange)) for session in sessions],
     )
     added = write.add(connection, "forecasts", *rows)
-    what = published.reason or "the champion's is published"
-    if added == len(rows) or read.row(connection, "forecasts", _of_run(night) | {"role": CHAMPION}):
+    what = published.reason or "the network's is published"
+    if added == len(rows) or read.row(
+        connection, "forecasts", _of_run(night) | {"role": PUBLISHED}
+    ):
         write.add(connection, "forecast_parts", *candidates.factor_rows(issued, about))
         if rules.has_totals:
             factor = stored.total_factor

@@ -186,10 +186,11 @@ def market_snapshot(
     """
     market = market_night(night)
     if market is None:
-        fitted_with = market_of_champion(connection, night)
+        fit = read.newest_network(connection, *night.key, before=night.session)
+        fitted_with = read.market_of_run(connection, fit["run_id"]) if fit else ""
         note = (
-            f"Market series: none, though the published model has {fitted_with}: is "
-            "FORECASTING_MARKET set?"
+            f"Market series: none, though the newest fit has {fitted_with}: is FORECASTING_MARKET "
+            "set?"
         )
         return None, "", note if fitted_with else ""
     fetch_at = partial(
@@ -208,12 +209,6 @@ def market_snapshot(
     newest = bars.index[-1].date() if len(bars) else None
     note = missing_closes(market, newest, fetch_at(with_bars=False))
     return MarketSeries(bars["close"], market.exchange), fetch.get("id", ""), note
-
-
-def market_of_champion(connection: connect.Connection, night: Night) -> str:
-    """The market series that a night's champion was fitted with; empty without one."""
-    champion = read.champion(connection, *night.key, session=night.session) or Row()
-    return read.market_of_run(connection, champion.get("run_id"))
 
 
 def missing_closes(market: Night, newest: date | None, request: Row | None = None) -> str:

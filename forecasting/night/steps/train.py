@@ -1,52 +1,81 @@
-"""Fit each night's challenger: choose how, fit, keep weights and lineage."""
+"""Fit each night's network: choose how, fit, keep weights and lineage."""
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
-from forecasting.evaluate.decisions import ChainFacts, ModeChoice, changed_inputs, choose_mode
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.night.folders import ARTIFACTS, child_folder, network_id
 from forecasting.night.models import load_model
 from forecasting.night.night import Night
 from forecasting.night.run_log import add_notes, model_row
-from forecasting.night.steps.preprocess import check_same_market, market_of_champion, past_losses
+from forecasting.night.steps.preprocess import check_same_market, past_losses
+from forecasting.plain_text import quantity
 from forecasting.predict import fallback
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
-from forecasting.train.checkpoint import Checkpoint, save
+from forecasting.train.checkpoint import Card, Checkpoint, save
 from forecasting.train.fit import check_parent, fit_scratch, fit_warm
 from forecasting.train.gate import examine
 from forecasting.train.pretrained import pretrained_for
-from forecasting.vocabulary import LSTM, RANDOM
+from forecasting.vocabulary import LSTM, RANDOM, Method, Mode
 
 logger = logging.getLogger("forecasting.train")
+
+ModeKind = Literal[
+    "young", "asked", "first", "unreadable", "changed", "drift", "age", "epochs", "routine"
+]
+"""Kind of a mode's reason: too short a history, the user's choice, no fit before, one that no warm
+fit can go on from, other inputs since its chain of fits began, an alarm of the control charts, a
+chain that is old or has many epochs, none of these."""
+
+MAX_CHAIN_EPOCHS = 60
+"""Epochs of a chain of warm fits. Longer ones overfit: coverage of 80% intervals fell to 68%."""
 
 _NEVER = 10**6  # sessions since the newest fit from scratch, where there was none
 
 
-def fit_challenger(night: Night) -> Night:
-    """The night with its challenger.
+@dataclass(frozen=True)
+class ModeChoice:
+    """The method and the reason for it, its kind and in words; all are stored with the run."""
+
+    method: Method
+    kind: ModeKind
+    reason: str
+
+
+@dataclass(frozen=True)
+class ParentFacts:
+    """The facts about the newest fit that the mode depends on."""
+
+    # Sessions since the newest fit from scratch of this symbol and target
+    sessions_since_scratch: int
+    chain_epochs: int  # epochs of its chain of warm fits, the fit from scratch included
+    drift: str = ""  # the alarm of the control chart; empty without one
+    damage: str = ""  # why its weights are none to continue from; empty if they are
+    changed: str = ""  # as of `changed_inputs`
+
+
+def fit_network(night: Night) -> Night:
+    """The night with its fit.
 
     One that was killed after its fit finds its model again and fits none.
     """
     with connect.reading(night.url) as connection:
         if (fitted := read.row(connection, "models", night.columns)) is not None:
-            return _with_challenger(night, fitted)
-        champion = read.champion(connection, *night.key, session=night.session)
-        facts = _facts(connection, night, champion) if champion is not None else None
-        fitted_with = market_of_champion(connection, night)
+            return _with_fit(night, fitted)
+        before = read.newest_network(connection, *night.key, before=night.session)
+        facts = None
+        fitted_with = ""
+        if before is not None:
+            facts = _facts(connection, night, before)
+            fitted_with = read.market_of_run(connection, before["run_id"])
     windows = load_windows(night.windows)
-    choice, parent = _choose(
-        night,
-        champion,
-        facts,
-        windows,
-        fitted_with=fitted_with,
-    )
+    choice, parent = _choose(night, before, facts, windows, fitted_with=fitted_with)
     logger.info(
         "mode %s for %s at %s: %s",
         choice.method,
@@ -64,8 +93,8 @@ def fit_challenger(night: Night) -> Night:
                 method=choice.method,
                 parent=parent,
             )
-            if champion is not None and choice.method == "warm":
-                model["parent_id"] = champion["id"]
+            if before is not None and choice.method == "warm":
+                model["parent_id"] = before["id"]
             if model["refused"]:
                 notes["refused"] = f"The gate refused the fit {model['id']}: {model['refused']}."
         except NUMERICAL_ERRORS as error:
@@ -88,16 +117,16 @@ def fit_challenger(night: Night) -> Night:
         add_notes(connection, night.id, notes)
         if model is not None:
             write.add(connection, "models", model)
-    return _with_challenger(night, model)
+    return _with_fit(night, model)
 
 
-def _with_challenger(night: Night, model: Row | None) -> Night:
-    if model is None or model["refused"]:
+def _with_fit(night: Night, model: Row | None) -> Night:
+    if model is None or model["refused"] or model.get("withdrawn_at"):
         return night
-    return replace(night, challenger=model["id"])
+    return replace(night, fit=model["id"])
 
 
-def _facts(connection: connect.Connection, night: Night, champion: Row) -> ChainFacts:
+def _facts(connection: connect.Connection, night: Night, before: Row) -> ParentFacts:
     newest = read.newest_scratch(connection, *night.key, session=night.session)
     since = _NEVER
     if newest is not None:
@@ -107,27 +136,24 @@ def _facts(connection: connect.Connection, night: Night, champion: Row) -> Chain
     if night.mode == "auto":
         losses = past_losses(connection, night, origins=DRIFT_ORIGINS)
         drift = drift_reason(losses, newest_scratch=newest)
-    return ChainFacts(since, champion["chain_epochs"], drift)
+    return ParentFacts(since, before["chain_epochs"], drift)
 
 
 def _choose(
     night: Night,
-    champion: Row | None,
-    facts: ChainFacts | None,
+    before: Row | None,
+    facts: ParentFacts | None,
     windows: Windows,
     *,
     fitted_with: str,
 ) -> tuple[ModeChoice, Checkpoint | None]:
-    """How to fit tonight's challenger, and why.
-
-    And the champion that it continues, if that one can be continued.
-    """
+    """How to fit tonight's network, and why; and the fit before it, if that can be continued."""
     if windows.is_young:
         return ModeChoice("skip", "young", fallback.history_text(len(windows.steps))), None
     parent = None
-    if champion is not None and facts is not None:
+    if before is not None and facts is not None:
         try:
-            parent = load_model(champion, night.settings)
+            parent = load_model(before, night.settings)
             check_parent(parent, night.settings)
             check_same_market(parent.card, fitted_with, night)
             facts = replace(facts, changed=changed_inputs(parent.card, windows))
@@ -137,6 +163,50 @@ def _choose(
             parent = None
             facts = replace(facts, damage=str(error))
     return choose_mode(night.mode, facts, scratch_every=night.settings.scratch_every), parent
+
+
+def changed_inputs(card: Card, windows: Windows) -> str:
+    """What has arrived or vanished since a model's chain of fits began; empty for nothing.
+
+    A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
+    """
+    inputs = (
+        ("earnings dates have", card.has_events, windows.has_events),
+        ("the market series has", card.has_market, windows.has_market),
+    )
+    for what, had, has in inputs:
+        if had != has:
+            change = "arrived" if has else "vanished"
+            return f"{what} {change} since the chain of fits began"
+    return ""
+
+
+def choose_mode(requested: Mode, parent: ParentFacts | None, *, scratch_every: int) -> ModeChoice:
+    """How to fit tonight.
+
+    From scratch without a fit before, or `scratch_every` sessions after the newest from scratch.
+    """
+    if requested == "skip":
+        return ModeChoice("skip", "asked", "no fit: asked for, or between two of a catch-up")
+    if parent is None:
+        return ModeChoice("scratch", "first", "no fit before")
+    if parent.damage:
+        reason = f"no warm fit can go on from the newest model: {parent.damage.rstrip('.')}"
+        return ModeChoice("scratch", "unreadable", reason)
+    if requested != "auto":
+        return ModeChoice(requested, "asked", f"asked for: {requested}")
+    if parent.changed:
+        return ModeChoice("scratch", "changed", parent.changed)
+    if parent.drift:
+        return ModeChoice("scratch", "drift", parent.drift)
+    sessions = parent.sessions_since_scratch
+    since = f"{quantity(sessions, 'session')} since the last fit from scratch"
+    if sessions >= scratch_every:
+        return ModeChoice("scratch", "age", since)
+    if parent.chain_epochs >= MAX_CHAIN_EPOCHS:
+        reason = f"the chain of warm fits has had {parent.chain_epochs} epochs"
+        return ModeChoice("scratch", "epochs", reason)
+    return ModeChoice("warm", "routine", since)
 
 
 def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkpoint | None) -> Row:
@@ -151,7 +221,7 @@ def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkp
         fitted = fit_warm(windows, parent, settings=settings)
     else:
         fitted = fit_scratch(windows, settings=settings, pretrained=pretrained_for(windows))
-    verdict = examine(fitted, windows, champion=parent)
+    verdict = examine(fitted, windows, before=parent)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)

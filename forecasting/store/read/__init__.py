@@ -3,8 +3,8 @@
 from forecasting.store.frames import newest, row, table_rows, values, view
 from forecasting.store.read.forecasts import (
     answer,
+    in_fallback,
     issued_before,
-    network_silenced,
     newest_published,
     parts,
     past_forecasts,
@@ -26,8 +26,6 @@ from forecasting.store.read.inputs import (
 )
 from forecasting.store.read.runs import (
     bars_of_symbols,
-    champion,
-    champion_before,
     done_before,
     issued_by_run,
     last_results,
@@ -37,6 +35,7 @@ from forecasting.store.read.runs import (
     models_of_newest,
     network_ids,
     newest_finished,
+    newest_network,
     newest_night,
     newest_nights,
     newest_run,

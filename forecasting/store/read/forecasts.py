@@ -29,7 +29,7 @@ from forecasting.store.schema import (
     models,
     part,
 )
-from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
+from forecasting.vocabulary import HORIZONS, LSTM, NETWORK, PUBLISHED, QUANTILE_COLUMNS
 
 
 def parts(
@@ -76,7 +76,7 @@ def past_forecasts(
         bars to compare with, up to `known_at`, and split_factor, shares then per share when issued.
     """
     closed = (*of_series(forecast, symbol, target), forecast.target_session <= origin)
-    wanted = (*closed, forecast.role.in_((CHAMPION, SILENCED)), model.name == LSTM)
+    wanted = (*closed, forecast.role.in_((PUBLISHED, NETWORK)), model.name == LSTM)
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that
     # any horizon needs.
     oldest = (
@@ -115,10 +115,10 @@ def past_forecasts(
     return issued[[*names, "bars_at", "split_factor"]]
 
 
-_SINCE_NEWEST = """symbol = :symbol AND target = :target AND role = 'champion'
+_SINCE_NEWEST = """symbol = :symbol AND target = :target AND role = 'published'
     AND origin_session < :session AND target_session > (
         SELECT max(n.origin_session) FROM total_forecasts n
-        WHERE n.symbol = :symbol AND n.target = :target AND n.role = 'champion'
+        WHERE n.symbol = :symbol AND n.target = :target AND n.role = 'published'
             AND n.origin_session < :session
     )
     ORDER BY origin_session, horizon,
@@ -146,7 +146,7 @@ def published(
     Raises:
         StoreError: There is none.
     """
-    wanted = (*of_series(forecast, symbol, target), forecast.role == CHAMPION)
+    wanted = (*of_series(forecast, symbol, target), forecast.role == PUBLISHED)
     newest_origin = select(func.max(forecast.origin_session)).where(*wanted).scalar_subquery()
     of_origin = forecast.origin_session == (newest_origin if origin is None else origin)
     statement = select(*forecast).where(*wanted, of_origin)
@@ -176,11 +176,11 @@ def issued_before(
     return None if newest is None else (newest["origin_session"], newest["data_as_of"])
 
 
-def network_silenced(connection: Connection, symbol: str, target: str, *, before: date) -> bool:
+def in_fallback(connection: Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was not published."""
-    of_network = (forecast.calibration != "", forecast.role != CHALLENGER)
+    of_network = (forecast.calibration != "", forecast.role.in_((PUBLISHED, NETWORK)))
     newest = first_row(connection, _before(symbol, target, before).where(*of_network))
-    return newest is not None and newest["role"] == SILENCED
+    return newest is not None and newest["role"] == NETWORK
 
 
 def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:
@@ -203,7 +203,7 @@ def newest_published(
         forecast.target == target,
         forecast.symbol.in_(symbols),
         forecast.horizon == 1,
-        forecast.role == CHAMPION,
+        forecast.role == PUBLISHED,
         forecast.origin_session <= last,
     )
     newest = (
@@ -227,7 +227,7 @@ def newest_published(
 
 
 _NAMES = ", ".join(FORECAST_KEY)
-_SCORED = f"role = '{CHAMPION}' AND actual IS NOT NULL"
+_SCORED = f"role = '{PUBLISHED}' AND actual IS NOT NULL"
 _ANSWERS = {  # table or view, condition, order
     "latest": ("latest_forecasts", "1 = 1", "symbol, horizon"),
     "totals": ("latest_totals", "1 = 1", "symbol, horizon"),

@@ -35,14 +35,12 @@ from forecasting.store.schema import (
     forecasts,
     model,
     models,
-    promotion,
-    promotions,
     run,
     runs,
     score,
 )
 from forecasting.store.score_views import WINDOWS
-from forecasting.vocabulary import CHAMPION, KINDS, Target
+from forecasting.vocabulary import KINDS, LSTM, PUBLISHED, Target
 
 
 def market_of_run(connection: Connection, run_id: str | None) -> str:
@@ -187,28 +185,22 @@ def _ancestors(connection: Connection, model: Mapping[str, Any]) -> list[str]:
     return ancestors
 
 
-def champion(
-    connection: Connection, symbol: str, target: str, *, session: date = date.max
+def newest_network(
+    connection: Connection, symbol: str, target: str, *, before: date = date.max
 ) -> Row | None:
-    """The winner of the newest promotion of sessions up to `session`, a row of table models.
+    """The newest fit of the sessions before one that may be published, a row of table models.
 
-    None before the first.
+    It has passed the gate and is not withdrawn; None without any.
     """
-    return first_row(connection, _winners(symbol, target).where(promotion.session <= session))
-
-
-def champion_before(connection: Connection, symbol: str, target: str) -> Row | None:
-    """The champion before the present one; None without another."""
-    present = champion(connection, symbol, target) or {"id": ""}
-    return first_row(connection, _winners(symbol, target).where(model.id != present["id"]))
-
-
-def _winners(symbol: str, target: str) -> sa.Select[Any]:
-    """The winners of promotions, rows of table models, the newest first."""
-    # The session before the decision: replaying a span today does not change tomorrow's champion.
-    newest_first = (promotion.session.desc(), promotion.decided_at.desc(), promotion.id.desc())
-    won = select(models).join(promotions, promotion.winner == model.id)
-    return won.where(*of_series(promotion, symbol, target)).order_by(*newest_first)
+    passed = (
+        *of_series(model, symbol, target),
+        model.name == LSTM,
+        model.refused == "",
+        model.withdrawn_at.is_(None),
+    )
+    fitted = select(models).join(runs, run.id == model.run_id).where(*passed, run.as_of < before)
+    newest_first = (run.as_of.desc(), model.created_at.desc(), model.id.desc())
+    return first_row(connection, fitted.order_by(*newest_first))
 
 
 _NIGHTS = select(forecasts, fetch.title).join(fetches)
@@ -229,7 +221,7 @@ def newest_night(connection: Connection, symbol: str, target: str, *, last: date
     """As `newest_nights`, of one symbol and target, but of origins up to `last`."""
     wanted = (*of_series(forecast, symbol, target), forecast.origin_session <= last)
     newest_first = (forecast.origin_session.desc(), *best_first(forecast), forecast.model_id)
-    published = _NIGHTS.where(*wanted, forecast.horizon == 1, forecast.role == CHAMPION)
+    published = _NIGHTS.where(*wanted, forecast.horizon == 1, forecast.role == PUBLISHED)
     return first_row(connection, published.order_by(*newest_first))
 
 
@@ -296,7 +288,7 @@ def last_results(
         score.target.in_(get_args(Target)),
         score.kind.in_(KINDS),
         score.horizon == 1,
-        score.role == CHAMPION,
+        score.role == PUBLISHED,
         score.origin_session >= first,
         score.target_session <= last,
     )

@@ -1,12 +1,13 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
 from datetime import date, datetime, timedelta
+from typing import get_args
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
-from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
 from forecasting.store.frames import (
     frame,
     kind_rank,
@@ -38,14 +39,19 @@ from forecasting.store.schema import (
 from forecasting.store.score_views import counted, same
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
-    CHALLENGER,
-    CHAMPION,
     HORIZONS,
     KINDS,
-    LSTM,
     QUANTILE_COLUMNS,
+    Role,
     Target,
 )
+
+LOSS_COLUMNS = ("origin_session", "horizon", "forecaster", "target_session", "pinball", "inside_80")
+"""One row per origin, horizon and forecaster: `lstm`, the network whether published or not, or a
+baseline's name.
+
+Pinball loss in the target's unit; inside_80 is 1.0 or 0.0.
+"""
 
 # As every night saw them: no bar that was stored, and none that was settled, only later.
 _KNOWN = """(
@@ -137,10 +143,10 @@ def losses(
     origins: int,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """One loss per forecaster (`champion` or a baseline), origin and horizon, ascending.
+    """One loss per forecaster (`lstm` or a baseline), origin and horizon, ascending.
 
-    A baseline published in the champion's place counts under its own name, and the champion it
-    replaced as champion: otherwise a champion that was once behind could never be published again.
+    A baseline published in the network's place counts under its own name, and the network that it
+    replaced as network: otherwise one that was once behind could never be published again.
 
     Args:
         connection: An open one.
@@ -163,7 +169,7 @@ def losses(
         last=last,
         known_at=known_at,
     )
-    forecaster = sa.case((score.model == LSTM, CHAMPION), else_=score.model).label("forecaster")
+    forecaster = score.model.label("forecaster")
     newest_first = (score[name].desc() for name in ("stage", "bar_version", "issued_at"))
     place = func.row_number().over(
         partition_by=(score.origin_session, score.horizon, forecaster),
@@ -171,7 +177,7 @@ def losses(
     )
     ranked = (
         select(*score, forecaster, place.label("place"))
-        .where(*wanted, score.role != CHALLENGER)
+        .where(*wanted, score.role.in_(get_args(Role)))
         .subquery()
     )
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
@@ -189,8 +195,14 @@ def losses(
         ["pinball"],
         at=known_at,
     )
-    counted = newest_origins(every, origins).reset_index(drop=True)
+    counted = _newest_origins(every, origins).reset_index(drop=True)
     return counted.assign(inside_80=counted["inside_80"].astype(float))
+
+
+def _newest_origins(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The rows of the newest `count` origins among them; column origin_session."""
+    newest = np.sort(rows["origin_session"].unique())[-count:]
+    return rows[rows["origin_session"].isin(newest)]
 
 
 def _wanted(

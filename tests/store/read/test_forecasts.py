@@ -33,7 +33,7 @@ def ledger(connection):
         last | {"model_id": "ridge", "role": "baseline", "issued_at": at("2024-03-06T23:00")},
         last | {"target": "range", "q50": 102.0},
         last | {"symbol": "KO", "q50": 103.0},
-        forecast_row("lstm", "2024-03-07", role="silenced", calibration="bands"),
+        forecast_row("lstm", "2024-03-07", role="network", calibration="bands"),
     ]
     further = [row | {"horizon": 2, "q50": 104.0} for row in (first, last)]
     store_forecasts(connection, first, last, *others, *further)
@@ -71,19 +71,19 @@ def test_parts_are_those_of_the_origins_and_horizons_in_their_order(ledger):
     assert len(asked(last=LAST)) == 4
 
 
-def test_the_newest_night_before_a_session_has_its_bars_and_says_if_the_network_is_silenced(ledger):
+def test_the_newest_night_before_a_session_has_its_bars_and_says_if_a_baseline_is_published(ledger):
     series = (ledger, SYMBOL, TARGET)
     assert read.issued_before(*series, session=FIRST) is None
     assert read.issued_before(*series, session=LAST) == (FIRST, at("2024-03-05T20:00"))
-    silenced = partial(read.network_silenced, *series)
-    assert [silenced(before=date(2024, 3, day)) for day in (5, 7, 8)] == [False, False, True]
+    in_fallback = partial(read.in_fallback, *series)
+    assert [in_fallback(before=date(2024, 3, day)) for day in (5, 7, 8)] == [False, False, True]
     published = forecast_row("lstm", "2024-03-08", run_id="2024-03-05", calibration="bands")
     later = {"origin_session": date(2024, 3, 11), "target_session": date(2024, 3, 12)}
-    ignored = later | {"role": "silenced"}
+    ignored = later | {"role": "network"}
     write.add(ledger, "forecasts", published, published | ignored | {"calibration": ""})
-    challenger = ignored | {"role": "challenger", "model_id": "ridge"}
-    write.add(ledger, "forecasts", published | challenger)
-    assert not silenced(before=date(2024, 3, 12))
+    older = ignored | {"role": "challenger", "model_id": "ridge"}
+    write.add(ledger, "forecasts", published | older)
+    assert not in_fallback(before=date(2024, 3, 12))
 
 
 def test_an_answer_has_the_rows_of_its_columns_values_and_no_more_than_its_limit(ledger):

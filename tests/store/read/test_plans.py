@@ -18,9 +18,8 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
         read.row, table="forecasts", where=SERIES | OF_RUN | {"origin_session": DAY}
     ),
     "model_of_run": partial(read.row, table="models", where=SERIES | OF_RUN),
-    "decision_of_run": partial(read.row, table="promotions", where=OF_RUN),
     "lineage": partial(read.lineage, model=MODEL),
-    "champion": partial(read.champion, **SERIES),
+    "newest_network": partial(read.newest_network, **SERIES),
     "newest_fetch": partial(read.newest_fetch, symbol=SYMBOL),
     "models_of_newest": partial(read.models_of_newest, **SERIES, origins=5),
     "past_forecasts": partial(read.past_forecasts, **SERIES, origin=DAY, limit=500),
@@ -34,7 +33,7 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
         read.newest,
         table="forecasts",
         column="origin_session",
-        where=SERIES | {"kind": "live", "role": "champion"},
+        where=SERIES | {"kind": "live", "role": "published"},
     ),
 }
 
@@ -67,7 +66,7 @@ def plan_of(tmp_path_factory, migrated_sqlite_file):
 @pytest.mark.parametrize("name", QUERIES)
 def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name):
     steps = plan_of(QUERIES[name])
-    tables = ("forecasts", "scores", "models", "runs", "promotions", "fetches", "forecast_parts")
+    tables = ("forecasts", "scores", "models", "runs", "fetches", "forecast_parts")
     whole = tuple(f"SCAN {table}" for table in tables)
     assert steps
     assert not [step for step in steps if step.startswith(whole) and "ix_runs_running" not in step]
@@ -85,7 +84,6 @@ OF_SERIES = "(symbol=? AND target=?)"
 @pytest.mark.parametrize(
     ("view", "search"),
     [
-        ("champions", f"SEARCH p USING INDEX ix_promotions_symbol_target_decided_at {OF_SERIES}"),
         ("model_comparison", f"SEARCH s USING PRIMARY KEY {OF_SERIES}"),
         ("costs", f"SEARCH s USING PRIMARY KEY {OF_SERIES}"),
         ("night_durations", f"SEARCH r USING INDEX ix_runs_symbol_target_as_of {OF_SERIES}"),

@@ -15,7 +15,6 @@ from tests.store.rows import (
     at,
     forecast_row,
     model_row,
-    promotion_row,
     run_row,
     store_bars,
     store_forecasts,
@@ -80,7 +79,7 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(connection):
     ):
         assert found.empty
     assert read.newest_fetch(connection, SYMBOL) is None
-    assert read.champion(*series) is read.champion_before(*series) is None
+    assert read.newest_network(*series) is None
     assert read.newest_finished(*series) is read.unfinished_run(*series, after=day) is None
     store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
     pd.testing.assert_series_equal(bars.dtypes, read.bars(connection, SYMBOL).dtypes)
@@ -181,17 +180,23 @@ def test_the_newest_scratch_fit_is_one_that_passed_up_to_a_session(connection):
     assert newest(session=date(2024, 3, 6)) is None
 
 
-def test_the_champion_is_the_newest_winner_up_to_a_session(connection):
-    write.add(connection, "models", model_row("a"), model_row("b"))
-    write.add(connection, "promotions", promotion_row("a", FIRST), promotion_row("b", LAST))
-    for found, winner in (
-        (read.champion(connection, SYMBOL, TARGET), "b"),
-        (read.champion(connection, SYMBOL, TARGET, session=LAST_DAY), "b"),
-        (read.champion(connection, SYMBOL, TARGET, session=EVE), "a"),
-        (read.champion_before(connection, SYMBOL, TARGET), "a"),
-    ):
+def test_the_newest_network_has_passed_and_is_not_withdrawn(connection):
+    write.add(connection, "runs", *(run_row(day, day) for day in (FIRST, LAST)))
+    write.add(
+        connection,
+        "models",
+        model_row("a", run_id=FIRST),
+        model_row("b", run_id=LAST),
+        model_row("c", run_id=LAST, refused="Worse.", created_at=at("2024-03-20")),
+        model_row("d", run_id=LAST, withdrawn_at=at("2024-03-21"), created_at=at("2024-03-20")),
+        model_row("ridge", name="ridge"),
+    )
+    newest = partial(read.newest_network, connection, SYMBOL, TARGET)
+    for before, expected in ((date.max, "b"), (LAST_DAY, "a")):
+        found = newest(before=before)
         assert found
-        assert found["id"] == winner
+        assert found["id"] == expected
+    assert newest(before=date.fromisoformat(FIRST)) is None
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from forecasting.evaluate.decisions import LOSS_COLUMNS
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, schema, write
+from forecasting.store.read.scores import LOSS_COLUMNS
 from forecasting.vocabulary import KINDS
 from tests.builders import EVE, LAST
 from tests.store.mixed_nights import mixed_scores
@@ -42,7 +42,7 @@ def naive_losses(scores, *, last, origins):
     newest = sorted(set(closed["origin_session"]))[-origins:]
     counted = closed[closed["origin_session"].isin(newest) & (closed["role"] != "challenger")]
     ranked = counted.assign(
-        forecaster=counted["model"].replace("lstm", "champion"),
+        forecaster=counted["model"],
         rank=counted["kind"].map(KINDS[::-1].index),
     ).sort_values(["rank", "stage", "bar_version", "issued_at"])
     return ranked.drop_duplicates(LINE, keep="last").sort_values(LINE)
@@ -52,7 +52,7 @@ def naive_scores(scores):
     """The newest score of each line of live nights, those of a published forecast twice."""
     own = scores[(scores["kind"] == "live") & (scores["role"] != "challenger")]
     own = own.assign(forecaster=own["model"])
-    published = own[own["role"] == "champion"].assign(forecaster="published")
+    published = own[own["role"] == "published"].assign(forecaster="published")
     ranked = pd.concat([own, published]).sort_values(["issued_at", "stage", "bar_version"])
     return ranked.drop_duplicates(LINE, keep="last").sort_values(LINE)
 
