@@ -246,13 +246,13 @@ class Ledger:
             )
         first = check_day("first", first)
         last = check_day("last", last)
-        own = self._settings([symbol] if symbol is not None else [], target, {})
+        given = self._settings([symbol] if symbol is not None else [], target, {})
         inputs = {"source": source, "market": market, "events": events}
         results = []
-        with TURN, held_inputs(own, symbol, inputs) as settings:
+        with TURN, held_inputs(given, symbol, inputs) as settings:
             for name in settings.symbols:
-                one = settings.for_symbol(name)
-                spec = backtest_spec(one, first, last, refit_every=refit_every)
+                of_symbol = settings.for_symbol(name)
+                spec = backtest_spec(of_symbol, first, last, refit_every=refit_every)
                 results.append(loaded(spec, now=clock_of(now))())
         forecasts = pd.concat(map(forecast_frame, results), ignore_index=True)
         figures = pd.concat(map(figure_frame, results), ignore_index=True)
@@ -263,8 +263,8 @@ class Ledger:
     ) -> Settings:
         """The settings of a call that reads; without a symbol, those of every one of the ledger."""
         names: list[Any] = []
-        for some in symbols:
-            names.extend(some if is_list_like(some) else [some])
+        for given in symbols:
+            names.extend(given if is_list_like(given) else [given])
         if symbols and not names:
             raise UsageError(
                 "Expected one symbol or more, found an empty list. Leave it out for all."
@@ -295,8 +295,8 @@ class Ledger:
         }
         if symbols:
             update["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols)))
-        one = check_choice("target", self.settings.target if target is None else target, Target)
-        return self.settings.model_copy(update=update).for_target(one)
+        chosen = check_choice("target", self.settings.target if target is None else target, Target)
+        return self.settings.model_copy(update=update).for_target(chosen)
 
 
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:

@@ -256,9 +256,9 @@ def load_members(weights: dict[str, Tensor], tensors: Tensors, count: int) -> li
         by_member[int(member)][parameter] = weight
     networks = []
     for place in range(count):
-        own = by_member[place % len(by_member)]
+        of_member = by_member[place % len(by_member)]
         # Copies: training changes them in place
-        copies = {name: weight.to(torch.float32, copy=True) for name, weight in own.items()}
+        copies = {name: weight.to(torch.float32, copy=True) for name, weight in of_member.items()}
         network = empty_network(tensors)
         network.load_state_dict(copies, assign=True)
         networks.append(network)
