@@ -38,7 +38,7 @@ from forecasting.audit.series import load_series
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import LOOKBACK, STEP_NAMES, Windows
+from forecasting.preprocess.windows import LOOKBACK, STEP_NAMES, Windows, from_model
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles, linear_features
 from forecasting.train.fit import fit_scratch
@@ -110,7 +110,7 @@ class Comparison:
     def actual(self) -> Floats:
         """(n, H) actuals of the scored rows."""
         rows = np.concatenate(self.blocks)
-        return self.windows.scale(rows).from_model(self.windows.scaled[rows])
+        return from_model(self.windows.scaled[rows], self.windows.level[rows])
 
 
 def main() -> None:
@@ -288,7 +288,7 @@ def tuned(
 ) -> dict[str, Walk]:
     """The walk with the choice of least pinball loss on the block before the first origin (closed targets only)."""
     block = comparison.earlier[-1][:-H]
-    actual = comparison.windows.scale(block).from_model(comparison.windows.scaled[block])
+    actual = from_model(comparison.windows.scaled[block], comparison.windows.level[block])
     losses = [
         np.nanmean(pinball(actual, walk(comparison, [block], fit_with(choice)).forecasts))
         for choice in choices
@@ -315,7 +315,7 @@ def fit_lightgbm(known: Windows, *, trees: int) -> Predict:
 
     def predict(rows: Block) -> Floats:
         scaled = [[model.predict(columns[h][rows]) for model in models[h]] for h in range(H)]
-        return known.scale(rows).from_model(np.sort(np.transpose(scaled, (2, 0, 1)), axis=-1))
+        return from_model(np.sort(np.transpose(scaled, (2, 0, 1)), axis=-1), known.level[rows])
 
     return predict
 

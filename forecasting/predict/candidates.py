@@ -20,7 +20,9 @@ from forecasting.preprocess.windows import (
     RETURN,
     H,
     Windows,
+    from_model,
     level_of,
+    to_model,
 )
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION, baseline_quantiles, usable_baselines
@@ -93,15 +95,15 @@ def network_candidate(
     """
     from forecasting.train.prepare import member_quantiles
 
-    scale = windows.scale()
+    level = windows.level[-1]
     raw, _ = member_quantiles(checkpoint, windows, np.array([len(windows) - 1]))
-    network = scale.from_model(raw[0])
+    network = from_model(raw[0], level)
     issued = issue(
-        scale.to_model(network),
-        scale.to_model(linear.quantiles),
+        to_model(network, level),
+        to_model(linear.quantiles, level),
         tree_medians(windows),
         past,
-        scale=scale,
+        level=level,
         target=windows.target,
     )
     outside = inputs_out_of_range(

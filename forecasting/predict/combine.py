@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import Floats, pinball
-from forecasting.preprocess.windows import H, Scale
+from forecasting.preprocess.windows import H, from_model
 from forecasting.sessions import closes_at, next_sessions, opens_at
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import MEDIAN, QUANTILES, Kind, Target
@@ -173,7 +173,7 @@ class Issued:
 
 
 def issue(
-    network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target
+    network: Floats, linear: Floats, trees: Floats, past: Past, *, level: Floats, target: Target
 ) -> Issued:
     """The forecast to issue at one origin.
 
@@ -182,7 +182,7 @@ def issue(
         linear: (H, Q) the linear model's.
         trees: (H,) the trees' medians; NaN without.
         past: of the origins before.
-        scale: of this origin.
+        level: () that of this origin.
         target: what is forecast.
     """
     past = Past(*(values[-MAX_FORECASTS:] for values in vars(past).values()))
@@ -198,17 +198,17 @@ def issue(
         raw |= {
             "network": network[h].tolist(),
             "partner": linear[h].tolist(),
-            "level": float(scale.level),
+            "level": float(level),
             "weight": weight,
             "share": share,
             "factors": factors.tolist(),
         }
         texts.append(json.dumps(raw))
     return Issued(
-        quantiles=scale.from_model(widen(moved, factors)),
+        quantiles=from_model(widen(moved, factors), level),
         past_forecasts=np.isfinite(past.actual).sum(axis=0),
         calibration=texts,
-        by_trees=scale.from_model(moved)[:, MEDIAN] / scale.from_model(combined)[:, MEDIAN],
+        by_trees=from_model(moved, level)[:, MEDIAN] / from_model(combined, level)[:, MEDIAN],
     )
 
 

@@ -77,25 +77,21 @@ MARKET_NAMES = ("market", "market_long", "market_change", "market_gap")
 _DAILY = math.log(100.0 * math.sqrt(252.0))
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Scaling of one row's targets, or of N rows', to model scale and back."""
+def to_model(values: Floats, level: Floats) -> Floats:
+    """(.., H) or (.., H, Q) in model scale, of values in the target's own unit.
 
-    level: Floats  # () or (N,) subtracted from the log of a value
+    `level` is () or (N,), that of each row.
+    """
+    return np.log(values) - _of_rows(level, values)
 
-    def to_model(self, values: Floats) -> Floats:
-        """(.., H) or (.., H, Q) in model scale, of values in the target's own unit."""
-        return np.log(values) - self._like(values)
 
-    def from_model(self, scaled: Floats) -> Floats:
-        """(.., H) or (.., H, Q) in the target's own unit, of values in model scale."""
-        return np.exp(self._like(scaled) + scaled)
+def from_model(scaled: Floats, level: Floats) -> Floats:
+    """The inverse of `to_model`."""
+    return np.exp(_of_rows(level, scaled) + scaled)
 
-    def _like(self, values: Floats) -> Floats:
-        level = self.level[..., None]
-        if values.ndim == level.ndim:
-            return level
-        return level[..., None]  # of quantiles, with one axis more
+
+def _of_rows(level: Floats, values: Floats) -> Floats:
+    return np.reshape(level, np.shape(level) + (1,) * (values.ndim - np.ndim(level)))
 
 
 def actual_of(target: Target, bars: pd.DataFrame) -> pd.Series[float]:
@@ -315,10 +311,6 @@ class Windows:
         learnable = features[: self.learnable_sessions - self.warm_up]
         return np.where(np.isnan(features), np.nanmean(learnable, axis=0), features)
 
-    def scale(self, rows: Rows | int = -1) -> Scale:
-        """The scaling of one row (by default the newest) or of several."""
-        return Scale(self.level[rows])
-
     def known_to(self, row: int) -> Windows:
         """The windows with the targets known at the close of `row`; later ones are NaN."""
         ahead = np.arange(len(self))[:, None] + np.array(HORIZONS)
@@ -391,7 +383,7 @@ def _scaled(target: Target, steps: Floats, values: Floats, warm_up: int) -> dict
     level = level_of(steps[:, past_column(target)])[warm_up:]
     padded = np.append(values[1:], np.full(H, np.nan))  # in the future
     following = sliding_window_view(padded, H).copy()  # (D, H) values of the sessions after each
-    return {"level": level, "scaled": Scale(level).to_model(following[warm_up:])}
+    return {"level": level, "scaled": to_model(following[warm_up:], level)}
 
 
 def _on_sessions(

@@ -15,8 +15,10 @@ from forecasting.preprocess.windows import (
     H,
     Windows,
     fill_forward,
+    from_model,
     lag_features,
     past_column,
+    to_model,
     trailing_mean,
 )
 from forecasting.train.linear import fit_ridge, one_blas_thread
@@ -50,7 +52,7 @@ def baseline_quantiles(name: str, windows: Windows) -> Floats:
         scaled = _linear_quantiles(name, windows)
     else:
         scaled = _rule_quantiles(name, windows)
-    return windows.scale().from_model(scaled)
+    return from_model(scaled, windows.level[-1])
 
 
 def linear_features(windows: Windows) -> tuple[Floats, Floats]:
@@ -97,7 +99,7 @@ def _rule_quantiles(name: str, windows: Windows) -> Floats:
         values = np.repeat(medians[at - _MONTH + 1, None], H, axis=1)
     else:  # last_value
         values = np.repeat(filled[at, None], H, axis=1)
-    points = windows.scale(np.arange(len(windows))).to_model(values)
+    points = to_model(values, windows.level)
     errors = windows.scaled - points
     quantiles = []
     for h in range(H):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forecasting.losses import Floats, row_losses
-from forecasting.preprocess.windows import H, Rows, Windows
+from forecasting.preprocess.windows import H, Rows, Windows, from_model
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.loop import load_members, one_thread, training_losses
@@ -112,9 +112,9 @@ def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
     """
     if not np.isfinite(quantiles).all():
         return math.nan
-    scale = windows.scale(closed)
-    actual = scale.from_model(windows.scaled[closed])
-    return float(row_losses(actual, scale.from_model(quantiles[: len(closed)])).mean())
+    level = windows.level[closed]
+    actual = from_model(windows.scaled[closed], level)
+    return float(row_losses(actual, from_model(quantiles[: len(closed)], level)).mean())
 
 
 def learned_nothing(fitted: Checkpoint, windows: Windows) -> str:

@@ -28,10 +28,12 @@ from forecasting.preprocess.windows import (
     H,
     Rows,
     Windows,
+    from_model,
     lag_features,
     level_of,
     long_memory_features,
     past_column,
+    to_model,
     trailing_mean,
 )
 from forecasting.vocabulary import HORIZONS, QUANTILES
@@ -263,13 +265,13 @@ def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
     fits = fit_horizons(windows, adjusted)
     points = np.stack([fit.ridge.forecast(fit.features[rows]) for fit in fits], axis=-1)
     by_horizon = points[..., None] + np.stack([fit.errors for fit in fits])
-    quantiles = windows.scale(rows).from_model(adjusted.from_adjusted(by_horizon, rows))
+    quantiles = from_model(adjusted.from_adjusted(by_horizon, rows), windows.level[rows])
     return LinearForecast(quantiles, _effects(windows, effect, fits))
 
 
 def linear_quantiles(windows: Windows, rows: Rows, adjusted: AdjustedWindows) -> Floats:
     """(n, H, Q) quantiles of n rows by the linear model of `windows`, adjusted as `adjusted`."""
-    scaled = windows.scale(rows).to_model(linear_forecast(windows, rows).quantiles)
+    scaled = to_model(linear_forecast(windows, rows).quantiles, windows.level[rows])
     return scaled - adjusted.centre[rows][..., None]
 
 

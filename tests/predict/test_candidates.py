@@ -8,7 +8,7 @@ import pytest
 from forecasting.predict import candidates
 from forecasting.predict.combine import issue
 from forecasting.predict.fallback import Published
-from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, make_windows
+from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, make_windows, to_model
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
@@ -86,9 +86,9 @@ def test_a_network_is_issued_with_parts_that_multiply_up_to_its_median(target):
     model = {"id": "m1", "name": "lstm", "trained_from": LAST, "trained_to": LAST}
     found = candidates.network_candidate(model, checkpoint, windows, NO_PAST, linear)
     raw, _ = member_quantiles(checkpoint, windows, np.arange(len(windows)))
-    scale = windows.scale()
-    parts = (raw[-1], scale.to_model(linear.quantiles), tree_medians(windows), NO_PAST)
-    issued = issue(*parts, scale=scale, target=target).quantiles
+    level = windows.level[-1]
+    parts = (raw[-1], to_model(linear.quantiles, level), tree_medians(windows), NO_PAST)
+    issued = issue(*parts, level=level, target=target).quantiles
     np.testing.assert_allclose(found.quantiles, issued, rtol=1e-6)
     np.testing.assert_allclose(found.factors["usual"], np.median(values[-21:-1]))
     product = np.prod([*found.factors.values()], axis=0)

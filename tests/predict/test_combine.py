@@ -21,13 +21,12 @@ from forecasting.predict.combine import (
     widen,
     with_trees,
 )
-from forecasting.preprocess.windows import Scale
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 H = len(HORIZONS)
 Q = len(QUANTILES)
 NORMAL = norm.ppf(QUANTILES)
-SCALE = Scale(np.array(15.0))
+LEVEL = np.array(15.0)
 SKEWED = NORMAL * np.where(NORMAL < 0.0, 0.8, 1.3)
 RAW = np.broadcast_to(NORMAL, (H, Q))
 USUAL = np.where(np.arange(Q) == MEDIAN, 1.0, np.exp(np.log(1.05)))  # factors of a range
@@ -137,10 +136,10 @@ def test_the_weight_is_that_of_a_loop_over_forecasts_and_the_usual_one_of_too_fe
 
 
 def test_read_past_finds_what_was_issued():
-    scale = Scale(np.array(15.5))
+    level = np.array(15.5)
     network, linear = np.sort(np.random.default_rng(2).normal(size=(2, H, Q)))
     trees = np.array([0.5, -0.5, np.nan, 1.0, 2.0])
-    issued = issue(network, linear, trees, NO_PAST, scale=scale, target="volume")
+    issued = issue(network, linear, trees, NO_PAST, level=level, target="volume")
     actual = np.array([0.1, 0.2, 0.3, 0.4, np.nan])
     rows = {
         "origin_session": pd.Timestamp("2024-03-04"),
@@ -177,7 +176,7 @@ def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(kind, least
 
 def issued_from(linear, past=None, target="volume"):
     return issue(
-        RAW, linear, NO_TREES, NO_PAST if past is None else past, scale=SCALE, target=target
+        RAW, linear, NO_TREES, NO_PAST if past is None else past, level=LEVEL, target=target
     )
 
 

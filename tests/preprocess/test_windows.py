@@ -24,6 +24,7 @@ from forecasting.preprocess.windows import (
     MarketSeries,
     Windows,
     actual_of,
+    from_model,
     load_windows,
     make_windows,
 )
@@ -141,7 +142,7 @@ def test_the_last_row_is_the_origin_and_has_no_known_target():
     assert np.isnan(windows.scaled[-1]).all()
     assert np.isfinite(windows.scaled[:-5]).all()
     assert windows.learnable_sessions == len(windows.steps)
-    volumes = windows.scale(np.arange(len(windows))).from_model(windows.scaled)
+    volumes = from_model(windows.scaled, windows.level)
     at = BARS.index.get_loc(pd.Timestamp(ORIGIN)) - 5
     np.testing.assert_allclose(volumes[-6], BARS["volume"].iloc[at + 1 : at + 6])
 
