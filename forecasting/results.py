@@ -1,20 +1,18 @@
-"""What `forecast` and `backtest` return: frames, which a notebook shows with their drawing."""
+"""What `forecast` and `backtest` return: frames, and their drawing with matplotlib."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import named
-from forecasting.report.charts import FAN_SESSIONS, backtest_svg, backtest_unit, fan_svg
 from forecasting.report.documents import nixtla, nixtla_forecast
 from forecasting.report.night_view import ReportData
 from forecasting.report.plot import draw
-from forecasting.report.units import percent
+from forecasting.report.units import percent, unit_for
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, LSTM
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
 
 _SHARES = ("coverage_80", "coverage_90")
 _SKILLS = ("vs_usual", "reference_skill")
+_PLOTTED = 40  # newest sessions before a fan
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
 _FIGURES = ["n", "mae", "pinball", "reference_skill", "baseline", "p_value", *_SHARES]
 
@@ -66,11 +65,8 @@ class Backtest:
         """
         rows = self._rows(horizon, symbol)
         known = rows.set_index("target_session")["actual"]
-        return draw(rows, known, unit=backtest_unit(rows), ax=ax)
-
-    def save(self, path: str | Path, horizon: int = 1, *, symbol: str | None = None) -> None:
-        """Write the same as an SVG, which needs no matplotlib, to a file as for a Forecast."""
-        _write_svg(path, backtest_svg(self._rows(horizon, symbol)))
+        unit = unit_for(rows["target"].iloc[0], usual=float(known.median()))
+        return draw(rows, known, unit=unit, ax=ax)
 
     def _rows(self, horizon: int, symbol: str | None) -> pd.DataFrame:
         if horizon not in HORIZONS:
@@ -105,7 +101,7 @@ class Backtest:
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Forecasts of a frame of bars; a notebook shows them with their drawing.
+    """Forecasts of a frame of bars.
 
     `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in
     the target's unit (a range of 0.015 is 1.5%), usual, vs_usual and why (as in view
@@ -134,25 +130,15 @@ class Forecast:
                 (`pip install 'forecasting[plot]'`).
         """
         report = self.reports[_chosen(self.reports, symbol)]
-        known = report.history["value"].iloc[-FAN_SESSIONS:]
+        known = report.history["value"].iloc[-_PLOTTED:]
         return draw(report.rows, known, unit=report.unit, ax=ax)
-
-    def save(self, path: str | Path, symbol: str | None = None) -> None:
-        """Write the fan of a series as an SVG, which needs no matplotlib.
-
-        A UsageError unless the file's name ends with .svg or .html.
-        """
-        _write_svg(path, fan_svg(self.reports[_chosen(self.reports, symbol)]))
 
     def __repr__(self) -> str:
         """The medians, their 80% intervals and why, a line a session."""
         return f"{self.quantiles.to_string(columns=_SHOWN, **_TABLE)}\n{self._note()}".rstrip()
 
     def _repr_html_(self) -> str:
-        shown = ""
-        for name, rows in self.quantiles.groupby("symbol"):
-            shown += fan_svg(self.reports[str(name)]) + rows.to_html(columns=_SHOWN, **_TABLE)
-        return f"{shown}<p>{self._note()}</p>"
+        return f"{self.quantiles.to_html(columns=_SHOWN, **_TABLE)}<p>{self._note()}</p>"
 
     def _note(self) -> str:
         return TARGETS[str(self.quantiles["target"].iat[0])].note
@@ -165,12 +151,3 @@ def _chosen(symbols: Collection[str], asked: str | None) -> str:
     if asked is None or asked not in symbols:
         raise UsageError(f"Expected one of the symbols {', '.join(symbols)}, found {asked!r:.60}.")
     return asked
-
-
-def _write_svg(path: str | Path, svg: str) -> None:
-    """Write a drawing; a UsageError unless the file's name ends with .svg or .html."""
-    if Path(path).suffix.lower() not in (".svg", ".html"):
-        raise UsageError(
-            f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg or .html."
-        )
-    Path(path).write_text(svg, encoding="utf-8")

@@ -1,6 +1,5 @@
-"""The drawings: geometry of an axis, charts of the record, the fan of a night, and a backtest."""
+"""The drawings of the pages: the geometry of an axis, a night, its record, a line of the index."""
 
-import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from forecasting.plain_text import markdown_text, quantity
+from forecasting.plain_text import quantity
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.units import Unit, full_day, short_day, unit_for
-from forecasting.vocabulary import QUANTILE_COLUMNS
+from forecasting.report.units import Unit, full_day, short_day
 
 # margins of the plot area, in SVG units, which are CSS pixels at full size
 TOP = 26.0
@@ -28,8 +26,7 @@ class Axes:
     left: float  # the edges of the plot
     right: float
     floor: float
-    low: float  # the values at the edges
-    high: float
+    high: float  # the value at the upper edge; at the floor it is 0
     labels: dict[float, str]  # of round values
 
     @property
@@ -39,40 +36,29 @@ class Axes:
 
     def y(self, value: float) -> float:
         """The height at which a value lies; y grows downwards."""
-        return self.floor - (value - self.low) / (self.high - self.low) * (self.floor - TOP)
+        return self.floor - value / self.high * (self.floor - TOP)
 
 
-def make_axes(
-    values: Iterable[float], size: tuple[float, float], unit: Unit, *, from_zero: bool
-) -> Axes:
-    """A plot area whose axis holds all finite `values`, with three to six round ticks."""
-    finite = [value for value in values if math.isfinite(value)]
-    low = 0.0 if from_zero else min(finite)
-    high = max(finite)
-    room = (high - low or abs(high) or 1.0) * 0.06
-    if not from_zero:
-        low -= room
-    high += room
-    labels = tick_labels(round_ticks(low, high), unit)
+def make_axes(values: Iterable[float], size: tuple[float, float], unit: Unit) -> Axes:
+    """A plot area whose axis holds all finite `values`, none negative, with round ticks."""
+    high = 1.06 * (max(filter(math.isfinite, values)) or 1.0)
+    labels = tick_labels(round_ticks(high), unit)
     width, height = size
     return Axes(
         14.0 + 6.4 * max(map(len, labels.values())),
         width - RIGHT,
         height - BOTTOM,
-        low,
         high,
         labels,
     )
 
 
-def round_ticks(low: float, high: float) -> tuple[float, ...]:
-    """Three to six multiples of a 1, 2 or 5 step between `low` and `high`, both included."""
-    rough = (high - low) / 5
+def round_ticks(high: float) -> tuple[float, ...]:
+    """Three to six multiples of a 1, 2 or 5 step from 0 up to `high`."""
+    rough = high / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.75)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return tuple(k * step for k in range(first, last + 1))
+    return tuple(k * step for k in range(math.floor(high / step + 1e-9) + 1))
 
 
 def tick_labels(ticks: Sequence[float], unit: Unit) -> dict[float, str]:
@@ -120,10 +106,10 @@ def text(x: float, y: float, label: str, *, css: str) -> str:
     return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}">{escape(label)}</text>'
 
 
-def path(points: Iterable[tuple[float, float]], *, css: str, closed: bool = False) -> str:
-    """A polyline, or a polygon when closed."""
+def path(points: Iterable[tuple[float, float]], *, css: str) -> str:
+    """A polyline."""
     steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return f'<path class="{css}" d="M{steps}{"Z" if closed else ""}"/>'
+    return f'<path class="{css}" d="M{steps}"/>'
 
 
 def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
@@ -154,7 +140,7 @@ Layout = Literal["wide", "narrow"]
 BANDS = (("q05", "q95", "band90"), ("q10", "q90", "band80"), ("q25", "q75", "band50"))
 SIZES = {"wide": (1000.0, 380.0), "narrow": (360.0, 300.0)}
 
-_PAST_FORECASTS = {"wide": 60, "narrow": 30}
+_PAST_FORECASTS = 60
 _PAST_SESSIONS = {"wide": 60, "narrow": 20}
 # Times that a coming session is wider than a past one: on a phone five characters fit into it
 _COMING = {"wide": 3.8, "narrow": 4.8}
@@ -176,7 +162,6 @@ def night_chart(data: ReportData, layout: Layout) -> str:
         [*past, data.usual, *data.rows["q05"], *data.rows["q95"]],
         SIZES[layout],
         data.unit,
-        from_zero=True,
     )
     coming = _COMING[layout]
     step = plot.width / (len(past) + coming * len(data.rows))
@@ -216,47 +201,6 @@ def night_chart(data: ReportData, layout: Layout) -> str:
     )
     return drawing(
         SIZES[layout],
-        marks,
-        label=label,
-        css=layout,
-    )
-
-
-def totals_chart(data: ReportData, layout: Layout) -> str:
-    """The drawing of the intervals of the next 2 to 5 sessions together."""
-    size = (SIZES[layout][0], 200.0)
-    highest = [row["q95"] for row in data.totals]
-    plot = make_axes(
-        highest,
-        size,
-        data.unit,
-        from_zero=True,
-    )
-    step = plot.width / len(data.totals)
-    marks = [grid(plot, data.unit)]
-    for place, row in enumerate(data.totals):
-        middle = plot.left + (place + 0.5) * step
-        name = f"{row['horizon']} sessions"
-        marks.append(
-            _intervals(
-                row,
-                plot,
-                BANDS,
-                middle=middle,
-                width=step / 3,
-            )
-        )
-        marks.append(
-            text(
-                middle,
-                plot.floor + 16,
-                name,
-                css="axis strong middle",
-            )
-        )
-    label = f"{data.symbol}: the next sessions together, which the sentence has too."
-    return drawing(
-        size,
         marks,
         label=label,
         css=layout,
@@ -350,17 +294,16 @@ def _letter(days: Sequence[str], x: float, y: float) -> str:
     )
 
 
-def past_chart(data: ReportData, layout: Layout) -> str:
+def past_chart(data: ReportData) -> str:
     """The drawing of forecasts made one session ahead, with their actuals.
 
     An actual is a dot inside 80%, a cross outside 90%, else a diamond.
     """
-    ahead = data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
+    ahead = data.record.ahead(1).iloc[-_PAST_FORECASTS:]
     plot = make_axes(
         [*ahead["q05"], *ahead["q95"], *ahead["actual"]],
-        SIZES[layout],
+        SIZES["wide"],
         data.unit,
-        from_zero=True,
     )
     # Few forecasts in a wide chart would be very wide columns: they keep the width of one among
     # twenty.
@@ -392,7 +335,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
         plot,
         list(ahead["target_session"]),
         step=step,
-        end=SIZES[layout][0],
+        end=SIZES["wide"][0],
     )
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = (
@@ -400,10 +343,10 @@ def past_chart(data: ReportData, layout: Layout) -> str:
         "the 80% interval."
     )
     return drawing(
-        SIZES[layout],
+        SIZES["wide"],
         marks,
         label=label,
-        css=layout,
+        css="past",
     )
 
 
@@ -469,174 +412,6 @@ def session_labels(plot: Axes, sessions: Sequence[date], *, step: float, end: fl
         )
         labels.append(path([(x, plot.floor), (x, plot.floor + 4)], css="floor"))
     return labels
-
-
-# on a phone it is shown at seven tenths of that, so its letters are large
-FAN_WIDTH = 520.0
-FAN_HEIGHT = 272.0
-FAN_SESSIONS = 40
-# margins of the fan beside its labels, and below them
-_FAN_LEFT = 10.0
-_FAN_LEGEND = 22.0
-_FAN_KEY = [(0.0, 6.0, "inner", "80% interval"), (124.0, 6.0, "outer", "90% interval")]
-# From the left, half the height
-_FAN_KEY += [(248.0, 0.0, "median", "median"), (344.0, 0.0, "known", "actual")]
-_FAN_SHOWS = "actual values, median, 80% and 90% interval"
-_AHEAD = 3.0  # times that a session of the fan is wider than one before it: a label fits below it
-# An image has no style of the page's: it carries its own, which in a notebook changes no other,
-# with a background.
-_STYLE = """<style>
-.fan { max-width: 620px }
-.fan text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #46505c }
-.fan .end { text-anchor: end } .fan .middle { text-anchor: middle }
-.fan .strong { fill: #0b5ea8; font-weight: 600 }
-.fan .paper { fill: #ffffff } .fan .grid, .fan .floor { stroke: #dfe3e8 }
-.fan .outer { fill: #cde2f5 } .fan .inner { fill: #96c3eb }
-.fan .median { stroke: #0b5ea8; stroke-width: 2.4 }
-.fan .known { stroke: #465467; stroke-width: 1.6 } .fan .known, .fan .median { fill: none }
-@media (prefers-color-scheme: dark) {
-.fan text { fill: #b4bcc6 } .fan .strong { fill: #8ec5f7 }
-.fan .paper { fill: #1c1f23 } .fan .grid, .fan .floor { stroke: #383f47 }
-.fan .outer { fill: #1d3c59 } .fan .inner { fill: #2b659b }
-.fan .median { stroke: #a5d3fb } .fan .known { stroke: #c3cbd5 }
-}
-</style>"""
-
-
-def fan_markdown(data: ReportData) -> str:
-    """A Markdown image of the fan of a night, the SVG itself in the link."""
-    address = base64.b64encode(fan_svg(data).encode()).decode("ascii")
-    shown = markdown_text(f"{data.symbol} {data.target}: {_FAN_SHOWS}")
-    return f"![{shown}](data:image/svg+xml;base64,{address})"
-
-
-def fan_svg(data: ReportData) -> str:
-    """The newest sessions of a night, and the fan of 80 and 90% intervals that follows."""
-    ahead = data.rows
-    past = data.history["value"].iloc[-FAN_SESSIONS:]
-    known = past.astype(float).reset_index(drop=True)
-    fan = (
-        ahead[list(QUANTILE_COLUMNS)]
-        .astype(float)
-        .set_axis(known.index[-1] + _AHEAD * (ahead.index + 1.0))
-    )
-    # The fan opens from it; where none of those shown is known, it has no opening
-    newest = known.dropna().iloc[-1:]
-    fan = pd.concat([pd.DataFrame(dict.fromkeys(fan, newest)), fan])
-    origin = short_day(data.origin) if len(ahead) > 2 else ""  # else it and the last day overlap
-    days = {0.0: short_day(past.index[0]), [*known.index, *newest.index][-1]: origin}
-    days[fan.index[-1]] = short_day(ahead["target_session"].iloc[-1])
-    title = (
-        f"{data.symbol}, {short_day(ahead['target_session'].iloc[0])}: "
-        f"{data.unit.text(ahead['q50'].iloc[0])}"
-    )
-    return _fan(
-        data.unit,
-        fan,
-        known,
-        days=days,
-        title=title,
-    )
-
-
-def backtest_svg(rows: pd.DataFrame) -> str:
-    """The drawing of one forecaster at one horizon: medians, intervals and actuals by session."""
-    rows = rows.reset_index(drop=True)
-    days = {float(place): full_day(rows["target_session"][place]) for place in (0, len(rows) - 1)}
-    title = f"{rows['symbol'][0]} {rows['target'][0]}, horizon {rows['horizon'][0]}"
-    return _fan(
-        backtest_unit(rows),
-        rows,
-        rows["actual"],
-        days=days,
-        title=title,
-    )
-
-
-def backtest_unit(rows: pd.DataFrame) -> Unit:
-    """The unit of a backtest's rows."""
-    first: Any = rows.iloc[0]
-    usual = float(rows["actual"].median())
-    return unit_for(first["target"], usual=usual)
-
-
-def _fan(
-    unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, str], title: str
-) -> str:
-    """The drawing of intervals, medians and known values by place; an unknown one leaves a gap."""
-    values = [*known, *fan["q05"], *fan["q95"]]
-    size = (FAN_WIDTH - _FAN_LEFT, FAN_HEIGHT - _FAN_LEGEND)
-    plot = make_axes(
-        values,
-        size,
-        unit,
-        from_zero=False,
-    )
-    last = max(days)
-    step = plot.width / last
-
-    def points(values: pd.Series) -> list[tuple[float, float]]:
-        return list(zip(plot.left + step * values.index, map(plot.y, values), strict=True))
-
-    marks = [
-        _STYLE,
-        f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>',
-        f'<g transform="translate({_FAN_LEFT:.0f})">',
-        grid(plot, unit),
-    ]
-    for low, high, css in (("q05", "q95", "outer"), ("q10", "q90", "inner")):
-        marks.append(path([*points(fan[low]), *reversed(points(fan[high]))], css=css, closed=True))
-    parts = known.dropna().groupby(known.isna().cumsum())
-    marks += [path(points(part), css="known") for _, part in parts if len(part) > 1]
-    marks.append(path(points(fan["q50"]), css="median"))
-    for place, day in days.items():
-        x = plot.left + step * place
-        if 0.0 < place < last:
-            marks.append(path([(x, TOP), (x, plot.floor)], css="grid"))
-            x -= 6.0
-        marks.append(
-            text(
-                x,
-                plot.floor + 24,
-                day,
-                css="end" if place else "",
-            )
-        )
-    middle = plot.floor + 48
-    for offset, half, css, name in _FAN_KEY:
-        x = plot.left + offset
-        marks.append(
-            box(
-                x,
-                middle - half,
-                middle + half,
-                width=18,
-                css=css,
-            )
-        )
-        marks.append(
-            text(
-                x + 24,
-                middle + 5,
-                name,
-                css="",
-            )
-        )
-    marks += [
-        text(
-            plot.right,
-            14,
-            title,
-            css="end strong",
-        ),
-        "</g>",
-    ]
-    return drawing(
-        (FAN_WIDTH, FAN_HEIGHT),
-        marks,
-        label=f"{title}; {_FAN_SHOWS}",
-        css="fan",
-    )
 
 
 def sparkline(line: SymbolLine) -> str:

@@ -63,6 +63,6 @@ def _new_axes() -> Axes:
     except ImportError:
         raise UsageError(
             "Expected matplotlib for plot(); it is not installed. Install it with `pip install "
-            "'forecasting[plot]'`, or write an SVG with save(PATH), which needs nothing."
+            "'forecasting[plot]'`."
         ) from None
     return pyplot.subplots()[1]
