@@ -106,12 +106,12 @@ def _market(text: str) -> str:
 
 
 def _of_text(read: Callable[[str], object]) -> BeforeValidator:
-    """What reads a text, as of a variable, and leaves a value of TOML."""
+    """A validator that reads a text, as of a variable, and takes a value of TOML as it is."""
     return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
 
 def _joined(by: str) -> BeforeValidator:
-    """What joins a list of TOML."""
+    """A validator that joins a list of TOML to a text."""
     return BeforeValidator(
         lambda value: by.join(map(str, value)) if isinstance(value, list) else value
     )
@@ -233,7 +233,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where settings come from, the first first; a secret's file is named as the variable."""
+        """The sources of settings, strongest first; a secret's file is named as its variable."""
         config = _config_values()
         _check_private(config)
         given = config | _secrets() | _variables()
@@ -254,9 +254,9 @@ class Settings(BaseSettings):
         return exchange_of(symbol, overrides=self.exchanges, default=self.exchange)
 
     def for_symbol(self, symbol: str) -> "Settings":
-        """The settings of one symbol, with its exchange, and its hash."""
-        own = {"symbols": (symbol,), "exchange": self.exchange_of(symbol)}
-        return self.model_copy(update=own)
+        """The settings of one symbol, with its exchange."""
+        update = {"symbols": (symbol,), "exchange": self.exchange_of(symbol)}
+        return self.model_copy(update=update)
 
     @property
     def symbol(self) -> str:
@@ -368,7 +368,7 @@ def read_settings() -> Settings:
 
 
 def settings_to_send() -> Settings:
-    """The defaults and FORECASTING_NOTIFY, from each place that can be read: others may not be."""
+    """The defaults with FORECASTING_NOTIFY, for a message where other settings are not valid."""
     given: dict[str, Any] = {}
     for place in (_config_values, _secrets, _variables):
         with suppress(UsageError, OSError, ValueError):
@@ -464,8 +464,8 @@ def _check_private(config: Mapping[str, object]) -> None:
 def config_file() -> Path | None:
     """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml.
 
-    First beside or above the data folder, then in or above the working folder. A file of another
-    user, as in /tmp, is passed over.
+    It is looked for beside or above the data folder, then in or above the working folder. A file of
+    another user, as in /tmp, is passed over.
     """
     config = os.environ.get("FORECASTING_CONFIG")
     if config:
@@ -480,7 +480,7 @@ def config_file() -> Path | None:
 
 
 def is_own(file: Path) -> bool:
-    """Whether a file, and a link that leads to it, are this user's or root's: no trap."""
+    """Whether a file, and a link that leads to it, belong to this user or to root."""
     return {file.stat().st_uid, file.lstat().st_uid} <= {0, os.getuid()}
 
 
@@ -551,7 +551,7 @@ _NEAR = 0.75  # least likeness of a misspelt name, as of `difflib`
 
 
 def _check_names() -> None:
-    """Refuse variables and secret files that are ignored: nearly, but not, named as a setting."""
+    """Refuse variables and secret files that would be ignored: a setting has nearly their name."""
     folder = os.environ.get("FORECASTING_SECRETS_DIR")
     files = os.listdir(folder) if folder and Path(folder).is_dir() else []  # noqa: PTH208 - the names alone
     known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
