@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import implied_dividends
-from forecasting.ingest.assessment import Request, assess
+from forecasting.ingest.assessment import assess
 from forecasting.ingest.bar_rules import (
     INFLATED_QUIET,
     PARTIAL_VOLUME,
@@ -33,7 +33,7 @@ from forecasting.ingest.bar_rules import (
 )
 from forecasting.ingest.bars import check_bars, no_bars
 from forecasting.ingest.revisions import StoredBars
-from forecasting.ingest.sources import Fetched, canonical
+from forecasting.ingest.sources import Request, Response, canonical
 
 WINDOW = 300  # sessions of an answer
 WEEK = 5
@@ -179,22 +179,13 @@ def outcome(name: str, night: Night, fault: Fault) -> tuple[str, list[str]]:
     stored = night.stored.iloc[STORED.get(name, slice(None))]
     actions = implied_dividends(night.bars)
     last = night.bars.index[-1].date()
-    fetched = Fetched(
-        "file",
-        night.symbol,
-        night.bars.index[0].date(),
-        last,
-        bars,
-        actions,
-        "",
-        "",
-        live=True,
-    )
     known = stored.drop(columns="adj_close").assign(
         version=1, settled=np.arange(len(stored)) < len(stored) - 1
     )
-    request = Request(last, "XNYS", 200)
-    revision = assess(fetched, request, StoredBars(known, actions[actions["session"] < str(last)]))
+    first = night.bars.index[0].date()
+    request = Request("file", night.symbol, first, last, sessions_needed=200)
+    before = StoredBars(known, actions[actions["session"] < str(last)])
+    revision = assess(Response(request, bars, actions, live=True), before)
     rules = sorted({finding.rule for finding in revision.findings})
     if revision.error is not None:
         return "held", rules or [type(revision.error).__name__]
@@ -220,10 +211,9 @@ def false_alarms(series: dict[str, pd.DataFrame]) -> Counter[str]:
     for symbol, bars in series.items():
         actions = implied_dividends(bars)
         last = bars.index[-1].date()
-        fetched = Fetched("file", symbol, bars.index[0].date(), last, bars, actions, "", "")
-        found.update(
-            finding.rule for finding in check_bars(fetched, exchange="XNYS", known=no_bars())[1]
-        )
+        request = Request("file", symbol, bars.index[0].date(), last)
+        findings = check_bars(Response(request, bars, actions), known=no_bars())[1]
+        found.update(finding.rule for finding in findings)
         # As the newest of each night; the rules themselves decide on those that their limits name.
         multiple = volume_multiple(bars)
         low = np.flatnonzero(multiple < PARTIAL_VOLUME)

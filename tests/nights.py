@@ -16,7 +16,7 @@ from flows.start import start_night
 from forecasting.ingest.event_files import check_events
 from forecasting.night import plan
 from forecasting.night.night import make_night
-from forecasting.night.steps.fetch import Span
+from forecasting.night.steps.fetch import as_stored, bars_source, request_of
 from forecasting.night.steps.ingest import fetch_and_store
 from forecasting.night.steps.preprocess import first_session
 from forecasting.night.symbols import each_symbol
@@ -187,9 +187,11 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
         session = as_of or plan.newest_session(own, now=now)
         plan.check_session(session, own.exchange, now=now)
         asked = make_night(own.symbol, session, own, now=now, trigger="ingest")
-        span = Span(asked, first_session(session, own))
+        source = bars_source(own, now=now)
+        request = request_of(asked, source, first_session(session, own), accept=switch_source)
+        request = as_stored(request, own)
         with lock.night_lock(own.url):
-            (done,) = fetch_and_store([span], {}, switch_source=switch_source)
+            (done,) = fetch_and_store({own.symbol: (asked, source, request)}).values()
         if done.error is not None:
             raise done.error
         with connect.reading(own.url) as connection:

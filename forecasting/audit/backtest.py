@@ -27,7 +27,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.earnings import KEY
 from forecasting.ingest.revisions import Revision
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Request, Response
 from forecasting.losses import Floats
 from forecasting.night.night import nights_of
 from forecasting.night.run import ledger, run_shard
@@ -233,16 +233,8 @@ def _store_bars(
     fetched_at: datetime,
 ) -> None:
     no_actions = make_actions([])
-    fetched = Fetched(
-        source_name(source),
-        symbol,
-        first_asked=bars.index[0].date(),
-        last_asked=bars.index[-1].date(),
-        bars=bars.assign(adj_close=np.nan),
-        actions=no_actions,
-        library_version="",
-        title="",
-    )
+    span = (bars.index[0].date(), bars.index[-1].date())
+    request = Request(source_name(source), symbol, *span)
     versions = bars.rename_axis("session").reset_index().assign(version=1)
     revision = Revision(
         "first",
@@ -254,7 +246,7 @@ def _store_bars(
     )
     write.add_fetch(
         connection,
-        fetched,
+        Response(request, bars.assign(adj_close=np.nan)),
         revision,
         fetch_id=short_id("fetch", symbol),
         fetched_at=fetched_at,

@@ -10,11 +10,12 @@ from forecasting.ingest.assessment import prices_alone
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import new_events, nothing_stored
 from forecasting.ingest.revisions import NOTHING_STORED
-from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
+from forecasting.ingest.sources import Request
+from forecasting.ingest.sources.plugins import newest_session, response_of
 from forecasting.ingest.splits import on_one_basis
-from forecasting.night.steps.fetch import announced_of
+from forecasting.night.steps.fetch import announced_of, bars_source, market_source
 from forecasting.preprocess.windows import MarketSeries
-from forecasting.sessions import OLDEST_DAY, last_completed, today
+from forecasting.sessions import OLDEST_DAY, last_completed
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
 
@@ -25,25 +26,14 @@ def load_series(
     """All checked bars of the first symbol up to `last`, its events and the series' title."""
     symbol = settings.symbol
     exchange = settings.exchange
-    source = source_of(
-        settings.source,
-        cache_dir=settings.yahoo_cache,
-        today=today(now(), exchange),
-    )
+    source = bars_source(settings, now=now)
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
+    request = Request(source.name, symbol, OLDEST_DAY, newest, exchange)
     nothing = NOTHING_STORED
-    fetched = on_one_basis(
-        fetched_from(
-            source,
-            symbol,
-            OLDEST_DAY,
-            newest,
-        ),
-        known=nothing.bars,
-        known_actions=nothing.actions,
-        exchange=exchange,
+    response = on_one_basis(
+        response_of(source, request), known=nothing.bars, known_actions=nothing.actions
     )
-    bars, _ = check_bars(fetched, exchange=exchange, known=nothing.bars)
+    bars, _ = check_bars(response, known=nothing.bars)
     events = new_events(
         nothing_stored(),
         announced_of(settings, source, [symbol], newest)(symbol),
@@ -52,7 +42,7 @@ def load_series(
         session=newest,
         volume=bars["volume"],
     )
-    return bars, events.sort_values("session", ignore_index=True), fetched.title
+    return bars, events.sort_values("session", ignore_index=True), response.title
 
 
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
@@ -60,25 +50,11 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     choice = settings.market_choice
     if choice is None or choice.symbol == settings.symbol:
         return None
-    source = source_of(
-        choice.source,
-        cache_dir=settings.yahoo_cache,
-        one_series=choice.has_own_file,
-        today=today(now(), choice.exchange),
-    )
+    source = market_source(settings, choice, now=now)
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
-    fetched = prices_alone(
-        fetched_from(
-            source,
-            choice.symbol,
-            OLDEST_DAY,
-            newest,
-        )
+    request = Request(
+        source.name, choice.symbol, OLDEST_DAY, newest, choice.exchange, of_index=True
     )
-    bars, _ = check_bars(
-        fetched,
-        exchange=choice.exchange,
-        known=NOTHING_STORED.bars,
-        of_index=True,
-    )
+    response = prices_alone(response_of(source, request))
+    bars, _ = check_bars(response, known=NOTHING_STORED.bars)
     return MarketSeries(bars["close"], choice.exchange)

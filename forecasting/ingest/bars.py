@@ -1,7 +1,6 @@
 """Bars of a response: checked by bar_rules.py, compared with those stored, and hashed."""
 
 import hashlib
-from datetime import date
 from operator import attrgetter
 
 import numpy as np
@@ -9,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.errors import BadDataError
-from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import (
     VALUES,
     Finding,
@@ -19,7 +17,7 @@ from forecasting.ingest.bar_rules import (
     impossible_rows,
     without,
 )
-from forecasting.ingest.sources import Fetched, canonical
+from forecasting.ingest.sources import Response, canonical
 from forecasting.sessions import sessions_index
 from forecasting.targets import PRICE_TOLERANCE
 
@@ -31,23 +29,7 @@ def no_bars() -> pd.DataFrame:
     return canonical(pd.DataFrame(index=pd.DatetimeIndex([])))
 
 
-def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetched:
-    """The result of a failed request: no bars, for the requested span."""
-    return Fetched(
-        source,
-        symbol,
-        first,
-        last,
-        no_bars(),
-        make_actions([]),
-        "",
-        "",
-    )
-
-
-def check_bars(
-    fetched: Fetched, *, exchange: str, known: pd.DataFrame, of_index: bool = False
-) -> tuple[pd.DataFrame, list[Finding]]:
+def check_bars(response: Response, *, known: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     """The bars without rows that a rule rejects, and the findings on those and on doubtful ones.
 
     Flagged is only what is new or changed against the `known` current bars. Of
@@ -55,38 +37,36 @@ def check_bars(
     VIX since 2022), and its open by itself: on 47 of 8,623 sessions of the VIX it lies outside low
     .. high. A BadDataError for other days.
     """
-    untraded = _untraded(fetched, exchange)
-    bars = fetched.bars[~untraded] if of_index else fetched.bars
+    exchange = response.request.exchange
+    of_index = response.request.of_index
+    untraded = _untraded(response)
+    bars = response.bars[~untraded] if of_index else response.bars
     bars, findings = without(bars, impossible_rows(bars, exchange, of_index=of_index))
-    bars, more = without(bars, impossible_neighbours(bars, exchange, live=fetched.live))
-    findings += more + _left_out(fetched, known, exchange)
+    bars, more = without(bars, impossible_neighbours(bars, exchange, live=response.live))
+    findings += more + _left_out(response, known)
     if not of_index:
-        findings += doubts(
-            bars,
-            fetched.actions,
-            known,
-            changed_rows(bars, known),
-        )
+        findings += doubts(bars, response.actions, known, changed_rows(bars, known))
     return bars, sorted(findings, key=attrgetter("session", "rule"))
 
 
-def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
+def _untraded(response: Response) -> NDArray[np.bool_]:
     """(D,) whether a bar is of a day without a session.
 
     A BadDataError above 1%: a time zone has shifted every date.
     """
-    bars = fetched.bars
+    bars = response.bars
+    request = response.request
     days = pd.DatetimeIndex(bars.index)
     if days.empty:
         return np.zeros(0, dtype=bool)
-    untraded = ~days.isin(sessions_index(days[0].date(), days[-1].date(), exchange))
+    untraded = ~days.isin(sessions_index(days[0].date(), days[-1].date(), request.exchange))
     # Weekdays count with a volume alone: indices are calculated on holidays too, and Yahoo has
     # empty rows of holidays.
     off = untraded & (bars["volume"].notna().to_numpy() | (days.day_of_week >= 5))
     if off.sum() > OFF_CALENDAR_SHARE * len(days):
         raise BadDataError(
-            f"{off.sum()} of {len(days)} bars of {fetched.symbol} from {fetched.source} lie on "
-            f"days on which {exchange} does not trade, the newest on "
+            f"{off.sum()} of {len(days)} bars of {request.symbol} from {request.source} lie on "
+            f"days on which {request.exchange} does not trade, the newest on "
             f"{days[off][-1]:%A, %Y-%m-%d}; expected at most {OFF_CALENDAR_SHARE:.0%}. Correct "
             "dates that a time zone has moved by a day, or name the exchange in "
             "FORECASTING_EXCHANGES."
@@ -94,33 +74,32 @@ def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
     return untraded
 
 
-def _left_out(fetched: Fetched, known: pd.DataFrame, exchange: str) -> list[Finding]:
+def _left_out(response: Response, known: pd.DataFrame) -> list[Finding]:
     """The findings on rows that could not be read and on sessions without a bar."""
+    request = response.request
     findings = [
-        finding
-        for finding in fetched.findings
-        if fetched.first_asked <= finding.session <= fetched.last_asked
+        finding for finding in response.findings if request.first <= finding.session <= request.last
     ]
-    if fetched.bars.empty:
+    if response.bars.empty:
         return findings
-    seen = fetched.bars.index
+    seen = response.bars.index
     first = seen[0].date()
     if len(known):
         # Also between the stored bars and these
-        first = min(first, max(fetched.first_asked, known.index[-1].date()))
+        first = min(first, max(request.first, known.index[-1].date()))
         seen = seen.union(known.index)
-    expected = sessions_index(first, fetched.last_asked, exchange)
+    expected = sessions_index(first, request.last, request.exchange)
     missing = pd.Series(np.nan, expected[~expected.isin(seen)])
     detail = "The exchange traded, but no bar of it has come yet."
     return findings + findings_on(missing, "missing_session", detail)
 
 
-def payload_hash(fetched: Fetched) -> str:
+def payload_hash(response: Response) -> str:
     """64 hex digits of symbol, sessions, prices to 4 decimals, volumes and actions."""
-    digest = hashlib.sha256(fetched.symbol.encode())
-    digest.update(pd.DatetimeIndex(fetched.bars.index).as_unit("s").asi8.tobytes())
-    digest.update(np.round(fetched.bars[VALUES].to_numpy(), 4).tobytes())
-    digest.update(fetched.actions.round({"value": 4}).to_csv(index=False).encode())
+    digest = hashlib.sha256(response.request.symbol.encode())
+    digest.update(pd.DatetimeIndex(response.bars.index).as_unit("s").asi8.tobytes())
+    digest.update(np.round(response.bars[VALUES].to_numpy(), 4).tobytes())
+    digest.update(response.actions.round({"value": 4}).to_csv(index=False).encode())
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding, findings_on, quiet_moves, volume_multiple
 from forecasting.ingest.bars import changed_rows
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Response
 
 HOLD_JUMP = 3
 HOLD_SPLIT = 10
@@ -63,15 +63,16 @@ def _is_near(ratio: ArrayLike, within: float) -> NDArray[np.bool_]:
 
 
 def on_one_basis(
-    fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame, exchange: str
-) -> Fetched:
-    """The fetch on its newest share basis, if its history is on the one before a split."""
-    proven = proven_splits(fetched.bars, fetched.actions, exchange=exchange)
-    splits = _forgotten_splits(fetched.bars, known, known_actions)
+    response: Response, *, known: pd.DataFrame, known_actions: pd.DataFrame
+) -> Response:
+    """The response on its newest share basis, if its history is on the one before a split."""
+    exchange = response.request.exchange
+    proven = proven_splits(response.bars, response.actions, exchange=exchange)
+    splits = _forgotten_splits(response.bars, known, known_actions)
     splits += [(day, value) for day, value in proven if day not in known.index]
     for day, value in splits:
-        fetched = _with_split(fetched, day, value)
-    return fetched
+        response = _with_split(response, day, value)
+    return response
 
 
 def _forgotten_splits(
@@ -89,10 +90,10 @@ def _forgotten_splits(
     return splits
 
 
-def _with_split(fetched: Fetched, day: pd.Timestamp, value: float) -> Fetched:
-    """The fetch with its bars before a session on the basis after its split, which it names."""
-    bars = fetched.bars
-    actions = fetched.actions
+def _with_split(response: Response, day: pd.Timestamp, value: float) -> Response:
+    """The response with its bars before a session on the basis after its split, which it names."""
+    bars = response.bars
+    actions = response.actions
     is_before = bars.index < day
     adjusted = bars["adj_close"]
     factor = pd.Series(np.where(is_before, value, 1.0), index=bars.index)
@@ -108,7 +109,7 @@ def _with_split(fetched: Fetched, day: pd.Timestamp, value: float) -> Fetched:
     same = np.where(actions["kind"] == "split", apart <= _WEEK, leap)
     split = make_actions([(day, "split", value)])
     return replace(
-        fetched,
+        response,
         bars=rebase(bars, factor).assign(adj_close=adjusted),
         actions=pd.concat([actions[~same], split], ignore_index=True),
     )

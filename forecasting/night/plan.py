@@ -15,7 +15,8 @@ from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
 from forecasting.night.models import load_model
 from forecasting.night.night import Night, check_closed, make_night, nights_of
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
-from forecasting.night.steps.preprocess import market_night, missing_closes
+from forecasting.night.steps.fetch import bars_source
+from forecasting.night.steps.preprocess import market_of, missing_closes
 from forecasting.night.symbols import each_symbol
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import FILLED_SESSIONS
@@ -254,36 +255,25 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
     newest = plugins.newest_session(source, choice.symbol)
     state = f"up to {newest}" if newest else "(no request made)"
     if newest is not None and now is not None:
-        ends = [
-            _ends_early(
-                newest,
-                settings.for_symbol(symbol),
-                choice.exchange,
-                now=now,
-            )
-            for symbol in settings.symbols
-        ]
+        each = [settings.for_symbol(symbol) for symbol in settings.symbols]
+        ends = [_ends_early(newest, own, now=now) for own in each]
         if any(ends):
             state = f"up to {newest}, filled forward"
     return f"{choice.symbol} of {source.name} {state}"
 
 
-def _ends_early(newest: date, own: Settings, exchange: str, *, now: Clock) -> bool:
+def _ends_early(newest: date, own: Settings, *, now: Clock) -> bool:
     """Whether a series ends before a symbol's newest night; a BadDataError if long before."""
     # Any other source may be a file that has ended too, and is checked by itself.
     session = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
-    market = market_night(
-        make_night(
-            own.symbol,
-            session,
-            own,
-            now=now,
-        )
-    )
-    if market is None or newest >= market.session:
+    market = market_of(make_night(own.symbol, session, own, now=now))
+    if market is None:
         return False
-    if newest < shift(market.session, -FILLED_SESSIONS, exchange):
-        missing = missing_closes(market, newest)
+    choice, needed = market
+    if newest >= needed:
+        return False
+    if newest < shift(needed, -FILLED_SESSIONS, choice.exchange):
+        missing = missing_closes(choice, needed, newest)
         raise BadDataError(f"{missing} Bring it up to date or choose market none.")
     return True
 
@@ -331,11 +321,7 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     symbol = settings.symbol
     exchange = settings.exchange
     at = now()
-    source = plugins.source_of(
-        settings.source,
-        cache_dir=settings.yahoo_cache,
-        today=today(at, exchange),
-    )
+    source = bars_source(settings, now=now)
     completed = last_completed(at, exchange)
     if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
         return completed

@@ -19,7 +19,7 @@ from forecasting.errors import RateLimitedError
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import Revision, adjustment
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Response
 from forecasting.store import read, schema
 from forecasting.store.frames import Row, of_series, rows
 from forecasting.store.read.inputs import PRICES
@@ -47,15 +47,6 @@ from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, PUBLISHED_LINE, finding_id
 
-_OF_FETCHED = (
-    "source",
-    "symbol",
-    "title",
-    "currency",
-    "first_asked",
-    "last_asked",
-    "library_version",
-)
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
 
 
@@ -116,7 +107,7 @@ _PLAIN: list[tuple[type, Callable[[Any], Any]]] = [
 
 def add_fetch(
     connection: Connection,
-    fetched: Fetched,
+    response: Response,
     revision: Revision,
     *,
     fetch_id: str,
@@ -127,17 +118,24 @@ def add_fetch(
 
     A second write under the same id changes nothing.
     """
-    sessions = fetched.bars.index
-    adjusted = adjustment(fetched.bars) or (None, None)
+    request = response.request
+    sessions = response.bars.index
+    adjusted = adjustment(response.bars) or (None, None)
     row = {
-        **{name: getattr(fetched, name) for name in _OF_FETCHED},
         "id": fetch_id,
         "run_id": run_id or None,
+        "source": request.source,
+        "symbol": request.symbol,
+        "title": response.title,
+        "currency": response.currency,
+        "first_asked": request.first,
+        "last_asked": request.last,
+        "library_version": response.library_version,
         "first_received": sessions.min(),
         "last_received": sessions.max(),
         "fetched_at": fetched_at,
         "row_count": len(sessions),
-        "payload_hash": payload_hash(fetched),
+        "payload_hash": payload_hash(response),
         "adjustment_session": adjusted[0],
         "adjustment": adjusted[1],
         "verdict": revision.verdict,
@@ -147,21 +145,16 @@ def add_fetch(
         row["paused_until"] = fetched_at + revision.error.pause
     if not add(connection, "fetches", row):
         return False
-    seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
+    seen = {"symbol": request.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
     actions = _rows(revision.new_actions[["session", "kind", "value"]], seen)
     add(connection, "corporate_actions", *actions)
-    _add_findings(
-        connection,
-        fetched,
-        revision.findings,
-        seen,
-    )
+    _add_findings(connection, response, revision.findings, seen)
     return True
 
 
 def _add_findings(
-    connection: Connection, fetched: Fetched, findings: Sequence[Finding], seen: Row
+    connection: Connection, response: Response, findings: Sequence[Finding], seen: Row
 ) -> None:
     """Add the new findings of a fetch; clear open ones on its sessions that it no longer shows.
 
@@ -169,7 +162,8 @@ def _add_findings(
     cleared by their own.
     """
     at = seen["first_seen_at"]
-    of_symbol = {"symbol": fetched.symbol, "cleared_at": None}
+    request = response.request
+    of_symbol = {"symbol": request.symbol, "cleared_at": None}
     gone = {
         (row["session"], row["rule"], row["severity"]): row
         for row in read.table_rows(connection, "findings", of_symbol)
@@ -181,18 +175,12 @@ def _add_findings(
             del gone[key]
         else:
             new.append(finding)
-    if len(fetched.bars):
-        first = max(fetched.first_asked, fetched.bars.index[0].date())
-        ids = [row["id"] for row in gone.values() if first <= row["session"] <= fetched.last_asked]
+    if len(response.bars):
+        first = max(request.first, response.bars.index[0].date())
+        ids = [row["id"] for row in gone.values() if first <= row["session"] <= request.last]
         cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
         connection.execute(cleared.values(cleared_at=at))
-    add_flags(
-        connection,
-        fetched.symbol,
-        new,
-        fetch_id=seen["fetch_id"],
-        fetched_at=at,
-    )
+    add_flags(connection, request.symbol, new, fetch_id=seen["fetch_id"], fetched_at=at)
 
 
 def _is_same(value: float | None, stored: float | None) -> bool:

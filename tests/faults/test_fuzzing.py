@@ -26,6 +26,7 @@ from forecasting.errors import ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars, no_bars
 from forecasting.ingest.event_files import read_events_csv
+from forecasting.ingest.sources import Request
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.settings import Settings, read_settings
@@ -175,8 +176,10 @@ def csv_of_bars(place):
     sound = path.read_bytes()
 
     def read():
-        fetched = Files("csv", path).fetch("TEST", BARS.index[0].date(), BARS.index[-1].date())
-        return fetched, *check_bars(fetched, exchange="XNYS", known=no_bars())
+        fetched = Files("csv", path).fetch(
+            Request("csv", "TEST", BARS.index[0].date(), BARS.index[-1].date())
+        )
+        return fetched, *check_bars(fetched, known=no_bars())
 
     def attempt(chosen):
         path.write_bytes(content := damaged(sound, chosen))
@@ -250,8 +253,8 @@ def chart_of_yahoo(place):
     source = Yahoo(place.folder, timeout_s=15.0)
 
     def accepted():
-        fetched = source.fetch("SBUX", bars.index[0].date(), bars.index[-1].date())
-        return check_bars(fetched, exchange="XNYS", known=no_bars())[0]
+        fetched = source.fetch(Request("csv", "SBUX", bars.index[0].date(), bars.index[-1].date()))
+        return check_bars(fetched, known=no_bars())[0]
 
     def attempt(chosen):
         answer = altered(sound, chosen)

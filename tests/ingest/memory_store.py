@@ -5,7 +5,7 @@ Append versions, settle, keep actions.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 import pandas as pd
@@ -15,7 +15,7 @@ from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import joined
 from forecasting.ingest.revisions import NOTHING_STORED, Revision, StoredBars, explain
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Request, Response
 from forecasting.ingest.splits import on_one_basis
 
 VALUES = ["open", "high", "low", "close", "volume"]
@@ -38,13 +38,11 @@ class MemoryStore:
         )
         return newest[[*VALUES, "version", "settled"]]
 
-    def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
+    def take(self, fetched: Response) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
         stored = StoredBars(self.bars(), self.actions)
-        fetched = on_one_basis(
-            fetched, known=stored.bars, known_actions=stored.actions, exchange="XNYS"
-        )
-        bars, findings = check_bars(fetched, exchange="XNYS", known=stored.bars)
+        fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions)
+        bars, findings = check_bars(fetched, known=stored.bars)
         revision = explain(stored, bars, actions=fetched.actions, exchange="XNYS")
         added = revision.versions.assign(settled=False)
         self.versions = joined(self.versions, added)
@@ -70,15 +68,18 @@ def assert_view(store: MemoryStore, bars: pd.DataFrame):
 
 
 def fetched_of(
-    bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, live: bool = False, **changed
-) -> Fetched:
-    """A fetch that brought `bars`, asked for exactly their span."""
-    first = bars.index[0].date()
-    last = bars.index[-1].date()
+    bars: pd.DataFrame,
+    actions: pd.DataFrame | None = None,
+    *,
+    live: bool = False,
+    findings: tuple[Finding, ...] = (),
+    **changed,
+) -> Response:
+    """A response that brought `bars`, asked for exactly their span; `changed` is of its request."""
+    span = {"first": bars.index[0].date(), "last": bars.index[-1].date()}
+    request = Request(**{"source": "test", "symbol": "SBUX"} | span | changed)
     actions = NO_ACTIONS if actions is None else actions
-    return replace(
-        Fetched("test", "SBUX", first, last, bars, actions, "1", "a test", live=live), **changed
-    )
+    return Response(request, bars, actions, live=live, title="a test", findings=findings)
 
 
 def found(findings: Sequence[Finding]) -> list[tuple[date, str, str]]:

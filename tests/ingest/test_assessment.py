@@ -11,11 +11,8 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import DataLateError, HistoryError
-from forecasting.ingest.assessment import (
-    Request,
-    assess,
-    prices_alone,
-)
+from forecasting.ingest import assessment
+from forecasting.ingest.assessment import prices_alone
 from forecasting.ingest.revisions import NOTHING_STORED, StoredBars
 from forecasting.ingest.splits import ACCEPTED
 from tests.builders import PRICES, random_bars, scaled
@@ -28,8 +25,15 @@ LAST = date(2024, 3, 8)
 BEFORE_LAST = date(2024, 3, 7)
 
 
-def request(session=LAST, *, needed=20, accept=False, columns=()):
-    return Request(session, "XNYS", needed, accept=accept, columns=columns)
+def request(session=LAST, *, needed=20, accept=False, targets=()):
+    """What a request asks for beside its span's first session."""
+    return {"last": session, "sessions_needed": needed, "accept": accept, "targets": targets}
+
+
+def assess(response, asked, known):
+    """What `assess` finds of the response to that request."""
+    of_request = replace(response.request, **asked)
+    return assessment.assess(replace(response, request=of_request), known)
 
 
 def stored(bars):
@@ -64,7 +68,7 @@ def test_a_first_fetch_with_the_nights_bar_is_usable_and_stores_all_its_bars():
 def test_a_fetch_without_the_nights_bar_is_late_even_where_it_is_too_short_and_names_the_newest_it_has():
     for needed in (20, 99):
         found = assess(
-            fetched_of(BARS.iloc[:-1], last_asked=LAST), request(needed=needed), NOTHING_STORED
+            fetched_of(BARS.iloc[:-1], last=LAST), request(needed=needed), NOTHING_STORED
         )
         assert_late(found, "session 2024-03-08 yet; test ends at 2024-03-07", newest=BEFORE_LAST)
         assert [(one.session, one.rule) for one in found.findings] == [(LAST, "missing_session")]
@@ -88,13 +92,13 @@ def test_a_fetch_whose_newest_bar_is_rejected_is_late_with_the_rule_and_its_numb
 def test_a_newest_bar_without_the_value_that_its_night_forecasts_is_late_until_a_newer_one_follows():
     without = scaled(BARS, np.nan, -1, "volume")
     both = scaled(BARS, np.nan, slice(-2, None), "volume")
-    of_volume = request(columns=("volume",))
+    of_volume = request(targets=("volume",))
     for bars, newest in ((without, BEFORE_LAST), (both, date(2024, 3, 6))):
         found = assess(fetched_of(bars, live=True), of_volume, stored(BARS.iloc[:-2]))
         assert_late(found, "The bar of 2024-03-08 came without its volume.", newest=newest)
         assert (LAST, "volume_unknown") in [(one.session, one.rule) for one in found.findings]
     usable = [
-        (fetched_of(without, live=True), request(columns=("high", "low")), NOTHING_STORED),
+        (fetched_of(without, live=True), request(targets=("range",)), NOTHING_STORED),
         (fetched_of(without), of_volume, NOTHING_STORED),  # a newer bar follows
         (fetched_of(without, live=True), of_volume, stored(BARS)),
         (fetched_of(BARS.assign(volume=np.nan), live=True), of_volume, NOTHING_STORED),  # an index
@@ -148,7 +152,7 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
     # 2024-02-08, then from 2024-02-13 on
     known = BARS.iloc[:10]
     other = random_bars(30, seed=8).iloc[12:]
-    answer = fetched_of(other, first_asked=known.index[0].date())
+    answer = fetched_of(other, first=known.index[0].date())
     found = assess(answer, request(), stored(known))
     facts = (
         "The stored bars end at 2024-02-08",
@@ -161,10 +165,10 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
     assert gaps == [date(2024, 2, 9), date(2024, 2, 12)]
     accepted = assess(answer, request(accept=True), stored(known))
     assert (accepted.error, len(accepted.versions)) == (None, 18)
-    one_missing = fetched_of(BARS.iloc[11:], first_asked=BARS.index[9].date())
+    one_missing = fetched_of(BARS.iloc[11:], first=BARS.index[9].date())
     assert "history_detached" in str(rejected(assess(one_missing, request(), stored(known))))
     # With the session after the stored ones
-    following = fetched_of(BARS.iloc[10:], first_asked=BARS.index[0].date())
+    following = fetched_of(BARS.iloc[10:], first=BARS.index[0].date())
     for usable in (following, fetched_of(BARS.iloc[12:])):  # or asked for from later on
         assert assess(usable, request(), stored(BARS.iloc[:10])).error is None
 
@@ -223,8 +227,8 @@ def assessed(bars, known=None, *, accept=False):
         if known is None
         else replace(NOTHING_STORED, bars=known.assign(version=1, settled=True))
     )
-    answer = fetched_of(bars, symbol="^VIX", last_asked=LAST, live=True)
-    of_index = replace(request(needed=10**6, accept=accept), of_index=True)
+    answer = fetched_of(bars, symbol="^VIX", last=LAST, live=True)
+    of_index = request(needed=10**6, accept=accept) | {"of_index": True}
     return assess(prices_alone(answer), of_index, before)
 
 

@@ -49,7 +49,7 @@ USUAL = LEVEL.assign(high=2.0)  # a logarithm whose double is exact
 def test_a_number_on_a_limit_breaks_no_rule_and_one_past_it_does(rule, columns, rows, on, past):
     def rules(factor):
         bars = scaled(scaled(LEVEL, 10.0, columns=PRICES), factor, rows, columns)
-        found = check_bars(fetched_of(bars), exchange="XNYS", known=no_bars())[1]
+        found = check_bars(fetched_of(bars), known=no_bars())[1]
         of_row = [one for one in found if one.session == LEVEL.index[50].date()]
         return " ".join(f"{one.rule} {one.severity}" for one in of_row)
 

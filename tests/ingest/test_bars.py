@@ -15,7 +15,7 @@ from tests.ingest.memory_store import fetched_of, found
 
 def check(bars, actions=None, known=None, **changed):
     known = no_bars() if known is None else known
-    return check_bars(fetched_of(bars, actions, **changed), exchange="XNYS", known=known)
+    return check_bars(fetched_of(bars, actions, **changed), known=known)
 
 
 def broken_bars(row=50, **values):
@@ -82,7 +82,7 @@ def test_bars_whose_dates_are_a_day_off_are_refused(days):
     shifted = random_bars(300, seed=3).shift(days, freq="D")
     for of_index in (False, True):
         with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
-            check_bars(fetched_of(shifted), exchange="XNYS", known=no_bars(), of_index=of_index)
+            check_bars(fetched_of(shifted, of_index=of_index), known=no_bars())
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -140,11 +140,11 @@ def test_a_session_without_a_row_in_response_and_store_is_a_gap_and_no_weekend_o
     kept = bars[~bars.index.isin(pd.DatetimeIndex(days))]
     assert found(check(kept)[1]) == [(day, "missing_session", "flag") for day in days]
     assert check(kept, known=bars)[1] == []
-    late = check(bars.iloc[:-1], last_asked=bars.index[-1].date())[1]
+    late = check(bars.iloc[:-1], last=bars.index[-1].date())[1]
     assert found(late) == [(bars.index[-1].date(), "missing_session", "flag")]
     after = bars.loc["2025-01-14":]
     known = bars.loc[:"2025-01-10"]
-    asked = {"known": known, "first_asked": bars.index[0].date()}
+    asked = {"known": known, "first": bars.index[0].date()}
     assert found(check(after, **asked)[1]) == [(days[2], "missing_session", "flag")]
     assert check(after, known=known)[1] == []  # which did not ask for it
 

@@ -103,12 +103,12 @@ def test_a_proven_split_replaces_what_is_named_of_it_within_a_week_and_its_leap_
     ]
     dropped = [(EX, "dividend", 5.01), (EX + WEEK, "split", 2.0), (EX - WEEK, "split", 2.0)]
     fetched = fetched_of(bars, make_actions(kept + dropped))
-    taken = on_one_basis(fetched, known=no_bars(), known_actions=NO_ACTIONS, exchange="XNYS")
+    taken = on_one_basis(fetched, known=no_bars(), known_actions=NO_ACTIONS)
     expected = make_actions([*kept, (EX, "split", 2.0)])
     pd.testing.assert_frame_equal(make_actions(taken.actions.to_numpy()), expected)
     level = scaled(scaled(LEVEL, 25.0, columns=PRICES), 2.0, columns="volume")
     pd.testing.assert_frame_equal(taken.bars, level, check_freq=False)
-    stored = on_one_basis(fetched, known=bars, known_actions=NO_ACTIONS, exchange="XNYS")
+    stored = on_one_basis(fetched, known=bars, known_actions=NO_ACTIONS)
     assert stored is fetched
 
 
@@ -116,7 +116,7 @@ def test_a_proven_split_replaces_what_is_named_of_it_within_a_week_and_its_leap_
 def test_an_adj_close_follows_a_split_where_that_makes_its_step_smaller(before, after):
     adjusted = np.where(DAYS < EX, before, after)
     fetched = fetched_of(unfollowed(4.0, 4.0).assign(adj_close=adjusted))
-    taken = on_one_basis(fetched, known=no_bars(), known_actions=NO_ACTIONS, exchange="XNYS")
+    taken = on_one_basis(fetched, known=no_bars(), known_actions=NO_ACTIONS)
     follows = before == 4.0
     expected = np.where(DAYS < EX, before / 4.0, after) if follows else adjusted
     np.testing.assert_array_equal(taken.bars["adj_close"], expected)
@@ -130,7 +130,7 @@ def test_a_stored_split_that_the_history_forgot_is_applied_again(ratio, moved, i
     known = scaled(LEVEL, 1 / ratio, slice(60), PRICES)
     bars = scaled(LEVEL, moved, slice(60), PRICES)
     paid = make_actions([(DAYS[50], "dividend", 0.5), (EX, "split", ratio)])
-    taken = on_one_basis(fetched_of(bars), known=known, known_actions=paid, exchange="XNYS")
+    taken = on_one_basis(fetched_of(bars), known=known, known_actions=paid)
     assert (taken.actions["kind"].tolist() == ["split"]) is is_applied
     expected = scaled(bars, 1 / ratio if is_applied else 1.0, slice(60), PRICES)
     np.testing.assert_allclose(taken.bars["close"], expected["close"])

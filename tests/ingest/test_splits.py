@@ -68,9 +68,7 @@ def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
 
 def test_a_late_response_without_the_session_of_a_stored_split_is_on_its_basis_without_a_warning():
     bars = rebased(BARS, 2.0, before=EX)
-    taken = on_one_basis(
-        fetched_of(BARS.iloc[:-1]), known=bars, known_actions=split(), exchange="XNYS"
-    )
+    taken = on_one_basis(fetched_of(BARS.iloc[:-1]), known=bars, known_actions=split())
     pd.testing.assert_frame_equal(
         taken.bars[PRICES[:4]], bars[PRICES[:4]].iloc[:-1], check_freq=False
     )

@@ -18,8 +18,7 @@ from forecasting.errors import (
 from forecasting.night import run as running
 from forecasting.night.night import make_night
 from forecasting.night.steps import preprocess
-from forecasting.night.steps.fetch import Span
-from forecasting.night.steps.ingest import fetch_and_store, fetch_market, ingest
+from forecasting.night.steps.ingest import fetch_market, ingest
 from forecasting.publish.messages import newest_digest
 from forecasting.report.units import full_day
 from forecasting.sessions import between
@@ -262,8 +261,7 @@ def ingested(served, session, *symbols, events=None, source="yahoo"):
         make_night(symbol, session, settings, now=after(session), trigger="ingest")
         for symbol in symbols
     ]
-    spans = [Span(night, preprocess.first_session(session, night.settings)) for night in nights]
-    return [night.error for night in fetch_and_store(spans, {}, switch_source=False)]
+    return [night.error for night in ingest(nights)]
 
 
 def dates(symbol, *, after="2024-03-08"):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Request, Response
 from forecasting.sessions import next_sessions
 from forecasting.store import read, schema, write
 from forecasting.store.schema import FORECAST_KEY
@@ -52,12 +52,13 @@ def revision(
     return Revision("extended", "for a test", versions, days, actions, list(findings))
 
 
-def fetched(versions: pd.DataFrame) -> Fetched:
-    """The fetch that would have brought the versions."""
+def fetched(versions: pd.DataFrame, symbol: str = SYMBOL) -> Response:
+    """The response that would have brought the versions."""
     bars = versions.set_index("session").drop(columns="version").assign(adj_close=11.0)
     first = bars.index[0].date()
     last = bars.index[-1].date()
-    return Fetched("csv:SBUX.csv", SYMBOL, first, last, bars, NO_ACTIONS, "pandas 3", "Starbucks")
+    request = Request("csv:SBUX.csv", symbol, first, last)
+    return Response(request, bars, title="Starbucks", library_version="pandas 3")
 
 
 def store_bars(
@@ -68,7 +69,7 @@ def store_bars(
     store_fetch(connection, fetched(versions), revision(versions, **changed), seen=seen)
 
 
-def store_fetch(connection: sa.Connection, response: Fetched, change: Revision, *, seen: str):
+def store_fetch(connection: sa.Connection, response: Response, change: Revision, *, seen: str):
     about = {"fetch_id": seen[:16], "fetched_at": at(seen), "run_id": ""}
     assert write.add_fetch(connection, response, change, **about)
 

@@ -116,7 +116,7 @@ def test_a_failed_transaction_writes_nothing(database_url):
 
 def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(connection):
     def fetch(symbol, day, volumes, version=1, settled=()):
-        response = replace(fetched(bar_rows({"2024-03-06": 1.0})), symbol=symbol)
+        response = fetched(bar_rows({"2024-03-06": 1.0}), symbol)
         change = revision(bar_rows(volumes, version=version), settled=settled)
         about = {"fetch_id": f"{symbol} {day}", "fetched_at": at(f"2024-03-{day}"), "run_id": ""}
         assert write.add_fetch(connection, response, change, **about)
@@ -265,7 +265,7 @@ LAST = date(2024, 3, 7)
 
 def night(connection, day, *findings, first=FIRST, last=LAST, symbol=SYMBOL):
     """A fetch of a day of March at noon, asked for a span, that found these; whether it is new."""
-    response = replace(fetched(bar_rows({str(first): 1.0, str(last): 1.0})), symbol=symbol)
+    response = fetched(bar_rows({str(first): 1.0, str(last): 1.0}), symbol)
     change = revision(bar_rows({}), findings=findings)
     about = {"fetch_id": f"{symbol} {day}", "fetched_at": at(f"2024-03-{day:02}T12:00")}
     return write.add_fetch(connection, response, change, run_id="", **about)

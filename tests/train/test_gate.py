@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from forecasting.ingest.sources import Request
 from forecasting.ingest.sources.files import Sample
 from forecasting.preprocess.windows import from_model, make_windows
 from forecasting.train.fit import fit_scratch, fit_warm
@@ -127,7 +128,7 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
     Unlike the linear model, and for `fit` to take or leave.
     """
     last = date(2018, 12, 31)
-    bars = Sample().fetch("^GSPC", date(2014, 1, 2), last).bars
+    bars = Sample().fetch(Request("sample", "^GSPC", date(2014, 1, 2), last)).bars
     settings = SETTINGS.model_copy(update={"train_sessions": 320})
     short = make_windows(bars, no_events(), origin=last, settings=settings)
     fitted = fit_scratch(short, settings=SETTINGS, pretrained=pretrained_for(short))

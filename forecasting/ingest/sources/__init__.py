@@ -1,20 +1,24 @@
 """Sources of bars: small protocols, implementations beside them, and others in installed packages.
 
-A new source is a class with a `name` and a `fetch`; it returns `Fetched` and raises only the three
-SourceErrors. docs/developer.md contains a complete one.
+A new source is a class with a `name` and a `fetch`: it returns a Response to a Request, and raises
+only the three SourceErrors. docs/developer.md contains a complete one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, ConfigDict
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as validated
 
 from forecasting.errors import SourceError
+from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
+from forecasting.targets import TARGETS
+from forecasting.vocabulary import Target
 
 COLUMNS = ["open", "high", "low", "close", "adj_close", "volume"]
 
@@ -64,31 +68,59 @@ def _sound_actions(actions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
-class Fetched:
-    """The response to one request for one symbol, before any check of its values.
+@dataclass(frozen=True)
+class Request:
+    """A request for a symbol's bars, and what its night needs of the response."""
+
+    source: str  # the name of the source, as stored in the ledger
+    symbol: str
+    first: date  # first session requested
+    last: date  # last session requested, the night's; no bar is newer
+    exchange: str = "XNYS"
+    # Of the run: without the values that they are made of the night is late. None of a market
+    # series, whose bars no run is made for.
+    targets: tuple[Target, ...] = ()
+    sessions_needed: int = 1  # fewest that a forecast needs
+    # Take a history that differs from the stored one: the user gave --switch-source
+    accept: bool = False
+    of_index: bool = False  # whether it is of a market series
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the newest bar that the targets are made of."""
+        return [column for target in self.targets for column in TARGETS[target].columns]
+
+
+def _no_actions() -> pd.DataFrame:
+    return make_actions([])
+
+
+@validated(
+    frozen=True, config=ConfigDict(arbitrary_types_allowed=True, strict=True, extra="forbid")
+)
+class Response:
+    """The response to a request, before any check of its values.
 
     Its bars are made canonical; a value of another type or shape is a pydantic.ValidationError.
     """
 
-    source: str  # its name as stored in the ledger: `yahoo`, `csv:SBUX.csv`, `sample`
-    symbol: str  # the requested one
-    first_asked: date  # first session requested
-    last_asked: date  # last session requested; no bar is newer
+    request: Request
     # Index `session` (naive midnight, ascending, unique); float64 columns open, high, low, close,
     # adj_close (split-adjusted; adj_close NaN where the source has none) and volume (shares; NaN
     # means unknown, never 0).
     bars: Annotated[pd.DataFrame, AfterValidator(_sound_bars)]
     # Columns session (naive midnight), kind (`dividend` or `split`), value (per share, or new per
     # old share). One newer than the last bar is announced by the source already.
-    actions: Annotated[pd.DataFrame, AfterValidator(_sound_actions)]
-    library_version: str  # the library that read it, `yfinance 1.7.0`
-    title: str  # description of the series, for tables and report
+    actions: Annotated[pd.DataFrame, AfterValidator(_sound_actions)] = field(
+        default_factory=_no_actions
+    )
     # The newest bar may be unfinished or cut off, so its volume is checked; no bar follows
     live: bool = False
+    title: str = ""  # description of the series, for tables and report
+    library_version: str = ""  # the library that read it, `yfinance 1.7.0`
     # Of the prices, as the source writes it (USD, EUR, GBp for pence); empty if unknown
     currency: str = ""
-    # Newest session after last_asked that has a bar: this machine's clock is behind
+    # Newest session after the last one requested that has a bar: this machine's clock is behind
     newest: date | None = None
     findings: tuple[Finding, ...] = ()  # on rows that it could not read and has left out
 
@@ -96,12 +128,10 @@ class Fetched:
 class Source(Protocol):
     """An object that returns a symbol's bars."""
 
-    # The source as stored in the ledger, the same in every `Fetched.source`; a symbol keeps its
-    # source
-    name: str
+    name: str  # The source as stored in the ledger; a symbol keeps its source
 
-    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The symbol's bars for the sessions `first` .. `last`, both included, in one request.
+    def fetch(self, request: Request) -> Response:
+        """The symbol's bars for the sessions `first` .. `last` of the request, both included.
 
         Raises:
             RateLimitedError, UnavailableError: A later retry may succeed.
@@ -115,10 +145,8 @@ class Source(Protocol):
 class ManySource(Protocol):
     """A source that returns many symbols' bars in one request."""
 
-    def fetch_many(
-        self, symbols: Sequence[str], first: date, last: date
-    ) -> Mapping[str, Fetched | SourceError]:
-        """By symbol, what `fetch` would return or raise.
+    def fetch_many(self, requests: Sequence[Request]) -> Mapping[str, Response | SourceError]:
+        """By symbol, what `fetch` would return or raise; the requests are of the same sessions.
 
         A symbol that is left out counts as one without bars.
 

@@ -11,7 +11,7 @@ import pandas as pd
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding
-from forecasting.ingest.sources import Fetched, canonical
+from forecasting.ingest.sources import Request, Response, canonical
 from forecasting.ingest.sources.tables import (
     BARS,
     OPTIONAL,
@@ -56,27 +56,22 @@ class Files:
         self.path = path
         self.name = source_name(f"{kind}:{path}")
 
-    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The file's bars for the sessions `first` .. `last`.
-
-        A BadDataError without one in that span.
-        """
+    def fetch(self, request: Request) -> Response:
+        """The file's bars for the sessions of the request; a BadDataError without one."""
+        symbol = request.symbol
         rows, _, findings = self._rows(symbol)
         every = canonical(rows)
-        bars = _of_span(every, first, last, f"{self.path.name} has bars of {symbol}")
+        bars = _of_span(every, request, f"{self.path.name} has bars of {symbol}")
         actions = _actions(rows.loc[every.index], every)
-        in_span = actions["session"].between(bars.index[0], pd.Timestamp(last))
-        return Fetched(
-            source=self.name,
-            symbol=symbol,
-            first_asked=first,
-            last_asked=last,
-            bars=bars,
-            actions=actions[in_span].reset_index(drop=True),
-            library_version=f"pandas {version('pandas')}",
-            title=f"{symbol}, daily, from {self.path.name}",
+        in_span = actions["session"].between(bars.index[0], pd.Timestamp(request.last))
+        return Response(
+            request,
+            bars,
+            actions[in_span].reset_index(drop=True),
             # A bar that newer ones follow is finished
             live=bars.index[-1] == every.index[-1],
+            title=f"{symbol}, daily, from {self.path.name}",
+            library_version=f"pandas {version('pandas')}",
             findings=findings,
         )
 
@@ -152,13 +147,14 @@ def _of_symbol(table: Table, symbol: str) -> pd.DataFrame:
     )
 
 
-def _of_span(every: pd.DataFrame, first: date, last: date, has: str) -> pd.DataFrame:
-    """The bars of the sessions `first` .. `last`; a BadDataError without any."""
-    bars = every.loc[str(first) : str(last)]
+def _of_span(every: pd.DataFrame, request: Request, has: str) -> pd.DataFrame:
+    """The bars of the sessions requested; a BadDataError without any."""
+    bars = every.loc[str(request.first) : str(request.last)]
     if bars.empty:
         raise BadDataError(
             f"{has} from {every.index[0]:%Y-%m-%d} to {every.index[-1]:%Y-%m-%d}; none lies "
-            f"between {first} and {last}. Choose a session inside that span, or another source."
+            f"between {request.first} and {request.last}. Choose a session inside that span, or "
+            "another source."
         )
     return bars
 
@@ -184,27 +180,16 @@ class Sample:
             )
         return SAMPLE_ENDS
 
-    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The index's bars for the sessions `first` .. `last`.
-
-        A BadDataError without one in that span.
-        """
-        self.newest(symbol)
+    def fetch(self, request: Request) -> Response:
+        """The index's bars for the sessions of the request; a BadDataError without one."""
+        self.newest(request.symbol)
         # Without importing the package, which takes 0.8 s of CPU for models that nothing here uses.
         file = distribution("arch").locate_file("arch/data/sp500/sp500.csv.gz")
         raw = pd.read_csv(Path(str(file)), index_col=0, parse_dates=True)
         raw.columns = [name.lower().replace(" ", "_") for name in raw.columns]
+        bars = _of_span(canonical(raw), request, "The sample has bars")
         library = f"arch {version('arch')}"
-        return Fetched(
-            self.name,
-            symbol,
-            first,
-            last,
-            _of_span(canonical(raw), first, last, "The sample has bars"),
-            make_actions([]),
-            library,
-            SAMPLE_TITLE,
-        )
+        return Response(request, bars, title=SAMPLE_TITLE, library_version=library)
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from forecasting.errors import BadDataError, ForecastingError, UsageError
-from forecasting.ingest.sources import EndedSource, Fetched, Source
+from forecasting.ingest.sources import EndedSource, Request, Response, Source
 from forecasting.ingest.sources.files import Files, Sample
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.sessions import NEWEST_DAY
@@ -102,34 +102,15 @@ def called(source: object) -> Iterator[None]:
         ) from error
 
 
-def fetched_from(source: Source, symbol: str, first: date, last: date) -> Fetched:
-    """The response of a source to one request."""
+def response_of(source: Source, request: Request) -> Response:
+    """The response of a source to a request, without later bars."""
     with called(source):
-        fetched = source.fetch(symbol, first, last)
-    return as_requested(
-        fetched,
-        source,
-        symbol,
-        (first, last),
-    )
+        return as_requested(source.fetch(request), request)
 
 
-def as_requested(fetched: Fetched, source: Source, symbol: str, span: tuple[date, date]) -> Fetched:
-    """The response as that of its request, without later bars; a BadDataError of another symbol."""
-    first, last = span
-    with called(source):
-        if fetched.symbol != symbol:
-            raise BadDataError(
-                f"Expected bars of {symbol} from {source.name:.60}; found a Fetched of "
-                f"{str(fetched.symbol)[:60]}. In its code, pass on the arguments of fetch."
-            )
-        return replace(
-            fetched,
-            source=source.name,
-            first_asked=first,
-            last_asked=last,
-            bars=fetched.bars.loc[: str(last)],
-        )
+def as_requested(response: Response, request: Request) -> Response:
+    """The response as that of its request, without later bars."""
+    return replace(response, request=request, bars=response.bars.loc[: str(request.last)])
 
 
 def _package(offer: EntryPoint) -> str:

@@ -24,13 +24,13 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.sources import Fetched, canonical
+from forecasting.ingest.sources import Request, Response, canonical
 from forecasting.sessions import calendar, is_us_stock
 from forecasting.time_limit import TimeLimitError, within
 
 log = logging.getLogger(__name__)
 
-Response = TypeVar("Response")
+Result = TypeVar("Result")
 
 TIMEOUT_S = 190.0
 """For a whole fetch: more than yfinance's own limits add up to. It waits 30 s for each of two hosts
@@ -87,9 +87,9 @@ class Yahoo:
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
 
-    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+    def fetch(self, request: Request) -> Response:
         """As `Source.fetch`, in one attempt, which may be repeated in the same process."""
-        return _within(self.timeout_s, partial(self._request, symbol, first, last), symbol)
+        return _within(self.timeout_s, partial(self._request, request), request.symbol)
 
     def earnings_dates(self, symbols: Sequence[str], session: date) -> pd.DataFrame:
         """As `EarningsSource.earnings_dates`, of US stocks, from a week before the session on.
@@ -114,7 +114,10 @@ class Yahoo:
                 break
         return pd.concat(rows, ignore_index=True)
 
-    def _request(self, symbol: str, first: date, last: date) -> Fetched:
+    def _request(self, request: Request) -> Response:
+        symbol = request.symbol
+        first = request.first
+        last = request.last
         ticker = self._yfinance().Ticker(symbol, session=SESSION)
         # A zone set in advance, with a day added to the span for it, saves the request that looks
         # it up and a second kind of response to an unknown symbol. The bars have the exchange's own
@@ -143,16 +146,13 @@ class Yahoo:
                 f"Yahoo has no bar of {symbol} between {first} and {last}, although it lists the "
                 "symbol. Check that it was traded in that span, and the session."
             )
-        return Fetched(
-            source=self.name,
-            symbol=symbol,
-            first_asked=first,
-            last_asked=last,
-            bars=bars,
-            actions=_actions_of(response),
-            library_version=f"yfinance {version('yfinance')}",
-            title=f"{symbol}, daily, from Yahoo Finance",
+        return Response(
+            request,
+            bars,
+            _actions_of(response),
             live=newer.empty,  # a bar that newer ones follow is finished
+            title=f"{symbol}, daily, from Yahoo Finance",
+            library_version=f"yfinance {version('yfinance')}",
             # Part of the same response: no further request
             currency=str(ticker.history_metadata["currency"] or ""),
             newest=None if newer.empty else newer.index[-1].date(),
@@ -220,7 +220,7 @@ def _keep_caches_in(folder: Path) -> None:
 _responded_at: deque[float] = deque(maxlen=1)
 
 
-def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Response:
+def _within(timeout_s: float, call: Callable[[], Result], symbol: str) -> Result:
     """The result of `call`, PAUSE_S after the last response; its failure is a source error."""
     if _responded_at and (left := _responded_at[-1] + PAUSE_S - _monotonic()) > 0.0:
         _sleep(left)

@@ -4,19 +4,18 @@ With the symbol's earnings dates.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
-from itertools import chain
 
 import pandas as pd
 
 from forecasting.errors import BadDataError, ForecastingError, SourceError, UsageError
 from forecasting.ingest import assessment, earnings, revisions
-from forecasting.ingest.bars import nothing_fetched, payload_hash
+from forecasting.ingest.bars import no_bars, payload_hash
 from forecasting.ingest.earnings import Announced
 from forecasting.ingest.event_files import OF_YAHOO
-from forecasting.ingest.sources import Fetched, Source, plugins
+from forecasting.ingest.sources import Request, Response, Source, plugins
 from forecasting.night.night import Night
 from forecasting.night.run_log import open_run
 from forecasting.night.steps.preprocess import first_session, is_before, ledger_instant
@@ -25,9 +24,8 @@ from forecasting.sessions import ends_soon, is_session, opens_at, today
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
-from forecasting.store.frames import Row
-from forecasting.targets import TARGETS
-from forecasting.vocabulary import Target, short_id
+from forecasting.values import MarketChoice
+from forecasting.vocabulary import Clock, Target, short_id
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -36,111 +34,46 @@ _COMPARED = 120
 _EQUAL = 60
 
 
-@dataclass(frozen=True)
-class Span:
-    """What one request asks for: the sessions from `first` on up to the night's."""
-
-    night: Night
-    first: date
-    targets: tuple[Target, ...] = ()  # of the run; none of a request for no night
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request, and what is stored of its symbol."""
-
-    night: Night  # of the newest session that is asked for
-    targets: tuple[Target, ...]  # as of its Span
-    source: Source  # of the bars
-    events: pd.DataFrame  # stored earnings dates
-    first: date
-    switched_from: str  # the source of the stored bars, where it is another one
-    accept: bool  # whether the user has accepted another source, and with it another history
-    bars: revisions.StoredBars
-    newest_instant: datetime | None
-    response: Fetched | Exception | None = None  # of a request for several symbols at once
-
-    @property
-    def run_id(self) -> str:
-        """The id of the run that requests: of several targets the first's, whichever are left."""
-        night = self.night
-        for target in self.targets[:1]:
-            night = replace(night, settings=night.settings.for_target(target))
-        return night.id
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What a request brought and means; with an error, the row of a request that stored nothing."""
-
-    fetched: Fetched
-    revision: revisions.Revision
-    fetched_at: datetime
-    events: pd.DataFrame | None = None  # rows to add, with column source
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-
-def asked_of(span: Span, *, accept: bool) -> Asked:
-    """The request of a span, and what is stored of its symbol; `accept` as of Asked."""
-    night = span.night
-    symbol = night.symbol
-    settings = night.settings
-    choice = settings.market_choice
-    source = plugins.source_of(
-        night.source,
+def bars_source(settings: Settings, *, now: Clock) -> Source:
+    """The source of a symbol's bars, under the settings of one symbol."""
+    return plugins.source_of(
+        settings.source,
         cache_dir=settings.yahoo_cache,
-        one_series=night.trigger == "market" and choice is not None and choice.has_own_file,
-        today=today(night.now(), settings.exchange),
+        today=today(now(), settings.exchange),
     )
-    series = [symbol] if choice is None else [symbol, choice.symbol]
+
+
+def market_source(settings: Settings, choice: MarketChoice, *, now: Clock) -> Source:
+    """The source of a market series."""
+    return plugins.source_of(
+        choice.source,
+        cache_dir=settings.yahoo_cache,
+        one_series=choice.has_own_file,
+        today=today(now(), choice.exchange),
+    )
+
+
+def as_stored(request: Request, settings: Settings) -> Request:
+    """The request, of as many sessions as one that was made for the same night before.
+
+    A UsageError where the stored bars are of another source, which the user has not accepted. A run
+    that was killed after some of its nights asks for as much again, not for what the others need
+    alone.
+    """
     with connect.reading(settings.url) as connection:
-        newest = read.newest_fetch(connection, symbol) or Row()
-        events = read.event_rows(connection, symbol)
-        bars = read.bars(connection, symbol)
-        actions = read.actions(connection, symbol)
-        newest_instant = read.newest(
-            connection,
-            "fetches",
-            "fetched_at",
-            {"symbol": series},
-        )
-    switched_from = _switched_from(
-        newest,
-        source,
-        symbol,
-        accept=accept,
-    )
-    first = span.first
-    if newest.get("last_asked") == night.session:
-        # A run that was killed after some of its nights asks for as much again, not for what the
-        # others need alone.
-        first = min(first, newest["first_asked"])
-    return Asked(
-        night=night,
-        targets=span.targets,
-        source=source,
-        events=events,
-        first=first,
-        switched_from=switched_from,
-        accept=accept,
-        bars=revisions.StoredBars(bars, actions),
-        newest_instant=newest_instant,
-    )
-
-
-def _switched_from(newest: Row, source: Source, symbol: str, *, accept: bool) -> str:
-    """The source of the stored bars where it is another, which a user accepts; else empty."""
-    before = str(newest.get("source", source.name))
-    if before == source.name:
-        return ""
-    if not accept:
+        newest = read.newest_fetch(connection, request.symbol)
+    if newest is None:
+        return request
+    if newest["source"] != request.source and not request.accept:
         raise UsageError(
-            f"The stored bars of {symbol} came from {before}; these would come from {source.name}. "
-            "Volumes differ by vendor, so sources are not mixed by accident: use that source "
-            "(FORECASTING_SOURCE), another database, or once `forecasting run` with "
-            "--switch-source; the switch is kept with the fetch."
+            f"The stored bars of {request.symbol} came from {newest['source']}; these would come "
+            f"from {request.source}. Volumes differ by vendor, so sources are not mixed by "
+            "accident: use that source (FORECASTING_SOURCE), another database, or once "
+            "`forecasting run` with --switch-source; the switch is kept with the fetch."
         )
-    return before
+    if newest["last_asked"] != request.last:
+        return request
+    return replace(request, first=min(request.first, newest["first_asked"]))
 
 
 def check_bars(night: Night) -> None:
@@ -148,11 +81,13 @@ def check_bars(night: Night) -> None:
 
     Nothing is stored, and nothing requested of a live source.
     """
-    span = Span(night, first_session(night.session, night.settings), (night.target,))
-    asked = asked_of(span, accept=False)
-    if plugins.is_live(asked.source):
+    source = bars_source(night.settings, now=night.now)
+    first = first_session(night.session, night.settings)
+    request = as_stored(request_of(night, source, first, (night.target,)), night.settings)
+    if plugins.is_live(source):
         return
-    revision = _revision(asked, _response(asked))
+    with connect.reading(night.url) as connection:
+        revision = _revision(connection, plugins.response_of(source, request))
     if revision.error is not None:
         raise revision.error
     if revision.verdict == "held":  # of a night that is done: the next one is stopped
@@ -161,35 +96,44 @@ def check_bars(night: Night) -> None:
         )
 
 
-def _revision(asked: Asked, fetched: Fetched) -> revisions.Revision:
-    """What the response changes about the stored bars, and whether the night can use it."""
-    night = asked.night
-    request = assessment.Request(
-        session=night.session,
-        exchange=night.exchange,
+def request_of(
+    night: Night,
+    source: Source,
+    first: date,
+    targets: tuple[Target, ...] = (),
+    *,
+    accept: bool = False,
+) -> Request:
+    """The request for a night's bars, from a session on; `targets` and `accept` as of Request."""
+    return Request(
+        source.name,
+        night.symbol,
+        first,
+        night.session,
+        night.exchange,
+        targets,
         sessions_needed=BASELINE_SESSIONS,
-        accept=asked.accept,
-        columns=tuple(chain.from_iterable(TARGETS[one].columns for one in asked.targets)),
-        of_index=night.trigger == "market",
+        accept=accept,
     )
-    revision = assessment.assess(fetched, request, asked.bars)
+
+
+def _revision(connection: Connection, response: Response) -> revisions.Revision:
+    """What the response changes about the stored bars, and whether its night can use it."""
+    request = response.request
+    bars = read.bars(connection, request.symbol)
+    actions = read.actions(connection, request.symbol)
+    revision = assessment.assess(response, revisions.StoredBars(bars, actions))
     if revision.verdict != "first" or request.accept or request.of_index:
         return revision
     newest = revision.versions.set_index("session")["volume"].dropna().tail(_COMPARED)
-    with connect.reading(night.url) as connection:
-        other = read.symbol_with(
-            connection,
-            newest,
-            least=_EQUAL,
-            besides=night.symbol,
-        )
-    return revision if other is None else revisions.nothing_changed(_of_other(fetched, other))
+    other = read.symbol_with(connection, newest, least=_EQUAL, besides=request.symbol)
+    return revision if other is None else revisions.nothing_changed(_of_other(request, other))
 
 
-def _of_other(fetched: Fetched, other: str) -> BadDataError:
+def _of_other(request: Request, other: str) -> BadDataError:
     """The error of a symbol's first bars, which are another one's."""
     return BadDataError(
-        f"Expected bars of {fetched.symbol} from {fetched.source}; found those of {other}: its "
+        f"Expected bars of {request.symbol} from {request.source}; found those of {other}: its "
         f"stored bars have {_EQUAL} or more of the newest {_COMPARED} volumes. Correct the symbol "
         f"or the source; {assessment.SWITCH} accepts them, as of a company whose symbol has "
         "changed."
@@ -205,101 +149,144 @@ def announced_of(
     return earnings.announced_by(settings.events, source, symbols, session)
 
 
-def fetch(asked: Asked, announced: Callable[[str], Announced], night: Night) -> Night:
+def fetch(
+    night: Night,
+    *,
+    source: Source,
+    request: Request,
+    received: Response | Exception | None,
+    announced: Callable[[str], Announced],
+) -> Night:
     """The night with its fetch, once the assessed response has been written.
 
     Its error where nothing was stored.
+
+    Args:
+        night: Under whose settings the request is made.
+        source: Of the bars.
+        request: For the bars of the night, or of its market series.
+        received: The response to a request for several symbols at once, or its error; without it
+            the source is requested.
+        announced: What is announced of a symbol's earnings.
     """
+    events = None
     try:
-        fetched = _response(asked)
+        response = _response(source, request, received)
     except SourceError as error:
-        if not plugins.is_live(asked.source):  # no request has left this machine
+        if not plugins.is_live(source):  # no request has left this machine
             raise
-        nothing = nothing_fetched(
-            asked.source.name,
-            night.symbol,
-            asked.first,
-            night.session,
-        )
-        at = ledger_instant(asked.newest_instant, night.now())
-        answer = _Answer(nothing, revisions.nothing_changed(error), at)
+        response = Response(request, no_bars())
+        revision = revisions.nothing_changed(error)
     else:
-        answer = _assessed(asked, fetched, announced)
+        check_clock(response, now=night.now())
+        if request.of_index:
+            response = assessment.prices_alone(response)
+        with connect.reading(night.url) as connection:
+            revision = _revision(connection, response)
+        if revision.error is None and not request.of_index:
+            revision, events = _with_earnings(night, response, revision, announced)
+    is_rejected = any(finding.severity == "reject" for finding in revision.findings)
+    # A file that is only short or ends early leaves no trace
+    if revision.error is not None and not (is_rejected or plugins.is_live(source)):
+        raise revision.error
     with connect.transaction(night.url) as connection:
-        fetch_id = _write(connection, asked, answer)
-    if answer.revision.error is not None:
-        raise answer.revision.error
+        fetch_id = _write(connection, night, response, revision, events)
+    if revision.error is not None:
+        raise revision.error
     return replace(night, fetch_id=fetch_id)
 
 
-def _response(asked: Asked) -> Fetched:
+def _response(source: Source, request: Request, received: Response | Exception | None) -> Response:
     """What the source returns, or has returned, for the symbol; raises its error."""
-    source = asked.source
-    symbol = asked.night.symbol
-    last = asked.night.session
-    if asked.response is None:
-        return plugins.fetched_from(
-            source,
-            symbol,
-            asked.first,
-            last,
-        )
-    if isinstance(asked.response, Exception):
-        with plugins.called(source):
-            raise asked.response
-    return plugins.as_requested(
-        asked.response,
-        source,
-        symbol,
-        (asked.first, last),
+    if received is None:
+        return plugins.response_of(source, request)
+    with plugins.called(source):
+        if isinstance(received, Exception):
+            raise received
+        return plugins.as_requested(received, request)
+
+
+def _with_earnings(
+    night: Night,
+    response: Response,
+    revision: revisions.Revision,
+    announced: Callable[[str], Announced],
+) -> tuple[revisions.Revision, pd.DataFrame]:
+    """The revision with the findings on the symbol's earnings dates, and the dates to add."""
+    request = response.request
+    of_symbol = announced(request.symbol)
+    with connect.reading(night.url) as connection:
+        stored = read.event_rows(connection, request.symbol)
+    events = earnings.new_events(
+        stored,
+        of_symbol,
+        symbol=request.symbol,
+        exchange=request.exchange,
+        session=request.last,
+        volume=response.bars["volume"],
     )
+    doubts = earnings.doubts(of_symbol, earnings.joined(stored, events), request.last)
+    return replace(revision, findings=[*revision.findings, *doubts]), events
 
 
-def _assessed(asked: Asked, fetched: Fetched, announced: Callable[[str], Announced]) -> _Answer:
-    """What the response changes, its earnings dates, and what people should see of it."""
-    night = asked.night
+def check_clock(response: Response, *, now: datetime) -> None:
+    """Raise a ForecastingError for a bar of a session that is not yet open by this clock."""
+    request = response.request
+    newest = response.newest
+    is_index = request.of_index or request.symbol.startswith("^")
+    # The VIX is calculated from 03:15 on
+    if newest is None or (is_index and newest <= today(now, request.exchange)):
+        return
+    if not is_session(newest, request.exchange):
+        return
+    opens = opens_at(newest, request.exchange)
+    if opens > now:
+        raise ForecastingError(
+            f"Expected no bar of a session that has not opened; {request.source} has one of "
+            f"{request.symbol} at {newest}, which opens at {opens:%Y-%m-%d %H:%M} UTC, and this "
+            f"machine's clock is at {now:%Y-%m-%d %H:%M} UTC. Correct the clock (timedatectl, "
+            "date); nothing was stored."
+        )
+
+
+def _write(
+    connection: Connection,
+    night: Night,
+    response: Response,
+    revision: revisions.Revision,
+    events: pd.DataFrame | None,
+) -> str:
+    """The id of the stored fetch."""
+    request = response.request
+    choice = night.settings.market_choice
+    series = [request.symbol] if choice is None else [request.symbol, choice.symbol]
+    newest = read.newest(connection, "fetches", "fetched_at", {"symbol": series})
     now = night.now()
-    is_market = night.trigger == "market"
-    check_clock(
-        fetched,
-        night.exchange,
-        now=now,
-        index=is_market or night.symbol.startswith("^"),
-    )
-    seen_at = ledger_instant(asked.newest_instant, now)
-    if is_market:
-        fetched = assessment.prices_alone(fetched)
-    revision = _revision(asked, fetched)
-    events = None
-    if not is_market:
-        of_symbol = announced(night.symbol)
-        events = earnings.new_events(
-            asked.events,
-            of_symbol,
-            symbol=night.symbol,
-            exchange=night.exchange,
-            session=night.session,
-            volume=fetched.bars["volume"],
-        )
-        known = earnings.joined(asked.events, events)
-        doubts = earnings.doubts(of_symbol, known, night.session)
-        revision = replace(revision, findings=[*revision.findings, *doubts])
-    if revision.error is not None:
-        return _Answer(fetched, revision, seen_at)
-    if asked.switched_from:
-        detail = f"source switched from {asked.switched_from}; {revision.detail}"
+    fetched_at = ledger_instant(newest, now)
+    before = read.newest_fetch(connection, request.symbol)
+    if revision.error is None and before is not None and before["source"] != request.source:
+        detail = f"source switched from {before['source']}; {revision.detail}"
         revision = replace(revision, detail=detail)
-    return _Answer(
-        fetched,
-        revision,
-        seen_at,
-        events,
-        notes=_notes(asked, now),
+    # Of several targets the first's, whichever are left; empty of a market series
+    run_id = ""
+    for target in request.targets[:1]:
+        run_id = replace(night, settings=night.settings.for_target(target)).id
+    if run_id and revision.error is None:
+        notes = _notes(request, newest, now)
+        open_run(connection, night, started_at=fetched_at, notes=notes)
+    fetch_id = _fetch_id(response, revision, fetched_at, run_id)
+    write.add_fetch(
+        connection, response, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id
     )
+    logger.info("fetch %s of %s: %s", fetch_id, request.symbol, revision.verdict)
+    if events is not None and len(events):
+        added = write.add_events(connection, request.symbol, events, first_seen_at=fetched_at)
+        logger.info("%d new earnings dates of %s", added, request.symbol)
+    return fetch_id
 
 
-def _notes(asked: Asked, now: datetime) -> dict[str, str]:
-    newest = asked.newest_instant
+def _notes(request: Request, newest: datetime | None, now: datetime) -> dict[str, str]:
+    """What people should see of a request: a clock that is behind, a calendar that ends."""
     clock = ""
     if newest is not None and is_before(now, newest):
         clock = (
@@ -308,73 +295,19 @@ def _notes(asked: Asked, now: datetime) -> dict[str, str]:
             "instant."
         )
         logger.warning(clock)
-    night = asked.night
-    return {"clock": clock, "calendar_end": ends_soon(night.session, night.exchange)}
+    return {"clock": clock, "calendar_end": ends_soon(request.last, request.exchange)}
 
 
-def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
-    """Raise a ForecastingError for a bar of a session that is not yet open by this clock."""
-    newest = fetched.newest
-    # The VIX is calculated from 03:15 on
-    if newest is None or (index and newest <= today(now, exchange)):
-        return
-    if is_session(newest, exchange) and (opens := opens_at(newest, exchange)) > now:
-        raise ForecastingError(
-            f"Expected no bar of a session that has not opened; {fetched.source} has one of "
-            f"{fetched.symbol} at {newest}, which opens at {opens:%Y-%m-%d %H:%M} UTC, and this "
-            f"machine's clock is at {now:%Y-%m-%d %H:%M} UTC. Correct the clock (timedatectl, "
-            "date); nothing was stored."
-        )
-
-
-def _write(connection: Connection, asked: Asked, answer: _Answer) -> str:
-    """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
-    night = asked.night
-    is_rejected = any(finding.severity == "reject" for finding in answer.revision.findings)
-    is_short = answer.revision.error is not None and not is_rejected
-    if is_short and not plugins.is_live(asked.source):
-        return ""
-    # Empty of a fetch for itself or of a market series, which are of no night.
-    run_id = asked.run_id if asked.targets else ""
-    if run_id and answer.revision.error is None:
-        open_run(
-            connection,
-            night,
-            started_at=answer.fetched_at,
-            notes=answer.notes,
-        )
-    fetch_id = _fetch_id(asked, answer, run_id)
-    write.add_fetch(
-        connection,
-        answer.fetched,
-        answer.revision,
-        fetch_id=fetch_id,
-        fetched_at=answer.fetched_at,
-        run_id=run_id,
-    )
-    logger.info(
-        "fetch %s of %s: %s",
-        fetch_id,
-        night.symbol,
-        answer.revision.verdict,
-    )
-    if answer.events is not None and len(answer.events):
-        added = write.add_events(
-            connection, night.symbol, answer.events, first_seen_at=answer.fetched_at
-        )
-        logger.info("%d new earnings dates of %s", added, night.symbol)
-    return fetch_id
-
-
-def _fetch_id(asked: Asked, answer: _Answer, run_id: str) -> str:
+def _fetch_id(
+    response: Response, revision: revisions.Revision, fetched_at: datetime, run_id: str
+) -> str:
     """The same for the same response to a night; each that stored nothing has its own."""
-    fetched = answer.fetched
-    span = f"{fetched.first_asked}..{fetched.last_asked}"
-    parts = ["fetch", fetched.source, fetched.symbol, span]
-    if answer.revision.error is not None:
-        parts += [answer.revision.verdict, answer.fetched_at.isoformat(), run_id]
+    request = response.request
+    parts = ["fetch", request.source, request.symbol, f"{request.first}..{request.last}"]
+    if revision.error is not None:
+        parts += [revision.verdict, fetched_at.isoformat(), run_id]
         return short_id(*parts)
-    parts += [payload_hash(fetched), asked.run_id]
-    if asked.accept:
+    parts += [payload_hash(response), run_id]
+    if request.accept:
         parts.append("accepted")
     return short_id(*parts)

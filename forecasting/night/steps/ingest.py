@@ -14,34 +14,41 @@ from forecasting.errors import (
     BadDataError,
     DataLateError,
     RateLimitedError,
-    SourceError,
     StoreError,
     UnavailableError,
     explained,
 )
-from forecasting.ingest.sources import Fetched, ManySource, plugins
+from forecasting.ingest.sources import ManySource, Request, Response, Source, plugins
 from forecasting.night.night import Night, grouped
-from forecasting.night.steps.fetch import Asked, Span, announced_of, asked_of, fetch
+from forecasting.night.steps.fetch import (
+    announced_of,
+    as_stored,
+    bars_source,
+    fetch,
+    market_source,
+    request_of,
+)
 from forecasting.night.steps.preprocess import (
     STORED_NOTHING,
     first_session,
     input_fetch,
-    market_night,
+    market_of,
     no_session,
 )
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.store import connect, read
 from forecasting.store.frames import Row
-from forecasting.values import source_name
+from forecasting.values import MarketChoice
 from forecasting.vocabulary import Target
 
 logger = logging.getLogger("forecasting.ingest")
 
+Wanted = tuple[Night, Source, Request]
+"""A request to a source, and the night under whose settings it is made."""
+
 _MARGIN = timedelta(days=60)
 """More than a night needs, so that symbols of other exchanges, whose windows begin some days apart,
 share a fetch."""
-
-Refusals = dict[str, SourceError]  # by source
 
 
 def ingest(
@@ -116,34 +123,26 @@ def _requested(
     nights: Sequence[Night], *, targets: tuple[Target, ...], switch_source: bool
 ) -> list[Night]:
     """Each night with the fetch of one request a symbol, or with its error."""
-    spans = [_span(some, targets) for some in grouped(nights, "symbol")]
-    done = fetch_and_store(spans, _pauses(nights), switch_source=switch_source)
-    newest = {night.symbol: night for night in done}
-    return [_with_fetch_of(newest[night.symbol], night) for night in nights]
+    wanted = dict[str, Wanted]()
+    done = dict[str, Night]()
+    for some in grouped(nights, "symbol"):
+        newest = max(some, key=attrgetter("session"))
+        of_run = targets or tuple(dict.fromkeys(night.target for night in some))
+        try:
+            source = bars_source(newest.settings, now=newest.now)
+            request = request_of(newest, source, _first(some), of_run, accept=switch_source)
+            request = as_stored(request, newest.settings)
+            wanted[newest.symbol] = (newest, source, request)
+        except Exception as error:  # whatever it is, it is this symbol's alone
+            done[newest.symbol] = replace(newest, error=explained(error))
+    done |= fetch_and_store(wanted)
+    return [_with_fetch_of(done[night.symbol], night) for night in nights]
 
 
-def _pauses(nights: Sequence[Night]) -> Refusals:
-    """The refusals of sources that are not requested yet: an earlier request would extend them."""
-    refusals = Refusals()
-    for source, night in {night.source: night for night in nights}.items():
-        name = source_name(source)
-        with connect.reading(night.url) as connection:
-            until = read.paused_until(connection, name)
-        if until is not None and until > night.now():
-            refusals[source] = RateLimitedError(
-                f"{name} has refused requests and is left alone until {until:%Y-%m-%d %H:%M} UTC: "
-                "an earlier request would extend that. The next run after it goes on."
-            )
-    return refusals
-
-
-def _span(nights: Sequence[Night], targets: tuple[Target, ...]) -> Span:
-    """The request for the nights of a symbol."""
-    by_session = attrgetter("session")
-    oldest = min(nights, key=by_session)
-    newest = max(nights, key=by_session)
-    targets = targets or tuple(dict.fromkeys(night.target for night in nights))
-    return Span(newest, first_session(oldest.session, oldest.settings), targets)
+def _first(nights: Sequence[Night]) -> date:
+    """The oldest session that the nights of a symbol ask for."""
+    oldest = min(nights, key=attrgetter("session"))
+    return first_session(oldest.session, oldest.settings)
 
 
 def _with_fetch_of(newest: Night, night: Night) -> Night:
@@ -158,25 +157,44 @@ def fetch_market(nights: Sequence[Night], *, switch_source: bool) -> None:
 
     It comes before the bars of the nights, whose fetch fixes what is known of it.
     """
-    spans = [_span(some, ()) for some in grouped(nights, "symbol")]
-    wanted: dict[tuple[str, str], Span] = {}
-    for span in spans:
-        market = market_night(span.night)
+    spans: dict[MarketChoice, tuple[Night, date, date]] = {}
+    for some in grouped(nights, "symbol"):
+        newest = max(some, key=attrgetter("session"))
+        market = market_of(newest)
         if market is not None:
-            first = span.first - timedelta(days=2 * FILLED_SESSIONS)
-            series = (market.source, market.symbol)
-            before = wanted.get(series, Span(market, first))
-            newest = max(before.night, market, key=attrgetter("session"))
-            wanted[series] = Span(newest, min(before.first, first))
-    for span in wanted.values():
-        market = span.night
-        with connect.reading(market.url) as connection:
-            request = read.newest_fetch(connection, market.symbol, with_bars=False)
-        if switch_source or not _is_enough(request, market.session, span.first):
-            asked = replace(span, first=span.first - _MARGIN)
-            (done,) = fetch_and_store([asked], _pauses([market]), switch_source=switch_source)
-            if done.error is not None:  # a night goes on without it
-                logger.warning("market series %s is not up to date: %s", market.symbol, done.error)
+            choice, last = market
+            first = _first(some) - timedelta(days=2 * FILLED_SESSIONS)
+            _, first_before, last_before = spans.get(choice, (newest, first, last))
+            spans[choice] = (newest, min(first, first_before), max(last, last_before))
+    for choice, (night, first, last) in spans.items():
+        with connect.reading(night.url) as connection:
+            stored = read.newest_fetch(connection, choice.symbol, with_bars=False)
+        if switch_source or not _is_enough(stored, last, first):
+            _fetch_series(night, choice, first - _MARGIN, last, accept=switch_source)
+
+
+def _fetch_series(
+    night: Night, choice: MarketChoice, first: date, last: date, *, accept: bool
+) -> None:
+    """Fetch a market series; a night goes on without it, so a failure is only logged."""
+
+    def fetched(night: Night) -> Night:
+        source = market_source(night.settings, choice, now=night.now)
+        request = Request(
+            source.name,
+            choice.symbol,
+            first,
+            last,
+            choice.exchange,
+            accept=accept,
+            of_index=True,
+        )
+        request = as_stored(request, night.settings)
+        return fetch_and_store({choice.symbol: (night, source, request)})[choice.symbol]
+
+    error = night.then("ingest", fetched).error
+    if error is not None:
+        logger.warning("market series %s is not up to date: %s", choice.symbol, error)
 
 
 def _is_enough(request: Row | None, session: date, first: date) -> bool:
@@ -185,65 +203,75 @@ def _is_enough(request: Row | None, session: date, first: date) -> bool:
     return (request["last_received"] or first) >= session
 
 
-def fetch_and_store(
-    spans: Sequence[Span], refusals: Refusals, *, switch_source: bool
-) -> list[Night]:
-    """The night of each span, one a symbol, with its fetch or its error.
+def fetch_and_store(wanted: Mapping[str, Wanted]) -> dict[str, Night]:
+    """By symbol, the night of each request with its fetch or its error.
 
     A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's
-    text.
+    text. After a refusal, of this run or an earlier one, a source is not requested for the symbols
+    that follow.
     """
-    asked = dict[str, Asked]()
-    done = dict[str, Night]()
-    for span in spans:
-        night = span.night
-        try:
-            asked[night.symbol] = asked_of(span, accept=switch_source)
-        except Exception as error:  # whatever it is, it is this symbol's alone
-            ours = explained(error)
-            done[night.symbol] = replace(night, error=ours)
-    asked = _with_responses(asked, refusals)
-    if not asked:
-        return [done[span.night.symbol] for span in spans]
-    one = next(iter(asked.values()))
-    newest = max(request.night.session for request in asked.values())
-    announced = announced_of(one.night.settings, one.source, list(asked), newest)
-    for symbol, request in asked.items():
-        night = request.night
-        if night.source in refusals and request.response is None:
-            done[symbol] = replace(night, error=refusals[night.source])
-        else:
-            done[symbol] = night.then("ingest", partial(fetch, request, announced))
-            if isinstance(refusal := done[symbol].error, RateLimitedError):
-                refusals[night.source] = refusal
-    return [done[span.night.symbol] for span in spans]
+    if not wanted:
+        return {}
+    refusals = _pauses(wanted)
+    received = _received_together(wanted, refusals)
+    some_night, some_source, _ = next(iter(wanted.values()))
+    newest = max(request.last for _, _, request in wanted.values())
+    announced = announced_of(some_night.settings, some_source, list(wanted), newest)
+    done = {}
+    for symbol, (night, source, request) in wanted.items():
+        response = received.get(symbol)
+        if source.name in refusals and response is None:
+            done[symbol] = replace(night, error=refusals[source.name])
+            continue
+        work = partial(
+            fetch, source=source, request=request, received=response, announced=announced
+        )
+        done[symbol] = night.then("ingest", work)
+        if isinstance(refusal := done[symbol].error, RateLimitedError):
+            refusals[source.name] = refusal
+    return done
 
 
-def _with_responses(asked: dict[str, Asked], refusals: Refusals) -> dict[str, Asked]:
-    """The same, with the responses of sources that answer for several symbols in one request.
-
-    Refusals are added.
-    """
-    together: dict[tuple[str, date, date], list[str]] = {}
-    for symbol, request in asked.items():
-        if isinstance(request.source, ManySource) and request.night.source not in refusals:
-            together.setdefault(
-                (request.night.source, request.first, request.night.session), []
-            ).append(symbol)
-    for (name, first, last), symbols in together.items():
-        source = asked[symbols[0]].source
-        responses: Mapping[str, Fetched | Exception]
-        try:
-            with plugins.called(source):
-                responses = source.fetch_many(symbols, first, last)  # type: ignore[attr-defined]  # a ManySource
-        except Exception as error:  # its error is that of each
-            responses = dict.fromkeys(symbols, error)
-        for symbol in symbols:
-            response = responses.get(symbol) or BadDataError(
-                f"The source returned nothing of {symbol} among the symbols requested with it. "
-                "Check how it writes the symbol."
+def _pauses(wanted: Mapping[str, Wanted]) -> dict[str, RateLimitedError]:
+    """By source, the refusal of one that is left alone: an earlier request would extend it."""
+    refusals = {}
+    nights = {source.name: night for night, source, _ in wanted.values()}
+    for name, night in nights.items():
+        with connect.reading(night.url) as connection:
+            until = read.paused_until(connection, name)
+        if until is not None and until > night.now():
+            refusals[name] = RateLimitedError(
+                f"{name} has refused requests and is left alone until {until:%Y-%m-%d %H:%M} UTC: "
+                "an earlier request would extend that. The next run after it goes on."
             )
-            asked[symbol] = replace(asked[symbol], response=response)
+    return refusals
+
+
+def _received_together(
+    wanted: Mapping[str, Wanted], refusals: dict[str, RateLimitedError]
+) -> dict[str, Response | Exception]:
+    """By symbol, the responses of sources that return many symbols' bars; refusals are added."""
+    together: dict[tuple[str, date, date], list[Request]] = {}
+    sources = {}
+    for _, source, request in wanted.values():
+        if isinstance(source, ManySource) and request.source not in refusals:
+            key = (request.source, request.first, request.last)
+            together.setdefault(key, []).append(request)
+            sources[key] = source
+    received: dict[str, Response | Exception] = {}
+    for key, requests in together.items():
+        responses: Mapping[str, Response | Exception]
+        try:
+            with plugins.called(sources[key]):
+                responses = sources[key].fetch_many(requests)
+        except Exception as error:  # its error is that of each
+            responses = {request.symbol: error for request in requests}
+        for request in requests:
+            response = responses.get(request.symbol) or BadDataError(
+                f"The source returned nothing of {request.symbol} among the symbols requested with "
+                "it. Check how it writes the symbol."
+            )
+            received[request.symbol] = response
             if isinstance(response, RateLimitedError):
-                refusals[name] = response
-    return asked
+                refusals[request.source] = response
+    return received

@@ -22,6 +22,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Card
+from forecasting.values import MarketChoice
 
 logger = logging.getLogger("forecasting.preprocess")
 
@@ -161,20 +162,15 @@ def past_losses(connection: connect.Connection, night: Night, *, origins: int) -
     )
 
 
-def market_night(night: Night) -> Night | None:
-    """The night of the market series, at its newest session closed by the night's close."""
+def market_of(night: Night) -> tuple[MarketChoice, date] | None:
+    """A night's market series, and its newest session that has closed by the night's close.
+
+    None without a series, and for the night of the series itself.
+    """
     choice = night.settings.market_choice
     if choice is None or choice.symbol == night.symbol:
         return None
-    of_market = {"symbols": (choice.symbol,), "exchange": choice.exchange, "source": choice.source}
-    settings = night.settings.model_copy(update=of_market)
-    session = last_completed(closes_at(night.session, night.exchange), choice.exchange)
-    return replace(
-        night,
-        session=session,
-        settings=settings,
-        trigger="market",
-    )
+    return choice, last_completed(closes_at(night.session, night.exchange), choice.exchange)
 
 
 def market_snapshot(
@@ -184,7 +180,7 @@ def market_snapshot(
 
     Its newest fetch, and a note on what is missing.
     """
-    market = market_night(night)
+    market = market_of(night)
     if market is None:
         fit = read.newest_network(connection, *night.key, before=night.session)
         fitted_with = read.market_of_run(connection, fit["run_id"]) if fit else ""
@@ -193,42 +189,31 @@ def market_snapshot(
             "set?"
         )
         return None, "", note if fitted_with else ""
-    fetch_at = partial(
-        read.newest_fetch,
-        connection,
-        market.symbol,
-        known_at=data_as_of,
-    )
+    choice, session = market
+    fetch_at = partial(read.newest_fetch, connection, choice.symbol, known_at=data_as_of)
     fetch = fetch_at() or Row()
-    bars = read.bars(
-        connection,
-        market.symbol,
-        last=market.session,
-        known_at=data_as_of,
-    )
+    bars = read.bars(connection, choice.symbol, last=session, known_at=data_as_of)
     newest = bars.index[-1].date() if len(bars) else None
-    note = missing_closes(market, newest, fetch_at(with_bars=False))
-    return MarketSeries(bars["close"], market.exchange), fetch.get("id", ""), note
+    note = missing_closes(choice, session, newest, fetch_at(with_bars=False))
+    return MarketSeries(bars["close"], choice.exchange), fetch.get("id", ""), note
 
 
-def missing_closes(market: Night, newest: date | None, request: Row | None = None) -> str:
-    """The note on a series that ends at `newest`.
-
-    Empty for one that reaches the night's session.
-    """
-    if newest == market.session:
+def missing_closes(
+    choice: MarketChoice, session: date, newest: date | None, request: Row | None = None
+) -> str:
+    """The note on a series that ends at `newest`; empty for one that reaches the session."""
+    if newest == session:
         return ""
-    name = f"Market series {market.symbol}"
+    name = f"Market series {choice.symbol}"
     reason = ""
     if request is not None and request["verdict"] in STORED_NOTHING:
         reason = f" {request['verdict']}: {str(request['detail']).rstrip('.')}."
     if newest is None:
         return f"{name}: nothing of it was stored, so the night went without.{reason}"
-    missing = len(sessions_index(newest, market.session, market.exchange)) - 1
+    missing = len(sessions_index(newest, session, choice.exchange)) - 1
     used = "filled forward" if missing <= FILLED_SESSIONS else "too old to be used"
     return (
-        f"{name}: its close of {market.session} was not there; the newest is of {newest}, "
-        f"{used}.{reason}"
+        f"{name}: its close of {session} was not there; the newest is of {newest}, {used}.{reason}"
     )
 
 
@@ -238,9 +223,9 @@ def check_same_market(card: Card, fitted_with: str, night: Night) -> None:
     Coefficients of one index on the closes of another move every forecast: those of the VIX on an
     index of 90 points raised the median of a volume by 18%, and no gate or warm fit corrects it.
     """
-    market = market_night(night)
-    if card.has_market and fitted_with and market is not None and market.symbol != fitted_with:
+    market = market_of(night)
+    if card.has_market and fitted_with and market is not None and market[0].symbol != fitted_with:
         raise ArtifactError(
-            f"Expected a model fitted with the market series {market.symbol}; found one fitted "
+            f"Expected a model fitted with the market series {market[0].symbol}; found one fitted "
             f"with {fitted_with}. Fit from scratch (mode scratch), or set FORECASTING_MARKET back."
         )

@@ -13,7 +13,7 @@ import pytest
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars, no_bars
-from forecasting.ingest.sources import tables
+from forecasting.ingest.sources import Request, tables
 from forecasting.ingest.sources.files import (
     SAMPLE,
     SAMPLE_ENDS,
@@ -45,7 +45,7 @@ def write(folder, frame, name="SBUX.csv", **options):
 
 
 def fetch(path, symbol="SBUX", first=DAYS[0], last=DAYS[-1], kind="csv"):
-    return Files(kind, path).fetch(symbol, first, last)
+    return Files(kind, path).fetch(Request("csv:SBUX.csv", symbol, first, last))
 
 
 def fetch_many(path, kind="csv"):
@@ -69,7 +69,7 @@ def assert_bars(fetched, expected=BARS):
 def test_column_names_and_orders_give_the_same_bars_from_csv_and_parquet(tmp_path, frame):
     fetched = fetch(write(tmp_path, frame))
     assert_bars(fetched)
-    stated = (fetched.source, fetched.title, fetched.live)
+    stated = (fetched.request.source, fetched.title, fetched.live)
     assert stated == ("csv:SBUX.csv", "SBUX, daily, from SBUX.csv", True)
     days = frame.set_axis(
         pd.Index(frame.index.date, dtype=pd.ArrowDtype(pyarrow.date32()), name=frame.index.name)
@@ -165,7 +165,7 @@ def test_empty_cells_are_unknown_and_a_volume_of_zero_too_and_one_that_no_databa
     frame.iloc[6, 5] = "9223372036854775808"
     fetched = fetch(write(tmp_path, frame))
     assert np.flatnonzero(fetched.bars["volume"].isna()).tolist() == [3, 4, 5]
-    findings = check_bars(fetched, exchange="XNYS", known=no_bars())[1]
+    findings = check_bars(fetched, known=no_bars())[1]
     assert [one.value for one in findings if one.rule == "volume_impossible"] == [2.0**63]
 
 
@@ -199,7 +199,7 @@ def test_one_damaged_line_of_600_is_a_finding_and_the_rest_is_read(tmp_path, con
     (row,) = fetched.findings
     assert reason in row.detail
     assert len(fetched.bars) == 599
-    findings = check_bars(fetched, exchange="XNYS", known=no_bars())[1]
+    findings = check_bars(fetched, known=no_bars())[1]
     assert {finding.rule for finding in findings} == {"missing_session", "row_unreadable"}
 
 
@@ -271,7 +271,7 @@ def test_a_row_after_today_is_left_out_with_its_line_and_is_not_the_newest(tmp_p
     assert Files("csv", path, today=later).newest("SBUX") == later
     source = Files("csv", path, today=DAYS[-1])
     assert source.newest("SBUX") == DAYS[-1]
-    fetched = source.fetch("SBUX", MANY.index[0].date(), DAYS[-1])
+    fetched = source.fetch(Request("csv:SBUX.csv", "SBUX", MANY.index[0].date(), DAYS[-1]))
     assert_bars(fetched, MANY)
     (row,) = fetched.findings
     assert (row.session, row.value) == (DAYS[-1], 602)
@@ -382,7 +382,11 @@ def test_a_market_series_needs_dates_and_closes_alone(tmp_path):
         tmp_path,
         BARS[["close"]].rename_axis("Date").rename(columns={"close": "Close"}).assign(Symbol="VIX"),
     )
-    bars = Files("csv", path, one_series=True).fetch("^VIX", DAYS[0], DAYS[-1]).bars
+    bars = (
+        Files("csv", path, one_series=True)
+        .fetch(Request("csv:SBUX.csv", "^VIX", DAYS[0], DAYS[-1]))
+        .bars
+    )
     for name in ("open", "high", "low", "close"):
         np.testing.assert_array_equal(bars[name], BARS["close"])
     assert bars["volume"].isna().all()
@@ -419,12 +423,12 @@ def test_only_regular_files_of_limited_size_are_read(tmp_path, monkeypatch):
 
 
 def test_the_sample_is_twenty_valid_years_of_the_index_with_volume():
-    fetched = Sample().fetch(SAMPLE, date(1990, 1, 2), SAMPLE_ENDS)
-    clean, findings = check_bars(fetched, exchange="XNYS", known=no_bars())
+    fetched = Sample().fetch(Request("sample", SAMPLE, date(1990, 1, 2), SAMPLE_ENDS))
+    clean, findings = check_bars(fetched, known=no_bars())
     assert (len(clean), clean["volume"].notna().all(), findings) == (5031, True, [])
     assert (clean.index[0].date(), clean.index[-1].date()) == (date(1999, 1, 4), SAMPLE_ENDS)
-    assert (fetched.source, fetched.title, fetched.live) == ("sample", SAMPLE_TITLE, False)
+    assert (fetched.request.source, fetched.title, fetched.live) == ("sample", SAMPLE_TITLE, False)
     with pytest.raises(UsageError, match=r"SBUX is not in .* symbol is \^GSPC"):
-        Sample().fetch("SBUX", date(2024, 1, 2), date(2024, 3, 8))
+        Sample().fetch(Request("sample", "SBUX", date(2024, 1, 2), date(2024, 3, 8)))
     with pytest.raises(BadDataError, match="none lies between 2024-01-02"):
-        Sample().fetch(SAMPLE, date(2024, 1, 2), date(2024, 3, 8))
+        Sample().fetch(Request("sample", SAMPLE, date(2024, 1, 2), date(2024, 3, 8)))

@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -23,9 +24,15 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Request, Response
 from forecasting.ingest.sources.files import Files
-from forecasting.ingest.sources.plugins import as_requested, is_live, newest_session, source_of
+from forecasting.ingest.sources.plugins import (
+    as_requested,
+    is_live,
+    newest_session,
+    response_of,
+    source_of,
+)
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars, scaled
@@ -102,13 +109,13 @@ def test_the_documented_source_returns_canonical_bars_or_says_that_it_has_no_res
 ):
     source = source_of(f"house:{server.url}", cache_dir=tmp_path)
     assert (newest_session(source, "SBUX"), is_live(source)) == (None, True)
-    fetched = source.fetch("SBUX", FIRST, LAST)
+    fetched = source.fetch(Request("house", "SBUX", FIRST, LAST))
     pd.testing.assert_frame_equal(
         fetched.bars.drop(columns="adj_close"), BARS.drop(columns="adj_close"), check_freq=False
     )
-    assert (fetched.source, fetched.live) == ("house", True)
+    assert (fetched.request.source, fetched.live) == ("house", True)
     with pytest.raises(UnavailableError, match=r"MSFT.*404"):
-        source.fetch("MSFT", FIRST, LAST)
+        source.fetch(Request("house", "MSFT", FIRST, LAST))
 
 
 def ingested(settings):
@@ -133,17 +140,18 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
 
-def test_a_response_is_of_its_request_whatever_it_states_and_none_of_another_symbol(house):
-    source = source_of("house:x", cache_dir=Path())
-    response = Fetched("v2", "SBUX", LAST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
-    as_of = BARS.index[-3].date()
-    of_request = as_requested(response, source, "SBUX", (FIRST, as_of))
-    assert (of_request.source, of_request.first_asked) == ("house", FIRST)
+def test_a_response_is_of_its_request_whatever_it_states(house):
+    request = Request("house", "SBUX", FIRST, BARS.index[-3].date())
+    stated = Response(Request("v2", "MSFT", LAST, LAST), BARS)
+    of_request = as_requested(stated, request)
+    assert of_request.request == request
     pd.testing.assert_frame_equal(of_request.bars, BARS.iloc[:-2], check_freq=False)
-    with pytest.raises(BadDataError, match="bars of MSFT from house; found a Fetched of SBUX"):
-        as_requested(response, source, "MSFT", (FIRST, LAST))
+
+
+def test_a_source_that_returns_no_response_is_named():
+    source = SimpleNamespace(name="house", fetch=lambda request: BARS)
     with pytest.raises(BadDataError, match="'house' failed with AttributeError"):
-        as_requested(BARS, source, "SBUX", (FIRST, LAST))
+        response_of(source, Request("house", "SBUX", FIRST, LAST))
 
 
 SPIN_OFF = make_actions([(BARS.index[3], "spin-off", 1.0)])
@@ -164,7 +172,7 @@ SPIN_OFF = make_actions([(BARS.index[3], "spin-off", 1.0)])
     ],
 )
 def test_a_response_of_another_shape_is_an_error_that_names_the_difference(changed, expected):
-    sound = Fetched("house", "SBUX", FIRST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
+    sound = Response(Request("house", "SBUX", FIRST, LAST), BARS)
     with pytest.raises(ValidationError, match=expected):
         replace(sound, **changed)
 
@@ -173,7 +181,7 @@ def test_a_backtest_reads_an_installed_source_as_a_night_does(tmp_path, server, 
     code = block("python").replace(
         "bars = canonical(rows)", "bars = rows.reindex(columns=COLUMNS).astype(float)"
     )
-    code = code.replace("import Fetched, canonical\n", "import COLUMNS, Fetched\n")
+    code = code.replace("import Response, canonical\n", "import COLUMNS, Response\n")
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
     monkeypatch.setenv("FORECASTING_SOURCE", f"house:{server.url}")
     server.put(scaled(BARS, 0.0, -1, "volume"))

@@ -11,6 +11,7 @@ from yfinance import calendars
 
 from forecasting.errors import BadDataError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
+from forecasting.ingest.sources import Request
 from forecasting.ingest.sources import yahoo as source
 from forecasting.ingest.sources.yahoo import Yahoo, calendar_dates, page_dates
 from tests.builders import adjusted_close, random_bars
@@ -51,7 +52,7 @@ def yahoo(stand_in, tmp_path):
 
 
 def fetch(yahoo, symbol="SBUX", first=DAYS[0], last=DAYS[-1]):
-    return yahoo.fetch(symbol, first, last)
+    return yahoo.fetch(Request("yahoo", symbol, first, last))
 
 
 def test_bars_and_actions_equal_yahoos(yahoo):
@@ -59,7 +60,7 @@ def test_bars_and_actions_equal_yahoos(yahoo):
     expected = BARS.assign(adj_close=adjusted_close(BARS, ACTIONS))
     pd.testing.assert_frame_equal(fetched.bars, expected, check_freq=False)
     pd.testing.assert_frame_equal(fetched.actions, ACTIONS)
-    assert (fetched.source, fetched.first_asked, fetched.last_asked, fetched.live) == (
+    assert (fetched.request.source, fetched.request.first, fetched.request.last, fetched.live) == (
         "yahoo",
         DAYS[0],
         DAYS[-1],

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from forecasting.errors import StoreError
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.bars import nothing_fetched
+from forecasting.ingest.bars import no_bars
+from forecasting.ingest.sources import Request, Response
 from forecasting.store import read, schema, write
 from tests.builders import EVE, LAST
 from tests.store.rows import (
@@ -86,7 +87,7 @@ def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(connection):
     store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
     late = revision(bar_rows({}))
     held = fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 2.0}))
-    nothing = nothing_fetched("csv:SBUX.csv", SYMBOL, LAST, LAST)
+    nothing = Response(Request("csv:SBUX.csv", SYMBOL, LAST, LAST), no_bars())
     for minute, verdict in enumerate(schema.NO_BARS):
         response = held if verdict == "late" else nothing
         change = replace(late, verdict=verdict)
@@ -142,7 +143,7 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
 
 def store_other(connection, volumes, *, seen, symbol="KO", **changed):
     """A fetch of another symbol, of the same evenings."""
-    response = replace(fetched(bar_rows(volumes)), symbol=symbol)
+    response = fetched(bar_rows(volumes), symbol)
     store_fetch(connection, response, revision(bar_rows(volumes), **changed), seen=seen)
 
 
