@@ -21,7 +21,7 @@ from forecasting.night.folders import INDEX, page_address, report_path
 from forecasting.plain_text import ordinary_spaces, plain_text
 from forecasting.report import terminal
 from forecasting.report.documents import json_text, night_document
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import NightView
 from forecasting.settings import read_settings
 from forecasting.store.connect import place
 
@@ -105,7 +105,7 @@ def echo(text: object) -> None:
 
 
 def show_nights(
-    nights: Sequence[ReportData],
+    nights: Sequence[NightView],
     *,
     is_past: bool = False,
     why: bool = False,

@@ -18,7 +18,7 @@ from forecasting.ingest.sources.tables import write_file
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
 from forecasting.publish import export
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import NightView
 from forecasting.results import Forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
@@ -118,8 +118,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
             stacklevel=2,
         )
     fans = {
-        name: replace(report, forecasts=report.forecasts.query(f"horizon <= {h}"))
-        for name, report in reports.items()
+        name: replace(report, forecasts=report.forecasts[:h]) for name, report in reports.items()
     }
     columns = ["symbol", "target", "origin_session", "target_session", "horizon"]
     columns += [*QUANTILE_COLUMNS, "usual", "vs_usual", "why", "model", "reason"]
@@ -182,7 +181,7 @@ def clock_of(now: Clock | None) -> Clock:
     return now
 
 
-def warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
+def warn_of(reports: Mapping[str, NightView], *, newest: date) -> None:
     """Warn the caller of `forecast` or `run_night` of a run's notes, and of bars that end early."""
     from forecasting.report.wording import notices, without_bar
 
@@ -193,10 +192,10 @@ def warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
                 f"Its bars end with the session {report.origin}, before {newest}: its forecasts "
                 "begin there."
             )
-        missing = without_bar(report.findings)
+        missing = without_bar(report.full.findings)
         if missing:
             texts.append(
-                f"Findings: {missing}; newest known {report.target} of {report.known.index[-1]}."
+                f"Findings: {missing}; newest known {report.target} of {report.last_known}."
             )
         for text in texts:
             warnings.warn(f"{name}: {text}", UserWarning, stacklevel=3)

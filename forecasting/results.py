@@ -10,7 +10,7 @@ import pandas as pd
 from forecasting.errors import UsageError
 from forecasting.plain_text import named
 from forecasting.report.documents import nixtla, nixtla_forecast
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import NightView
 from forecasting.report.plot import draw
 from forecasting.report.units import percent, unit_for
 from forecasting.targets import TARGETS
@@ -114,7 +114,7 @@ class Forecast:
     quantiles: pd.DataFrame
     totals: pd.DataFrame
     why: pd.DataFrame
-    reports: Mapping[str, ReportData]
+    reports: Mapping[str, NightView]
 
     @property
     def long(self) -> pd.DataFrame:

@@ -42,7 +42,8 @@ RunStatus = Literal["running", "done", "late", "failed", "closed"]
 no session."""
 
 Role = Literal["published", "network", "baseline"]
-"""Role of a forecast; `published` whichever model made it."""
+"""Role of a forecast; `published` whichever model made it, also as a forecaster in exports and in
+view counted_scores."""
 
 PUBLISHED: Literal["published"] = "published"
 NETWORK: Literal["network"] = "network"
@@ -57,10 +58,6 @@ baseline's."""
 PUBLISHED_LINE = ""
 """Column `line` of table `standings` for the published forecasts; for a forecaster it is its name.
 Sorts first."""
-
-PUBLISHED = "published"
-"""The forecaster, in view counted_scores and in exports, of what was published each night,
-whichever model made it."""
 
 Stage = Literal["first_print", "settled"]
 """Which version of a bar a score uses: the first stored, or the one that a later fetch has

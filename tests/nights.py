@@ -21,7 +21,7 @@ from forecasting.night.steps.ingest import fetch_and_store
 from forecasting.night.steps.preprocess import first_session
 from forecasting.night.symbols import each_symbol
 from forecasting.publish.pages import each_report
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import NightView
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read, write
@@ -161,7 +161,7 @@ def copy_ledger(file: Path, url: str):
         done.backup(own)
 
 
-def newest_reports(settings: Settings, as_of: date | None = None) -> list[ReportData]:
+def newest_reports(settings: Settings, as_of: date | None = None) -> list[NightView]:
     """The newest night of every symbol in the settings, or the one of the session `as_of`."""
     return list(each_report(settings, as_of, now=clock.now).values.values())
 

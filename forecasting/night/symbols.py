@@ -19,7 +19,7 @@ from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.values import check_symbol, listed
-from forecasting.vocabulary import Target
+from forecasting.vocabulary import PUBLISHED, Target
 
 Value = TypeVar("Value")
 
@@ -126,20 +126,38 @@ def joined(symbols: Sequence[str]) -> str:
     return f"{symbols[0]}+{len(symbols) - 1}-others"
 
 
-def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
-    """Raise a StoreError, with its reason, for a symbol without a published forecast."""
-    try:
-        read.published(connection, symbol, target)
+def check_forecast(
+    connection: Connection, symbol: str, target: Target, *, origin: date | None = None
+) -> None:
+    """Raise a StoreError, with its reason, for a symbol without a published forecast.
+
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        target: Of what.
+        origin: The session of the night that is asked for; None for any.
+    """
+    if read.published(connection, symbol, target, origin=origin):
         return
-    except StoreError as error:
-        missing = str(error)
+    published = {"symbol": symbol, "target": target, "role": PUBLISHED}
+    origins = read.values(connection, "forecasts", "origin_session", published)
+    there = f"origins from {origins[0]} to {origins[-1]}" if origins else "none"
+    at = f" at {origin}" if origin else ""
+    command = f"catch-up --from {origin} --to {origin}" if origin else "run"
+    missing = (
+        f"Expected a forecast of {symbol} {target}{at} in the database; found {there}. Make "
+        f"one, with the options --source and --market of earlier nights: forecasting {command} "
+        f"--symbol {symbol} --target {target}"
+    )
+    if origins:
+        raise StoreError(missing)
     run = read.unfinished_run(connection, symbol, target, after=date.min) or Row()
     if reason := run.get("error") or run.get("note"):
         raise StoreError(
             f"{symbol} {target} has no forecast; its night of {run['as_of']} has status "
             f"{run['status']}: {reason}"
         )
-    nights = read.newest_nights(connection)
+    nights = read.newest_published(connection)
     if not nights:
         raise StoreError(missing)
     nights.sort(key=lambda night: night["symbol"] != symbol)

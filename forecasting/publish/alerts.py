@@ -1,12 +1,11 @@
 """Alerts of FORECASTING_ALERTS, judged on the newest published forecasts, and wrong ones."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import get_args
-
-import pandas as pd
 
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
@@ -24,6 +23,9 @@ _ALERT = re.compile(
     r"\s*(\d{1,15}(?:\.\d{1,15})?(?:e\d{1,2})?)(\s+usual)?",
     re.ASCII,
 )
+
+
+_QUANTILE_OF = {"median": "q50", **{name: name for name in QUANTILE_COLUMNS}}
 
 
 @dataclass(frozen=True)
@@ -79,25 +81,22 @@ def judged_alerts(settings: Settings, *, last: date = date.max) -> tuple[list[Ro
     judged = list[Row]()
     with connect.reading(settings.url) as connection:
         for target in dict.fromkeys(alert.target for alert in alerts):
-            newest = read.newest_published(connection, settings.symbols, target, last=last)
-            width = newest["q90"] - newest["q10"]
-            compared = newest.assign(median=newest["q50"], width=width)
+            each = [read.published(connection, one, target, last=last) for one in settings.symbols]
+            newest = [week[0] for week in each if week]
             of_target = [alert for alert in alerts if alert.target == target]
             for alert in of_target:
-                judged += _judged(alert, compared)
+                judged += _judged(alert, newest)
         unknown = _unknown_names(connection, settings, alerts)
     return judged, _wrong(refused, unknown)
 
 
-def _judged(alert: ForecastAlert, newest: pd.DataFrame) -> list[Row]:
+def _judged(alert: ForecastAlert, newest: Sequence[Row]) -> list[Row]:
     """The alert on the forecast of each symbol that it is of."""
     judged = []
-    for row in newest.to_dict("records"):
+    for row in newest:
         if alert.symbol not in ("", row["symbol"]):
             continue
-        value = row[alert.value]
-        if alert.of_usual:
-            value = value / row["usual"]
+        value = _compared(alert, row)
         judged.append(
             {
                 "symbol": row["symbol"],
@@ -110,6 +109,14 @@ def _judged(alert: ForecastAlert, newest: pd.DataFrame) -> list[Row]:
             }
         )
     return judged
+
+
+def _compared(alert: ForecastAlert, row: Row) -> float:
+    """The value that an alert compares, in usual values or in the target's unit."""
+    value = row["q90"] - row["q10"] if alert.value == "width" else row[_QUANTILE_OF[alert.value]]
+    if not alert.of_usual:
+        return float(value)
+    return math.nan if row["usual"] is None else float(value / row["usual"])
 
 
 def _wrong(refused: Sequence[str], unknown: Sequence[str]) -> list[str]:

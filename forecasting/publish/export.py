@@ -50,6 +50,7 @@ _TEXTS = [
     "reason",
     "model_id",
     "run_id",
+    "fetch_id",
     "best_baseline",
     "reference",
     "special_day",

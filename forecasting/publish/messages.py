@@ -28,7 +28,7 @@ from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
-from forecasting.report.night_view import Problem, SymbolLine
+from forecasting.report.night_view import NightView, Problem
 from forecasting.report.page import environment
 from forecasting.report.units import as_day, full_day, short_day
 from forecasting.report.wording import without_bar
@@ -116,9 +116,9 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
 
 
 def _digest(
-    settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Night], at: datetime
+    settings: Settings, lines: Sequence[NightView], nights: Sequence[Night], at: datetime
 ) -> Digest:
-    stored = [line for line in lines if line.forecast]
+    stored = [line for line in lines if line.forecasts]
     newest_sessions = {line.symbol: _newest_session(line, settings, at) for line in stored}
     behind = [line for line in stored if line.origin < newest_sessions[line.symbol]]
     current = [line for line in stored if line not in behind and not line.is_past]
@@ -154,14 +154,14 @@ def _judged(settings: Settings, nights: Sequence[Night]) -> tuple[list[Row], lis
     return [row for row in judged if row["target"] in settings.targets], wrong
 
 
-def _newest_session(line: SymbolLine, settings: Settings, at: datetime) -> date:
+def _newest_session(line: NightView, settings: Settings, at: datetime) -> date:
     """The newest completed session, or of a run of the past the line's own."""
     if line.is_past:
         return line.origin
     return last_completed(at, settings.for_symbol(line.symbol).exchange)
 
 
-def _cause(connection: Connection, line: SymbolLine, settings: Settings, at: datetime) -> str:
+def _cause(connection: Connection, line: NightView, settings: Settings, at: datetime) -> str:
     """Why a forecast is of an older session, and what to do."""
     with suppress(ForecastingError):  # a source that cannot be read is its run's to report
         held = newest_session(settings.for_symbol(line.symbol), now=lambda: at)
@@ -181,7 +181,7 @@ def _newest_request(connection: Connection, symbol: str) -> str:
 
 
 def _outages(
-    connection: Connection, lines: Sequence[SymbolLine], settings: Settings
+    connection: Connection, lines: Sequence[NightView], settings: Settings
 ) -> Iterator[Problem]:
     """The sessions that newest forecasts lack live, made up for by replays."""
     for line in lines:
@@ -191,7 +191,7 @@ def _outages(
             yield line.series, ("made afterwards", missing)
 
 
-def _replayed(connection: Connection, line: SymbolLine, settings: Settings) -> list[date]:
+def _replayed(connection: Connection, line: NightView, settings: Settings) -> list[date]:
     """The sessions after the newest live score, where the newest score is of a replay alone."""
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": PUBLISHED}
     live = read.newest(
@@ -214,7 +214,7 @@ def _replayed(connection: Connection, line: SymbolLine, settings: Settings) -> l
 
 
 def _of_runs(
-    connection: Connection, nights: Sequence[Night], lines: Sequence[SymbolLine]
+    connection: Connection, nights: Sequence[Night], lines: Sequence[NightView]
 ) -> Iterator[Problem]:
     """What a person should see of completed nights, or of those of the lines."""
     run_ids = [night.id for night in nights]

@@ -16,7 +16,7 @@ from forecasting.night.symbols import Outcomes, each_stored
 from forecasting.plain_text import named, quantity
 from forecasting.predict.totals import amount_at, chance_of
 from forecasting.publish.pages import night_of
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import NightView
 from forecasting.report.terminal import Parts
 from forecasting.report.units import full_day, percent, short_day
 from forecasting.report.wording import notices
@@ -131,7 +131,7 @@ def plan_orders(
     return Outcomes(dict(slowest_first), plans.errors)
 
 
-def order_document(night: ReportData, stated: object, pace: Pace) -> dict[str, Any]:
+def order_document(night: NightView, stated: object, pace: Pace) -> dict[str, Any]:
     """When an order of the stated shares is done, by a night's forecasts."""
     shares = shares_of(stated)
     sessions = {one["session"]: one for one in _sessions(night, shares, pace)}
@@ -156,14 +156,14 @@ def order_document(night: ReportData, stated: object, pace: Pace) -> dict[str, A
     }
 
 
-def _sessions(night: ReportData, shares: float, pace: Pace) -> list[dict[str, Any]]:
+def _sessions(night: NightView, shares: float, pace: Pace) -> list[dict[str, Any]]:
     """By session: what is traded, the chance that all is by then, and what that takes."""
     if not night.totals:
         raise StoreError(
             f"Expected totals among the forecasts of {night.symbol} of {night.origin}; found none: "
             "a release without them made its night. Run the next one."
         )
-    rows = night.rows.to_dict("records")
+    rows = list(night.forecasts)
     totals = pd.DataFrame([rows[0], *night.totals])[list(QUANTILE_COLUMNS)].to_numpy(float)
     needed = shares / pace.participation
     # Each total is interpolated for itself: without this a chance could fall with the sessions

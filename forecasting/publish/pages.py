@@ -6,7 +6,7 @@ And what came of each symbol of a run.
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, StoreError, explained
+from forecasting.errors import ForecastingError, explained
 from forecasting.night.folders import (
     INDEX,
     check_writable,
@@ -28,33 +28,27 @@ from forecasting.night.folders import (
 from forecasting.night.night import Night
 from forecasting.night.plan import check_session
 from forecasting.night.symbols import Outcomes, check_forecast, each_stored, only_symbol
+from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import actual_of
-from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.night_view import NO_HISTORY, NightDetails, NightView
 from forecasting.report.page import render_index, render_page
-from forecasting.report.units import as_day
+from forecasting.report.record import track_record
 from forecasting.sessions import calendar, last_completed, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY
-from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
-
-Forecast = Mapping[Any, Any]  # a row of table forecasts
+from forecasting.vocabulary import PUBLISHED, Clock, Target
 
 logger = logging.getLogger("forecasting.night")
 
-SHOWN_SESSIONS = 250  # Sessions of bars that the page is given
 RECORD_DAYS = timedelta(365)  # of origins whose scores the page is given, about 250
-LINE_DAYS = timedelta(60)  # the same of a line of a listing, which shows the newest result
-BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
-# Sessions of a chart in the index, and days that hold them on any exchange
-INDEX_SESSIONS = 30
-INDEX_DAYS = 60
-RESULT_DAYS = 21  # Calendar days before the newest origin whose forecasts may have the last result
-_OF_TOTAL = ["symbol", "target", "origin_session"]
-# Between a forecast's session and a report's that is named beside it: two sessions, mostly
-REPORT_NEAR = timedelta(4)
+LINE_DAYS = timedelta(60)  # the same of a line of a listing, and of its bars
+SHOWN_SESSIONS = 60  # Sessions up to a night that its view has
+SHOWN_DAYS = timedelta(120)  # that hold them on any exchange
+_OF_HISTORY = ("symbol", "target", "kind", "model_id")
+RESULT_DAYS = timedelta(21)  # before a night, of origins that may have the last result
 
 
 def publish_page(night: Night) -> Night:
@@ -63,18 +57,18 @@ def publish_page(night: Night) -> Night:
     if newest.origin == night.session:
         return replace(night, report=newest)
     with connect.reading(night.settings.url) as connection:
-        return replace(night, report=report_data(connection, night.settings, origin=night.session))
+        return replace(night, report=night_view(connection, night.settings, origin=night.session))
 
 
 def _write(
     settings: Settings, *, as_of: date | None = None, out: Path | None = None
-) -> tuple[Path, ReportData]:
+) -> tuple[Path, NightView]:
     """The path of one symbol's page, with links to the index and its other targets, and its night.
 
     At `out` it has no links.
     """
     with connect.reading(settings.url) as connection:
-        data = with_models(connection, report_data(connection, settings, origin=as_of))
+        data = with_models(connection, night_view(connection, settings, origin=as_of))
     if out is not None:
         return _written(render_page(data), out), data
     path = report_path(
@@ -93,7 +87,7 @@ def _write(
 
 def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
-) -> Outcomes[ReportData]:
+) -> Outcomes[NightView]:
     """The night of each symbol, as `night_of`."""
     return each_stored(
         settings,
@@ -108,7 +102,7 @@ def each_report(
 
 def night_of(
     settings: Settings, as_of: date | None, *, now: Clock, brief: bool = False
-) -> ReportData:
+) -> NightView:
     """The night of one symbol, of the session `as_of` or the newest.
 
     Args:
@@ -120,7 +114,7 @@ def night_of(
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
     with connect.reading(settings.url) as connection:
-        data = report_data(
+        data = night_view(
             connection,
             settings,
             origin=as_of,
@@ -162,7 +156,7 @@ def write_index(settings: Settings) -> Path:
     """The path of the index of all symbols and targets of the ledger, beside their pages."""
     path = report_path(settings, "", settings.target).with_name(INDEX)
     with connect.reading(settings.url) as connection:
-        lines = symbol_lines(connection, read.newest_nights(connection))
+        lines = views_of(connection, [[row] for row in read.newest_published(connection)])
     linked = []
     for line in lines:
         page = path.with_name(page_name(line.symbol, line.target))
@@ -184,10 +178,10 @@ def update_index(settings: Settings, ended: Sequence[Night] = ()) -> None:
         )
 
 
-def report_data(
+def night_view(
     connection: Connection, settings: Settings, *, origin: date | None = None, brief: bool = False
-) -> ReportData:
-    """The night of one symbol's settings, with the scores known by then.
+) -> NightView:
+    """The night of one symbol's settings in full, with the scores known by then.
 
     Args:
         connection: To the ledger.
@@ -198,116 +192,61 @@ def report_data(
     Raises:
         StoreError: The symbol has no such forecast.
     """
-    symbol = settings.symbols[0]
-    target = settings.target
     calendar(settings.exchange)  # which all views need: where it cannot be made, the symbol fails
-    published = _published(
-        connection,
-        symbol,
-        target,
-        origin,
-    )
-    row = published.iloc[0].to_dict()  # all are of one night
-    session = as_day(row["origin_session"])
+    rows = read.published(connection, settings.symbol, settings.target, origin=origin)
+    if not rows:
+        check_forecast(connection, settings.symbol, settings.target, origin=origin)
+    (view,) = views_of(connection, [rows], last=origin)
+    details = _details(connection, view, settings, last=origin, brief=brief)
+    newest = details.record.ahead(1).tail(1).astype({"inside_80": bool}).to_dict("records")
+    result = newest[0] if newest else {}
+    return replace(view, details=details, result=result)
+
+
+def _details(
+    connection: Connection, view: NightView, settings: Settings, *, last: date | None, brief: bool
+) -> NightDetails:
+    row = view.forecasts[0]
     run = _with_id(connection, "runs", row["run_id"])
     fetch = _with_id(connection, "fetches", row["fetch_id"])
     newest_fetch = fetch
-    unfinished = None
-    if origin is None:  # a page of a past night is not about the nights after it
-        unfinished = read.unfinished_run(
-            connection,
-            symbol,
-            target,
-            after=session,
-        )
-    if unfinished is not None:
-        newest_fetch = read.newest_fetch(connection, symbol, with_bars=False) or fetch
-    skills = {} if origin else read.skills(connection, {"symbol": symbol, "target": target})
-    of_night = {name: row[name] for name in FORECAST_KEY if name != "horizon"}
-    of_night["origin_session"] = session
-    parts = defaultdict[int, list[tuple[str, float]]](list)
-    for part in read.table_rows(
+    if view.is_behind:
+        newest_fetch = read.newest_fetch(connection, view.symbol, with_bars=False) or fetch
+    scored = read.scored(
         connection,
-        "forecast_parts",
-        of_night,
-        order=["place"],
-    ):
-        parts[part["horizon"]].append((part["part"], part["factor"]))
-    return ReportData(
+        view.symbol,
+        view.target,
+        first=view.origin - (LINE_DAYS if brief else RECORD_DAYS),
+        last=last,
+        known_at=row["data_as_of"],
+    )
+    return NightDetails(
         run=run,
         fetch=fetch,
         model=_with_id(connection, "models", row["model_id"]),
-        forecasts=published,
-        history=_history(connection, row),
-        events=_known_events(connection, row),
-        scored=read.scored(
-            connection,
-            symbol,
-            target,
-            first=session - (LINE_DAYS if brief else RECORD_DAYS),
-            last=origin,
-            known_at=row["data_as_of"],
-        ),
+        record=track_record(scored),
         findings=read.findings(connection, newest_fetch["id"]),
-        totals=read.table_rows(
-            connection,
-            "total_forecasts",
-            of_night,
-            order=["horizon"],
-        ),
+        past_days=_past_days(connection, view, settings.exchange),
         changed=_changed_inputs(connection, run),
-        unfinished=unfinished,
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
-        parts=parts,
-        skill=skills.get((symbol, target)),
         exchange=settings.exchange,
         cost_ratio=settings.cost_ratio,
     )
 
 
-def _published(
-    connection: Connection, symbol: str, target: Target, origin: date | None
-) -> pd.DataFrame:
-    try:
-        return read.published(
-            connection,
-            symbol,
-            target,
-            origin=origin,
-        )
-    except StoreError:
-        check_forecast(connection, symbol, target)
-        raise  # it has forecasts of other origins
+def _past_days(connection: Connection, view: NightView, exchange: str) -> dict[date, list[str]]:
+    """What was special about the sessions of a view's history."""
+    events = read.events(connection, view.symbol, known_at=view.forecasts[0]["issued_at"])
+    reports = set(events["session"][events["withdrawn_from"].isna()].dt.date)
+    return {
+        day: [*(["earnings"] if day in reports else []), *calendar_notes(day, exchange)]
+        for day in view.history.index
+    }
 
 
 def _with_id(connection: Connection, table: str, row_id: str) -> Row:
     (row,) = read.table_rows(connection, table, {"id": row_id})
     return row
-
-
-def _history(connection: Connection, row: Forecast) -> pd.DataFrame:
-    """The newest values up to a night's session as its fetch had them.
-
-    A split that came since would set the night's forecasts beside bars on another basis.
-    """
-    shown = SHOWN_SESSIONS + BEFORE_OLDEST
-    session = as_day(row["origin_session"])
-    # A session takes a day and a half: some may be missing
-    oldest = session - timedelta(days=2 * shown)
-    bars = read.bars(
-        connection,
-        row["symbol"],
-        first=oldest,
-        last=session,
-        known_at=row["data_as_of"],
-    ).iloc[-shown:]
-    return actual_of(row["target"], bars).to_frame("value").assign(settled=bars["settled"])
-
-
-def _known_events(connection: Connection, row: Forecast) -> pd.DataFrame:
-    events = read.events(connection, row["symbol"])
-    was_known = events["known_from"] <= row["origin_session"]
-    return events[was_known & ~(events["withdrawn_from"] <= row["origin_session"])]
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
@@ -326,9 +265,10 @@ def _inputs(connection: Connection, run: Row) -> dict[str, object]:
     return json.loads(run["settings"]) | {"source": run["source"], "market": market}
 
 
-def with_models(connection: Connection, data: ReportData) -> ReportData:
+def with_models(connection: Connection, view: NightView) -> NightView:
     """The night with what its page alone shows: its model's lineage."""
-    return replace(data, lineage=read.lineage(connection, data.model, last=data.origin))
+    lineage = read.lineage(connection, view.full.model, last=view.origin)
+    return replace(view, details=replace(view.full, lineage=lineage))
 
 
 def _written(page: str, path: Path) -> Path:
@@ -338,93 +278,91 @@ def _written(page: str, path: Path) -> Path:
     return path
 
 
-def symbol_lines(
-    connection: Connection, nights: Sequence[Row], *, last: date = date.max
-) -> list[SymbolLine]:
-    """A line for each of the published forecasts one session ahead, by symbol and target.
+def views_of(
+    connection: Connection, weeks: Sequence[Sequence[Row]], *, last: date | None = None
+) -> list[NightView]:
+    """The night of each of some published forecasts, by symbol and target.
 
     Args:
         connection: To the ledger.
-        nights: As of `read.newest_nights`.
-        last: Newest session of their results.
+        weeks: The rows of each night, as of `read.published`.
+        last: Newest session of their runs and results, of past nights; None for the newest, which
+            have a skill.
     """
-    by_origin = defaultdict[date, list[Row]](list)
-    for night in nights:
-        by_origin[night["origin_session"]].append(night)
+    by_origin = defaultdict[date, list[Sequence[Row]]](list)
+    for week in weeks:
+        by_origin[week[0]["origin_session"]].append(week)
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
-    lines = [line for some in by_origin.values() for line in _lines(connection, some, last=last)]
-    skills = read.skills(connection)
-    of_five = read.view(connection, "latest_totals", {"horizon": HORIZONS[-1]})
-    totals: dict[Any, Any] = of_five.set_index(_OF_TOTAL).to_dict("index")
-    reports = read.events_near(connection, {line.session for line in lines}, REPORT_NEAR)
-    lines = [
-        replace(
-            line,
-            reports=[row for row in reports.get(line.symbol, []) if _is_near(row, line)],
-            skill=skills.get((line.symbol, line.target)),
-            total=totals.get((line.symbol, line.target, pd.Timestamp(line.origin)), {}),
-        )
-        for line in lines
-    ]
-    return sorted(lines, key=lambda line: (line.symbol, line.target))
+    views = [view for some in by_origin.values() for view in _views(connection, some, last=last)]
+    if last is None:
+        of = {}
+        if len(views) == 1:
+            of = {"symbol": views[0].symbol, "target": views[0].target}
+        skills = read.skills(connection, of)
+        views = [replace(view, skill=skills.get((view.symbol, view.target))) for view in views]
+    return sorted(views, key=lambda view: (view.symbol, view.target))
 
 
-def _lines(connection: Connection, nights: Sequence[Row], *, last: date) -> list[SymbolLine]:
-    """The lines of nights of one origin, without skill and reports."""
-    origin = nights[0]["origin_session"]
-    symbols = {night["symbol"] for night in nights}
-    bars = read.bars_of_symbols(
+def _views(
+    connection: Connection, weeks: Sequence[Sequence[Row]], *, last: date | None
+) -> list[NightView]:
+    """The nights of one origin, without skill."""
+    origin = weeks[0][0]["origin_session"]
+    symbols = {week[0]["symbol"] for week in weeks}
+    bars = read.bars_of_nights(
         connection,
         symbols,
-        first=origin - timedelta(INDEX_DAYS),
-        last=origin,
+        origin,
+        first=origin - (SHOWN_DAYS if len(weeks[0]) > 1 else LINE_DAYS),
     )
-    by_symbol = {str(symbol): of_symbol for symbol, of_symbol in bars.groupby("symbol")}
+    histories = _histories(bars)
     results = read.last_results(
         connection,
         symbols,
-        first=origin - timedelta(RESULT_DAYS),
-        last=last,
+        first=origin - RESULT_DAYS,
+        last=last or date.max,
     )
-    runs = read.newest_runs(connection, symbols, first=origin)
+    runs = read.newest_runs(connection, symbols, first=origin, last=last or date.max)
+    totals = read.totals_of(connection, symbols, origin)
     parts = read.parts(
         connection,
         symbols,
         get_args(Target),
         first=origin,
         last=origin,
-        horizons=[1],
+        horizons=[row["horizon"] for row in weeks[0]],
     )
-    lines = []
-    for night in nights:
-        key = (night["symbol"], night["target"])
-        line = SymbolLine(
+    views = []
+    for week in weeks:
+        row = week[0]
+        key = (row["symbol"], row["target"])
+        view = NightView(
             *key,
             run=runs.get(key),
-            forecast=night,
-            values=_values(by_symbol.get(night["symbol"], bars.iloc[:0]), night),
+            forecasts=week,
+            parts={one["horizon"]: parts.get(_key(one), ()) for one in week},
+            history=histories.get(tuple(row[name] for name in _OF_HISTORY), NO_HISTORY),
             result=results.get(key, {}),
-            parts=parts.get(tuple(night[name] for name in FORECAST_KEY), []),
+            totals=totals.get(_key(row), ()),
         )
-        lines.append(line)
-    return lines
+        views.append(view)
+    return views
 
 
-def _is_near(report: Row, line: SymbolLine) -> bool:
-    """Whether a report is near the line's session, and its origin knew it."""
-    is_known = as_day(report["known_from"]) <= line.origin
-    return is_known and abs(as_day(report["session"]) - line.session) <= REPORT_NEAR
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in FORECAST_KEY)
 
 
-def _values(bars: pd.DataFrame, night: Row) -> list[float]:
-    """The newest values of a symbol as the night had them, as on its page: see `_bars`."""
-    was_seen = bars["first_seen_at"] <= night["data_as_of"]
-    was_superseded = bars["superseded_at"] <= night["data_as_of"]
-    shown = bars[was_seen & ~was_superseded].iloc[-INDEX_SESSIONS:]
-    return actual_of(night["target"], shown).tolist()
+def _histories(bars: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
+    """The history of each view by symbol, target, kind and model, of `read.bars_of_nights`."""
+    values = [actual_of(target, bars[bars["target"] == target]) for target in get_args(Target)]
+    shown = bars[["settled"]].assign(value=pd.concat(values))
+    shown = shown.set_axis(bars["session"].dt.date)
+    keys = [bars[name].to_numpy() for name in _OF_HISTORY]
+    return {key: rows.iloc[-SHOWN_SESSIONS:] for key, rows in shown.groupby(keys)}
 
 
-def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolLine]:
+def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[NightView]:
     """The newest night of each symbol, whatever came of it, and the forecast that is published.
 
     Of a run's `nights`, nothing after the newest session among them: they may be of the past.
@@ -432,30 +370,30 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
     last = max((night.session for night in nights), default=date.max)
     failed = {(night.symbol, night.target): night for night in nights if night.error is not None}
     series = list(product(settings.symbols, settings.targets))
-    lines = []
+    views = []
     with connect.reading(settings.url) as connection:
-        forecasts = _newest_forecasts(connection, series, last)
-        found = symbol_lines(connection, forecasts, last=last)
-        stored = {(line.symbol, line.target): line for line in found}
+        weeks = [read.published(connection, *one, last=last)[:1] for one in series]
+        found = views_of(connection, list(filter(None, weeks)), last=last if nights else None)
+        stored = {(view.symbol, view.target): view for view in found}
+        skills = read.skills(connection)
         for one in series:
             run = read.newest_run(connection, *one, last=last)
-            line = stored.get(one, SymbolLine(*one, run))
-            is_past = bool(nights) and _has_newer(connection, line, last)
-            lines.append(replace(line, run=_with_failure(run, failed.get(one)), is_past=is_past))
-    return [_addressed(line, settings) if line.forecast else line for line in lines]
+            view = stored.get(one, NightView(*one))
+            is_past = bool(nights) and _has_newer(connection, view, last)
+            views.append(
+                replace(
+                    view,
+                    run=_with_failure(run, failed.get(one)),
+                    is_past=is_past,
+                    skill=skills.get(one),
+                )
+            )
+    return [_addressed(view, settings) if view.forecasts else view for view in views]
 
 
-def _newest_forecasts(
-    connection: Connection, series: Sequence[tuple[str, Target]], last: date
-) -> list[Row]:
-    """The published forecasts one session ahead of the newest origin of each up to `last`."""
-    each = [read.newest_night(connection, *one, last=last) for one in series]
-    return [forecast for forecast in each if forecast is not None]
-
-
-def _has_newer(connection: Connection, line: SymbolLine, last: date) -> bool:
-    """Whether there is a published forecast of the line's series of an origin after `last`."""
-    published = {"symbol": line.symbol, "target": line.target, "role": PUBLISHED}
+def _has_newer(connection: Connection, view: NightView, last: date) -> bool:
+    """Whether there is a published forecast of the view's series of an origin after `last`."""
+    published = {"symbol": view.symbol, "target": view.target, "role": PUBLISHED}
     newest = read.newest(
         connection,
         "forecasts",
@@ -465,12 +403,12 @@ def _has_newer(connection: Connection, line: SymbolLine, last: date) -> bool:
     return newest is not None and newest > last
 
 
-def _addressed(line: SymbolLine, settings: Settings) -> SymbolLine:
-    """The line with the opening of its session and the address of its page."""
+def _addressed(view: NightView, settings: Settings) -> NightView:
+    """The night with the opening of its session and the address of its page."""
     return replace(
-        line,
-        opens=opens_at(line.session, settings.exchange_of(line.symbol)),
-        page=page_address(settings, page_name(line.symbol, line.target)),
+        view,
+        opens=opens_at(view.first.session, settings.exchange_of(view.symbol)),
+        page=page_address(settings, page_name(view.symbol, view.target)),
     )
 
 

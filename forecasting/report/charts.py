@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from forecasting.plain_text import quantity
-from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.night_view import NightView
 from forecasting.report.units import Unit, full_day, short_day
 
 # margins of the plot area, in SVG units, which are CSS pixels at full size
@@ -155,7 +155,7 @@ _SHAPES = {
 _WHERE = {"dot": "inside 80%", "diamond": "outside 80%", "cross": "outside 90%"}
 
 
-def night_chart(data: ReportData, layout: Layout) -> str:
+def night_chart(data: NightView, layout: Layout) -> str:
     """The drawing of the newest sessions, and of the intervals of the coming ones."""
     past = data.known.iloc[-_PAST_SESSIONS[layout] :]
     plot = make_axes(
@@ -207,13 +207,13 @@ def night_chart(data: ReportData, layout: Layout) -> str:
     )
 
 
-def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) -> list[str]:
+def _known_slots(data: NightView, past: pd.Series, plot: Axes, *, step: float) -> list[str]:
     """A bar a past session; a letter above special ones."""
     slots = []
     for place, (session, value) in enumerate(zip(past.index, past, strict=True)):
         x = plot.left + place * step
         y = plot.y(value)
-        days = data.special_days(session)
+        days = data.full.past_days.get(session, ())
         marks = _letter(days, x + step / 2, y)
         bar = box(x + step * 0.14, y, plot.floor, width=step * 0.72, css="bar")
         tip = "\n".join([full_day(session), data.unit.text(value), *days])
@@ -229,12 +229,11 @@ def _known_slots(data: ReportData, past: pd.Series, plot: Axes, *, step: float) 
     return slots
 
 
-def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) -> list[str]:
+def _coming_slots(data: NightView, plot: Axes, *, start: float, step: float) -> list[str]:
     """The intervals of each coming session, its median and its day."""
     slots = []
-    for place, (row, shown) in enumerate(
-        zip(data.rows.to_dict("records"), data.lines, strict=True)
-    ):
+    for place, shown in enumerate(data.week):
+        row = shown.row
         x = start + place * step
         middle = x + step / 2
         marks = _intervals(
@@ -262,9 +261,9 @@ def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) ->
         tip = [
             full_day(shown.session),
             f"median {shown.median}",
-            f"50% {shown.span_50}",
-            f"80% {shown.span_80}",
-            f"90% {shown.span_90}",
+            f"50% {shown.span('q25', 'q75')}",
+            f"80% {shown.span('q10', 'q90')}",
+            f"90% {shown.span('q05', 'q95')}",
             *shown.special_days,
         ]
         slots.append(
@@ -294,12 +293,12 @@ def _letter(days: Sequence[str], x: float, y: float) -> str:
     )
 
 
-def past_chart(data: ReportData) -> str:
+def past_chart(data: NightView) -> str:
     """The drawing of forecasts made one session ahead, with their actuals.
 
     An actual is a dot inside 80%, a cross outside 90%, else a diamond.
     """
-    ahead = data.record.ahead(1).iloc[-_PAST_FORECASTS:]
+    ahead = data.full.record.ahead(1).iloc[-_PAST_FORECASTS:]
     plot = make_axes(
         [*ahead["q05"], *ahead["q95"], *ahead["actual"]],
         SIZES["wide"],
@@ -414,10 +413,13 @@ def session_labels(plot: Axes, sessions: Sequence[date], *, step: float, end: fl
     return labels
 
 
-def sparkline(line: SymbolLine) -> str:
+SPARK_SESSIONS = 30
+
+
+def sparkline(night: NightView) -> str:
     """The drawing in a row of the index: the last sessions, beside them the forecast."""
-    known = line.known
-    row = line.forecast
+    known = night.known.iloc[-SPARK_SESSIONS:].tolist()
+    row = night.forecasts[0]
     shown = [*known, row["q10"], row["q90"]]
     low = min(shown)
     scale = 26.0 / (max(shown) - low or 1.0)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from forecasting.plain_text import named, plain_text, quantity
-from forecasting.report.night_view import Problem, SymbolLine, by_cause, most_unusual_first
+from forecasting.report.night_view import NightView, Problem, by_cause, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
 from forecasting.report.wording import alert_value
@@ -39,10 +39,10 @@ class Reason(NamedTuple):
 class Digest:
     """A message."""
 
-    lines: Sequence[SymbolLine]  # one a symbol and target
-    forecasts: Sequence[SymbolLine]  # the most unusual first
+    lines: Sequence[NightView]  # one a symbol and target
+    forecasts: Sequence[NightView]  # the most unusual first
     # Of the newest scored session, misses first, the largest error first
-    results: Sequence[SymbolLine]
+    results: Sequence[NightView]
     alerts: Sequence[HeldAlert]
     stale: str = ""  # that no forecast is of its newest completed session; empty where one is
     reasons: Sequence[Reason] = ()
@@ -78,7 +78,7 @@ class Digest:
     @property
     def session(self) -> str:
         """The newest that is forecast, like Mon 11 Mar, with its year where all are stale."""
-        newest = max(line.session for line in self.forecasts)
+        newest = max(line.first.session for line in self.forecasts)
         return self._day(newest)
 
     @property
@@ -144,7 +144,7 @@ class Digest:
 
 
 def make_digest(
-    lines: Sequence[SymbolLine],
+    lines: Sequence[NightView],
     *,
     newest_sessions: Mapping[str, date] = MappingProxyType({}),
     causes: Mapping[str, str] = MappingProxyType({}),
@@ -163,7 +163,7 @@ def make_digest(
         findings: Further sentences for a person.
         alerts: Rows of `judged_alerts`.
     """
-    stored = most_unusual_first(line for line in lines if line.forecast)
+    stored = most_unusual_first(line for line in lines if line.forecasts)
     current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
     forecasts = current
     stale = ""
@@ -183,14 +183,14 @@ def make_digest(
     return replace(digest, reasons=reasons)
 
 
-def _unjudged(lines: Sequence[SymbolLine], current: Sequence[SymbolLine]) -> list[Reason]:
+def _unjudged(lines: Sequence[NightView], current: Sequence[NightView]) -> list[Reason]:
     series = [line.series for line in lines if line not in current]
     if not series:
         return []
     return [Reason("alerts", f"Only new forecasts are judged by alerts, not {named(series, 3)}.")]
 
 
-def _results(lines: Sequence[SymbolLine]) -> list[SymbolLine]:
+def _results(lines: Sequence[NightView]) -> list[NightView]:
     """Those with a result of the newest session, misses first, the largest error first."""
     scored = [line for line in lines if line.result]
     newest = max((line.result_session for line in scored), default=date.min)
@@ -205,17 +205,17 @@ def _results(lines: Sequence[SymbolLine]) -> list[SymbolLine]:
 
 
 def _stale(
-    stored: Sequence[SymbolLine], newest_sessions: Mapping[str, date]
-) -> tuple[list[SymbolLine], str]:
+    stored: Sequence[NightView], newest_sessions: Mapping[str, date]
+) -> tuple[list[NightView], str]:
     """The newest forecasts, and that none is of its newest completed session."""
-    newest = max(line.session for line in stored)
+    newest = max(line.first.session for line in stored)
     made = full_day(max(line.origin for line in stored))
     completed = max(newest_sessions[line.symbol] for line in stored)
     stale = (
         f"Stale: the newest forecasts are from the session {made}; the newest completed one is "
         f"{full_day(completed)}. See forecasting doctor."
     )
-    return [line for line in stored if line.session == newest], stale
+    return [line for line in stored if line.first.session == newest], stale
 
 
 def _reasons(digest: Digest, older: Mapping[str, str], notes: Sequence[Problem]) -> list[Reason]:
@@ -223,7 +223,7 @@ def _reasons(digest: Digest, older: Mapping[str, str], notes: Sequence[Problem])
     problems = []
     for line in digest.lines:
         problem = line.problem
-        if line.forecast and line not in digest.forecasts:
+        if line.forecasts and line not in digest.forecasts:
             problem = _behind(line, digest.session, older.get(line.symbol, ""))
         if problem:
             problems.append((line.series, problem))
@@ -234,9 +234,9 @@ def _reasons(digest: Digest, older: Mapping[str, str], notes: Sequence[Problem])
     return sorted(reasons, key=lambda reason: reason.kind != "failed")
 
 
-def _behind(line: SymbolLine, session: str, cause: str) -> tuple[str, str]:
+def _behind(line: NightView, session: str, cause: str) -> tuple[str, str]:
     """The problem of a line whose forecast is of an older session than the others."""
-    older = full_day(line.session)
+    older = full_day(line.first.session)
     none = f"No forecast of {session}; the newest is of {older}."
     if line.problem:
         kind, why = line.problem
@@ -245,7 +245,7 @@ def _behind(line: SymbolLine, session: str, cause: str) -> tuple[str, str]:
 
 
 def _held_alerts(
-    lines: Sequence[SymbolLine], alerts: Sequence[Mapping[str, Any]]
+    lines: Sequence[NightView], alerts: Sequence[Mapping[str, Any]]
 ) -> list[HeldAlert]:
     """One for each line for whose newest forecast an alert holds."""
     held = defaultdict[str, list[Mapping[str, Any]]](list)

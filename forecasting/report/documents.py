@@ -11,7 +11,7 @@ import pandas as pd
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import NightView
 from forecasting.report.record import cost_quantiles, realised_costs
 from forecasting.report.wording import notices
 from forecasting.vocabulary import LSTM, MEDIAN, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
@@ -53,34 +53,35 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
     return value
 
 
-def night_document(data: ReportData) -> dict[str, Any]:
+def night_document(data: NightView) -> dict[str, Any]:
     """The night for `json_text`, in the target's own unit.
 
     The meaning of each key is in docs/analyst.md.
     """
-    record = data.record
-    model = data.model
+    details = data.full
+    record = details.record
+    model = details.model
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
-    columns += ["outside", "issued_at", "data_as_of"]
+    columns += ["issued_at", "data_as_of"]
     forecasts = data.rows[columns].to_dict("records")
-    for row, line in zip(forecasts, data.lines, strict=True):
+    for row, line in zip(forecasts, data.week, strict=True):
         row["special_days"] = line.special_days
-        row["parts"] = dict(line.why.parts)
+        row["parts"] = dict(line.parts)
     return {
         "symbol": data.symbol,
         "target": data.target,
-        "series": data.fetch["title"],
+        "series": data.forecasts[0]["title"],
         "origin_session": data.origin,
-        "last_value": float(data.known.iloc[-1]),
+        "last_value": data.forecasts[0]["last_value"],
         "usual": data.usual,
-        "fetched_at": data.fetch["fetched_at"],
+        "fetched_at": details.fetch["fetched_at"],
         "first_print": data.is_provisional,
         "model_id": model["id"],
         "model": model["name"],
         "method": model["method"],
         "trained_to": model["trained_to"],
-        "run_id": data.run["id"],
-        "mode": data.run["mode"],
+        "run_id": details.run["id"],
+        "mode": details.run["mode"],
         "notices": {notice.title: notice.text for notice in notices(data)},
         "forecasts": forecasts,
         "last_result": {name: data.result[name] for name in _RESULT} if data.result else None,
@@ -91,18 +92,18 @@ def night_document(data: ReportData) -> dict[str, Any]:
             "fallbacks": record.fallbacks,
             "skills": record.skills.to_dict("records"),
         },
-        "cost": None if data.cost_ratio is None else _cost_document(data, data.cost_ratio),
+        "cost": None if details.cost_ratio is None else _cost_document(data, details.cost_ratio),
     }
 
 
-def _cost_document(data: ReportData, ratio: float) -> dict[str, Any]:
+def _cost_document(data: NightView, ratio: float) -> dict[str, Any]:
     rows = data.rows[["target_session", "horizon"]]
     return {
         "ratio": ratio,
         "optimal_level": optimal_level(ratio),
         "level": nearest_level(ratio),
         "forecasts": rows.assign(quantile=cost_quantiles(data.rows, ratio)).to_dict("records"),
-        "realised": realised_costs(data.record, ratio),
+        "realised": realised_costs(data.full.record, ratio),
     }
 
 

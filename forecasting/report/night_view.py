@@ -1,4 +1,4 @@
-"""A night in full, and as one line: what every page, table and document is made of."""
+"""One view of a night, of which index, page, digest, terminal and artifacts are templates."""
 
 from __future__ import annotations
 
@@ -8,28 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any
 
 import pandas as pd
 
 from forecasting.evaluate.significance import Skill
 from forecasting.plain_text import named, of_each
-from forecasting.preprocess.future_covariates import calendar_notes
-from forecasting.report.record import TrackRecord, track_record
-from forecasting.report.units import (
-    Unit,
-    as_day,
-    as_sentence,
-    change,
-    percent,
-    relative,
-    short_day,
-    unit_for,
-)
+from forecasting.report.record import TrackRecord
+from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.sessions import after
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import Target
+from forecasting.vocabulary import HORIZONS, Target
 
 Problem = tuple[str, tuple[str, str]]
 """A series, and of what is to be known of it the kind and the text."""
@@ -39,97 +29,87 @@ MADE = {"live": "live", "late": "issued late", "replay": "made afterwards"}
 """When a forecast of each kind was issued, in words."""
 
 
-def usual_value(known: Sequence[float]) -> float:
-    """The median of the last 20 known values; NaN without any."""
-    return median(known[-USUAL_SESSIONS:]) if known else math.nan
-
-
-def hit_or_miss(result: Mapping[Any, Any]) -> str:
-    """`hit` where a result came inside the 80% interval, else `miss`; empty without one."""
-    if not result:
-        return ""
-    return "hit" if result["inside_80"] else "miss"
-
-
 def reason_of(run: Mapping[str, Any]) -> str:
-    """Why a night failed or waits, or what is to be known of it; empty without any."""
+    """Why a night failed or is late, or what is to be known of it; empty without any."""
     return str(run["note"] if run["error"] is None else run["error"])
 
 
 @dataclass(frozen=True)
-class Why:
-    """What one median is made of, for each sentence, bar and short form of it."""
+class SessionView:
+    """What is published for one session: a row of every table of a night."""
 
-    target: Target
-    session: date
-    status: str
-    special_days: Sequence[str]
-    # In order, the usual level first; empty where they are unknown
-    parts: Sequence[tuple[str, float]]
+    row: Mapping[str, Any]  # of view published_forecasts
+    unit: Unit  # of the night
+    # Of its median in order, the usual level first; empty where they are unknown
+    parts: Sequence[tuple[str, float]] = ()
+
+    @property
+    def session(self) -> date:
+        """The session that is forecast."""
+        return as_day(self.row["target_session"])
+
+    @property
+    def median(self) -> str:
+        """The median as a bare number."""
+        return self.unit.number(self.row["q50"])
+
+    def span(self, low: str, high: str) -> str:
+        """The interval between two quantiles in bare numbers."""
+        return self.unit.span(self.row[low], self.row[high])
+
+    @property
+    def brief_median(self) -> str:
+        """The median with its unit, in brief."""
+        return self.unit.brief(self.row["q50"])
+
+    @property
+    def brief_interval(self) -> str:
+        """The 80% interval with its unit, in brief."""
+        return self.unit.brief(self.row["q10"], self.row["q90"])
+
+    @property
+    def vs_usual(self) -> float:
+        """The median's change against usual as a share; NaN where it is unknown."""
+        share = self.row["vs_usual"]
+        return math.nan if share is None else float(share)
+
+    @property
+    def change(self) -> str:
+        """The same in words; a dash where it is unknown."""
+        return percent(self.vs_usual, signed=True)
+
+    @property
+    def special_days(self) -> list[str]:
+        """What is special about the session: earnings, half day, expiry and the like."""
+        days = [day for day in self.row["special_day"].split(", ") if day]
+        # The hour of a report is in the view
+        return ["earnings" if day.startswith("earnings ") else day for day in days]
 
     @property
     def notes(self) -> list[str]:
         """What is to be known of a forecast: that it is a baseline's, and the special days."""
-        kind = [] if self.status == "ok" else ["baseline"]
+        kind = [] if self.row["status"] == "ok" else ["baseline"]
         return [*kind, *self.special_days]
 
-    @property
-    def product(self) -> float:
-        """That of the factors beside the usual level; NaN if unknown."""
-        return math.prod(factor for _, factor in self.parts[1:]) if self.parts else math.nan
-
 
 @dataclass(frozen=True)
-class SessionLine:
-    """What is published for one session, in bare numbers of the night's unit.
+class NightDetails:
+    """What a page and the documents of one night add to its view.
 
-    It is a row of every table of the night.
-    """
-
-    session: date
-    median: str
-    span_50: str
-    span_80: str
-    span_90: str
-    change: str
-    special_days: list[str]
-    why: Why
-
-
-@dataclass(frozen=True)
-class ReportData:
-    """One night of one symbol and target.
-
-    Mappings carry the tables' column names, frames the columns listed. Sessions may be dates,
-    timestamps or ISO text; values are in the target's own unit (shares, log(high / low)).
-    Frames may hold more columns and need no order.
+    Mappings carry the tables' column names, frames the columns listed.
     """
 
     run: Mapping[str, Any]  # the row of `runs`, as fetch and model of what was published
     fetch: Mapping[str, Any]
     model: Mapping[str, Any]
-    # The published rows of the newest origin, one per horizon, of table forecasts
-    forecasts: pd.DataFrame
-    # By session, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows
-    history: pd.DataFrame
-    # Session (the one that reacts), kind and known_from; history and coming sessions alike
-    events: pd.DataFrame
-    # Of about 250 origins, as read.scored; role published: whichever model made it
-    scored: pd.DataFrame
+    record: TrackRecord  # of the scores up to this night
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
-    # The published rows of total_forecasts, the shortest first; empty but for volume
-    totals: Sequence[Mapping[str, Any]] = ()
+    # By past session: earnings, half day and the like
+    past_days: Mapping[date, Sequence[str]] = field(default_factory=dict)
     # The row of `fallback_margins` of this night; None without one
     margin: Mapping[str, Any] | None = None
-    # The row of `runs` of a newer night that waits, or failed
-    unfinished: Mapping[str, Any] | None = None
-    # The newest completed session, where it is after the origin: the forecasts are stale
-    newest: date | None = None
     # Inputs that the last finished night had not: name, then, now
     changed: Sequence[tuple[str, object, object]] = ()
-    # By horizon, as in forecast_parts
-    parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
-    skill: Skill | None = None  # None before the first score, and of a past night
     # Of a page alone: of the model `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`
     lineage: Mapping[str, Any] | None = None
     exchange: str = "XNYS"
@@ -137,132 +117,50 @@ class ReportData:
     cost_ratio: float | None = None
 
     @property
-    def symbol(self) -> str:
-        """The ticker."""
-        return str(self.run["symbol"])
-
-    @property
-    def target(self) -> Target:
-        """What is forecast."""
-        return self.run["target"]
-
-    @property
-    def origin(self) -> date:
-        """The last session whose bar the forecasts use."""
-        return as_day(self.forecasts["origin_session"].iloc[0])
-
-    @cached_property
-    def unit(self) -> Unit:
-        """The unit in which the night's values are easiest to read."""
-        return unit_for(self.target, usual=self.usual)
-
-    @cached_property
-    def record(self) -> TrackRecord:
-        """The track record up to this night, for every page and table that has figures of it."""
-        return track_record(self.scored)
-
-    @cached_property
-    def result(self) -> Mapping[Any, Any]:
-        """The newest score one session ahead; empty without one."""
-        newest = self.record.ahead(1).tail(1).astype({"inside_80": bool})
-        return next(iter(newest.to_dict("records")), {})
-
-    @cached_property
-    def rows(self) -> pd.DataFrame:
-        """The published forecasts, nearest session first, sessions as dates."""
-        rows = self.forecasts.sort_values("horizon", ignore_index=True)
-        return rows.assign(target_session=[as_day(value) for value in rows["target_session"]])
-
-    @cached_property
-    def lines(self) -> list[SessionLine]:
-        """The same in words."""
-        return [self._line(row) for row in self.rows.to_dict("records")]
-
-    def _line(self, row: Mapping[Any, Any]) -> SessionLine:
-        session = row["target_session"]
-        days = self.special_days(session)
-        why = Why(
-            self.target,
-            session,
-            row["status"],
-            days,
-            self.parts.get(row["horizon"], ()),
-        )
-        return SessionLine(
-            session=session,
-            median=self.unit.number(row["q50"]),
-            span_50=self.unit.span(row["q25"], row["q75"]),
-            span_80=self.unit.span(row["q10"], row["q90"]),
-            span_90=self.unit.span(row["q05"], row["q95"]),
-            change=change(row["q50"], self.usual),
-            special_days=days,
-            why=why,
-        )
-
-    @cached_property
-    def dated(self) -> pd.DataFrame:
-        """The history by date."""
-        return self.history.set_axis([as_day(day) for day in self.history.index])
-
-    @cached_property
-    def known(self) -> pd.Series[float]:
-        """The target's known values up to the origin, by date, oldest first."""
-        return self.dated["value"].astype(float).loc[: self.origin].dropna()
-
-    def special_days(self, session: date) -> list[str]:
-        """Earnings, half day, expiry and the like of a session."""
-        kinds = self._event_kinds.get(session, [])
-        return list(dict.fromkeys([*kinds, *calendar_notes(session, self.exchange)]))
-
-    @cached_property
-    def _event_kinds(self) -> dict[Any, list[str]]:
-        sessions = self.events["session"].map(as_day)
-        return {day: list(kinds) for day, kinds in self.events["kind"].groupby(sessions)}
-
-    @cached_property
-    def usual(self) -> float:
-        """What a median is compared with: `usual_value`."""
-        return usual_value(self.known.tolist())
-
-    @cached_property
-    def is_provisional(self) -> bool:
-        """Whether the last value is a first print that no later fetch has confirmed."""
-        return not self.dated["settled"][self.known.index[-1]]
-
-    @property
     def model_age(self) -> int | None:
-        """Sessions from the model's last training session to the origin; None of a baseline."""
+        """Sessions from the model's last training session to the night; None of a baseline."""
         trained_to = self.model["trained_to"]
         if trained_to is None:
             return None
-        return len(after(as_day(trained_to), self.origin, self.exchange))
+        return len(after(as_day(trained_to), as_day(self.run["as_of"]), self.exchange))
+
+
+NO_HISTORY = pd.DataFrame({"value": [], "settled": []})
 
 
 @dataclass(frozen=True)
-class SymbolLine:
-    """The newest night of a symbol and target: a row of the index, a run's page or the digest."""
+class NightView:
+    """The newest night of a symbol and target, or a past one."""
 
     symbol: str
     target: Target
     # The newest row of `runs`, whatever came of it; None before the first night
-    run: Mapping[str, Any] | None
-    # The published row of table forecasts one session ahead, with `title` of its fetch;
-    # empty where there is none, and then nothing that is said of it can be asked for.
-    forecast: Mapping[str, Any] = field(default_factory=dict)
-    # Known values up to the origin, oldest first, in the target's own unit; NaN: unknown
-    values: Sequence[float] = ()
-    # Earnings dates (session, kind, announced, timing) to which it, or a session near, reacts
-    reports: Sequence[Mapping[str, Any]] = ()
-    # The newest score one session ahead, of a replay where all are, and `q50`; empty without one
-    result: Mapping[str, Any] = field(default_factory=dict)
-    skill: Skill | None = None  # None before the first score
-    parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
-    # Of its next five sessions together, as in view latest_totals; empty without
-    total: Mapping[str, Any] = field(default_factory=dict)
-    opens: datetime | None = None  # when the session that is forecast opens
+    run: Mapping[str, Any] | None = None
+    # Rows of view published_forecasts, with `title` and `source` of their fetch: those of a week,
+    # the nearest session first, or that one alone; empty where there is none, and then nothing
+    # that is said of them can be asked for
+    forecasts: Sequence[Mapping[str, Any]] = ()
+    parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)  # by horizon
+    # The bars that its fetch had: by date, ascending, `value` (NaN: unknown) and `settled`
+    history: pd.DataFrame = field(default_factory=lambda: NO_HISTORY)
+    # The newest score that counts, one session ahead, as read.counted_scores; empty without one
+    result: Mapping[Any, Any] = field(default_factory=dict)
+    skill: Skill | None = None  # None before the first score, and of a past night
+    totals: Sequence[Mapping[str, Any]] = ()  # of the next sessions together; empty but for volume
+    opens: datetime | None = None  # when the nearest session opens
     page: str = ""  # file name or address of its page; empty where there is none
     # Whether the ledger has a newer forecast of it: a run was of a past night
     is_past: bool = False
+    # The newest completed session, where it is after the origin: the forecasts are stale
+    newest: date | None = None
+    details: NightDetails | None = None
+
+    @property
+    def full(self) -> NightDetails:
+        """The details of a night that was read with them."""
+        if self.details is None:
+            raise ValueError(f"The night of {self.series} was read without details.")
+        return self.details
 
     @property
     def series(self) -> str:
@@ -270,55 +168,60 @@ class SymbolLine:
         return f"{self.symbol} {self.target}"
 
     @property
-    def known(self) -> list[float]:
-        """The values without unknown ones."""
-        return [value for value in self.values if math.isfinite(value)]
+    def origin(self) -> date:
+        """The last session whose bar the forecasts use."""
+        return as_day(self.forecasts[0]["origin_session"])
 
-    @property
-    def usual(self) -> float:
-        """As `usual_value`."""
-        return usual_value(self.known)
-
-    @property
+    @cached_property
     def unit(self) -> Unit:
-        """The unit in which its values are written; of the median where no value is known."""
-        usual = self.usual if math.isfinite(self.usual) else float(self.forecast["q50"])
+        """The unit in which its values are easiest to read."""
+        usual = self.usual if math.isfinite(self.usual) else float(self.forecasts[0]["q50"])
         return unit_for(self.target, usual=usual)
 
     @property
-    def origin(self) -> date:
-        """The session from which it is forecast."""
-        return as_day(self.forecast["origin_session"])
+    def usual(self) -> float:
+        """What a median is compared with; NaN where it is unknown."""
+        usual = self.forecasts[0]["usual"]
+        return math.nan if usual is None else float(usual)
+
+    @cached_property
+    def week(self) -> list[SessionView]:
+        """Its sessions, the nearest first."""
+        return [
+            SessionView(row, self.unit, self.parts.get(row["horizon"], ()))
+            for row in self.forecasts
+        ]
 
     @property
-    def session(self) -> date:
-        """The session that is forecast."""
-        return as_day(self.forecast["target_session"])
+    def first(self) -> SessionView:
+        """The nearest session."""
+        return self.week[0]
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The forecasts as a frame."""
+        return pd.DataFrame([dict(row) for row in self.forecasts])
+
+    @cached_property
+    def known(self) -> pd.Series[float]:
+        """The target's known values up to the origin, by date, oldest first."""
+        return self.history["value"].astype(float).dropna()
 
     @property
-    def median(self) -> str:
-        """With its unit, in brief."""
-        return self.unit.brief(self.forecast["q50"])
+    def last_known(self) -> date | None:
+        """The session of the last value; None without any."""
+        last: date | None = next(iter(self.known.index[::-1]), None)
+        return last
 
     @property
-    def interval(self) -> str:
-        """That of 80%, with its unit, in brief."""
-        return self.unit.brief(self.forecast["q10"], self.forecast["q90"])
-
-    @property
-    def change(self) -> str:
-        """The median's change against usual in words; a dash where it is unknown."""
-        return percent(self.vs_usual, signed=True)
-
-    @property
-    def vs_usual(self) -> float:
-        """The median's change against usual as a share; NaN where it is unknown."""
-        return relative(self.forecast["q50"], self.usual)
+    def is_provisional(self) -> bool:
+        """Whether the last value is a first print that no later fetch has confirmed."""
+        return self.last_known is not None and not self.history["settled"][self.last_known]
 
     @property
     def factor(self) -> float:
         """The median in usual values; NaN if unknown."""
-        return 1.0 + self.vs_usual
+        return 1.0 + self.first.vs_usual
 
     @property
     def unusualness(self) -> float:
@@ -326,43 +229,28 @@ class SymbolLine:
 
         That interval holds the middle 80% of the last 20 values.
         """
-        newest = self.known[-USUAL_SESSIONS:]
-        if len(newest) < 2:
+        newest = self.known.tolist()[-USUAL_SESSIONS:]
+        if len(newest) < 2 or math.isnan(self.usual):
             return 0.0
         tenths = quantiles(newest, n=10, method="inclusive")
         width = tenths[-1] - tenths[0]
-        return abs(self.forecast["q50"] - self.usual) / width if width else 0.0
+        return abs(self.forecasts[0]["q50"] - self.usual) / width if width else 0.0
 
     @property
-    def is_total_unusual(self) -> bool:
-        """Whether the usual total of its next five sessions is outside their 80% interval."""
-        total = self.total
-        return bool(total) and not total["q10"] <= total["usual"] <= total["q90"]
-
-    @property
-    def special_days(self) -> list[str]:
-        """What is special about the session; of a report near it when it comes."""
-        calendar = filter(None, str(self.forecast["calendar"]).split(", "))
-        on_session = [one for one in self.reports if as_day(one["session"]) == self.session]
-        if on_session:
-            return [*(one["kind"] for one in on_session), *calendar]
-        return [*map(_report_words, self.reports), *calendar]
-
-    @property
-    def why(self) -> Why:
-        """What its median is made of."""
-        return Why(
-            self.target,
-            self.session,
-            self.forecast["status"],
-            self.special_days,
-            self.parts,
-        )
+    def unusual_total(self) -> Mapping[str, Any] | None:
+        """The total of its next five sessions, where the usual one is outside its 80% interval."""
+        for total in self.totals:
+            usual = total["horizon"] * self.usual
+            if total["horizon"] == HORIZONS[-1] and not total["q10"] <= usual <= total["q90"]:
+                return total
+        return None
 
     @property
     def hit(self) -> str:
-        """As `hit_or_miss` of the newest result."""
-        return hit_or_miss(self.result)
+        """`hit` where the newest result is inside its 80% interval, else `miss`; empty without."""
+        if not self.result:
+            return ""
+        return "hit" if self.result["inside_80"] else "miss"
 
     @property
     def result_session(self) -> date:
@@ -378,16 +266,16 @@ class SymbolLine:
 
     @property
     def reason(self) -> str:
-        """Why it failed or waits, or what is to be known of it."""
+        """Why it failed or is late, or what is to be known of it."""
         return reason_of(self.run) if self.run else ""
 
     @property
     def unusual(self) -> list[str]:
         """How its forecast differs from a live one of the network."""
         words = []
-        if self.forecast and self.forecast["kind"] != "live":
-            words.append(MADE[self.forecast["kind"]])
-        if self.forecast and self.forecast["status"] == "fallback":
+        if self.forecasts and self.forecasts[0]["kind"] != "live":
+            words.append(MADE[self.forecasts[0]["kind"]])
+        if self.forecasts and self.forecasts[0]["status"] == "fallback":
             words.append("baseline")
         return words
 
@@ -413,21 +301,16 @@ class SymbolLine:
             unsaid = "It has not ended yet." if self.run else self.remedy
             return self.status, self.reason or unsaid
         if self.unusual and self.unusual != [MADE["replay"]]:
-            reason = self.forecast["reason"] or "Issued after its session had opened."
+            reason = self.forecasts[0]["reason"] or "Issued after its session had opened."
             return self.unusual[-1], as_sentence(reason)
         return None
 
     @property
     def is_behind(self) -> bool:
-        """Whether the newest night failed or waits, so that the forecast is of an earlier one."""
+        """Whether the newest night failed or is late, so that the forecast is of an earlier one."""
         if self.run is None or self.status not in ("stale", "failed"):
             return False
         return as_day(self.run["as_of"]) > self.origin
-
-
-def _report_words(report: Mapping[str, Any]) -> str:
-    hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
-    return f"report on {short_day(as_day(report['announced']))}{hours[report['timing']]}"
 
 
 def by_cause(problems: Iterable[Problem]) -> list[tuple[str, str, str]]:
@@ -441,7 +324,7 @@ def by_cause(problems: Iterable[Problem]) -> list[tuple[str, str, str]]:
     ]
 
 
-def most_unusual_first(lines: Iterable[SymbolLine]) -> list[SymbolLine]:
-    """The lines by target, and within one by distance from usual."""
+def most_unusual_first(nights: Iterable[NightView]) -> list[NightView]:
+    """The nights by target, and within one by distance from usual."""
     targets = list(TARGETS)
-    return sorted(lines, key=lambda line: (targets.index(line.target), -line.unusualness))
+    return sorted(nights, key=lambda night: (targets.index(night.target), -night.unusualness))

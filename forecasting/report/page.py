@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from forecasting.plain_text import markdown_text, plain_text, quantity, unmarked
 from forecasting.report import charts, record, units, wording
-from forecasting.report.night_view import MADE, ReportData, SymbolLine, most_unusual_first
+from forecasting.report.night_view import MADE, NightView, most_unusual_first
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, RANDOM
 
@@ -53,14 +53,14 @@ def environment() -> Environment:
     return made
 
 
-def render_index(lines: Sequence[SymbolLine]) -> str:
+def render_index(lines: Sequence[NightView]) -> str:
     """The index: a row a symbol, by target, the most unusual first."""
     return environment().get_template("index.html").render(lines=most_unusual_first(lines))
 
 
-def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:
+def render_page(data: NightView, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
-    track = data.record
+    track = data.full.record
     comparisons = track.comparisons
     ahead = comparisons[comparisons["horizon"] == 1].to_dict("records")
     best_first = sorted(ahead, key=lambda row: (row["forecaster"] == LSTM, row["their_pinball"]))
@@ -69,6 +69,7 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
         .get_template("page.html")
         .render(
             data=data,
+            details=data.full,
             links=links,
             label=TARGETS[data.target].label,
             comparisons=comparisons,

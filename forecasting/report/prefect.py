@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
-from forecasting.report.night_view import ReportData, SymbolLine, by_cause, most_unusual_first
+from forecasting.report.night_view import NightView, by_cause, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import short_day
 
 SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it
 
+_SIGNS = {"^": "caret", ".": "dot", "=": "equals", "&": "and", "_": "line"}
 _SEVERITY = ["failed", "stale", "running", "no night yet", "closed", "done"]
 
 
@@ -39,13 +40,14 @@ def guide(flow: str) -> str:
     return environment().get_template(f"{flow}_guide.md").render()
 
 
-def night_artifact(nights: Sequence[tuple[ReportData, Path | str]]) -> Artifact:
+def night_artifact(nights: Sequence[tuple[NightView, Path | str]]) -> Artifact:
     """A symbol's night of each target, with the path or web address of its report page."""
     first = nights[0][0]
     medians = [
-        f"{wording.headline(data)['median']}, 80% {data.lines[0].span_80}" for data, _ in nights
+        f"{wording.headline(data)['median']}, 80% {data.first.span('q10', 'q90')}"
+        for data, _ in nights
     ]
-    about = f"{first.symbol} {short_day(first.lines[0].session)}: {'; '.join(medians)}"
+    about = f"{first.symbol} {short_day(first.first.session)}: {'; '.join(medians)}"
     template = environment().get_template("night.md")
     body = template.render(nights=nights, several=len(nights) > 1).rstrip()
     return Artifact(artifact_key("night", first.symbol), markdown_text(about), body)
@@ -59,8 +61,14 @@ def table_markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 
 
 def artifact_key(what: str, *subject: str) -> str:
-    """The key of an artifact, like `night-sbux-volume`, as Prefect allows it."""
-    return re.sub(r"[^a-z0-9]+", "-", "-".join([what, *subject]).lower()).strip("-")
+    """The key of an artifact, like `night-sbux`, of letters, digits and dashes as Prefect asks.
+
+    Other signs have names: `night-caret-gspc` is not `night-gspc`, `brk-dot-b` not `brk-b`.
+    """
+    key = "-".join([what, *subject]).lower()
+    for sign, name in _SIGNS.items():
+        key = key.replace(sign, f"-{name}-")
+    return re.sub(r"[^a-z0-9]+", "-", key).strip("-")
 
 
 def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
@@ -78,14 +86,13 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
     )
 
 
-def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
+def outcome_sentence(nights: Sequence[NightView]) -> str:
     """What the run brought, for its state and its log: the first forecasts of each symbol."""
     shown = [
-        f"{night.symbol} {night.target} {short_day(night.session)} "
-        f"{night.unit.text(night.forecast['q50'])}, 80% "
-        f"{night.unit.span(night.forecast['q10'], night.forecast['q90'])}"
+        f"{night.symbol} {night.target} {short_day(night.first.session)} "
+        f"{night.unit.text(night.first.row['q50'])}, 80% {night.first.span('q10', 'q90')}"
         for night in nights
-        if night.forecast
+        if night.forecasts
     ]
     return ordinary_spaces(f"{counts_of(nights)}. {named(shown, SHOWN, separator='; ')}".strip())
 
@@ -95,13 +102,13 @@ def subject_tags(symbols: Sequence[str], targets: Sequence[str]) -> list[str]:
     return [*targets, *(symbols if len(symbols) <= TAGGED else [])]
 
 
-def outcome_tags(nights: Sequence[SymbolLine]) -> list[str]:
+def outcome_tags(nights: Sequence[NightView]) -> list[str]:
     """What is unusual about the nights, as stale or baseline; sorted."""
     statuses = {night.status for night in nights} & {"failed", "stale"}
     return sorted(statuses.union(*(night.unusual for night in nights)))
 
 
-def counts_of(nights: Sequence[SymbolLine]) -> str:
+def counts_of(nights: Sequence[NightView]) -> str:
     """How many forecasts ended how, the worst first."""
     counts = Counter(night.status for night in nights)
     worst_first = sorted(counts, key=_SEVERITY.index)
@@ -109,7 +116,7 @@ def counts_of(nights: Sequence[SymbolLine]) -> str:
     return f"{quantity(len(nights), 'forecast')}: {shown}"
 
 
-def outcome_artifact(nights: Sequence[SymbolLine]) -> Artifact:
+def outcome_artifact(nights: Sequence[NightView]) -> Artifact:
     """The page of a run for a person on call: how it ended, what to do, the forecasts."""
     counts = counts_of(nights)
     ordered = sorted(most_unusual_first(nights), key=lambda night: _SEVERITY.index(night.status))
@@ -125,7 +132,7 @@ def outcome_artifact(nights: Sequence[SymbolLine]) -> Artifact:
     return Artifact("outcomes", markdown_text(f"{counts}, {targets}"), body.rstrip())
 
 
-def _actions(nights: Sequence[SymbolLine]) -> list[str]:
+def _actions(nights: Sequence[NightView]) -> list[str]:
     """A line a reason, with the symbols that it is of, then what to do about all of its kind."""
     problems = []
     for night in nights:
@@ -150,13 +157,13 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
     return lines or ["Nothing."]
 
 
-def _in_time(nights: Sequence[SymbolLine]) -> str:
+def _in_time(nights: Sequence[NightView]) -> str:
     """How many forecasts came before their session opened, and how long before it the last."""
     live = [
-        (night.opens, night.forecast["issued_at"], night)
+        (night.opens, night.forecasts[0]["issued_at"], night)
         for night in nights
         # A night that failed or is late leaves what an earlier one published
-        if night.status == "done" and night.opens and night.forecast["kind"] == "live"
+        if night.status == "done" and night.opens and night.forecasts[0]["kind"] == "live"
     ]
     if not live:
         return ""
@@ -164,5 +171,5 @@ def _in_time(nights: Sequence[SymbolLine]) -> str:
     hours = (opens - issued_at) / timedelta(hours=1)
     return (
         f"{len(live)} in time, the last of them, {last.symbol}, {hours:.1f} h before "
-        f"{short_day(last.session)} opened."
+        f"{short_day(last.first.session)} opened."
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from forecasting.plain_text import quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
-from forecasting.report.night_view import MADE, ReportData, hit_or_miss
+from forecasting.report.night_view import MADE, NightView
 from forecasting.report.record import cost_quantiles, coverages, realised_costs
 from forecasting.report.units import (
     age,
@@ -33,11 +33,11 @@ Parts = Sequence[str | Listing]
 """Paragraphs and tables, as they follow each other."""
 
 
-def night_parts(data: ReportData, *, now: datetime) -> Parts:
+def night_parts(data: NightView, *, now: datetime) -> Parts:
     """One night: tomorrow in a sentence, notices, the week, data, last result, skill."""
-    why = wording.brief_why(data.lines[0].why, data.lines[0].why.notes)
+    why = wording.brief_why(data.first, data.first.notes)
     lines = [
-        f"{data.symbol} {data.target}: {data.fetch['title']}",
+        f"{data.symbol} {data.target}: {data.forecasts[0]['title']}",
         wording.sentence(data),
         f"Why: {why}." if why else "",
         *(f"{notice.title}: {notice.text}" for notice in wording.notices(data)),
@@ -46,34 +46,32 @@ def night_parts(data: ReportData, *, now: datetime) -> Parts:
     return [([], head), *_week_parts(data, now), ([], _facts(data, now)), *_cost_parts(data)]
 
 
-def why_parts(data: ReportData) -> Parts:
+def why_parts(data: NightView) -> Parts:
     """Every factor of each median of a night."""
-    rows = [
-        [short_day(line.session), wording.why_sentence(line.why, data.unit)] for line in data.lines
-    ]
+    rows = [[short_day(line.session), wording.why_sentence(line)] for line in data.week]
     title = f"{data.symbol} {data.target}"
     return [title, (["session", "why"], rows), wording.PARTS]
 
 
-def _week_parts(data: ReportData, now: datetime) -> Parts:
+def _week_parts(data: NightView, now: datetime) -> Parts:
     days = [
         [
             near_day(line.session, now.year),
             line.median,
-            line.span_80,
+            line.span("q10", "q90"),
             line.change,
-            wording.brief_why(line.why, line.why.notes),
+            wording.brief_why(line, line.notes),
         ]
-        for line in data.lines
+        for line in data.week
     ]
     about = f"In {data.unit.name}. {wording.usual_sentence(data)} {wording.ADDED} All: --why."
     columns = ["session", "median", "80% interval", "vs usual", "note, why"]
     return [(columns, days), wording.totals_sentence(data), about]
 
 
-def _facts(data: ReportData, now: datetime) -> list[list[str]]:
-    model = data.model
-    known = data.known.index[-1]
+def _facts(data: NightView, now: datetime) -> list[list[str]]:
+    model = data.full.model
+    known = data.last_known or data.origin
     trained = ""
     if model["trained_to"]:
         trained = f", trained up to {full_day(as_day(model['trained_to']))}"
@@ -82,18 +80,18 @@ def _facts(data: ReportData, now: datetime) -> list[list[str]]:
         bars += f", newest known {data.target} of {full_day(known)}"
     facts = {
         "Model": f"{model['name']} {model['id']}{trained}",
-        "Data": f"{bars}, fetched {instant(data.fetch['fetched_at'])}",
-        "Findings": wording.without_bar(data.findings),
+        "Data": f"{bars}, fetched {instant(data.full.fetch['fetched_at'])}",
+        "Findings": wording.without_bar(data.full.findings),
         "Last result": wording.last_result(data),
-        "Hits": wording.calibration_sentence(coverages(data.record)),
+        "Hits": wording.calibration_sentence(coverages(data.full.record)),
         "Skill": "" if data.skill is None else wording.skill_sentence(data.skill),
     }
     return [[f"{name}:", text] for name, text in facts.items() if text]
 
 
-def _cost_parts(data: ReportData) -> Parts:
+def _cost_parts(data: NightView) -> Parts:
     """With a cost ratio, the quantile of each forecast, then the mean costs of each forecaster."""
-    ratio = data.cost_ratio
+    ratio = data.full.cost_ratio
     if ratio is None:
         return []
     number = data.unit.number
@@ -103,7 +101,7 @@ def _cost_parts(data: ReportData) -> Parts:
         for value, median, line in zip(
             quantiles,
             data.rows["q50"],
-            data.lines,
+            data.week,
             strict=True,
         )
     ]
@@ -117,7 +115,7 @@ def _cost_parts(data: ReportData) -> Parts:
             number(row["published_cost"], finer=1),
             percent(row["published_saving"], signed=True),
         ]
-        for row in realised_costs(data.record, ratio)
+        for row in realised_costs(data.full.record, ratio)
     ]
     columns = ["session", wording.level_name(ratio), "vs median"]
     names = ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"]
@@ -135,16 +133,16 @@ def _cost_parts(data: ReportData) -> Parts:
 
 
 LEGEND = (
-    "vs usual: against the 20-session median . last: actual in the 80% "
+    "vs usual: against the 20-session median. last: actual in the 80% "
     "interval. skill: pinball loss saved against the reference baseline. why: two largest "
     "factors; all: --why."
 )
 """What the columns of `line_listing` mean."""
 
 
-def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
+def line_listing(nights: Sequence[NightView], *, now: datetime) -> Listing:
     """A row a symbol: its next session, against usual; how it did; what to know."""
-    ratio = nights[0].cost_ratio
+    ratio = nights[0].full.cost_ratio
     has_several = len({data.target for data in nights}) > 1
     columns = ["symbol", "session", "median", "80% interval"]
     if ratio is not None:
@@ -152,42 +150,42 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
     columns += ["vs usual", "last", "skill", "note, why"]
     rows = []
     for data in nights:
-        line = data.lines[0]
-        brief = data.unit.brief
+        line = data.first
         row: list[object] = [
             f"{data.symbol} {data.target}" if has_several else data.symbol,
             near_day(line.session, now.year),
-            brief(data.rows["q50"].iloc[0]),
-            line.span_80,
+            line.brief_median,
+            line.span("q10", "q90"),
         ]
         if ratio is not None:
-            row.append(brief(cost_quantiles(data.rows, ratio).iloc[0]))
+            row.append(data.unit.brief(cost_quantiles(data.rows, ratio).iloc[0]))
         row += [
             line.change,
-            hit_or_miss(data.result),
+            data.hit,
             wording.skill_brief(data.skill),
-            wording.brief_why(line.why, [*_flags(data, now), *line.why.notes]),
+            wording.brief_why(line, [*_flags(data, now), *line.notes]),
         ]
         rows.append(row)
     return columns, rows
 
 
-def _flags(data: ReportData, now: datetime) -> list[str]:
+def _flags(data: NightView, now: datetime) -> list[str]:
     """What is unusual about a night, in a word or two each."""
-    first = data.rows.iloc[0]
+    first = data.forecasts[0]
     flags = []
     if data.newest is not None:
         flags.append(f"stale, {age(data.origin, now)} old")
-    if data.unfinished is not None and data.unfinished["status"] == "failed":
+    if data.is_behind and data.status == "failed":
         flags.append("failed")
     if first["kind"] != "live":
         flags.append(MADE[first["kind"]])
     if first["status"] == "ok" and first["reason"]:
         flags.append("break in the bars")
-    if data.changed:
+    if data.full.changed:
         flags.append("other inputs")
-    is_new = data.findings["since"] >= pd.Timestamp(data.fetch["fetched_at"])
-    if (data.findings["severity"][is_new] == "reject").any():
+    findings = data.full.findings
+    is_new = findings["since"] >= pd.Timestamp(data.full.fetch["fetched_at"])
+    if (findings["severity"][is_new] == "reject").any():
         flags.append("rows rejected")
     return flags
 

@@ -12,7 +12,7 @@ import pandas as pd
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
 from forecasting.plain_text import quantity
-from forecasting.report.night_view import ReportData, SymbolLine, Why, reason_of
+from forecasting.report.night_view import NightView, SessionView, reason_of
 from forecasting.report.units import (
     Unit,
     as_day,
@@ -27,7 +27,7 @@ from forecasting.report.units import (
     unit_for,
 )
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, LSTM
+from forecasting.vocabulary import LSTM
 
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
@@ -60,12 +60,12 @@ class Notice(NamedTuple):
     is_of_kind: bool = False  # whether it says when the forecast was issued, as too early or late
 
 
-def headline(data: ReportData) -> dict[str, str]:
+def headline(data: NightView) -> dict[str, str]:
     """The one sentence of the page, in parts that can be set apart."""
     unit = data.unit
-    row = data.rows.iloc[0]
+    row = data.forecasts[0]
     rules = TARGETS[data.target]
-    against = departure(row["q50"], data.usual) or "against"
+    against = departure(data.first.vs_usual) or "against"
     return {
         "subject": f"{data.symbol} {rules.verb}",
         "median": unit.text(row["q50"]),
@@ -75,9 +75,8 @@ def headline(data: ReportData) -> dict[str, str]:
     }
 
 
-def departure(value: float, other: float) -> str:
-    """Like `12% above`; empty where one is unknown."""
-    share = relative(value, other)
+def departure(share: float) -> str:
+    """Like `12% above`; empty where it is unknown."""
     if math.isnan(share):
         return ""
     size = percent(abs(share))
@@ -86,22 +85,20 @@ def departure(value: float, other: float) -> str:
     return f"{size} above" if share > 0 else f"{size} below"
 
 
-def sentence(data: ReportData) -> str:
+def sentence(data: NightView) -> str:
     """The same as plain text."""
     return "{subject} {median} {day} (80% interval {interval}), {comparison}.".format(
         **headline(data)
     )
 
 
-def usual_sentence(data: ReportData) -> str:
+def usual_sentence(data: NightView) -> str:
     """What the medians are compared with."""
-    last = full_day(data.known.index[-1])
-    return (
-        f"Usual is {data.unit.text(data.usual)}, the median of the last 20 sessions up to {last}."
-    )
+    sessions = f"20 sessions up to {full_day(data.last_known or data.origin)}"
+    return f"Usual is {data.unit.text(data.usual)}, the median of the last {sessions}."
 
 
-def totals_sentence(data: ReportData) -> str:
+def totals_sentence(data: NightView) -> str:
     """The totals of the next sessions with their 80% intervals; empty without any."""
     each = [
         f"{row['horizon']} sessions {data.unit.number(row['q50'])} "
@@ -119,47 +116,39 @@ def _times(name: str, factor: float) -> str:
     return f"{name} x{factor:.2f}"
 
 
-def _large_parts(why: Why) -> list[tuple[str, float]]:
+def _large_parts(line: SessionView) -> list[tuple[str, float]]:
     """The factors beside the usual level that change it, in words."""
-    words = _PART_WORDS | {"weekday": f"{why.session:%A}", "month": f"{why.session:%B}"}
-    if "earnings" in why.special_days:
+    words = _PART_WORDS | {"weekday": f"{line.session:%A}", "month": f"{line.session:%B}"}
+    if "earnings" in line.special_days:
         words["report"] = "earnings"
-    elif dict(why.parts).get("quarter", 1.0) >= 1.05:
+    elif dict(line.parts).get("quarter", 1.0) >= 1.05:
         words["quarter"] = "report likely"
     # Of a half day after a holiday the first counts
-    for day in reversed(why.special_days):
+    for day in reversed(line.special_days):
         if day in _PART_OF_DAY:
             words[_PART_OF_DAY[day]] = day
-    large = [(part, factor) for part, factor in why.parts[1:] if not _is_small(factor)]
+    large = [(part, factor) for part, factor in line.parts[1:] if not _is_small(factor)]
     return [(words.get(part, part), factor) for part, factor in large]
 
 
-def named_parts(why: Why) -> list[tuple[str, float]]:
+def named_parts(line: SessionView) -> list[tuple[str, float]]:
     """The factors beside the usual level, in words; small ones are together `other`."""
-    large = _large_parts(why)
-    other = math.prod(factor for _, factor in why.parts[1:] if _is_small(factor))
+    large = _large_parts(line)
+    other = math.prod(factor for _, factor in line.parts[1:] if _is_small(factor))
     return large if f"{other:.2f}" == "1.00" else [*large, ("other", other)]
 
 
-def factors(why: Why) -> str:
-    """The factors beside the usual level, as column `why` of view latest_forecasts has them."""
-    named = [_times(*part) for part in why.parts[1:] if not _is_small(part[1])]
-    if not named and why.status == "fallback":
-        return "baseline"
-    return ", ".join(named)
-
-
-def why_sentence(why: Why, unit: Unit) -> str:
+def why_sentence(line: SessionView) -> str:
     """Like `Usual 4.1 M; Friday x0.96; network x1.05.`; empty where unknown."""
-    if not why.parts:
+    if not line.parts:
         return ""
-    factors = [_times(*part) for part in named_parts(why)]
-    return f"{'; '.join([f'Usual {unit.brief(why.parts[0][1])}', *factors])}."
+    factors = [_times(*part) for part in named_parts(line)]
+    return f"{'; '.join([f'Usual {line.unit.brief(line.parts[0][1])}', *factors])}."
 
 
-def brief_why(why: Why, notes: Sequence[str]) -> str:
+def brief_why(line: SessionView, notes: Sequence[str]) -> str:
     """Notes that no factor names, then the two largest factors, like `trees x1.05`."""
-    largest = sorted(_large_parts(why), key=lambda part: -abs(math.log(part[1])))[:2]
+    largest = sorted(_large_parts(line), key=lambda part: -abs(math.log(part[1])))[:2]
     factors = [_times(*part) for part in largest]
     names = [name for name, _ in largest]
     return "; ".join([*(note for note in notes if note not in names), *factors])
@@ -177,21 +166,25 @@ def without_bar(findings: pd.DataFrame) -> str:
     return "; ".join(texts)
 
 
-def forecast_words(line: SymbolLine) -> str:
-    """The forecast of a line of the digest, with why."""
-    text = f"{line.median} (80% interval {line.interval}), {line.change} against usual"
-    return f"{'; '.join(filter(None, [text, digest_notes(line)]))}."
+def forecast_words(night: NightView) -> str:
+    """The nearest forecast of a night in the digest, with why."""
+    first = night.first
+    text = (
+        f"{first.brief_median} (80% interval {first.brief_interval}), {first.change} against usual"
+    )
+    return f"{'; '.join(filter(None, [text, digest_notes(night)]))}."
 
 
-def digest_notes(line: SymbolLine) -> str:
+def digest_notes(night: NightView) -> str:
     """Why, and the total of the next five sessions where that is unusual."""
-    notes = [brief_why(line.why, line.why.notes)]
-    if line.is_total_unusual:
-        total = line.total
+    notes = [brief_why(night.first, night.first.notes)]
+    total = night.unusual_total
+    if total is not None:
+        share = relative(total["q50"], total["horizon"] * night.usual)
         notes.append(
-            f"the next {len(HORIZONS)} sessions {line.unit.brief(total['q50'])} "
-            f"({line.unit.brief(total['q10'], total['q90'])}), "
-            f"{percent(total['vs_usual'], signed=True)} against usual"
+            f"the next {total['horizon']} sessions {night.unit.brief(total['q50'])} "
+            f"({night.unit.brief(total['q10'], total['q90'])}), "
+            f"{percent(share, signed=True)} against usual"
         )
     return "; ".join(filter(None, notes))
 
@@ -204,7 +197,7 @@ def alert_value(row: Mapping[str, Any]) -> str:
     return unit.brief(row["value"])
 
 
-def result_words(night: ReportData | SymbolLine) -> tuple[str, str, str, str]:
+def result_words(night: NightView) -> tuple[str, str, str, str]:
     """The newest result: what came; what was forecast; how far off; inside or outside."""
     actual = night.result["actual"]
     median = night.result["q50"]
@@ -270,7 +263,7 @@ def calibration_sentence(coverages: pd.DataFrame) -> str:
     return f"{percent(row['share'])} of {actuals} fell inside the 80% interval: {verdict}"
 
 
-def last_result(data: ReportData) -> str:
+def last_result(data: NightView) -> str:
     """How the newest scored forecast one session ahead did; empty before the first score."""
     result = data.result
     if not result:
@@ -282,13 +275,14 @@ def last_result(data: ReportData) -> str:
     )
 
 
-def notices(data: ReportData) -> list[Notice]:
+def notices(data: NightView) -> list[Notice]:
     """What a reader needs to know before the numbers, most severe first."""
     notes = []
-    if data.run["error"]:
-        notes.append(Notice("warn", "Part of the night failed", data.run["error"]))
-    if data.unfinished is not None:
-        notes.append(_newer_notice(data.unfinished, data.origin))
+    details = data.full
+    if details.run["error"]:
+        notes.append(Notice("warn", "Part of the night failed", details.run["error"]))
+    if data.run is not None and data.is_behind:
+        notes.append(_newer_notice(data.run, data.origin))
     elif data.newest is not None:
         text = f"The newest completed session is {full_day(data.newest)}."
         notes.append(
@@ -299,15 +293,17 @@ def notices(data: ReportData) -> list[Notice]:
                 is_of_kind=True,
             )
         )
-    notes += _forecast_notices(data.rows.iloc[0])
-    if data.changed:
-        each = [f"{name} {_input(now)}, before {_input(then)}" for name, then, now in data.changed]
+    notes += _forecast_notices(data.forecasts[0])
+    if details.changed:
+        each = [
+            f"{name} {_input(now)}, before {_input(then)}" for name, then, now in details.changed
+        ]
         notes.append(Notice("warn", "Other inputs than the night before", f"{'; '.join(each)}."))
-    if data.fetch["source"] == "sample":
-        text = f"{data.fetch['title']}. Real bars, but not current ones."
+    if data.forecasts[0]["source"] == "sample":
+        text = f"{data.forecasts[0]['title']}. Real bars, but not current ones."
         notes.append(Notice("info", "Sample data", text))
-    if data.run["note"]:
-        notes.append(Notice("info", "Note", data.run["note"]))
+    if details.run["note"]:
+        notes.append(Notice("info", "Note", details.run["note"]))
     return notes
 
 
@@ -319,16 +315,13 @@ def _newer_notice(run: Mapping[str, Any], origin: date) -> Notice:
     return Notice("warn", title, f"{reason_of(run)} {shown}")
 
 
-def _forecast_notices(first: pd.Series[Any]) -> list[Notice]:
+def _forecast_notices(first: Mapping[str, Any]) -> list[Notice]:
     """About the forecasts, by the row of the first: all of a night are issued alike."""
     notes = []
     if first["status"] == "fallback":
         notes.append(Notice("warn", "Baseline", as_sentence(first["reason"])))
     elif first["reason"]:
         notes.append(Notice("warn", "Break in the bars", as_sentence(first["reason"])))
-    if first["outside"]:
-        text = f"Outside the range of the training data: {first['outside']}."
-        notes.append(Notice("info", "Never seen before", text))
     if first["kind"] == "late":
         written = f"Written at {instant(first['issued_at'])}"
         opened = f"after {short_day(first['target_session'])} had opened"

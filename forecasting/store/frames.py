@@ -79,9 +79,15 @@ def view_frame(
 def view_result(
     connection: Connection, view: str, condition: str, values: Mapping[str, Any]
 ) -> sa.CursorResult[Any]:
-    """The rows of a view under a condition in SQL, whose values have the type of their column."""
+    """The rows of a view under a condition in SQL, whose values have the type of their column.
+
+    Of a list the condition is `column IN :name`.
+    """
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
-    typed = (sa.bindparam(name, value, _OF_VIEWS.get(name)) for name, value in values.items())
+    typed = (
+        sa.bindparam(name, value, _OF_VIEWS.get(name), expanding=isinstance(value, list))
+        for name, value in values.items()
+    )
     return connection.execute(query.bindparams(*typed).columns(**_CONVERTED))
 
 

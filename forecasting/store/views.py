@@ -83,19 +83,60 @@ _EVENT_TEXT = """CASE {0}.timing WHEN 'bmo' THEN {0}.kind || ' before the open'
 def _is_last(alias: str, later: str) -> str:
     return f"""{alias}.known_rule <> '{WITHDRAWN}' AND NOT EXISTS (
             SELECT 1 FROM events {later} WHERE {same(later, alias, ("symbol", "session", "kind"))}
-                AND {later}.first_seen_at > {alias}.first_seen_at
+                AND {later}.first_seen_at > {alias}.first_seen_at AND {later}.first_seen_at <= f.issued_at
         )"""
 
 
-# As in view special_days, which joined would be read whole: of an announcement that moved the
-# session seen last.
+# As in view special_days, which joined would be read whole, but as known when the forecast was
+# issued: of an announcement that moved the session seen last.
 _EVENT = f"""(
         SELECT max({_EVENT_TEXT.format("e")}) FROM events e
-        WHERE e.symbol = f.symbol AND e.session = f.target_session AND {_is_last("e", "n")} AND NOT EXISTS (
-            SELECT 1 FROM events m WHERE {same("m", "e", ("symbol", "announced", "kind"))}
-                AND m.first_seen_at > e.first_seen_at AND {_is_last("m", "k")}
-        )
+        WHERE e.symbol = f.symbol AND e.session = f.target_session AND e.first_seen_at <= f.issued_at
+            AND {_is_last("e", "n")} AND NOT EXISTS (
+                SELECT 1 FROM events m WHERE {same("m", "e", ("symbol", "announced", "kind"))}
+                    AND m.first_seen_at > e.first_seen_at AND m.first_seen_at <= f.issued_at AND {_is_last("m", "k")}
+            )
     )"""
+
+
+def _issued(placed: str) -> str:
+    """The SELECT of published forecasts with usual, special day and why, of the rows in `placed`."""
+    return f"""
+SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES},
+    f.last_value, f.kind, f.status, f.reason, f.model, f.model_id, f.issued_at, f.data_as_of, f.run_id, f.fetch_id,
+    f.usual, f.q50 / NULLIF(f.usual, 0) - 1 AS vs_usual, CASE
+        WHEN f.event IS NULL THEN f.calendar WHEN f.calendar = '' THEN f.event ELSE f.calendar || ', ' || f.event
+    END AS special_day,
+    CASE WHEN f.status = 'fallback' AND COALESCE(f.why, '') = '' THEN 'baseline' ELSE f.why END AS why
+FROM (
+    SELECT f.*, m.name AS model, {_USUAL} AS usual, {_EVENT} AS event, {_WHY} AS why
+    FROM {placed} f JOIN models m ON m.id = f.model_id
+    WHERE f.place = 1
+) f
+"""
+
+
+_ISSUED_TEXTS = {
+    "usual": "Median of the 20 sessions up to the origin; NULL before 0.3.",
+    "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
+    "special_day": "What is special about the target session, as known when the forecast was "
+    "issued: calendar and earnings, as in special_days.",
+    "why": "Parts of q50 / usual: `report x1.90`; `baseline` of a baseline without any; NULL "
+    "before 0.3.",
+}
+
+VIEWS["published_forecasts"] = View(
+    _issued(f"""(
+        SELECT f.*, row_number() OVER (
+            PARTITION BY f.symbol, f.target, f.horizon, f.origin_session
+            ORDER BY {_LIVE_FIRST}, f.issued_at DESC, f.model_id
+        ) AS place
+        FROM forecasts f WHERE f.role = 'published'
+    )"""),
+    "The published forecast of one horizon at one origin, live before late before replay.",
+    "forecasts",
+    _ISSUED_TEXTS,
+)
 
 # The fence, a window, keeps Postgres from looking for the newest origin again for every forecast: 2
 # s for 100 symbols.
@@ -113,7 +154,7 @@ newest AS (
 ),
 placed AS (
     SELECT n.symbol, n.target, n.horizon, n.origin_session, f.target_session, {_QUANTILES},
-        f.last_value, f.kind, f.status, f.reason, f.model_id, f.issued_at, f.data_as_of, f.run_id, f.calendar,
+        f.last_value, f.kind, f.status, f.reason, f.model_id, f.issued_at, f.data_as_of, f.run_id, f.fetch_id, f.calendar,
         row_number() OVER (
             PARTITION BY n.symbol, n.target, n.horizon ORDER BY {_LIVE_FIRST}, f.issued_at DESC, f.model_id
         ) AS place
@@ -121,28 +162,11 @@ placed AS (
         ON f.symbol = n.symbol AND f.target = n.target AND f.origin_session = n.origin_session AND f.horizon = n.horizon
     WHERE f.role = 'published'
 )
-SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES},
-    f.last_value, f.kind, f.status, f.reason, f.model, f.model_id, f.issued_at, f.data_as_of, f.run_id, f.usual,
-    f.q50 / NULLIF(f.usual, 0) - 1 AS vs_usual, CASE
-        WHEN f.event IS NULL THEN f.calendar WHEN f.calendar = '' THEN f.event ELSE f.calendar || ', ' || f.event
-    END AS special_day,
-    CASE WHEN f.status = 'fallback' AND COALESCE(f.why, '') = '' THEN 'baseline' ELSE f.why END AS why
-FROM (
-    SELECT f.*, m.name AS model, {_USUAL} AS usual, {_EVENT} AS event, {_WHY} AS why
-    FROM placed f JOIN models m ON m.id = f.model_id
-    WHERE f.place = 1
-) f
-""",
+"""
+    + _issued("placed"),
     "The published forecast of one horizon at the newest origin; live before late before replay.",
     "forecasts",
-    {
-        "usual": "Median of the 20 sessions up to the origin; NULL before 0.3.",
-        "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
-        "special_day": "What is special about the target session: calendar and earnings, as in "
-        "special_days.",
-        "why": "Parts of q50 / usual: `report x1.90`; `baseline` of a baseline without any; NULL "
-        "before 0.3.",
-    },
+    _ISSUED_TEXTS,
 )
 
 _DECIMALS = {

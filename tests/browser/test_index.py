@@ -4,7 +4,7 @@ import pytest
 
 from forecasting.report.page import render_index
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
-from tests.report.nights import REPORT, index_line
+from tests.report.nights import index_line
 
 pytestmark = MARKS
 
@@ -21,7 +21,7 @@ LINES = [
         kind="replay",
     ),
     index_line("MSFT", q50=30e6, q90=40e6, status="fallback", reason="too old"),
-    index_line("SBUX", q50=9e6, reports=[REPORT], result={}),
+    index_line("SBUX", q50=9e6, special_day="earnings after the close before", result={}),
 ]
 
 

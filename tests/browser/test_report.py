@@ -96,6 +96,7 @@ def tip_is_off_the_plot(page, layout):
 
 def test_only_a_page_whose_session_is_over_is_marked_stale(opened):
     assert opened(report_data()).locator("#stale").is_visible()
-    coming = forecasts().assign(target_session=next_sessions(date(2059, 1, 2), 5))
+    days = next_sessions(date(2059, 1, 2), 5)
+    coming = [row | {"target_session": day} for row, day in zip(forecasts(), days, strict=True)]
     assert not opened(report_data(forecasts=coming)).locator("#stale").is_visible()
     assert opened(report_data(forecasts=forecasts(kind="replay"))).locator("#stale").is_visible()

@@ -59,13 +59,13 @@ def test_an_order_of_a_quantile_is_done_with_the_chance_beyond_its_level(at, lev
 
 
 def test_what_a_session_takes_gives_the_chance_asked_for():
-    day = NIGHT.lines[2].session
+    day = NIGHT.week[2].session
     order = ordered(3e6, chance="75%", by=day)
     assert order["by"] == order["sessions"][2]
     assert order["by"]["takes"] == pytest.approx(3e6 / QUANTILES_OF[2][QUANTILES.index(0.25)])
     faster = ordered(3e6, participation=order["by"]["takes"], chance=0.75)
     assert faster["sessions"][2]["done_chance"] == pytest.approx(0.75, abs=1e-9)
-    assert faster["done_by"] in (day, NIGHT.lines[3].session)  # the chance but for rounding
+    assert faster["done_by"] in (day, NIGHT.week[3].session)  # the chance but for rounding
     traded = {name: 0.1 * NIGHT.rows[name][4] for name in ("q10", "q50", "q90")}
     assert order["sessions"][4]["traded"] == pytest.approx(traded)
 
@@ -74,7 +74,7 @@ def test_an_order_that_takes_exactly_its_participation_by_a_session_is_done_by_i
     amount = float(amount_at(QUANTILES_OF[2], 1.0 - 0.9))
     order = ordered(0.5 * amount, participation=0.5)
     assert order["sessions"][2]["takes"] == 0.5
-    assert order["done_by"] == NIGHT.lines[2].session
+    assert order["done_by"] == NIGHT.week[2].session
 
 
 def test_a_chance_is_in_whole_percent_from_one_to_ninety_nine():
@@ -90,7 +90,7 @@ def test_a_chance_is_in_whole_percent_from_one_to_ninety_nine():
 
 def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes():
     slow = QUANTILES_OF[4][QUANTILES.index(0.10)] / 5.0  # a session, at the pace with 90%
-    order = ordered(0.1 * 12.0 * slow, by=NIGHT.lines[0].session)
+    order = ordered(0.1 * 12.0 * slow, by=NIGHT.week[0].session)
     assert (order["done_by"], order["sessions_needed"]) == (None, pytest.approx(12.0))
     shown = printed(order_parts([order]), width=None)
     assert "Not within five sessions with 90%; at this pace about 12.0." in shown
@@ -177,7 +177,7 @@ def test_orders_of_no_file_of_csv_are_refused(choice):
 
 
 def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
-    forecasts = NIGHT.forecasts.assign(origin_session=date(2024, 3, 7))
+    forecasts = [row | {"origin_session": date(2024, 3, 7)} for row in NIGHT.forecasts]
     older = replace(NIGHT, forecasts=forecasts, newest=NIGHT.origin)
     orders = [
         ordered(shares, night=night) for night, shares in ((older, 1e5), (NIGHT, 1e5), (NIGHT, 9e6))
@@ -189,7 +189,7 @@ def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
 
 
 def test_a_book_of_one_order_stays_one_and_says_what_a_day_takes():
-    order = ordered(1e6, by=NIGHT.lines[2].session)
+    order = ordered(1e6, by=NIGHT.week[2].session)
     title, (columns, rows), *_ = book_parts([order])
     assert title.startswith("1 order at 10% of the volume")
     assert (columns[0], len(columns), len(rows)) == ("symbol", 8, 1)
@@ -229,7 +229,7 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
         fc.order(["TEST"], 1e6, now=later)
     book = tmp_path / "book.csv"
     book.write_text("symbol,shares\nTEST,1e6\n")
-    words = ["order", "--orders", f"csv:{book}", "--by", f"{night.lines[1].session}"]
+    words = ["order", "--orders", f"csv:{book}", "--by", f"{night.week[1].session}"]
     shown = CliRunner().invoke(cli.app, words).stdout
     assert shown.startswith("1 order at 10% of the volume")
-    assert f"To be done by {full_day(night.lines[1].session)} with 90%" in shown
+    assert f"To be done by {full_day(night.week[1].session)} with 90%" in shown

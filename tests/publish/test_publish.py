@@ -261,23 +261,17 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     (past,) = newest_reports(settings, days[0])
     (newest,) = newest_reports(settings)
     assert (
-        past.known.iloc[-1]
-        == past.forecasts["last_value"].iloc[0]
-        == bars["volume"].loc[str(days[0])]
+        past.known.iloc[-1] == past.forecasts[0]["last_value"] == bars["volume"].loc[str(days[0])]
     )
     assert (
         newest.known.iloc[-1]
-        == newest.forecasts["last_value"].iloc[0]
+        == newest.forecasts[0]["last_value"]
         == 4.0 * bars["volume"].loc[str(LAST)]
     )
     assert past.is_provisional
-    ahead = newest.scored[
-        (newest.scored["forecaster"] == "published") & (newest.scored["horizon"] == 1)
-    ]
+    ahead = newest.full.record.ahead(1)
     assert ahead["actual"].tolist() == [4.0 * bars["volume"].loc[str(day)] for day in days[1:]]
-    assert ahead["q50"].iloc[0] == pytest.approx(
-        4.0 * past.forecasts.sort_values("horizon")["q50"].iloc[0]
-    )
+    assert ahead["q50"].iloc[0] == pytest.approx(4.0 * past.forecasts[0]["q50"])
 
 
 NEWEST = "2024-03-08"
@@ -314,25 +308,20 @@ def settings(sqlite_url, tmp_path):
 def index_lines(settings):
     """The rows of the index."""
     with reading(settings.url) as connection:
-        return pages.symbol_lines(connection, read.newest_nights(connection))
+        return pages.views_of(connection, [[row] for row in read.newest_published(connection)])
 
 
 def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(
     settings,
 ):
     of_range, volume = before = index_lines(settings)
-    assert (of_range.forecast["target"], volume.forecast["target"]) == ("range", "volume")
-    assert (of_range.parts, volume.parts) == (
+    assert (of_range.target, volume.target) == ("range", "volume")
+    assert (of_range.usual, volume.usual) == (0.04, 110.0)
+    assert (of_range.first.parts, volume.first.parts) == (
         [("usual", 0.04)],
         [("usual", 110.0), ("recent", 0.9)],
     )
-    assert (len(of_range.values), len(volume.values), of_range.page, volume.page) == (
-        30,
-        30,
-        "",
-        "",
-    )
-    assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), LAST))
+    assert volume.known.iloc[-1] == 89.0 + len(between(date(2023, 12, 8), LAST))
     announced = dates_of(
         pd.to_datetime(["2024-03-07", "2024-03-12"]), ["amc", "bmo"], scheduled=[True, False]
     )
@@ -346,13 +335,10 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
         )
         # The second is not known in advance
         reports = reacting(announced).assign(source="csv").drop(columns="scheduled")
-        write.add_events(connection, SYMBOL, reports, first_seen_at=at("2024-03-13T21:00"))
+        write.add_events(connection, SYMBOL, reports, first_seen_at=at("2024-03-07T21:00"))
     of_range, volume = index_lines(settings)
-    assert (of_range.special_days, volume.special_days) == (
-        ["earnings"],
-        ["report on Thu 7 Mar after the close"],
-    )
-    assert (volume.values, volume.usual) == (before[1].values, before[1].usual)
+    assert (of_range.first.special_days, volume.first.special_days) == (["earnings"], [])
+    assert (volume.known.tolist(), volume.usual) == (before[1].known.tolist(), before[1].usual)
     assert (of_range.state, volume.state, volume.reason) == ("ok", "stale", "no bar yet")
 
 
@@ -396,15 +382,15 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
         )
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-11"))
     since = past_night(settings)
-    actual = [page.record.published["actual"].tolist() for page in (before, since)]
+    actual = [page.full.record.published["actual"].tolist() for page in (before, since)]
     assert actual == [[90.0], [90.0]]
-    assert before.lineage == since.lineage
+    assert before.full.lineage == since.full.lineage
 
 
 def past_night(settings):
     """What the page of the night of NEWEST is made of."""
     with reading(settings.url) as connection:
-        night = pages.report_data(connection, settings, origin=date.fromisoformat(NEWEST))
+        night = pages.night_view(connection, settings, origin=date.fromisoformat(NEWEST))
         return pages.with_models(connection, night)
 
 
@@ -441,11 +427,11 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
     done, bad, new = pages.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
-    assert (bad.symbol, bad.status, bad.reason, bad.forecast) == (
+    assert (bad.symbol, bad.status, bad.reason, bad.forecasts) == (
         "BAD",
         "failed",
         "no rows of BAD",
-        {},
+        (),
     )
     run = "`forecasting run --symbol NEW --target volume` makes it, or says why not."
     assert (new.symbol, new.problem) == ("NEW", ("no night yet", run))
@@ -454,4 +440,4 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
         "done",
         datetime(2024, 3, 11, 13, 30, tzinfo=UTC),
     )
-    assert (done.forecast["target_session"], done.forecast["q50"]) == (date(2024, 3, 11), 100.0)
+    assert (done.first.row["target_session"], done.first.row["q50"]) == (date(2024, 3, 11), 100.0)

@@ -6,7 +6,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.night_view import NightDetails, NightView
+from forecasting.report.record import track_record
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
@@ -15,12 +16,6 @@ from tests.store.rows import model_row, run_row
 ORIGIN = date(2024, 3, 8)
 SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
 ISSUED = datetime(2024, 3, 9, 10, 31, tzinfo=UTC)
-REPORT = {
-    "session": date(2024, 3, 11),
-    "kind": "earnings",
-    "announced": "2024-03-08",
-    "timing": "amc",
-}
 FINDING_COLUMNS = ["session", "rule", "severity", "value", "detail", "since"]
 
 
@@ -34,18 +29,28 @@ def values_of(target: str, *, sessions: int = 80) -> pd.Series:
     return bars["volume"] if target == "volume" else np.log(bars["high"] / bars["low"])
 
 
-def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> pd.DataFrame:
-    """Five rows, medians 1% apart, upward from the last value; `changed` replaces whole columns."""
+def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> list[dict]:
+    """Five rows of view published_forecasts, medians 1% apart, upward from the last value; `changed` replaces whole columns."""
     last = float(values_of(target).iloc[-1])
     medians = last * (1 + 0.01 * np.array(HORIZONS))
     rows = pd.DataFrame(medians[:, None] * SPREAD, columns=list(QUANTILE_COLUMNS))
     rows = rows.assign(
         origin_session=ORIGIN, horizon=HORIZONS, target_session=next_sessions(ORIGIN, 5), kind=kind
     )
+    usual = float(values_of(target).iloc[-20:].median())
     rows = rows.assign(
-        status="ok", reason="", outside="", last_value=last, issued_at=ISSUED, data_as_of=ISSUED
+        status="ok",
+        reason="",
+        last_value=last,
+        issued_at=ISSUED,
+        data_as_of=ISSUED,
+        usual=usual,
+        vs_usual=rows["q50"] / usual - 1,
+        special_day=["", "", "earnings after the close before", "", "triple witching"],
+        title="Starbucks Corporation",
+        source="yahoo",
     )
-    return rows.assign(**changed)
+    return rows.assign(**changed).to_dict("records")
 
 
 @cache  # a record has 600 scores, of 200 pairs of sessions
@@ -120,9 +125,11 @@ def _long_record(target: str, origins: int, kind: str, ours: float) -> pd.DataFr
     return scored(*rows)
 
 
-def report_data(target: str = "volume", **changed) -> ReportData:
-    """A night without notices; `changed` replaces fields, and a dict for run, fetch or model adds
-    to it."""
+def report_data(target: str = "volume", **changed) -> NightView:
+    """A night without notices.
+
+    `changed` replaces fields of it or of its details; a dict for run, fetch or model adds to it.
+    """
     values = values_of(target)
     run = run_row(
         "9c1f20ab77e01234",
@@ -140,8 +147,7 @@ def report_data(target: str = "volume", **changed) -> ReportData:
         "source": "yahoo",
         "title": "Starbucks Corporation",
         "verdict": "extended",
-    }
-    fetch |= {
+        "detail": "1 new bar",
         "first_received": date(2014, 1, 2),
         "last_received": ORIGIN,
         "fetched_at": ISSUED,
@@ -158,61 +164,61 @@ def report_data(target: str = "volume", **changed) -> ReportData:
         trained_from=date(2014, 3, 31),
         trained_to=date(2024, 3, 6),
     )
-    fields = {
-        "run": run,
-        "fetch": fetch | {"detail": "1 new bar"},
-        "model": model,
-        "forecasts": forecasts(target),
-        "history": pd.DataFrame({"value": values, "settled": True}),
-        "events": pd.DataFrame(
-            {
-                "session": [date(2024, 1, 31), date(2024, 3, 13)],
-                "kind": "earnings",
-                "known_from": date(2024, 1, 2),
-            }
-        ),
-        "scored": long_record(target),
+    details = {
+        "run": run | changed.pop("run", {}),
+        "fetch": fetch | changed.pop("fetch", {}),
+        "model": model | changed.pop("model", {}),
+        "record": track_record(changed.pop("scored", long_record(target))),
         "findings": pd.DataFrame(columns=FINDING_COLUMNS),
+        "past_days": {date(2024, 1, 31): ["earnings"]},
     }
-    for name, value in changed.items():
-        fields[name] = (
-            {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
-        )
-    return ReportData(**fields)
+    own = {name: changed.pop(name) for name in list(changed) if name in NightView.__match_args__}
+    symbol = details["run"]["symbol"]
+    ahead = details["record"].ahead(1).tail(1).astype({"inside_80": bool}).to_dict("records")
+    history = pd.DataFrame({"value": values, "settled": True})
+    fields = {
+        "run": changed.pop("unfinished", details["run"]),
+        "forecasts": forecasts(target),
+        "history": history.set_axis([day.date() for day in history.index]),
+        "result": ahead[0] if ahead else {},
+        "details": NightDetails(**(details | changed)),
+    }
+    return NightView(symbol, target, **(fields | own))
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[str, object]:
     row = {
         "symbol": symbol,
         "target": target,
+        "horizon": 1,
         "origin_session": ORIGIN,
         "target_session": date(2024, 3, 11),
-    }
-    row |= {
         "q10": 8e6,
         "q50": 12e6,
         "q90": 16e6,
         "kind": "live",
         "status": "ok",
         "reason": "",
-        "calendar": "",
-    }
-    row |= {
+        "special_day": "",
+        "usual": 10e6,
         "title": "Starbucks Corporation",
         "issued_at": ISSUED,
         "data_as_of": ISSUED,
-    }
-    return row | changed
+    } | changed
+    usual = row["usual"]
+    return {"vs_usual": None if usual is None else row["q50"] / usual - 1} | row
 
 
-def index_line(symbol: str = "SBUX", target: str = "volume", **changed) -> SymbolLine:
+def index_line(symbol: str = "SBUX", target: str = "volume", **changed) -> NightView:
     """Twenty-five sessions around 10 M shares, the last result a hit.
 
-    `changed` replaces fields or columns.
+    `changed` replaces fields or columns; `parts` are of the forecast, `values` of the history.
     """
+    values = changed.pop("values", [8e6, 10e6, 12e6, 10e6, 10e6] * 5)
+    days = [date.fromordinal(ORIGIN.toordinal() - ago) for ago in range(len(values))][::-1]
     fields = {
         "run": {"as_of": ORIGIN, "status": "done", "error": None, "note": ""},
-        "values": [8e6, 10e6, 12e6, 10e6, 10e6] * 5,
+        "history": pd.DataFrame({"value": values, "settled": True}, index=days),
         "result": {
             "target_session": ORIGIN,
             "actual": 11e6,
@@ -220,9 +226,10 @@ def index_line(symbol: str = "SBUX", target: str = "volume", **changed) -> Symbo
             "inside_80": True,
             "kind": "live",
         },
+        "parts": {1: changed.pop("parts", ())},
         "page": f"{symbol}-{target}.html",
     }
-    own = {name: changed.pop(name) for name in list(changed) if name in SymbolLine.__match_args__}
-    return SymbolLine(
-        symbol, target, forecast=forecast(symbol, target, **changed), **(fields | own)
+    own = {name: changed.pop(name) for name in list(changed) if name in NightView.__match_args__}
+    return NightView(
+        symbol, target, forecasts=[forecast(symbol, target, **changed)], **(fields | own)
     )

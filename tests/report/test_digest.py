@@ -6,17 +6,11 @@ import re
 from datetime import date
 
 from forecasting.report.digest import SHOWN, digest_html, digest_markdown, make_digest
-from forecasting.report.night_view import SymbolLine
-from tests.report.nights import ORIGIN, REPORT, index_line
+from forecasting.report.night_view import NightView
+from tests.report.nights import ORIGIN, index_line
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
-HALF_MORE = {
-    "usual": 50e6,
-    "vs_usual": 0.5,
-    "q10": 51e6,
-    "q50": 75e6,
-    "q90": 99e6,
-}  # than five usual sessions
+HALF_MORE = {"horizon": 5, "q10": 51e6, "q50": 75e6, "q90": 99e6}  # than five usual sessions
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
 
@@ -27,18 +21,18 @@ def in_each_form(digest):
 def morning():
     failed = {"as_of": date(2024, 3, 11), "status": "failed", "error": "no rows of BAD", "note": ""}
     return [
-        index_line("SBUX", q50=9e6, total=HALF_MORE | {"q10": 49e6}),
+        index_line("SBUX", q50=9e6, totals=[HALF_MORE | {"q10": 49e6}]),
         index_line(
             "ADBE",
             q50=18.24e6,
             q90=28e6,
-            reports=[REPORT],
+            special_day="earnings after the close before",
             parts=PARTS,
             result=MISS,
-            total=HALF_MORE,
+            totals=[HALF_MORE],
         ),
         index_line("MSFT", status="fallback", reason="6% behind ridge over 250 origins", result={}),
-        SymbolLine("BAD", "volume", failed),
+        NightView("BAD", "volume", failed),
     ]
 
 

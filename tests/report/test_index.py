@@ -4,7 +4,7 @@ import pytest
 
 from forecasting.evaluate.significance import Skill
 from forecasting.report.page import render_index
-from tests.report.nights import REPORT, index_line
+from tests.report.nights import index_line
 
 SKILL = Skill("ridge", 250, 0.12, 0.01)
 
@@ -23,7 +23,9 @@ def cells(page):
 
 def test_a_row_has_median_interval_change_why_last_result_and_status():
     parts = [("usual", 10e6), ("expiry", 2.0), ("report", 1.01), ("recent", 1.1)]
-    line = index_line(reports=[REPORT], calendar="triple witching", skill=SKILL, parts=parts)
+    line = index_line(
+        special_day="triple witching, earnings after the close before", skill=SKILL, parts=parts
+    )
     _, row = cells(render_index([line]))
     forecast = ["Mon 11 Mar", "12.0 M", "8.0\N{EN DASH}16.0 M", "+20%", ""]
     why = "earnings; triple witching x2.00; recent x1.10"
@@ -66,8 +68,8 @@ def test_the_most_unusual_of_each_target_comes_first_by_distance_in_usual_interv
     lines = [
         index_line("WILD", q50=15e6, **wild),
         index_line("CALM", q50=12e6, **calm),
-        index_line("MSFT", "range", q50=0.015, values=[0.01, 0.02] * 10),
-        index_line("SBUX", "range", q50=0.024, values=[0.01, 0.02] * 10),
+        index_line("MSFT", "range", q50=0.015, usual=0.015, values=[0.01, 0.02] * 10),
+        index_line("SBUX", "range", q50=0.024, usual=0.015, values=[0.01, 0.02] * 10),
     ]
     page = render_index(lines)
     assert [row[0].split()[0] for row in cells(page)] == [
@@ -84,7 +86,11 @@ def test_the_most_unusual_of_each_target_comes_first_by_distance_in_usual_interv
 
 def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_link_and_name():
     page = render_index(
-        [index_line(values=[float("nan")], page="", title="SBUX, daily, from Yahoo Finance")]
+        [
+            index_line(
+                values=[float("nan")], usual=None, page="", title="SBUX, daily, from Yahoo Finance"
+            )
+        ]
     )
     assert cells(page)[1][0] == "SBUX"
     assert cells(page)[1][4] == "\N{EN DASH}"

@@ -85,7 +85,11 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
 def audit(**changed):
     """The first part of the page's audit."""
     data = report_data(**changed)
-    return environment().get_template("audit.html").render(data=data, unit=data.unit)
+    return (
+        environment()
+        .get_template("audit.html")
+        .render(data=data, details=data.full, unit=data.unit)
+    )
 
 
 SCRATCH = {"method": "scratch", "parent_id": None}

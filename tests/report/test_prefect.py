@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from forecasting.report.night_view import SymbolLine
+from forecasting.report.night_view import NightView
 from forecasting.report.prefect import (
     backtest_artifact,
     night_artifact,
@@ -24,7 +24,7 @@ def night_of(symbol="SBUX", *, status="done", note="", **changed):
     `changed` replaces columns of its forecast.
     """
     run = {"symbol": symbol, "as_of": ORIGIN, "status": status, "error": None, "note": note}
-    shown = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6} | changed
+    shown = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6, "usual": 8e6} | changed
     return index_line(
         symbol, run=run, opens=OPENS, **({"values": [6e6, 8e6, 10e6, 8e6, 8e6] * 4} | shown)
     )
@@ -33,13 +33,13 @@ def night_of(symbol="SBUX", *, status="done", note="", **changed):
 def failed(symbol, error="no rows"):
     """A symbol whose first night failed."""
     run = {"symbol": symbol, "as_of": ORIGIN, "status": "failed", "error": error, "note": ""}
-    return SymbolLine(symbol, "volume", run)
+    return NightView(symbol, "volume", run)
 
 
 def fallback(symbol, **changed):
     """A night whose network is not published."""
     night = night_of(symbol, reason="the model is too old", **changed)
-    return replace(night, forecast={**night.forecast, "status": "fallback"})
+    return replace(night, forecasts=[{**night.forecasts[0], "status": "fallback"}])
 
 
 def test_few_symbols_and_what_is_unusual_become_tags_once():

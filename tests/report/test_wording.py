@@ -1,27 +1,19 @@
 import math
 from datetime import date
 
-import pandas as pd
 import pytest
 
 from forecasting.evaluate.significance import Skill
 from forecasting.report import wording
-from tests.report.nights import forecasts, plain, report_data, values_of
-
-
-def flat(target, last, usual):
-    values = values_of(target) * 0 + usual
-    values.iloc[-1] = last
-    return pd.DataFrame({"value": values, "settled": True})
+from tests.report.nights import forecasts, plain, report_data
 
 
 @pytest.mark.parametrize(
-    ("target", "quantiles", "last", "usual", "text"),
+    ("target", "quantiles", "usual", "text"),
     [
         (
             "volume",
             (6e6, 8e6, 12e6),
-            10e6,
             7.5e6,
             "trade 8.00 M shares {} (80% interval 6.00-12.00 M), 7% above the",
         ),
@@ -29,20 +21,14 @@ def flat(target, last, usual):
             "range",
             (0.01, 0.02, 0.03),
             0.02,
-            0.02,
             "of 2.00% {} (80% interval 1.00-3.00%), about the same as the",
         ),
     ],
 )
-def test_the_sentence_names_session_median_interval_and_usual_level(
-    target, quantiles, last, usual, text
-):
-    rows = forecasts(target, **dict(zip(("q10", "q50", "q90"), quantiles, strict=True)))
-    found = plain(
-        wording.sentence(
-            report_data(target, forecasts=rows, history=flat(target, last=last, usual=usual))
-        )
-    )
+def test_the_sentence_names_session_median_interval_and_usual_level(target, quantiles, usual, text):
+    shown = dict(zip(("q10", "q50", "q90"), quantiles, strict=True))
+    rows = forecasts(target, usual=usual, vs_usual=shown["q50"] / usual - 1, **shown)
+    found = plain(wording.sentence(report_data(target, forecasts=rows)))
     assert text.format("on Mon 11 Mar 2024") in found
 
 
@@ -52,7 +38,7 @@ PARTS += [("market", 0.9962), ("network", 1.05), ("trees", 0.9962)]
 
 def why_of(target="volume", **changed):
     data = report_data(target, **changed)
-    return plain(wording.why_sentence(data.lines[0].why, data.unit))
+    return plain(wording.why_sentence(data.first))
 
 
 def test_why_names_each_factor_and_the_product_of_the_others():
@@ -60,7 +46,7 @@ def test_why_names_each_factor_and_the_product_of_the_others():
         "Usual 7.03 M; Monday x0.96; report nearby x1.90; report likely x1.12; network x1.05; "
         "other x0.99."
     )
-    named = wording.named_parts(report_data(parts={1: PARTS}).lines[0].why)
+    named = wording.named_parts(report_data(parts={1: PARTS}).first)
     assert math.prod(factor for _, factor in named) == pytest.approx(
         math.prod(factor for _, factor in PARTS[1:])
     )
@@ -121,16 +107,10 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
         ),
         ({"forecasts": forecasts(reason="bars jump")}, "warn", "Break in the bars", "Bars jump."),
         (
-            {"fetch": {"source": "sample", "title": "S&P 500"}},
+            {"forecasts": forecasts(source="sample", title="S&P 500")},
             "info",
             "Sample data",
             "S&P 500. Real bars, but not",
-        ),
-        (
-            {"forecasts": forecasts(outside="volume 2024-03-08, gap 2024-03-07")},
-            "info",
-            "Never seen before",
-            "data: volume 2024-03-08, gap 2024-03-07.",
         ),
         (
             {"run": {"error": "loss not finite"}},

@@ -3,12 +3,14 @@
 from forecasting.store.frames import newest, row, table_rows, values, view
 from forecasting.store.read.forecasts import (
     answer,
+    bars_of_nights,
     in_fallback,
     issued_before,
     newest_published,
     parts,
     past_forecasts,
     published,
+    totals_of,
     totals_since_newest,
 )
 from forecasting.store.read.inputs import (
@@ -25,10 +27,8 @@ from forecasting.store.read.inputs import (
     symbol_with,
 )
 from forecasting.store.read.runs import (
-    bars_of_symbols,
     done_before,
     issued_by_run,
-    last_results,
     lineage,
     market_of_run,
     models_beginning,
@@ -36,8 +36,6 @@ from forecasting.store.read.runs import (
     network_ids,
     newest_finished,
     newest_network,
-    newest_night,
-    newest_nights,
     newest_run,
     newest_runs,
     newest_scratch,
@@ -48,6 +46,7 @@ from forecasting.store.read.runs import (
 from forecasting.store.read.scores import (
     closed_totals,
     counted_scores,
+    last_results,
     losses,
     scored,
     unscored_forecasts,

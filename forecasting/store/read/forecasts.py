@@ -2,34 +2,35 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
-from forecasting.errors import StoreError
 from forecasting.store.frames import (
     Row,
     best_first,
     first_row,
     frame,
     of_series,
-    same_forecast,
+    rows,
     view_result,
 )
-from forecasting.store.read.inputs import LATEST, next_history, split_factors
+from forecasting.store.read.inputs import LATEST, PRICES, next_history, split_factors
 from forecasting.store.schema import (
     FORECAST_KEY,
+    bar,
     fetch,
     fetches,
     forecast,
-    forecast_parts,
+    forecasts,
     model,
     models,
     part,
+    total_forecasts,
 )
-from forecasting.vocabulary import HORIZONS, LSTM, NETWORK, PUBLISHED, QUANTILE_COLUMNS
+from forecasting.vocabulary import HORIZONS, KINDS, LSTM, NETWORK, PUBLISHED, Target
 
 
 def parts(
@@ -138,31 +139,91 @@ def totals_since_newest(
     return rows.drop_duplicates(["origin_session", "horizon"])
 
 
-def published(
-    connection: Connection, symbol: str, target: str, *, origin: date | None = None
-) -> pd.DataFrame:
-    """The published forecasts of an origin (None: the newest), one a horizon, all columns.
+# With the horizons named SQLite finds the forecasts by their key.
+_OF_ORIGIN = """symbol = :symbol AND target = :target AND kind IN ('live', 'late', 'replay')
+    AND horizon IN (1, 2, 3, 4, 5) AND origin_session = :origin_session ORDER BY horizon"""
 
-    Raises:
-        StoreError: There is none.
+
+def published(
+    connection: Connection,
+    symbol: str,
+    target: str,
+    *,
+    origin: date | None = None,
+    last: date = date.max,
+) -> list[Row]:
+    """The published forecasts of an origin, the nearest session first; empty without any.
+
+    They are rows of view published_forecasts, with `title` and `source` of their fetch.
+
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        target: Of what.
+        origin: Their origin; None for the newest.
+        last: The newest session that this may be.
     """
-    wanted = (*of_series(forecast, symbol, target), forecast.role == PUBLISHED)
-    newest_origin = select(func.max(forecast.origin_session)).where(*wanted).scalar_subquery()
-    of_origin = forecast.origin_session == (newest_origin if origin is None else origin)
-    statement = select(*forecast).where(*wanted, of_origin)
-    every = frame(connection, statement.order_by(forecast.horizon, *best_first(forecast)))
-    if every.empty:
-        origins = (func.min(forecast.origin_session), func.max(forecast.origin_session))
-        oldest, latest = connection.execute(select(*origins).where(*wanted)).one()
-        there = f"origins from {oldest} to {latest}" if oldest else "none"
-        at = f" at {origin}" if origin else ""
-        command = f"catch-up --from {origin} --to {origin}" if origin else "run"
-        raise StoreError(
-            f"Expected a forecast of {symbol} {target}{at} in the database; found {there}. Make "
-            f"one, with the options --source and --market of earlier nights: forecasting {command} "
-            f"--symbol {symbol} --target {target}"
-        )
-    return every.drop_duplicates("horizon", ignore_index=True)
+    if origin is None:
+        wanted = (*of_series(forecast, symbol, target), forecast.role == PUBLISHED)
+        newest_origin = select(func.max(forecast.origin_session))
+        origin = connection.scalar(newest_origin.where(*wanted, forecast.origin_session <= last))
+    of_origin = {"symbol": symbol, "target": target, "origin_session": origin}
+    return _with_fetch(connection, "published_forecasts", _OF_ORIGIN, of_origin)
+
+
+def newest_published(connection: Connection) -> list[Row]:
+    """The same one session ahead at the newest origin of each symbol and target, ascending."""
+    ahead = "horizon = 1 ORDER BY symbol, target"
+    return _with_fetch(connection, "latest_forecasts", ahead, {})
+
+
+def _with_fetch(
+    connection: Connection, view: str, condition: str, values: Mapping[str, object]
+) -> list[Row]:
+    chosen = f"(SELECT v.*, b.title, b.source FROM {view} v JOIN fetches b ON b.id = v.fetch_id) v"  # noqa: S608 - of this package
+    found = view_result(connection, chosen, condition, values)
+    return [dict(row) for row in found.mappings()]
+
+
+def totals_of(
+    connection: Connection, symbols: Collection[str], origin: date
+) -> dict[tuple[Any, ...], list[Row]]:
+    """The totals of an origin, the shortest first, by the key of the forecast one session ahead."""
+    totals = total_forecasts.c
+    statement = (
+        select(total_forecasts)
+        .where(totals.symbol.in_(symbols), totals.origin_session == origin)
+        .order_by(totals.horizon)
+    )
+    by_key: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows(connection, statement):
+        key = tuple({**row, "horizon": HORIZONS[0]}[name] for name in FORECAST_KEY)
+        by_key.setdefault(key, []).append(row)
+    return by_key
+
+
+def bars_of_nights(
+    connection: Connection, symbols: Collection[str], origin: date, *, first: date
+) -> pd.DataFrame:
+    """The bars from `first` to an origin as its nights had them, by session.
+
+    Columns symbol, target, kind and model_id of what was published, session, the values, and
+    settled, whether a fetch up to the night's own has confirmed it.
+    """
+    of = forecast["symbol", "target", "kind", "model_id"]
+    at = forecast.data_as_of
+    is_settled = func.coalesce(bar.settled_at <= at, sa.false()).label("settled")
+    was_current = bar.superseded_at.is_(None) | (bar.superseded_at > at)
+    statement = (
+        select(*of, *bar["session", *PRICES], is_settled)
+        .join(forecasts, forecast.symbol == bar.symbol)
+        .where(forecast.symbol.in_(symbols), forecast.target.in_(get_args(Target)))
+        .where(forecast.kind.in_(KINDS), forecast.horizon == HORIZONS[0])
+        .where(forecast.origin_session == origin, forecast.role == PUBLISHED)
+        .where(bar.session.between(first, origin), bar.first_seen_at <= at, was_current)
+        .order_by(bar.session)
+    )
+    return frame(connection, statement)
 
 
 def issued_before(
@@ -188,42 +249,6 @@ def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:
     wanted = (*of_series(forecast, symbol, target), forecast.origin_session < session)
     newest_first = (forecast.origin_session.desc(), *best_first(forecast))
     return select(*forecast).where(*wanted).order_by(*newest_first)
-
-
-def newest_published(
-    connection: Connection, symbols: Sequence[str], target: str, *, last: date
-) -> pd.DataFrame:
-    """Each symbol's newest published forecast one session ahead, made on `last` or before it.
-
-    Returns:
-        Columns symbol, target_session, last_value, the quantiles, and usual, its part of the
-        median, NaN in forecasts of before 0.3.
-    """
-    wanted = (
-        forecast.target == target,
-        forecast.symbol.in_(symbols),
-        forecast.horizon == 1,
-        forecast.role == PUBLISHED,
-        forecast.origin_session <= last,
-    )
-    newest = (
-        select(forecast.symbol, func.max(forecast.origin_session).label("origin_session"))
-        .where(*wanted)
-        .group_by(forecast.symbol)
-        .subquery()
-    )
-    of_newest = (newest.c.symbol == forecast.symbol) & (
-        newest.c.origin_session == forecast.origin_session
-    )
-    names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)
-    statement = (
-        select(*forecast[names], part.factor.label("usual"))
-        .join(newest, of_newest)
-        .outerjoin(forecast_parts, same_forecast(part, forecast) & (part.part == "usual"))
-        .where(*wanted)
-        .order_by(forecast.symbol, *best_first(forecast), forecast.model_id)
-    )
-    return frame(connection, statement).drop_duplicates("symbol", ignore_index=True)
 
 
 _NAMES = ", ".join(FORECAST_KEY)

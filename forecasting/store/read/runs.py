@@ -4,9 +4,8 @@ import math
 from collections.abc import Collection, Mapping
 from datetime import date
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
-import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
@@ -14,33 +13,24 @@ from forecasting.evaluate.significance import Skill, p_value_of
 from forecasting.store import schema
 from forecasting.store.frames import (
     Row,
-    best_first,
     first_row,
-    frame,
     newest,
     of_series,
     row,
     rows,
-    same_forecast,
     view,
 )
-from forecasting.store.read.inputs import PRICES
 from forecasting.store.schema import (
-    FORECAST_KEY,
     RUNNING,
-    bar,
     fetch,
-    fetches,
     forecast,
-    forecasts,
     model,
     models,
     run,
     runs,
-    score,
 )
 from forecasting.store.score_views import WINDOWS
-from forecasting.vocabulary import KINDS, LSTM, PUBLISHED, Target
+from forecasting.vocabulary import LSTM
 
 
 def market_of_run(connection: Connection, run_id: str | None) -> str:
@@ -203,28 +193,6 @@ def newest_network(
     return first_row(connection, fitted.order_by(*newest_first))
 
 
-_NIGHTS = select(forecasts, fetch.title).join(fetches)
-
-
-def newest_nights(connection: Connection) -> list[Row]:
-    """The published forecast one session ahead of each symbol and target, with its title."""
-    latest = sa.table("latest_forecasts", *map(sa.column, FORECAST_KEY))
-    statement = (
-        _NIGHTS.join(latest, same_forecast(latest.c, forecast))
-        .where(latest.c.horizon == 1)
-        .order_by(forecast.symbol, forecast.target)
-    )
-    return rows(connection, statement)
-
-
-def newest_night(connection: Connection, symbol: str, target: str, *, last: date) -> Row | None:
-    """As `newest_nights`, of one symbol and target, but of origins up to `last`."""
-    wanted = (*of_series(forecast, symbol, target), forecast.origin_session <= last)
-    newest_first = (forecast.origin_session.desc(), *best_first(forecast), forecast.model_id)
-    published = _NIGHTS.where(*wanted, forecast.horizon == 1, forecast.role == PUBLISHED)
-    return first_row(connection, published.order_by(*newest_first))
-
-
 def newest_run(
     connection: Connection, symbol: str, target: str, *, last: date = date.max
 ) -> Row | None:
@@ -262,52 +230,11 @@ def _is_history() -> sa.ColumnElement[bool]:
     return (run.status == "closed") | is_made_up_for
 
 
-def bars_of_symbols(
-    connection: Connection, symbols: Collection[str], *, first: date, last: date
-) -> pd.DataFrame:
-    """Every version of the bars of symbols, whose nights may be of other fetches, by session."""
-    names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
-    wanted = (bar.symbol.in_(symbols), bar.session.between(first, last))
-    versions = select(*bar[names]).where(*wanted).order_by(*bar["symbol", "session"])
-    return frame(connection, versions)
-
-
-def last_results(
-    connection: Connection,
-    symbols: Collection[str],
-    *,
-    first: date,
-    last: date = date.max,
-) -> dict[tuple[str, str], Row]:
-    """The newest score one session ahead with its `q50`, by symbol and target, settled if it is.
-
-    Of origins from `first` on and sessions up to `last`; of a replay where there is no other.
-    """
-    wanted = (
-        score.symbol.in_(symbols),
-        score.target.in_(get_args(Target)),
-        score.kind.in_(KINDS),
-        score.horizon == 1,
-        score.role == PUBLISHED,
-        score.origin_session >= first,
-        score.target_session <= last,
-    )
-    order = (
-        score.kind == "replay",
-        score.origin_session.desc(),
-        *best_first(score),
-        score.stage.desc(),
-        score.bar_version.desc(),
-    )
-    statement = select(*score, forecast.q50).join(forecasts)
-    return _first_of_each(connection, statement.where(*wanted).order_by(*order))
-
-
 def newest_runs(
-    connection: Connection, symbols: Collection[str], *, first: date
+    connection: Connection, symbols: Collection[str], *, first: date, last: date = date.max
 ) -> dict[tuple[str, str], Row]:
-    """As `newest_run`, of sessions from `first` on, by symbol and target."""
-    wanted = (run.as_of >= first, run.symbol.in_(symbols), ~_is_history())
+    """As `newest_run`, of sessions from `first` to `last`, by symbol and target."""
+    wanted = (run.as_of.between(first, last), run.symbol.in_(symbols), ~_is_history())
     return _first_of_each(connection, select(runs).where(*wanted).order_by(*_NEWEST_FIRST))
 
 

@@ -1,5 +1,6 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from typing import get_args
 
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.store.frames import (
+    Row,
     frame,
     kind_rank,
     of_series,
@@ -41,6 +43,7 @@ from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
     HORIZONS,
     KINDS,
+    PUBLISHED,
     QUANTILE_COLUMNS,
     Role,
     Target,
@@ -95,14 +98,45 @@ def counted_scores(
     if last is not None:
         scores_then = _KNOWN
         wanted |= {"target_session": last, "first_seen_at": known_at}
-    with_forecast = f"""(
+    return view_frame(connection, _with_forecast(scores_then), _NEWEST, wanted)
+
+
+def _with_forecast(scores: str) -> str:
+    """The scores that count of a table or query, with their forecasts' quantiles and fetches."""
+    return f"""(
         SELECT c.*, m.name, {", ".join(f"f.{name}" for name in QUANTILE_COLUMNS)}, f.issued_at,
             f.data_as_of, b.first_received
-        FROM ({counted(scores_then)}) c JOIN forecasts f ON {same("f", "c", FORECAST_KEY)}
+        FROM ({counted(scores)}) c JOIN forecasts f ON {same("f", "c", FORECAST_KEY)}
             JOIN models m ON m.id = c.model_id JOIN fetches b ON b.id = f.fetch_id
         WHERE c.counts
     ) c"""  # noqa: S608 - of this package's own texts
-    return view_frame(connection, with_forecast, _NEWEST, wanted)
+
+
+_NEWEST_SCORE = f"""(
+    SELECT c.symbol, c.target, c.kind, c.target_session, f.q10, f.q50, f.q90, c.actual, c.inside_80,
+        row_number() OVER (PARTITION BY c.symbol, c.target ORDER BY c.origin_session DESC) AS place
+    FROM counted_scores c JOIN forecasts f ON {same("f", "c", FORECAST_KEY)}
+    WHERE c.symbol IN :symbols AND c.kind IN ('live', 'late', 'replay') AND c.horizon = 1
+        AND c.forecaster = '{PUBLISHED}' AND c.counts AND c.origin_session >= :origin_session
+        AND c.target_session <= :target_session
+) c"""  # noqa: S608 - of this package
+
+
+def last_results(
+    connection: Connection,
+    symbols: Collection[str],
+    *,
+    first: date,
+    last: date = date.max,
+) -> dict[tuple[str, str], Row]:
+    """The newest score that counts, one session ahead, by symbol and target.
+
+    Of origins from `first` on and sessions up to `last`: kind, target_session, q10, q50, q90,
+    actual and inside_80.
+    """
+    wanted = {"symbols": list(symbols), "origin_session": first, "target_session": last}
+    found = view_result(connection, _NEWEST_SCORE, "place = 1", wanted)
+    return {(row["symbol"], row["target"]): dict(row) for row in found.mappings()}
 
 
 def scored(

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 
-from forecasting.errors import StoreError
 from forecasting.store import read, write
 from tests.store.rows import (
     SERIES,
@@ -49,20 +48,8 @@ def test_an_origin_is_published_with_a_row_a_horizon_the_best_of_each(ledger):
         (LAST, [101.0, 104.0]),
         (FIRST, [100.0, 104.0]),
     ):
-        assert asked(origin=origin)["q50"].tolist() == medians
-    with pytest.raises(StoreError, match=r"at 2024-03-04 .* 2024-03-05 to 2024-03-06"):
-        asked(origin=date(2024, 3, 4))
-    with pytest.raises(StoreError, match="found none"):
-        read.published(ledger, "NONE", TARGET)
-
-
-def test_the_newest_of_each_symbol_is_the_published_one_a_session_ahead_with_its_usual(ledger):
-    def newest(symbols, last):
-        found = read.newest_published(ledger, symbols, TARGET, last=last)
-        return found[["symbol", "q50", "usual"]].to_numpy().tolist()
-
-    assert newest(["KO", SYMBOL], LAST) == [["KO", 103.0, 1.2], [SYMBOL, 101.0, 1.2]]
-    assert newest(["KO", SYMBOL], FIRST) == newest([SYMBOL], FIRST) == [[SYMBOL, 100.0, 1.2]]
+        assert [row["q50"] for row in asked(origin=origin)] == medians
+    assert asked(origin=date(2024, 3, 4)) == read.published(ledger, "NONE", TARGET) == []
 
 
 def test_parts_are_those_of_the_origins_and_horizons_in_their_order(ledger):
@@ -110,8 +97,13 @@ def test_past_forecasts_reach_back_to_the_oldest_that_the_longest_horizon_needs(
     assert sorted(found) == [(1, 7), (1, 8), (5, 5), (5, 6)]
 
 
-def test_bars_of_symbols_are_all_versions_of_the_span(connection):
+def test_the_bars_of_nights_are_those_that_each_had(connection):
+    """One of 5 March's bar, before it was restated; others in a replay of the same night."""
     store_bars(connection, {"2024-03-05": 1.0, "2024-03-06": 2.0}, seen="2024-03-06T21:00")
-    store_bars(connection, {"2024-03-06": 3.0}, seen="2024-03-07T21:00", version=2)
-    found = read.bars_of_symbols(connection, [SYMBOL], first=LAST, last=LAST)
-    assert sorted(found["volume"]) == [2.0, 3.0]
+    live = forecast_row("lstm", "2024-03-06")
+    replay = live | {"kind": "replay", "data_as_of": at("2024-03-08T21:00")}
+    store_forecasts(connection, live, replay)
+    store_bars(connection, {"2024-03-05": 3.0}, seen="2024-03-07T21:00", version=2)
+    found = read.bars_of_nights(connection, [SYMBOL], LAST, first=FIRST)
+    volumes = {kind: rows["volume"].tolist() for kind, rows in found.groupby("kind")}
+    assert volumes == {"live": [1.0, 2.0], "replay": [3.0, 2.0]}

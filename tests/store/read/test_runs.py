@@ -164,8 +164,8 @@ def test_the_newest_run_is_of_a_session_up_to_the_last_one_done_before_late_and_
         assert found
         assert found["id"] == day
     newest = partial(read.newest_runs, connection, [SYMBOL, "KO"])
-    assert [*newest(first=LAST_DAY)] == [(SYMBOL, TARGET)]
-    assert newest(first=date(2024, 3, 11)) == {}
+    assert [*newest(first=LAST_DAY, last=date.max)] == [(SYMBOL, TARGET)]
+    assert newest(first=date(2024, 3, 11), last=date.max) == {}
 
 
 def test_the_newest_scratch_fit_is_one_that_passed_up_to_a_session(connection):
@@ -220,13 +220,12 @@ def scored(connection):
 
 
 def test_the_night_and_the_result_of_a_series_are_published_live_and_one_session_ahead(scored):
-    newest = partial(read.newest_night, scored, SYMBOL, TARGET)
+    newest = partial(read.published, scored, SYMBOL, TARGET)
     for day, median in ((EVE, 91.0), (LAST_DAY, 92.0)):
-        found = newest(last=day)
-        assert found
+        found, *_ = newest(last=day)
         assert (found["q50"], found["title"]) == (median, "Starbucks")
-    assert newest(last=date(2024, 3, 6)) is None
-    every = [(row["symbol"], row["q50"]) for row in read.newest_nights(scored)]
+    assert newest(last=date(2024, 3, 6)) == []
+    every = [(row["symbol"], row["q50"]) for row in read.newest_published(scored)]
     assert every == [("KO", 96.0), (SYMBOL, 97.0), (SYMBOL, 92.0)]
 
     def results(symbols, **asked):
