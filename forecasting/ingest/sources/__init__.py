@@ -106,8 +106,8 @@ class Response:
 
     request: Request
     # Index `session` (naive midnight, ascending, unique); float64 columns open, high, low, close,
-    # adj_close (split-adjusted; adj_close NaN where the source has none) and volume (shares; NaN
-    # means unknown, never 0).
+    # adj_close (for dividends too; NaN where the source has none) and volume (shares; NaN means
+    # unknown, never 0), on the newest share basis. `canonical` makes them.
     bars: Annotated[pd.DataFrame, AfterValidator(_sound_bars)]
     # Columns session (naive midnight), kind (`dividend` or `split`), value (per share, or new per
     # old share). One newer than the last bar is announced by the source already.
