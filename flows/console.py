@@ -70,24 +70,30 @@ def table_text(
         padding=(0, 1, 0, 0),
         show_header=bool(columns),
     )
-    for number, (name, *texts) in enumerate(zip(columns or cells[0], *cells, strict=True)):
-        are_numbers = any(texts) and all(_NUMBER.fullmatch(text) for text in texts)
-        are_names = number == 0 and len(cells[0]) > 1
-        longest = max(map(len, texts))
-        least = longest if are_numbers or are_names else min(longest, NARROWEST)
-        table.add_column(
-            Text(name),
-            justify="right" if are_numbers else "left",
-            overflow="fold",
-            no_wrap=are_names,
-            min_width=max(least, *map(len, name.split())),
-        )
+    first, *others = zip(columns or cells[0], *cells, strict=True)
+    _add_column(table, *first, are_names=bool(others))
+    for texts in others:
+        _add_column(table, *texts)
     for row in cells:
         table.add_row(*map(Text, row))
-    printed = Console(file=io.StringIO(), width=width or WHOLE, color_system=None)
-    with printed.capture() as lines:
-        printed.print(table, crop=False)
+    console = Console(file=io.StringIO(), width=width or WHOLE, color_system=None)
+    with console.capture() as lines:
+        console.print(table, crop=False)
     return "\n".join(line.rstrip() for line in lines.get().splitlines())
+
+
+def _add_column(table: Table, title: str, *texts: str, are_names: bool = False) -> None:
+    """Add a column of texts, names or numbers; only texts are broken within words."""
+    are_numbers = any(texts) and all(map(_NUMBER.fullmatch, texts))
+    longest = max(map(len, texts))
+    least = longest if are_numbers or are_names else min(longest, NARROWEST)
+    table.add_column(
+        Text(title),
+        justify="right" if are_numbers else "left",
+        overflow="fold",
+        no_wrap=are_names,
+        min_width=max(least, *map(len, title.split())),
+    )
 
 
 def printed(parts: terminal.Parts, *, width: int | None) -> str:

@@ -285,14 +285,20 @@ def serve_nights(settings: Settings, given: Mapping[str, object]) -> None:
         timezone=str(settings.timezone),
         slug="nightly",
     )
-    nightly.serve(
-        "nightly",
-        schedules=[schedule],
-        parameters=dict(given),
-        tags=["forecasting"],
-        pause_on_shutdown=False,
-        print_starting_message=False,
-    )
+    try:
+        nightly.serve(
+            "nightly",
+            schedules=[schedule],
+            parameters=dict(given),
+            tags=["forecasting"],
+            pause_on_shutdown=False,
+            print_starting_message=False,
+        )
+    except ExceptionGroup as error:  # of Prefect, after some minutes
+        raise ForecastingError(
+            "Prefect's server responds no longer, and so `serve` has ended. Start it again; if it "
+            "repeats, check the memory."
+        ) from error
 
 
 def next_start(settings: Settings) -> datetime:
