@@ -86,8 +86,9 @@ def check_bars(night: Night) -> None:
     request = as_stored(request_of(night, source, first, (night.target,)), night.settings)
     if plugins.is_live(source):
         return
+    response = plugins.response_of(source, request)
     with connect.reading(night.url) as connection:
-        revision = _revision(connection, plugins.response_of(source, request))
+        revision = _revision(connection, response)
     if revision.error is not None:
         raise revision.error
     if revision.verdict == "held":  # of a night that is done: the next one is stopped
