@@ -31,7 +31,7 @@ OWN_SERVER = port=$$($(BIN)/python -c "import socket; print(socket.create_server
 	export PREFECT_SERVER_API_PORT=$$port PREFECT_API_URL=http://127.0.0.1:$$port/api; \
 	export PREFECT_API_AUTH_STRING=admin:$$($(BIN)/python -c "import secrets; print(secrets.token_hex(16))"); \
 	export PREFECT_SERVER_API_AUTH_STRING=$$PREFECT_API_AUTH_STRING; trap '$(BIN)/prefect server stop > /dev/null' EXIT INT; \
-	$(BIN)/prefect server start --background > /dev/null && $(BIN)/prefect server status --wait --timeout 300 > /dev/null
+	PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=CRITICAL $(BIN)/prefect server start --background > /dev/null && $(BIN)/prefect server status --wait --timeout 300 > /dev/null
 
 .PHONY: demo check test lint format lock audit sbom dist mutants picture clean
 

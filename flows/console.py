@@ -70,7 +70,7 @@ def table_text(
         padding=(0, 1, 0, 0),
         show_header=bool(columns),
     )
-    first, *others = zip(columns or cells[0], *cells, strict=True)
+    first, *others = zip(columns or [""] * len(cells[0]), *cells, strict=True)
     _add_column(table, *first, are_names=bool(others))
     for texts in others:
         _add_column(table, *texts)
@@ -92,7 +92,7 @@ def _add_column(table: Table, title: str, *texts: str, are_names: bool = False) 
         justify="right" if are_numbers else "left",
         overflow="fold",
         no_wrap=are_names,
-        min_width=max(least, *map(len, title.split())),
+        min_width=max([least, *map(len, title.split())]),
     )
 
 
