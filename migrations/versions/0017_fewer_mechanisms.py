@@ -39,6 +39,8 @@ def upgrade() -> None:
     for name in _SUMS:
         op.execute(f"ALTER TABLE standings RENAME COLUMN champion_{name} TO published_{name}")
     op.add_column("models", sa.Column("withdrawn_at", _INSTANT, nullable=True))
+    # A view of older releases, for which Postgres would refuse to drop the table
+    op.execute("DROP VIEW IF EXISTS champions")
     op.drop_table("promotions")
 
 

@@ -259,6 +259,15 @@ def test_every_revision_can_be_left_upwards_and_reached_again_with_all_tables_an
     check_ready(database_url)
 
 
+def test_a_view_that_this_release_lacks_does_not_stop_the_upgrade(database_url):
+    downgrade(database_url, "0016")
+    with transaction(database_url) as connection:
+        connection.exec_driver_sql("CREATE VIEW champions AS SELECT * FROM promotions")
+    upgrade(database_url)
+    with reading(database_url) as connection:
+        assert {*sa.inspect(connection).get_view_names()} == {*views.VIEWS}
+
+
 def test_older_nights_get_the_kind_of_their_mode_by_how_its_reason_began(database_url):
     reasons = {
         "asked for: warm": "asked",
