@@ -227,7 +227,10 @@ def db_downgrade(revision: Revision) -> str:
     from forecasting.store import migrate
 
     migrate.downgrade(settings().url, revision)
-    return _revision_of(settings().url)
+    return (
+        f"{_revision_of(settings().url)} It has no views: install the release of that revision, "
+        "and run its `forecasting db upgrade`, which makes them."
+    )
 
 
 def _revision_of(url: str) -> str:

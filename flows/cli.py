@@ -77,9 +77,11 @@ app.add_typer(advanced.app)
 
 
 def print_version(asked: bool) -> None:
-    """Print the version and end the command when `--version` was given."""
+    """Print the versions of code and schema, and end the command, when `--version` was given."""
     if asked:
-        typer.echo(f"forecasting {__version__}")
+        from forecasting.store.migrate import head
+
+        typer.echo(f"forecasting {__version__}, schema revision {head()}")
         raise typer.Exit
 
 

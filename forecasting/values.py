@@ -57,9 +57,11 @@ def is_file(source: str) -> bool:
 
 
 def parse_targets(text: str) -> list[str]:
-    """The targets of a comma separated text, in their order; with `all` every one."""
-    targets = listed(text)
-    return list(get_args(Target)) if "all" in targets else targets
+    """The parts of a comma separated text, in their order; for `all` every target."""
+    parts = listed(text)
+    if "all" not in parts:
+        return parts
+    return [*get_args(Target), *(part for part in parts if part != "all")]
 
 
 def source_name(source: str) -> str:

@@ -46,7 +46,7 @@ def test_an_empty_variable_counts_as_not_set():
     ("name", "texts", "words"),
     [
         ("MEMBERS", ["none"], "expected a valid integer, found 'none'"),
-        ("TARGETS", ["price"], "expected 'volume' or 'range', found 'price'"),
+        ("TARGETS", ["price", "all,price"], "expected 'volume' or 'range', found 'price'"),
         ("SYMBOLS", ["SBUX,msft"], "Invalid symbol 'msft': expected 1 to 15 of A-Z"),
         ("SYMBOLS", [",", " , "], "Expected one or several, found none"),
         ("EXCHANGES", ["vod=XLON"], "Invalid symbol 'vod': expected 1 to 15 of A-Z"),

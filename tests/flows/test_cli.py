@@ -93,6 +93,12 @@ def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here):
     assert "Nothing new since the session 2018-12-31 of XNYS. Nothing was run.\n" in err
 
 
+def test_the_version_names_the_schema_and_a_downgrade_the_command_for_its_views(here):
+    assert run("--version")[1].endswith(f"revision {migrate.head()}\n")
+    run("db", "upgrade")
+    assert "`forecasting db upgrade`" in run("db", "downgrade", "0016")[1]
+
+
 @pytest.mark.parametrize(
     "words", [["run", "--source", " "], ["show", "--symbol="], ["serve", "--target", ""]]
 )
@@ -208,7 +214,7 @@ def test_help_imports_nothing_large_and_a_night_and_a_catch_up_without_a_server_
     night_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "no-prefect"))
-    assert imported("--help") == imported("--version") == set()
+    assert imported("--help") == set()
     assert imported("run", "--as-of", str(LAST)) & {"torch", "prefect"} == {"torch"}
     assert not imported("catch-up", "--from", str(LAST), "--to", str(LAST)) & {"torch", "prefect"}
     (run,) = rows("runs")
