@@ -16,12 +16,7 @@ ModelId = Annotated[
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
 app = typer.Typer()
-group = partial(
-    typer.Typer,
-    cls=options.Commands,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+group = partial(typer.Typer, cls=options.Commands, no_args_is_help=True, rich_markup_mode=None)
 models_app = group(help="List, show and withdraw models.")
 db_app = group(help="Manage the database schema.")
 app.add_typer(models_app, name="models")
@@ -69,12 +64,7 @@ def backtest(
     from flows.progress import progress_bar
     from forecasting.audit.run_backtest import backtest_spec, run_each
 
-    spec_of = partial(
-        backtest_spec,
-        first=first,
-        last=last,
-        refit_every=refit_every,
-    )
+    spec_of = partial(backtest_spec, first=first, last=last, refit_every=refit_every)
     backtests = run_each(
         settings(),
         spec_of,
@@ -95,13 +85,7 @@ def verify(first: options.First = None, last: options.Last = None) -> None:
     from flows.progress import progress_bar
     from forecasting.audit.verify import verify as verify_nights
 
-    verdicts = verify_nights(
-        settings(),
-        now=clock.now,
-        first=first,
-        last=last,
-        bar=progress_bar,
-    )
+    verdicts = verify_nights(settings(), now=clock.now, first=first, last=last, bar=progress_bar)
     for sentence in verdicts.values.values():
         console.echo(sentence)
     verdicts.raise_failed()
@@ -119,12 +103,7 @@ def export(
     """Write forecasts, their history or bars to a file."""
     from forecasting.publish.export import export as write_export
 
-    return write_export(
-        settings(),
-        form,
-        out,
-        as_of=as_of,
-    )
+    return write_export(settings(), form, out, as_of=as_of)
 
 
 @app.command(epilog="Example: forecasting order --symbol SBUX --shares 3e6 --participation 10%")

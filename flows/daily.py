@@ -40,11 +40,7 @@ def run(
     from flows.start import start_night
 
     try:
-        start_night(
-            as_of=as_of,
-            mode=check_choice("mode", mode, Mode),
-            switch_source=switch_source,
-        )
+        start_night(as_of=as_of, mode=check_choice("mode", mode, Mode), switch_source=switch_source)
     except SymbolsFailedError as error:  # the other symbols' nights are done
         failed = error
     show_newest(as_of, as_json=as_json, error=failed)
@@ -79,21 +75,11 @@ def show_newest(
         raise error
     is_brief = len(in_force.series) > 1 and not (as_json or why)
     with python_strings():
-        nights = each_report(
-            in_force,
-            as_of,
-            now=clock.now,
-            brief=is_brief,
-        )
+        nights = each_report(in_force, as_of, now=clock.now, brief=is_brief)
         if is_brief and len(nights.values) == 1:  # of the others there is none: it is shown in full
             nights = each_report(in_force, as_of, now=clock.now)
         shown = list(nights.values.values())
-        console.show_nights(
-            shown,
-            is_past=as_of is not None,
-            why=why,
-            as_json=as_json,
-        )
+        console.show_nights(shown, is_past=as_of is not None, why=why, as_json=as_json)
     if error is not None:
         raise error
     nights.raise_failed()
@@ -124,12 +110,7 @@ def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
     """
     from forecasting.publish.pages import write_reports
 
-    pages, index = write_reports(
-        settings(),
-        out,
-        as_of,
-        now=clock.now,
-    )
+    pages, index = write_reports(settings(), out, as_of, now=clock.now)
     for path in [*pages.values.values(), *index]:
         typer.echo(path)
     pages.raise_failed()
@@ -158,7 +139,4 @@ def serve(mode: options.ModeOption = "auto", switch_source: options.Switch = Fal
     """
     from flows.start import start_serving
 
-    start_serving(
-        mode=check_choice("mode", mode, Mode),
-        switch_source=switch_source,
-    )
+    start_serving(mode=check_choice("mode", mode, Mode), switch_source=switch_source)

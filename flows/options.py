@@ -66,24 +66,12 @@ def _option(
     callback: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """An option; its default in words, False to hide it, True to show the real one."""
-    return typer.Option(
-        name,
-        metavar=metavar,
-        help=text,
-        show_default=default,
-        callback=callback,
-    )
+    return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=callback)
 
 
 def _day(name: str, text: str, default: str | bool = False) -> Any:  # noqa: ANN401
     """The option of a day."""
-    return typer.Option(
-        name,
-        metavar="DATE",
-        parser=parse_date,
-        help=text,
-        show_default=default,
-    )
+    return typer.Option(name, metavar="DATE", parser=parse_date, help=text, show_default=default)
 
 
 # It overrides a variable: a command does nothing with it
@@ -116,12 +104,7 @@ def of_settings(  # noqa: PLR0913 - each is an option
     ] = None,
     source: Annotated[
         str | None,
-        _setting(
-            "--source",
-            "SOURCE",
-            _SOURCE,
-            "FORECASTING_SOURCE, else yahoo",
-        ),
+        _setting("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo"),
     ] = None,
     events: Annotated[
         str | None,
@@ -237,21 +220,8 @@ First = Annotated[date | None, _day("--from", "Oldest session.", "the oldest")]
 Last = Annotated[date | None, _day("--to", "Newest session.", "the newest")]
 FirstOrigin = Annotated[date, _day("--from", "First origin session.")]
 LastOrigin = Annotated[date, _day("--to", "Last origin session.")]
-ModeOption = Annotated[
-    str,
-    _option(
-        "--mode",
-        "MODE",
-        "auto, scratch, warm or skip.",
-        True,
-    ),
-]
-_OUT = _option(
-    "--out",
-    "PATH",
-    "Path of the file to write.",
-    True,
-)
+ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]
+_OUT = _option("--out", "PATH", "Path of the file to write.", True)
 Out = Annotated[Path | None, _OUT]
 OutNeeded = Annotated[Path, _OUT]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -28,15 +28,7 @@ __all__ += [
 
 
 if TYPE_CHECKING:  # which shall find no other name
-    from forecasting.api import (
-        Backtest,
-        Forecast,
-        Ledger,
-        backtest,
-        connect,
-        forecast,
-        order,
-    )
+    from forecasting.api import Backtest, Forecast, Ledger, backtest, connect, forecast, order
     from forecasting.errors import (
         BadDataError,
         DataLateError,

@@ -43,13 +43,7 @@ def loaded(spec: BacktestSpec, *, now: Clock) -> Run:
     """The backtest on the whole series of its symbol and the market, which are requested."""
     bars, events, _ = load_series(spec.settings, last=None, now=now)
     market = market_series(spec.settings, now=now)
-    return partial(
-        backtest,
-        bars,
-        events,
-        spec=spec,
-        market=market,
-    )
+    return partial(backtest, bars, events, spec=spec, market=market)
 
 
 def run_backtest(spec: BacktestSpec, *, now: Clock) -> dict[str, Any]:
@@ -89,12 +83,7 @@ def run_each(  # noqa: PLR0913 - as the command's options
     # Requested here, one after the other: a source is asked at the pace of one process.
     requested = each_symbol(settings, lambda one: loaded(spec_of(one), now=now))
     outcomes = Outcomes[dict[str, Any]](errors=requested.errors)
-    for name, of_one in _ended(
-        settings,
-        requested.values,
-        workers=workers,
-        bar=bar,
-    ):
+    for name, of_one in _ended(settings, requested.values, workers=workers, bar=bar):
         for error in of_one.errors.values():
             outcomes.errors[name] = error
         for result, document in of_one.values.values():
@@ -142,12 +131,7 @@ def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> No
     """Add the figures to table metrics, once, under a row of models that names the backtest."""
     settings = spec.settings
     about = [settings.target, spec.first, spec.last, spec.refit_every, settings.hash]
-    model_id = short_id(
-        "backtest",
-        spec.symbol,
-        *map(str, about),
-        "published",
-    )
+    model_id = short_id("backtest", spec.symbol, *map(str, about), "published")
     model: Row = {
         "id": model_id,
         "name": "backtest",

@@ -94,12 +94,7 @@ def watch(days: pd.DataFrame) -> DriftCharts | None:
         spread=max(_deviation(inside.iloc[:-watched]), _COVERAGE_SPREAD),
         two_sided=True,
     )
-    return DriftCharts(
-        skill,
-        coverage,
-        len(usual),
-        watched,
-    )
+    return DriftCharts(skill, coverage, len(usual), watched)
 
 
 def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:

@@ -26,12 +26,7 @@ def changed_actions(known: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
     """The rows of `actions` that are new or have another value: a split rewrites old dividends."""
     stored = known.set_index(["session", "kind"])["value"]
     before = stored.reindex(pd.MultiIndex.from_frame(actions[["session", "kind"]])).to_numpy()
-    same = np.isclose(
-        actions["value"].to_numpy(),
-        before,
-        rtol=SAME_VALUE,
-        atol=0.0,
-    )
+    same = np.isclose(actions["value"].to_numpy(), before, rtol=SAME_VALUE, atol=0.0)
     return actions[~same].reset_index(drop=True)
 
 

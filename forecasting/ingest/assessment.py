@@ -11,13 +11,7 @@ import pandas as pd
 
 from forecasting.errors import DataLateError, HistoryError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bar_rules import (
-    BEFORE,
-    FEWEST_BEFORE,
-    Finding,
-    is_other_unit,
-    newest_run,
-)
+from forecasting.ingest.bar_rules import BEFORE, FEWEST_BEFORE, Finding, is_other_unit, newest_run
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, StoredBars, explain, nothing_changed
 from forecasting.ingest.sources import Request, Response

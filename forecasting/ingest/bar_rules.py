@@ -209,12 +209,7 @@ def without(bars: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, list[F
     broken = pd.Series(False, bars.index)
     findings = []
     for rule in rules:
-        findings += _findings_of(
-            bars,
-            rule,
-            rule.broken & ~broken,
-            "reject",
-        )
+        findings += _findings_of(bars, rule, rule.broken & ~broken, "reject")
         broken |= rule.broken
     return (bars[~broken] if broken.any() else bars), findings
 
@@ -224,13 +219,7 @@ def findings_on(
 ) -> list[Finding]:
     """One finding of a rule on each session of the offending numbers; its value finite or None."""
     return [
-        Finding(
-            day.date(),
-            rule,
-            severity,
-            value if np.isfinite(value) else None,
-            detail,
-        )
+        Finding(day.date(), rule, severity, value if np.isfinite(value) else None, detail)
         for day, value in zip(pd.DatetimeIndex(values.index), values.tolist(), strict=True)
     ]
 
@@ -242,12 +231,7 @@ def _findings_of(
     severity: Literal["reject", "flag"] = "flag",
 ) -> list[Finding]:
     values = pd.Series(rule.value, bars.index)[rows]
-    return findings_on(
-        values,
-        rule.name,
-        _DETAILS[rule.name],
-        severity,
-    )
+    return findings_on(values, rule.name, _DETAILS[rule.name], severity)
 
 
 def _outside(price: pd.Series, low: pd.Series, high: pd.Series) -> pd.Series:

@@ -107,12 +107,6 @@ def changed_rows(bars: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
     """(D,) whether a row is new or differs: in a price by over 1e-5, in a known volume at all."""
     before = known[VALUES].reindex(bars.index).to_numpy()
     now = bars[VALUES].to_numpy()
-    same = np.isclose(
-        now,
-        before,
-        rtol=PRICE_TOLERANCE,
-        atol=0.0,
-        equal_nan=True,
-    )
+    same = np.isclose(now, before, rtol=PRICE_TOLERANCE, atol=0.0, equal_nan=True)
     same[:, 4] = (now[:, 4] == before[:, 4]) | np.isnan(now[:, 4])
     return np.asarray(~(same.all(axis=1) & bars.index.isin(known.index)))

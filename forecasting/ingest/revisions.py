@@ -108,41 +108,20 @@ def explain(
     dividends = new_actions[new_actions["kind"] == "dividend"].reset_index(drop=True)
     factor = basis(known, bars, new_splits)
     if factor is None and not accept:
-        return _nothing_stored(
-            known,
-            bars,
-            dividends,
-            _unexplained(known, bars),
-        )
+        return _nothing_stored(known, bars, dividends, _unexplained(known, bars))
     if factor is None:
         factor = pd.Series(1.0, index=known.index)
     expected = rebase(known, factor)
-    splits = shown_splits(
-        factor,
-        bars,
-        new_splits,
-        stored=stored.actions,
-    )
+    splits = shown_splits(factor, bars, new_splits, stored=stored.actions)
     kept = bars
     findings = list[Finding]()
     if not of_index:
-        kept, findings = hold_jumps(
-            expected,
-            bars,
-            actions,
-            shown=splits,
-            exchange=exchange,
-        )
+        kept, findings = hold_jumps(expected, bars, actions, shown=splits, exchange=exchange)
     versions = _versions(expected, kept, factor)
     restated = _restated_bars(expected, versions, factor=factor)
     alarming = restated[restated["alarming"]]
     if len(alarming) > RESTATED and not accept:
-        return _nothing_stored(
-            known,
-            bars,
-            dividends,
-            _history_restated(alarming),
-        )
+        return _nothing_stored(known, bars, dividends, _history_restated(alarming))
     is_single = restated["session"].isin(known.index[factor == 1.0])
     held = [day.date() for day in bars.index[len(kept) :]]
     changes = _changes(
@@ -294,15 +273,7 @@ def _nothing_stored(
         _NO_VERSIONS,
         [],
         dividends,
-        [
-            Finding(
-                newest_known,
-                rule,
-                "reject",
-                ratio,
-                detail,
-            )
-        ],
+        [Finding(newest_known, rule, "reject", ratio, detail)],
         held=[day.date() for day in bars.index.difference(known.index)],
         until_accepted=True,
     )
@@ -336,15 +307,7 @@ def _alarms(settled: pd.DataFrame, *, accept: bool) -> list[Finding]:
         detail = (
             f"{count} settled bars were restated up to this session, as --switch-source permitted."
         )
-        return [
-            Finding(
-                newest,
-                ACCEPTED,
-                "flag",
-                float(count),
-                detail,
-            )
-        ]
+        return [Finding(newest, ACCEPTED, "flag", float(count), detail)]
     findings = []
     for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM)):
         shares = settled.set_index("session")[what]

@@ -148,15 +148,7 @@ def proven_splits(
         volume = np.median(volume_multiple(bars)[row : row + _LASTING])
         trades_so = size / 2.0 < np.sign(np.log(value)) * np.log(volume) < size + log_2
         no_actions = make_actions([])
-        is_far = (
-            size >= log_2
-            or quiet_moves(
-                bars,
-                bars,
-                no_actions,
-                exchange=exchange,
-            )[row]
-        )
+        is_far = size >= log_2 or quiet_moves(bars, bars, no_actions, exchange=exchange)[row]
         if is_far and (trades_so or is_named):
             splits.append((day, value))
     return splits
@@ -177,12 +169,7 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
         return named
     moved = has_moved(ratio)
     if moved.sum() >= max(3.0, 0.05 * len(common)):
-        return _one_ratio(
-            known,
-            before,
-            now,
-            moved,
-        )
+        return _one_ratio(known, before, now, moved)
     if _leaps(before, now)[before["settled"].astype(bool)].any():
         return None
     return pd.Series(1.0, index=known.index)
@@ -269,12 +256,7 @@ def hold_jumps(
     close = bars["close"].to_numpy()
     before = expected["close"][expected.index < bars.index[0]].tail(1)
     ratio = close / np.append(close[0] if before.empty else before, close[:-1])
-    quiet = quiet_moves(
-        bars,
-        expected,
-        actions,
-        exchange=exchange,
-    )
+    quiet = quiet_moves(bars, expected, actions, exchange=exchange)
     named = actions[actions["kind"] == "split"].groupby("session")["value"].last()
     value = named.reindex(bars.index).fillna(1.0).to_numpy()
     size = np.abs(np.log(ratio))
@@ -294,11 +276,6 @@ def hold_jumps(
     findings = []
     for rule, detail in _JUMPS.items():
         is_found = doubtful & (rules == rule)
-        findings += findings_on(
-            jumps[is_found & held],
-            rule,
-            detail,
-            "reject",
-        )
+        findings += findings_on(jumps[is_found & held], rule, detail, "reject")
         findings += findings_on(jumps[is_found & ~held], rule, detail)
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings

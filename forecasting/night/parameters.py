@@ -27,12 +27,7 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     folders = current.files or (current.data_dir.absolute() / "sources",)
     for kind in ("source", "events", "market"):
         if kind in chosen:
-            check_permitted(
-                chosen[kind],
-                kind=kind,
-                given=own,
-                folders=folders,
-            )
+            check_permitted(chosen[kind], kind=kind, given=own, folders=folders)
     try:
         return Settings.model_validate({**dict(current), **chosen})
     except ValidationError as error:

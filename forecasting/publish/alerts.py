@@ -144,12 +144,5 @@ def _unknown_names(
     named = {one.symbol for one in alerts} | {one.target for one in alerts}
     unknown = named - {"", *settings.targets, *settings.symbols}
     for column in ("symbol", "target"):
-        unknown -= set(
-            read.values(
-                connection,
-                "runs",
-                column,
-                {column: list(unknown)},
-            )
-        )
+        unknown -= set(read.values(connection, "runs", column, {column: list(unknown)}))
     return sorted(unknown)

@@ -81,12 +81,7 @@ def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataF
     """
     with connect.reading(settings.url) as connection:
         each = [
-            _of_symbol(
-                connection,
-                name,
-                settings.for_symbol(symbol),
-                day,
-            )
+            _of_symbol(connection, name, settings.for_symbol(symbol), day)
             for symbol in settings.symbols
         ]
     filled = [rows for rows in each if len(rows)]  # pandas warns of empty ones
@@ -116,23 +111,13 @@ def _of_symbol(
     table, _ = FRAMES[name]
     if name == "bars":
         known_at = None if day is None else _fetched_at(connection, settings, day)
-        bars = read.bars(
-            connection,
-            symbol,
-            last=day,
-            known_at=known_at,
-        )
+        bars = read.bars(connection, symbol, last=day, known_at=known_at)
         return bars.reset_index().assign(symbol=symbol)[list(BARS_COLUMNS)]
     if name == "nixtla":
         return nixtla(read.counted_scores(connection, symbol, settings.target))
     wanted: Row = {"symbol": symbol, "target": settings.target}
     if name == "why" and day is None:
-        day = read.newest(
-            connection,
-            table,
-            "origin_session",
-            wanted,
-        )
+        day = read.newest(connection, table, "origin_session", wanted)
     if day is not None:
         wanted["origin_session"] = day
     return read.view(connection, table, wanted)
@@ -148,18 +133,8 @@ def _fetched_at(connection: Connection, settings: Settings, session: date) -> da
         )
     of_night = {"symbol": symbol, "target": settings.target, "origin_session": session}
     newest_first = ("issued_at DESC", "fetch_id")
-    issued = read.row(
-        connection,
-        "forecasts",
-        of_night,
-        order=newest_first,
-    ) or {"fetch_id": ""}
-    return input_fetch(
-        connection,
-        settings,
-        session,
-        stored=issued["fetch_id"],
-    )["fetched_at"]
+    issued = read.row(connection, "forecasts", of_night, order=newest_first) or {"fetch_id": ""}
+    return input_fetch(connection, settings, session, stored=issued["fetch_id"])["fetched_at"]
 
 
 def known_symbols(settings: Settings, target: str | None) -> list[str]:
@@ -168,12 +143,7 @@ def known_symbols(settings: Settings, target: str | None) -> list[str]:
     table = "fetches" if target is None else "runs"
     wanted = {} if target is None else {"target": target}
     with connect.reading(settings.url) as connection:
-        return read.values(
-            connection,
-            table,
-            "symbol",
-            wanted,
-        )
+        return read.values(connection, table, "symbol", wanted)
 
 
 def check_known(
@@ -227,12 +197,7 @@ def answer(
     asked = {"symbol": symbol, "target": target, "horizon": horizon}
     equal = {column: value for column, value in asked.items() if value}
     with connect.reading(settings.url) as connection:
-        rows = read.answer(
-            connection,
-            question,
-            equal,
-            limit=limit + 1,
-        )
+        rows = read.answer(connection, question, equal, limit=limit + 1)
     for row in rows:
         for column, value in row.items():
             if isinstance(value, str):

@@ -74,12 +74,7 @@ def read_orders(choice: str) -> dict[str, float]:
         raise UsageError(
             f"Invalid --orders {choice[:100]!r}: expected csv:FILE with columns symbol and shares."
         )
-    table = read_file(
-        Path(path),
-        "csv",
-        "orders csv:FILE",
-        needed="orders",
-    )
+    table = read_file(Path(path), "csv", "orders csv:FILE", needed="orders")
     rows = table.rows
     if rows.empty:
         raise UsageError(f"Expected a line for each order in {table.name}; found only a header.")
@@ -118,12 +113,7 @@ def plan_orders(
     of_orders = settings.model_copy(update={"symbols": tuple(orders), "targets": ("volume",)})
 
     def plan(of_symbol: Settings) -> dict[str, Any]:
-        night = night_of(
-            of_symbol,
-            as_of,
-            now=now,
-            brief=True,
-        )
+        night = night_of(of_symbol, as_of, now=now, brief=True)
         return order_document(night, orders[night.symbol], pace)
 
     plans = each_stored(of_orders, plan)
@@ -178,12 +168,7 @@ def _sessions(night: NightView, shares: float, pace: Pace) -> list[dict[str, Any
             # The share of the volume with which it is done by then with the chance asked for
             "takes": shares / amount,
         }
-        for row, chance, amount in zip(
-            rows,
-            chances.tolist(),
-            amounts.tolist(),
-            strict=True,
-        )
+        for row, chance, amount in zip(rows, chances.tolist(), amounts.tolist(), strict=True)
     ]
 
 

@@ -71,12 +71,7 @@ def _write(
         data = with_models(connection, night_view(connection, settings, origin=as_of))
     if out is not None:
         return _written(render_page(data), out), data
-    path = report_path(
-        settings,
-        data.symbol,
-        data.target,
-        origin=as_of,
-    )
+    path = report_path(settings, data.symbol, data.target, origin=as_of)
     links = [("All symbols", INDEX)]
     for target in get_args(Target):
         other = report_path(settings, data.symbol, target)
@@ -89,15 +84,7 @@ def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> Outcomes[NightView]:
     """The night of each symbol, as `night_of`."""
-    return each_stored(
-        settings,
-        lambda one: night_of(
-            one,
-            as_of,
-            now=now,
-            brief=brief,
-        ),
-    )
+    return each_stored(settings, lambda one: night_of(one, as_of, now=now, brief=brief))
 
 
 def night_of(
@@ -114,12 +101,7 @@ def night_of(
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
     with connect.reading(settings.url) as connection:
-        data = night_view(
-            connection,
-            settings,
-            origin=as_of,
-            brief=brief,
-        )
+        data = night_view(connection, settings, origin=as_of, brief=brief)
     newest = last_completed(now(), settings.exchange)
     is_stale = as_of is None and data.origin < newest
     return replace(data, newest=newest) if is_stale else data
@@ -172,10 +154,7 @@ def update_index(settings: Settings, ended: Sequence[Night] = ()) -> None:
                 _write(night.settings)
         write_index(settings)
     except Exception as error:  # whatever it is, no night has failed by it
-        logger.warning(
-            "the index of the pages was not written: %s",
-            explained(error),
-        )
+        logger.warning("the index of the pages was not written: %s", explained(error))
 
 
 def night_view(
@@ -394,12 +373,7 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Nigh
 def _has_newer(connection: Connection, view: NightView, last: date) -> bool:
     """Whether there is a published forecast of the view's series of an origin after `last`."""
     published = {"symbol": view.symbol, "target": view.target, "role": PUBLISHED}
-    newest = read.newest(
-        connection,
-        "forecasts",
-        "origin_session",
-        published,
-    )
+    newest = read.newest(connection, "forecasts", "origin_session", published)
     return newest is not None and newest > last
 
 

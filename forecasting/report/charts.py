@@ -77,12 +77,7 @@ def grid(plot: Axes, unit: Unit) -> str:
     drawn = text(0.0, 12.0, unit.name, css="axis")
     for tick, label in plot.labels.items():
         drawn += level(plot, tick, css="floor" if tick == 0 else "grid")
-        drawn += text(
-            plot.left - 6,
-            plot.y(tick) + 4,
-            label,
-            css="axis end",
-        )
+        drawn += text(plot.left - 6, plot.y(tick) + 4, label, css="axis end")
     return drawn
 
 
@@ -114,13 +109,7 @@ def path(points: Iterable[tuple[float, float]], *, css: str) -> str:
 
 def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
     """The marks of one session, under an invisible area that shows `tip` under the pointer."""
-    area = box(
-        x,
-        TOP - 8,
-        plot.floor,
-        width=width,
-        css="hit",
-    )
+    area = box(x, TOP - 8, plot.floor, width=width, css="hit")
     return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
 
 
@@ -167,44 +156,18 @@ def night_chart(data: NightView, layout: Layout) -> str:
     step = plot.width / (len(past) + coming * len(data.rows))
     start = plot.left + step * len(past)
     marks = [
-        box(
-            start,
-            TOP - 8,
-            plot.floor,
-            width=plot.right - start,
-            css="coming",
-        ),
+        box(start, TOP - 8, plot.floor, width=plot.right - start, css="coming"),
         grid(plot, data.unit),
         level(plot, data.usual, css="usual"),
-        *_known_slots(
-            data,
-            past,
-            plot,
-            step=step,
-        ),
-        *session_labels(
-            plot,
-            list(past.index),
-            step=step,
-            end=start,
-        ),
-        *_coming_slots(
-            data,
-            plot,
-            start=start,
-            step=coming * step,
-        ),
+        *_known_slots(data, past, plot, step=step),
+        *session_labels(plot, list(past.index), step=step, end=start),
+        *_coming_slots(data, plot, start=start, step=coming * step),
     ]
     label = (
         f"{data.symbol} {data.target}: {quantity(len(past), 'past session')}, and the intervals of "
         "the coming ones, which the table has too."
     )
-    return drawing(
-        SIZES[layout],
-        marks,
-        label=label,
-        css=layout,
-    )
+    return drawing(SIZES[layout], marks, label=label, css=layout)
 
 
 def _known_slots(data: NightView, past: pd.Series, plot: Axes, *, step: float) -> list[str]:
@@ -217,15 +180,7 @@ def _known_slots(data: NightView, past: pd.Series, plot: Axes, *, step: float) -
         marks = _letter(days, x + step / 2, y)
         bar = box(x + step * 0.14, y, plot.floor, width=step * 0.72, css="bar")
         tip = "\n".join([full_day(session), data.unit.text(value), *days])
-        slots.append(
-            slot(
-                x,
-                plot,
-                width=step,
-                tip=tip,
-                marks=bar + marks,
-            )
-        )
+        slots.append(slot(x, plot, width=step, tip=tip, marks=bar + marks))
     return slots
 
 
@@ -236,27 +191,11 @@ def _coming_slots(data: NightView, plot: Axes, *, start: float, step: float) -> 
         row = shown.row
         x = start + place * step
         middle = x + step / 2
-        marks = _intervals(
-            row,
-            plot,
-            BANDS,
-            middle=middle,
-            width=step - 2,
-        )
+        marks = _intervals(row, plot, BANDS, middle=middle, width=step - 2)
         if step > 6.6 * len(shown.median):
-            marks += text(
-                middle,
-                plot.y(row["q50"]) - 5,
-                shown.median,
-                css="value middle",
-            )
+            marks += text(middle, plot.y(row["q50"]) - 5, shown.median, css="value middle")
         for below, name in ((16, f"{shown.session:%a}"), (30, str(shown.session.day))):
-            marks += text(
-                middle,
-                plot.floor + below,
-                name,
-                css="axis strong middle",
-            )
+            marks += text(middle, plot.floor + below, name, css="axis strong middle")
         marks += _letter(shown.special_days, middle, plot.y(row["q95"]))
         tip = [
             full_day(shown.session),
@@ -266,31 +205,14 @@ def _coming_slots(data: NightView, plot: Axes, *, start: float, step: float) -> 
             f"90% {shown.span('q05', 'q95')}",
             *shown.special_days,
         ]
-        slots.append(
-            slot(
-                x,
-                plot,
-                width=step,
-                tip="\n".join(tip),
-                marks=marks,
-            )
-        )
+        slots.append(slot(x, plot, width=step, tip="\n".join(tip), marks=marks))
     return slots
 
 
 def _letter(days: Sequence[str], x: float, y: float) -> str:
     """The letter of a special day, above a height."""
     letters = [_LETTERS[day] for day in days if day in _LETTERS]
-    return (
-        text(
-            x,
-            max(y - 8, 14),
-            letters[0],
-            css="event middle",
-        )
-        if letters
-        else ""
-    )
+    return text(x, max(y - 8, 14), letters[0], css="event middle") if letters else ""
 
 
 def past_chart(data: NightView) -> str:
@@ -299,11 +221,7 @@ def past_chart(data: NightView) -> str:
     An actual is a dot inside 80%, a cross outside 90%, else a diamond.
     """
     ahead = data.full.record.ahead(1).iloc[-_PAST_FORECASTS:]
-    plot = make_axes(
-        [*ahead["q05"], *ahead["q95"], *ahead["actual"]],
-        SIZES["wide"],
-        data.unit,
-    )
+    plot = make_axes([*ahead["q05"], *ahead["q95"], *ahead["actual"]], SIZES["wide"], data.unit)
     # Few forecasts in a wide chart would be very wide columns: they keep the width of one among
     # twenty.
     step = plot.width / max(len(ahead), 20)
@@ -312,41 +230,17 @@ def past_chart(data: NightView) -> str:
         x = plot.left + position * step
         middle = x + step / 2
         shape = _shape(row)
-        drawn = _intervals(
-            row,
-            plot,
-            BANDS[:2],
-            middle=middle,
-            width=min(step * 0.7, 16.0),
-        )
+        drawn = _intervals(row, plot, BANDS[:2], middle=middle, width=min(step * 0.7, 16.0))
         at = f"M{middle:.1f} {plot.y(row['actual']):.1f}"
         drawn += f'<path class="{shape}" d="{at}{_SHAPES[shape]}"/>'
-        marks.append(
-            slot(
-                x,
-                plot,
-                width=step,
-                tip=_past_tip(row, data.unit),
-                marks=drawn,
-            )
-        )
-    marks += session_labels(
-        plot,
-        list(ahead["target_session"]),
-        step=step,
-        end=SIZES["wide"][0],
-    )
+        marks.append(slot(x, plot, width=step, tip=_past_tip(row, data.unit), marks=drawn))
+    marks += session_labels(plot, list(ahead["target_session"]), step=step, end=SIZES["wide"][0])
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = (
         f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside "
         "the 80% interval."
     )
-    return drawing(
-        SIZES["wide"],
-        marks,
-        label=label,
-        css="past",
-    )
+    return drawing(SIZES["wide"], marks, label=label, css="past")
 
 
 def _intervals(
@@ -361,13 +255,7 @@ def _intervals(
     left = middle - width / 2
     median = plot.y(row["q50"])
     drawn = [
-        box(
-            left,
-            plot.y(row[low]),
-            plot.y(row[high]),
-            width=width,
-            css=css,
-        )
+        box(left, plot.y(row[low]), plot.y(row[high]), width=width, css=css)
         for low, high, css in bands
     ]
     return "".join([*drawn, path([(left, median), (left + width, median)], css="median")])
@@ -401,14 +289,7 @@ def session_labels(plot: Axes, sessions: Sequence[date], *, step: float, end: fl
         if not is_first or x < free or x + _LABEL_WIDTH / 2 > end:
             continue
         free = x + _LABEL_WIDTH
-        labels.append(
-            text(
-                x,
-                plot.floor + 16,
-                f"{session.day} {session:%b}",
-                css="axis middle",
-            )
-        )
+        labels.append(text(x, plot.floor + 16, f"{session.day} {session:%b}", css="axis middle"))
         labels.append(path([(x, plot.floor), (x, plot.floor + 4)], css="floor"))
     return labels
 

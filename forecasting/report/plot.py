@@ -36,18 +36,8 @@ def draw(rows: pd.DataFrame, known: pd.Series, *, unit: Unit, ax: Axes | None) -
             linewidth=0.0,
             label=label,
         )
-    ax.plot(
-        days,
-        rows["q50"],
-        color="tab:blue",
-        label="median",
-    )
-    ax.plot(
-        pd.DatetimeIndex(known.index),
-        known.astype(float),
-        color="0.3",
-        label="actual",
-    )
+    ax.plot(days, rows["q50"], color="tab:blue", label="median")
+    ax.plot(pd.DatetimeIndex(known.index), known.astype(float), color="0.3", label="actual")
     ax.yaxis.set_major_formatter(lambda value, _: unit.number(value))
     ax.set_ylabel(unit.name)
     dates = ConciseDateFormatter(ax.xaxis.get_major_locator())  # type: ignore[no-untyped-call]  # matplotlib's

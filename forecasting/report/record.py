@@ -12,12 +12,7 @@ import pandas as pd
 from forecasting.evaluate.scores import cost, nearest_level, quantile_at
 from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import EXACT
-from forecasting.vocabulary import (
-    HORIZONS,
-    LSTM,
-    PUBLISHED,
-    QUANTILE_COLUMNS,
-)
+from forecasting.vocabulary import HORIZONS, LSTM, PUBLISHED, QUANTILE_COLUMNS
 
 _NIGHT = ["origin_session", "horizon"]
 _PAIR = [*_NIGHT, "kind"]

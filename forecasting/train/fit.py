@@ -159,13 +159,7 @@ def _choose_epochs(tensors: loop.Tensors, seed: int) -> tuple[int, float]:
         losses.append(_losses(tensors, validation, quantiles))
 
     hyperparameters = loop.Hyperparameters(EPOCHS, RATE)
-    loop.train(
-        network,
-        [before],
-        hyperparameters,
-        rng=rng,
-        after_epoch=validate,
-    )
+    loop.train(network, [before], hyperparameters, rng=rng, after_epoch=validate)
     means = [_mean(loss) for loss in losses]
     if not np.isfinite(means).all():
         raise FitError(

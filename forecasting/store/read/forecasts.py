@@ -107,12 +107,7 @@ def past_forecasts(
     moment = pd.Timedelta(microseconds=1).as_unit("us")
     before = next_history(connection, symbol, issued["data_as_of"]) - moment
     issued["bars_at"] = before.where(before < last, last)
-    issued["split_factor"] = split_factors(
-        connection,
-        symbol,
-        issued,
-        until=issued["bars_at"],
-    )
+    issued["split_factor"] = split_factors(connection, symbol, issued, until=issued["bars_at"])
     return issued[[*names, "bars_at", "split_factor"]]
 
 
@@ -273,10 +268,5 @@ def answer(
     name, condition, order = _ANSWERS[question]
     wanted = " AND ".join([condition, *(f"{column} = :{column}" for column in equal)])
     ordered = f"{wanted} ORDER BY {order} LIMIT :limit"
-    answers = view_result(
-        connection,
-        name,
-        ordered,
-        {**equal, "limit": limit},
-    )
+    answers = view_result(connection, name, ordered, {**equal, "limit": limit})
     return [dict(row) for row in answers.mappings()]

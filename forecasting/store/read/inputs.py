@@ -293,12 +293,7 @@ def on_basis_at(
     moment = at or LATEST
     accepted = next_history(connection, symbol, forecasts["data_as_of"])
     present = forecasts[~(accepted <= moment)].reset_index(drop=True)
-    factor = split_factors(
-        connection,
-        symbol,
-        present,
-        until=moment,
-    )
+    factor = split_factors(connection, symbol, present, until=moment)
     rebased = present.drop(columns=["data_as_of", "first_received"])
     for name in columns:
         rebased[name] = TARGETS[target].to_present(rebased[name], factor)

@@ -18,13 +18,7 @@ from forecasting.store.frames import (
     view_frame,
     view_result,
 )
-from forecasting.store.read.inputs import (
-    LATEST,
-    PRICES,
-    next_history,
-    on_basis_at,
-    split_factors,
-)
+from forecasting.store.read.inputs import LATEST, PRICES, next_history, on_basis_at, split_factors
 from forecasting.store.schema import (
     FORECAST_KEY,
     bar,
@@ -40,14 +34,7 @@ from forecasting.store.schema import (
 )
 from forecasting.store.score_views import counted, same
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import (
-    HORIZONS,
-    KINDS,
-    PUBLISHED,
-    QUANTILE_COLUMNS,
-    Role,
-    Target,
-)
+from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, QUANTILE_COLUMNS, Role, Target
 
 LOSS_COLUMNS = ("origin_session", "horizon", "forecaster", "target_session", "pinball", "inside_80")
 """One row per origin, horizon and forecaster: `lstm`, the network whether published or not, or a
@@ -149,23 +136,9 @@ def scored(
     known_at: datetime,
 ) -> pd.DataFrame:
     """The same on the share basis of `known_at`, without data_as_of and first_received."""
-    rows = counted_scores(
-        connection,
-        symbol,
-        target,
-        first=first,
-        last=last,
-        known_at=known_at,
-    )
+    rows = counted_scores(connection, symbol, target, first=first, last=last, known_at=known_at)
     of_value = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
-    return on_basis_at(
-        connection,
-        symbol,
-        target,
-        rows,
-        of_value,
-        at=known_at,
-    )
+    return on_basis_at(connection, symbol, target, rows, of_value, at=known_at)
 
 
 def losses(
@@ -195,14 +168,7 @@ def losses(
         Columns LOSS_COLUMNS; inside_80 1.0 or 0.0.
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long.
-    wanted = _wanted(
-        connection,
-        symbol,
-        target,
-        origins=origins,
-        last=last,
-        known_at=known_at,
-    )
+    wanted = _wanted(connection, symbol, target, origins=origins, last=last, known_at=known_at)
     forecaster = score.model.label("forecaster")
     newest_first = (score[name].desc() for name in ("stage", "bar_version", "issued_at"))
     place = func.row_number().over(
@@ -309,12 +275,7 @@ def unscored_forecasts(
     # The oldest target session, from the index: of a first year of nights all other bars are older.
     oldest = connection.scalar(select(func.min(forecast.target_session)).where(*of_symbol))
     span = bar.session.between(oldest or date.max, last)
-    actual = _actuals(
-        symbol,
-        target,
-        span,
-        known_at or LATEST,
-    )
+    actual = _actuals(symbol, target, span, known_at or LATEST)
     # Counting first is several times as fast as looking up the scores of every forecast of five
     # years.
     n = func.count().label("n")
@@ -345,12 +306,7 @@ def unscored_forecasts(
     unscored = frame(connection, statement)
     accepted = next_history(connection, symbol, unscored["data_as_of"])
     unscored = unscored[~(unscored["first_seen_at"] >= accepted)].reset_index(drop=True)
-    factor = split_factors(
-        connection,
-        symbol,
-        unscored,
-        until=unscored["first_seen_at"],
-    )
+    factor = split_factors(connection, symbol, unscored, until=unscored["first_seen_at"])
     prices = ["open", "high", "low", "close"]
     unscored[prices] = unscored[prices].mul(factor, axis=0)
     unscored["volume"] /= factor
