@@ -208,7 +208,8 @@ def deployed(postgres_server, tmp_path_factory):
         connection.exec_driver_sql("DROP ROLE IF EXISTS forecasting_reader, forecasting_writer")
     with logged(postgres_server):
         script = DEPLOY / "sql" / "databases.sh"
-        subprocess.run(["sh", script], env=superuser, check=True, timeout=60)
+        for _ in range(2):
+            subprocess.run(["sh", script], env=superuser, check=True, timeout=60)
     owner = url.set(
         username="forecasting",
         password=PASSWORDS["FORECASTING_DB_PASSWORD"],
