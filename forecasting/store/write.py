@@ -126,7 +126,7 @@ def add_fetch(
         "run_id": run_id or None,
         "source": request.source,
         "symbol": request.symbol,
-        "title": response.title,
+        "title": response.title or request.symbol,
         "currency": response.currency,
         "first_asked": request.first,
         "last_asked": request.last,

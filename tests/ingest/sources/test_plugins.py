@@ -137,6 +137,7 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     first = ingested(settings)
     again = ingested(settings)
     assert (first["source"], first["verdict"], first["row_count"]) == ("house", "first", 650)
+    assert first["title"] == "SBUX"
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
 
