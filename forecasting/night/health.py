@@ -21,8 +21,14 @@ from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.night.folders import ARTIFACTS, REPORTS
 from forecasting.night.models import weights_state
-from forecasting.night.night import make_night
-from forecasting.night.plan import check_market, check_source, early_end, newest_session
+from forecasting.night.night import RunOptions, make_night
+from forecasting.night.plan import (
+    check_market,
+    check_source,
+    early_end,
+    newest_of_run,
+    newest_session,
+)
 from forecasting.night.steps.fetch import check_bars
 from forecasting.night.symbols import each_symbol
 from forecasting.plain_text import named, quantity
@@ -182,7 +188,7 @@ def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[dat
     )
     with suppress(StoreError):  # of which the row database tells
         check_bars(night)
-    early = early_end([night], now=now)  # of a file, which is read
+    early = early_end(own, {own.symbol: night.session}, now=now)  # of a file, which is read
     if early and source.name != "sample":  # which ends in 2018
         raise ForecastingError(f"{early} Bring the source up to date.")
     return night.session, early
@@ -287,16 +293,19 @@ def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
     return rows
 
 
-def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
-    """Why nights had nothing to do; without `as_of` with the holidays since, up to ten days."""
+def nothing_new(settings: Settings, options: RunOptions, *, now: Clock) -> str:
+    """Why nights had nothing to do; without a span with the holidays since, up to ten days."""
+    if options.first != options.last:
+        first = options.first or "the oldest missed"
+        return f"Every session from {first} to {options.last or 'the newest'} was already done."
     each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-    newest = dict.fromkeys((as_of or newest_session(own, now=now), own.exchange) for own in each)
+    newest = dict.fromkeys((newest_of_run(own, options, now=now), own.exchange) for own in each)
     since = " and ".join(f"{day} of {exchange}" for day, exchange in newest)
     sentences = [f"Nothing new since the session {since}."]
     for day, exchange in newest:
         # Today's from the hour on at which its session would have closed.
         past = (now() - closes_at(day, exchange)).days
-        if as_of is not None or not 0 < past < 10:
+        if options.last is not None or not 0 < past < 10:
             continue
         closed = holidays(day + timedelta(days=1), day + timedelta(days=past), exchange)
         if len(closed):

@@ -13,7 +13,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError, explained
 from forecasting.night.folders import runs_folder
 from forecasting.sessions import last_completed
@@ -25,6 +24,19 @@ WINDOWS = "windows.npz"  # In a night's folder
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """What a run is asked for: without `first` and `last` all that was missed."""
+
+    first: date | None = None  # Oldest session; None: the one after the newest finished night
+    last: date | None = None  # Newest session; None: the newest that has closed
+    mode: Mode = "auto"
+    refit_every: int = 1  # sessions between fits
+    switch_source: bool = False  # whether bars of another source are accepted for a known symbol
+    # By hand; or `schedule`, unattended; `catch-up`, a span; `ingest` or `market`: bars alone
+    trigger: str = "run"
+
+
+@dataclass(frozen=True)
 class Night:
     """What is asked of one night, what it runs under, and what its steps have found."""
 
@@ -32,8 +44,9 @@ class Night:
     settings: Settings  # of one symbol and target
     now: Clock = field(repr=False)
     mode: Mode = "auto"
-    # By hand; or `schedule`, unattended; `catch-up`; `ingest` or `market`: bars alone
-    trigger: str = "run"
+    trigger: str = "run"  # as of `RunOptions`
+    targets: tuple[Target, ...] = ()  # of its run, for which one request brings the bars
+    switch_source: bool = False  # as of `RunOptions`
     flow_run_id: str | None = None
     stored_id: str | None = None  # of a night that is run again, its id
     stored_fetch: str = ""  # of a night that is run again, the fetch that it used
@@ -155,21 +168,20 @@ def make_night(
 
 
 def nights_of(
-    sessions: Sequence[date], settings: Settings, *, refit_every: int, now: Clock
+    sessions: Sequence[date], settings: Settings, options: RunOptions, *, now: Clock
 ) -> list[Night]:
-    """The nights of one symbol that are made up for; every `refit_every`-th has a fit."""
+    """The nights of one symbol; of a span every `refit_every`-th has a fit."""
     nights = []
     for place, session in enumerate(sessions):
-        mode: Mode = "skip" if place % refit_every else "auto"
         night = make_night(
             settings.symbol,
             session,
             settings,
             now=now,
-            mode=mode,
-            trigger="catch-up",
+            mode="skip" if place % options.refit_every else options.mode,
+            trigger=options.trigger,
         )
-        nights.append(night)
+        nights.append(replace(night, switch_source=options.switch_source))
     return nights
 
 
@@ -200,37 +212,3 @@ def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
     """
     turns = zip_longest(*grouped(nights, "series"))
     return [[night for night in turn if night is not None] for turn in turns]
-
-
-_SENT = ("session", "mode", "trigger", "flow_run_id", "seconds")
-# That a run may have been given in place of the settings
-_OPTIONS = ("symbols", "targets", "source", "events", "market")
-
-
-def sent(night: Night) -> dict[str, Any]:
-    """What travels to a worker: never settings, which may contain a password.
-
-    With the id, which the worker checks.
-    """
-    options = {name: getattr(night.settings, name) for name in _OPTIONS}
-    values = {name: getattr(night, name) for name in _SENT}
-    return {"id": night.id, "release": __version__, "options": options, "night": values}
-
-
-def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night:
-    """The night under the settings of a worker, which must be those of the run."""
-    if values["release"] != __version__:
-        raise UsageError(
-            f"Expected on this worker forecasting {values['release']}, the release of the run; "
-            f"found {__version__}. Install one release on all machines, then run again."
-        )
-    of_run = settings.model_copy(update=values["options"])
-    own = of_run.for_symbol(of_run.symbol)
-    night = Night(settings=own, now=now, **values["night"])
-    if night.id != values["id"]:
-        raise UsageError(
-            f"Expected on this worker the settings of the run that submitted {night.symbol} "
-            f"{night.session}; found others (target, train_sessions, seed, members or exchange). "
-            "Set the same FORECASTING_ variables."
-        )
-    return night

@@ -1,19 +1,17 @@
 """Which nights are to do, and what is checked before the first of them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from itertools import chain
 
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
-from forecasting.night.models import load_model
-from forecasting.night.night import Night, check_closed, make_night, nights_of
+from forecasting.night.night import Night, RunOptions, check_closed, make_night, nights_of
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.fetch import bars_source
 from forecasting.night.steps.preprocess import market_of, missing_closes
@@ -34,84 +32,35 @@ from forecasting.sessions import (
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.values import NO_MARKET, source_name
-from forecasting.vocabulary import HORIZONS, Clock, Mode
+from forecasting.vocabulary import HORIZONS, Clock
 
 logger = logging.getLogger("forecasting.night")
 
 
-def planned_nights(
-    settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
-) -> list[Night]:
+def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> list[Night]:
     """The nights to do, each symbol's oldest first.
 
-    Of one that cannot begin, one with the error, as its row has it.
+    A symbol whose nights cannot begin has one with the error, as its row has it. The caller holds
+    the lock of the nights.
     """
-    missed = partial(
-        missed_nights,
-        as_of=as_of,
-        mode=mode,
-        now=now,
-        trigger=trigger,
-    )
-    return _planned(
-        Night(
-            as_of or now().date(),
-            settings,
-            now,
-            mode,
-            trigger,
-        ),
-        missed,
-    )
-
-
-def planned_span(
-    settings: Settings, first: date, last: date, *, refit_every: int, now: Clock
-) -> list[Night]:
-    """The nights of a span, as `planned_nights`; every `refit_every`-th of a symbol has a fit."""
-
-    def spanned(own: Settings) -> list[Night]:
-        sessions = between(first, last, own.exchange)
-        return nights_of(
-            sessions,
-            own,
-            refit_every=refit_every,
-            now=now,
-        )
-
-    return _planned(
-        Night(
-            last,
-            settings,
-            now,
-            trigger="catch-up",
-        ),
-        spanned,
-    )
-
-
-def _planned(night: Night, nights_of_symbol: Callable[[Settings], list[Night]]) -> list[Night]:
-    """The nights of each symbol that are not done; where they cannot begin `night` in their place.
-
-    The caller holds the lock of the nights.
-    """
-    settings = night.settings
-    # A run of a worker may be the first one of another release
+    # A scheduled run may be the first one of another release
     migrate.check_ready(settings.url, writes=False)
     mark_cut_off(settings)
     delete_leftovers(settings)
 
     def of_symbol(own: Settings) -> list[Night]:
         check_events(settings.events, settings.symbols)
-        return nights_of_symbol(own)
+        return nights_of(sessions_of_run(own, options, now=now), own, options, now=now)
 
     found = each_symbol(settings, of_symbol)
+    day = options.last or now().date()
     failed = []
     for name, error in found.errors.items():
         logger.error("%s: %s", name, error)
         own = settings.series[name]
-        failed.append(_stopped(replace(night, settings=own, error=error)))
-    return not_done([*failed, *chain(*found.values.values())])
+        failed.append(_stopped(Night(day, own, now, trigger=options.trigger, error=error)))
+    planned = [*failed, *chain(*found.values.values())]
+    return not_done([replace(night, targets=settings.targets) for night in planned])
 
 
 def _stopped(night: Night) -> Night:
@@ -126,41 +75,29 @@ def _stopped(night: Night) -> Night:
     return night
 
 
-def missed_nights(
-    settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
-) -> list[Night]:
-    """The nights of one symbol to work off, oldest first.
-
-    The one asked for, or all since the newest finished night.
-    """
-    if as_of is not None:
-        check_session(as_of, settings.exchange, now=now)
-        sessions = [as_of]
-    else:
-        last = newest_session(settings, now=now, unattended=trigger == "schedule")
-        sessions = _after_finished(settings, last) or [last]
-    next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
-    one = partial(
-        make_night,
-        settings.symbol,
-        settings=settings,
-        now=now,
-        mode=mode,
-        trigger=trigger,
-    )
-    return [one(session) for session in sessions]
+def sessions_of_run(own: Settings, options: RunOptions, *, now: Clock) -> list[date]:
+    """The sessions of one symbol's nights, oldest first; without a span those that were missed."""
+    last = newest_of_run(own, options, now=now)
+    next_sessions(last, max(HORIZONS), own.exchange)  # which the calendar must have
+    if options.first is not None:
+        return between(options.first, last, own.exchange)
+    # Finished, not forecast: a night that was cut off after its forecasts still owes its scores.
+    with connect.reading(own.url) as connection:
+        newest = read.newest_finished(connection, *own.key)
+    missed = after(newest, last, own.exchange) if newest else []
+    return missed or [last]
 
 
-def _after_finished(settings: Settings, last: date) -> list[date]:
-    """The sessions after the newest finished night of one symbol, up to `last`.
-
-    None before its first.
-    """
-    # Finished, not forecast: a night that was cut off after its forecasts still owes its scores and
-    # its decision.
-    with connect.reading(settings.url) as connection:
-        newest = read.newest_finished(connection, *settings.key)
-    return after(newest, last, settings.exchange) if newest else []
+def newest_of_run(own: Settings, options: RunOptions, *, now: Clock) -> date:
+    """The newest session of one symbol's nights; a UsageError for one that has none."""
+    last = options.last
+    if last is None:
+        return newest_session(own, now=now, unattended=options.trigger == "schedule")
+    if last == options.first:
+        check_session(last, own.exchange, now=now)
+    session = newest_up_to(last, own.exchange)
+    check_closed(session, own.exchange, now=now)
+    return session
 
 
 def not_done(nights: Sequence[Night]) -> list[Night]:
@@ -178,52 +115,34 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
     return [night for night in nights if night.id not in done]
 
 
-def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[Night]:
-    """The nights asked for, done or not.
+def check_options(settings: Settings, options: RunOptions, *, now: Clock) -> dict[str, date]:
+    """The newest session of each symbol's nights, before anything is written.
 
-    Refused, before anything starts, where a mistake in an option stops all.
+    Raises:
+        ForecastingError: A mistake in an option, a source or a file stops every night.
     """
-    check_inputs(settings)
-
-    def check(own: Settings) -> list[Night]:
-        missed = missed_nights(
-            own,
-            as_of=as_of,
-            mode=mode,
-            now=now,
-        )
-        if mode == "warm":
-            with connect.reading(own.url) as connection:
-                newest = read.newest_network(connection, *own.key)
-            if newest is None:
-                what = f"a fit of {own.full_name}"
-                raise UsageError(
-                    f"Mode warm starts from {what}; there is none yet. Use mode scratch."
-                )
-            load_model(newest, own)
-        return missed
-
-    found = each_symbol(settings, check)
-    refused = [
-        is_refusal(settings, settings.series[name].symbol, error)
-        for name, error in found.errors.items()
-    ]
-    # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the
-    # planned night's.
-    if not found.values and all(refused):
-        found.raise_failed()
-    return list(chain(*found.values.values()))
-
-
-def check_inputs(settings: Settings) -> None:
-    """Raise where the ledger, the source or a file cannot be used.
-
-    Forecasts without it would hide a mistake.
-    """
-    migrate.check_ready(settings.url)
     check_source(settings)
     check_events(settings.events, settings.symbols)
     check_market(settings)
+    each = settings.for_target(settings.target)
+    found = each_symbol(each, lambda own: newest_of_run(own, options, now=now))
+    # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the
+    # planned night's.
+    refused = [is_refusal(settings, *named) for named in found.errors.items()]
+    if not found.values and all(refused):
+        found.raise_failed()
+    first = options.first
+    spans = [
+        between(first, last, settings.exchange_of(symbol))
+        for symbol, last in found.values.items()
+        if first is not None
+    ]
+    if spans and not any(spans):
+        raise UsageError(
+            f"Expected a span with a session in it; found {first} to "
+            f"{options.last or max(found.values.values())}."
+        )
+    return found.values
 
 
 def check_source(settings: Settings) -> Source:
@@ -278,28 +197,6 @@ def _ends_early(newest: date, own: Settings, *, now: Clock) -> bool:
     return True
 
 
-def checked_span(
-    settings: Settings, first: date | None, last: date | None, *, now: Clock
-) -> tuple[date, date]:
-    """The first and last session to catch up.
-
-    Those given, else from the oldest missed to the newest of all symbols.
-    """
-    check_inputs(settings)
-    newest = each_symbol(settings, lambda own: (own, newest_session(own, now=now)))
-    if not newest.values:
-        newest.raise_failed()
-    each = [own for own, _ in newest.values.values()]
-    last = last or min(session for _, session in newest.values.values())
-    oldest_missed = chain(*(_after_finished(own, last)[:1] for own in each))
-    first = first or min([last, *oldest_missed])
-    if not any(between(first, last, own.exchange) for own in each):
-        raise UsageError(f"Expected a span with a session in it; found {first} to {last}.")
-    newest_exchange = max((own.exchange for own in each), key=partial(last_completed, now()))
-    check_closed(last, newest_exchange, now=now)
-    return first, last
-
-
 def check_session(day: date, exchange: str, *, now: Clock) -> None:
     """Raise a UsageError for a day that is not traded, and for a session that has not closed."""
     if not is_session(day, exchange):
@@ -329,18 +226,20 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     return completed if held is None else newest_up_to(min(held, completed), exchange)
 
 
-def early_end(nights: Sequence[Night], *, now: Clock) -> str:
-    """A sentence about a source that ends before the newest completed session; else empty."""
-    newest = {night.symbol: night for night in nights}
-    completed = {symbol: last_completed(now(), night.exchange) for symbol, night in newest.items()}
+def early_end(settings: Settings, newest: Mapping[str, date], *, now: Clock) -> str:
+    """A sentence about a source that ends before the newest completed session; else empty.
+
+    `newest` has each symbol's newest session.
+    """
+    completed = {name: last_completed(now(), settings.exchange_of(name)) for name in newest}
     ends = [
-        f"{night.session} of {symbol}"
-        for symbol, night in newest.items()
-        if night.session < completed[symbol]
+        f"{session} of {symbol}"
+        for symbol, session in newest.items()
+        if session < completed[symbol]
     ]
     if not ends:
         return ""
     return (
-        f"The source {source_name(nights[0].source)} ends with the session {named(ends, 6)}, "
+        f"The source {source_name(settings.source)} ends with the session {named(ends, 6)}, "
         f"before the newest completed one, {max(completed.values())}: no such night is live."
     )

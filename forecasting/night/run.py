@@ -1,55 +1,43 @@
-"""The one runner: nights through their five steps, whoever calls it."""
+"""The one runner: nights through their five steps, a batch of symbols at a time."""
 
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
-from importlib.util import find_spec
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from joblib import cpu_count
-from joblib.externals.loky import get_reusable_executor
+from joblib import Parallel, cpu_count, delayed
 
-from forecasting.errors import ForecastingError, NoBarError, UsageError, explained
-from forecasting.night.night import Night, grouped, in_turn, received, sent
-from forecasting.night.steps.evaluate import evaluate, unpublished
+from forecasting.errors import ForecastingError, NoBarError, explained
+from forecasting.night.night import Night, grouped, in_turn
+from forecasting.night.plan import not_done
+from forecasting.night.run_log import mark_stopped
+from forecasting.night.steps.evaluate import evaluate
 from forecasting.night.steps.ingest import fetch_market, ingest
 from forecasting.night.steps.predict import write_forecasts
 from forecasting.night.steps.preprocess import write_windows
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Settings
 from forecasting.store import connect
 from forecasting.store.frames import python_strings
-from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
 
-# Symbols whose bars are requested one after the other before the first of their nights goes on.
-BATCH = 25
-# Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in
-# memory
-LARGEST = 50
-SHARDS_A_WORKER = 3  # Several, so that no worker waits long for the last one
-LONGEST_S = 12 * 3600.0  # That a run waits for a worker's shard, of years of nights perhaps
-DASK_CONNECT_S = 30.0
-DASK_WORKER_S = 300.0
-"""Seconds until a Dask scheduler must respond, and until it must have its first worker: machines
-take minutes."""
-
+LARGEST = 25  # symbols of a batch: a kill repeats its work, and its pages are in memory
+BATCHES_A_WORKER = 3  # several, so that no worker waits long for the last one
 
 Step = Literal["ingest", "preprocess", "train", "predict", "evaluate"]
+Call = Callable[[Step, list[Night]], list[Night]]
+"""What takes nights through a step."""
 
 
-def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
-    """The nights after one of the five steps, called with its further arguments."""
+def call_step(step: Step, nights: list[Night]) -> list[Night]:
+    """The nights after one of the five steps."""
     if step == "ingest":
-        return ingest(nights, *more)
+        return ingest(nights)
     if step == "evaluate":
-        return evaluate(nights, *more)
+        return evaluate(nights)
     # Takes torch, which a run with nothing to do needs none of
     from forecasting.night.steps.train import fit_network
 
@@ -57,245 +45,104 @@ def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  
     return [night.then(step, works[step]) for night in nights]
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who has nights run, and how: by default as plain functions, in silence."""
-
-    call: Callable[..., list[Night]] = call_step  # takes what `call_step` does
-    publish: Callable[[Night], Night] = unpublished  # of evaluate, once a night is scored
-    # What follows once some nights have ended
-    after: Callable[[Sequence[Night]], object] = lambda nights: None
-
-
-PLAINLY = Caller()
+def begun_nights(nights: Sequence[Night]) -> list[Night]:
+    """The nights of a plan that can begin, once the market series that they share is requested."""
+    begun = [night for night in nights if night.error is None]
+    fetch_market(begun)
+    return begun
 
 
 def run_nights(
     nights: Sequence[Night],
     settings: Settings,
-    caller: Caller = PLAINLY,
-    *,
-    switch_source: bool = False,
+    call: Call = call_step,
+    ended: Callable[[Sequence[Night]], object] = lambda nights: None,
 ) -> list[Night]:
-    """The nights of a plan as they ended.
-
-    The bars of each batch of symbols are requested, then its shards take the other steps. A night
-    whose bar is not there ends with its error: the next run finds it again.
+    """The nights of a plan as they ended, without Prefect, in one process or several.
 
     The caller holds the lock of the nights.
+
+    Args:
+        nights: As `planned_nights` returns them.
+        settings: Of the run: how many processes.
+        call: What takes nights through each step.
+        ended: What is called with the nights of each batch, once they have ended.
     """
-    begun = [night for night in nights if night.error is None]
-    done = [night for night in nights if night.error is not None]
-    fetch_market(begun, switch_source=switch_source)
-    with opened_workers(settings, caller) as workers:
-        for batch in cut(begun, BATCH):
-            fetched = caller.call(
-                "ingest",
-                batch,
-                settings.targets,
-                switch_source,
-            )
-            for shard in shards([night for night in fetched if night.error is None], settings):
-                workers.submit(shard)
-            done += run_shard([night for night in fetched if night.error is not None], caller)
-        return done + workers.results()
+    begun = begun_nights(nights)
+    session = connect.lock_of(settings.url)
+    tasks = (delayed(run_batch)(batch, call, session) for batch in batches(begun, settings))
+    done: list[Night] = []
+    try:
+        workers = Parallel(n_jobs=workers_of(settings), return_as="generator_unordered")
+        for batch in workers(tasks):
+            ended(batch)
+            done += batch
+    except Exception as error:  # a night's own is with it: a process was killed
+        ids = {night.id for night in done}
+        done += lost([night for night in begun if night.id not in ids], error)
+    return done + [night for night in nights if night.error is not None]
 
 
-def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
-    """The nights of some symbols whose bars are stored, as they ended.
+def run_batch(
+    nights: list[Night], call: Call = call_step, session: int | None = None
+) -> list[Night]:
+    """The nights of some symbols as they ended, maybe in a process of their own.
 
-    The first of each symbol, then the second.
+    Args:
+        nights: They share nothing with those of other batches.
+        call: What takes nights through each step.
+        session: On Postgres that with the lock of the run; without it nothing is written.
     """
+    url = nights[0].url
+    try:
+        with ledger(nights[0].settings), connect.written_under(url, session):
+            return work_off(call("ingest", nights), call)
+    except Exception as error:  # as a database that cannot be reached
+        ours = explained(error)
+        return [replace(night, error=night.error or ours) for night in nights]
+
+
+def work_off(nights: Sequence[Night], call: Call = call_step) -> list[Night]:
+    """The nights whose bars are stored as they ended: the first of each symbol, then the second."""
     done = []
+    steps: tuple[Step, ...] = ("preprocess", "train", "predict", "evaluate")
     for turn in in_turn(nights):
-        for step in ("preprocess", "train", "predict"):
-            turn = caller.call(step, turn)
-        turn = caller.call("evaluate", turn, caller.publish)
-        caller.after(turn)
+        for step in steps:
+            turn = call(step, turn)
         done += [replace(night, report=None) for night in turn]  # it is large
     return done
 
 
-def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
-    """The nights cut into shards of so many symbols.
+def lost(nights: Sequence[Night], error: Exception) -> list[Night]:
+    """The nights of a process that was lost: those that it has done, and others with an error."""
+    logger.warning("the process of %d nights was lost: %r", len(nights), error)
+    left = {night.id for night in not_done(nights)}
+    stopped = ForecastingError(
+        f"The process of this night ended early, killed for memory perhaps ({type(error).__name__})"
+        ". The next run makes it."
+    )
+    ended = [replace(night, error=stopped if night.id in left else None) for night in nights]
+    for night in ended:
+        if night.error is not None:
+            mark_stopped(night)
+    return [replace(night, is_done=night.error is None) for night in ended]
 
-    FORECASTING_SHARD_SIZE, else several for each worker.
-    """
-    workers = workers_of(settings)
-    count = workers * SHARDS_A_WORKER if workers > 1 else 1
-    size = settings.shard_size or max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
-    return cut(nights, size)
 
-
-def cut(nights: Sequence[Night], size: int) -> Iterator[list[Night]]:
-    """The nights of `size` symbols at a time."""
+def batches(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
+    """The nights cut into batches of some symbols, several for each worker."""
     symbols = grouped(nights, "symbol")
+    workers = workers_of(settings)
+    count = workers * BATCHES_A_WORKER if workers > 1 else 1
+    size = max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
     for start in range(0, len(symbols), size):
         yield list(chain.from_iterable(symbols[start : start + size]))
 
 
 def workers_of(settings: Settings) -> int:
-    """How many workers run shards at the same time."""
+    """How many workers run batches at the same time."""
     if settings.runner == "local":
         return 1
     return min(settings.workers or cpu_count(), len(settings.symbols))
-
-
-class Workers:
-    """What runs the shards of a caller's nights: processes, Dask's workers, or this process."""
-
-    def __init__(self, caller: Caller, executor: Callable[[], Executor] | None = None) -> None:
-        """`executor` is called for each shard: joblib makes a new one after a killed process.
-
-        None: this process.
-        """
-        self._caller = caller
-        self._executor = executor
-        self._ended: list[Night] = []
-        self._submitted: list[tuple[list[Night], Future[list[dict[str, Any]]]]] = []
-
-    def submit(self, shard: list[Night]) -> None:
-        """Let a worker run the shard, while the caller requests the bars of others.
-
-        Without one, run it.
-        """
-        if self._executor is None:
-            self._ended += run_shard(shard, self._caller)
-            return
-        future = self._executor().submit(
-            run_sent,
-            [sent(night) for night in shard],
-            shard[0].now,
-            connect.lock_of(shard[0].url),
-            self._caller.publish,
-        )
-        self._submitted.append((shard, future))
-
-    def results(self) -> list[Night]:
-        """The nights that have ended since the last call, of all shards.
-
-        Raises:
-            ForecastingError: A worker has not returned a shard for LONGEST_S. Its nights may still
-                go on.
-        """
-        while self._submitted:
-            self._ended += self._result(*self._submitted.pop(0))
-        ended = self._ended
-        self._ended = []
-        return ended
-
-    def _result(self, shard: list[Night], future: Future[list[dict[str, Any]]]) -> list[Night]:
-        """The nights of a shard; of a worker that was lost, run once more in this process."""
-        wait([future], timeout=LONGEST_S)
-        if not future.done():
-            raise ForecastingError(
-                f"Expected the {len(shard)} nights of a shard from a worker within "
-                f"{LONGEST_S / 3600:.0f} hours; it is still at work. Look at that process, end it, "
-                "then run again."
-            )
-        try:
-            values = future.result()
-        except Exception as error:  # a night's own is among its values
-            logger.warning(
-                "the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error
-            )
-            return run_shard(shard, self._caller)
-        nights = [replace(night, **found) for night, found in zip(shard, values, strict=True)]
-        self._caller.after(nights)
-        return nights
-
-
-def run_sent(
-    shard: Sequence[dict[str, Any]],
-    now: Clock,
-    session: int | None = None,
-    publish: Callable[[Night], Night] = unpublished,
-) -> list[dict[str, Any]]:
-    """How each night of a shard ended, run in a worker's process under its own settings.
-
-    The session is that with the lock of the run.
-    """
-    try:
-        settings = read_settings()
-        with ledger(settings), connect.written_under(settings.url, session):
-            begun = [received(values, settings, now=now) for values in shard]
-            nights = run_shard(begun, Caller(publish=publish))
-    except Exception as error:  # as a database that cannot be reached
-        ours = explained(error)
-        return [{"error": ours} for _ in shard]
-    ended = {night.id: {"error": night.error, "is_done": night.is_done} for night in nights}
-    return [ended[values["id"]] for values in shard]  # in the order in which they came
-
-
-@contextmanager
-def opened_workers(settings: Settings, caller: Caller) -> Iterator[Workers]:
-    """What runs the shards of the caller's nights within the block."""
-    count = workers_of(settings)
-    if count <= 1:
-        yield Workers(caller)
-    elif settings.runner == "dask":
-        with dask_client(settings) as client:
-            # Not pure: the same shard of a later run is no cached result.
-            yield Workers(caller, partial(client.get_executor, pure=False))
-    else:
-        processes = partial(get_reusable_executor, max_workers=count)
-        try:
-            yield Workers(caller, processes)
-        except BaseException:
-            # One that hangs would keep this process from its end
-            processes().shutdown(kill_workers=True)
-            raise
-
-
-@contextmanager
-def dask_client(settings: Settings) -> Iterator[Any]:
-    """A client of the configured scheduler, else of a cluster of its own, with a worker."""
-    if find_spec("distributed") is None:
-        raise UsageError(
-            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install "
-            "'forecasting[dask]'"
-        )
-    # Not at the top: it changes how exceptions are pickled
-    from distributed import Client, LocalCluster
-
-    logging.getLogger("distributed").setLevel(logging.WARNING)
-    address = settings.dask_address
-    with ExitStack() as opened:
-        try:
-            cluster = address or opened.enter_context(
-                LocalCluster(**own_cluster(workers_of(settings), settings.data_dir))  # type: ignore[no-untyped-call]
-            )
-            client = opened.enter_context(
-                Client(cluster, timeout=DASK_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
-            )
-            client.wait_for_workers(1, timeout=DASK_WORKER_S)
-        except (OSError, ValueError, TimeoutError) as error:
-            where = f"at FORECASTING_DASK_ADDRESS {address}" if address else "of its own"
-            raise ForecastingError(
-                f"Expected a Dask scheduler with a worker {where}; found: {error}. Start both "
-                "(docs/operator.md), or correct the address; then run again: the bars are stored."
-            ) from error
-        yield client
-
-
-def own_cluster(workers: int, folder: Path) -> dict[str, object]:
-    """The arguments of a `LocalCluster` that no other user of this machine can use.
-
-    Its scratch files lie in `folder`.
-
-    Dask asks for no password and runs what it is sent: each connection needs the certificate that
-    this cluster makes for itself. Its HTTP server, which needs none, has no dashboard and listens
-    to this machine alone. Modules are imported from its scratch folder, by default one in the
-    temporary folder that another user could have made.
-    """
-    own = {"local_directory": str(folder)}
-    scheduler = own | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    return own | {
-        "n_workers": workers,
-        "threads_per_worker": 1,
-        "security": True,
-        "scheduler_kwargs": scheduler,
-    }
 
 
 @contextmanager

@@ -1,43 +1,28 @@
 """A run whose nights are published: pages as they end, one index, one message, one error."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from itertools import chain
 
 from forecasting.errors import explained
 from forecasting.night import plan
-from forecasting.night.night import Night
-from forecasting.night.run import PLAINLY, Caller, ledger, outcome_of, run_nights
+from forecasting.night.night import Night, RunOptions
+from forecasting.night.run import Call, Step, call_step, ledger, outcome_of, run_nights
 from forecasting.night.run_log import mark_cut_off
+from forecasting.night.steps.evaluate import evaluate
 from forecasting.night.symbols import combined
 from forecasting.publish.messages import send_digest, send_failed
 from forecasting.publish.pages import publish_page, update_index
 from forecasting.settings import Settings
-from forecasting.store import connect, lock, read
+from forecasting.store import connect, lock, migrate, read
 from forecasting.values import source_name
 from forecasting.vocabulary import Clock, Mode
 
 
-def run_published(
-    nights: Sequence[Night],
-    settings: Settings,
-    caller: Caller = PLAINLY,
-    *,
-    now: Clock,
-    switch_source: bool = False,
-) -> list[Night]:
-    """The nights of `run_nights` as they ended, each with its page, and the index of all."""
-    ended = run_nights(
-        nights,
-        settings,
-        replace(caller, publish=publish_page),
-        switch_source=switch_source,
-    )
-    failed = [night for night in ended if night.error is not None]
-    update_index(settings, failed)
-    return ended
+def published_step(step: Step, nights: list[Night]) -> list[Night]:
+    """As `call_step`; a night that is evaluated has its page written."""
+    return evaluate(nights, publish_page) if step == "evaluate" else call_step(step, nights)
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
@@ -45,68 +30,51 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
 
     Where all are finished, with whatever settings but another source, theirs, and none is run.
     """
-    asked = plan.check_nights(
-        settings,
-        as_of=as_of,
-        mode=mode,
-        now=now,
-    )
-    finished = _finished(settings, asked)
+    options = RunOptions(as_of, as_of, mode)
+    migrate.check_ready(settings.url)
+    newest = plan.check_options(settings, options, now=now)
+    finished = _finished(settings, newest)
     if finished and all(finished):
         return list(chain(*finished))
-    planned = partial(
-        plan.planned_nights,
-        settings,
-        as_of=as_of,
-        mode=mode,
-        now=now,
-    )
-    nights = run_here(planned, settings, now=now)
+    nights = run_here(settings, partial(plan.planned_nights, settings, options, now=now), now=now)
     return [night.id for night in nights if night.is_done]
 
 
-def _finished(settings: Settings, nights: Sequence[Night]) -> list[list[str]]:
-    """Of each night the ids of the finished ones of its series, session and source."""
+def _finished(settings: Settings, newest: Mapping[str, date]) -> list[list[str]]:
+    """Of each series the ids of the finished nights of its symbol's newest session."""
+    of_source = {"source": source_name(settings.source), "status": "done"}
     with connect.reading(settings.url) as connection:
         return [
             read.values(
                 connection,
                 "runs",
                 "id",
-                {
-                    "symbol": night.symbol,
-                    "target": night.target,
-                    "as_of": night.session,
-                    "source": source_name(night.source),
-                    "status": "done",
-                },
+                own.columns | of_source | {"as_of": newest[own.symbol]},
             )
-            for night in nights
+            if own.symbol in newest
+            else []
+            for own in settings.series.values()
         ]
 
 
 def run_here(
-    planned: Callable[[], list[Night]],
     settings: Settings,
-    caller: Caller = PLAINLY,
+    planned: Callable[[], list[Night]],
+    call: Call = published_step,
+    ended: Callable[[Sequence[Night]], object] = lambda nights: None,
     *,
     now: Clock,
-    switch_source: bool = False,
 ) -> list[Night]:
     """The nights as they ended, planned and run without Prefect under their lock.
 
-    The digest is sent, then failures raise one error; what stops all is sent.
+    The digest is sent, then failures raise one error; what stops all is sent. `call` and `ended`
+    are those of `run_nights`.
     """
     try:
         with lock.night_lock(settings.url), ledger(settings):
             try:
-                nights = run_published(
-                    planned(),
-                    settings,
-                    caller,
-                    now=now,
-                    switch_source=switch_source,
-                )
+                nights = run_nights(planned(), settings, call, ended)
+                update_index(settings, [night for night in nights if night.error])
             except KeyboardInterrupt:
                 mark_cut_off(settings)
                 raise

@@ -34,7 +34,7 @@ _POSTGRES_OPTIONS = {
     "tcp_user_timeout": "60000",
 }
 # Whatever the server or the role has set: psycopg reads instants in ISO alone, at
-# extra_float_digits 0 numbers lose their last bits, and under serializable shards that run side by
+# extra_float_digits 0 numbers lose their last bits, and under serializable batches that run side by
 # side fail.
 _SESSION_OPTIONS = (
     "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c "

@@ -70,7 +70,7 @@ def live(yahoo, monkeypatch):
     ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
     a_night(third)
     at(third, 14)
-    nightly.nightly(as_of=EARLY)
+    nightly.nightly(first=EARLY, last=EARLY)
     yahoo.market_fault = "500"
     a_night(fourth)
     yahoo.market_fault = None
@@ -88,7 +88,7 @@ def live(yahoo, monkeypatch):
     a_night(tenth)
     monkeypatch.setenv("FORECASTING_MARKET", "none")
     monkeypatch.setenv("FORECASTING_MEMBERS", "2")  # from which no warm fit can go on
-    nightly.nightly(as_of=tenth)
+    nightly.nightly(first=tenth, last=tenth)
     a_night(eleventh, "skip")  # after it the newest fit is too old
     for session in rest:
         a_night(session)

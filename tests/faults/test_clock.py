@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from flows import catch_up, clock, nightly
+from flows import clock, nightly
 from flows.start import start_catch_up, start_night
 from forecasting.audit.verify import verify
 from forecasting.errors import ForecastingError, UsageError
@@ -120,8 +120,8 @@ REFUSED: tuple[Callable[[], object], ...] = (
         read_settings(), as_of=FUTURE, switch_source=False, now=clock.now
     ).raise_failed(),
     lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
-    lambda: nightly.nightly(as_of=FUTURE),
-    lambda: catch_up.catch_up(LAST, date(2061, 3, 1)),
+    lambda: nightly.nightly(first=FUTURE, last=FUTURE),
+    lambda: nightly.nightly(first=LAST, last=date(2061, 3, 1)),
 )
 
 

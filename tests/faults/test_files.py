@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from flows import backtest, catch_up, clock, nightly
+from flows import backtest, clock, nightly
+from flows.parameters import narrowed
 from forecasting.errors import DataLateError, UsageError
-from forecasting.night.parameters import narrowed
 from forecasting.settings import read_settings
 from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.nights import counts, ingest_only, night, rows
@@ -35,7 +35,7 @@ def open_rules():
     "start",
     [
         lambda **given: nightly.nightly(**given),
-        lambda **given: catch_up.catch_up(LAST, LAST, **given),
+        lambda **given: nightly.nightly(first=LAST, last=LAST, **given),
         lambda **given: backtest.backtest(LAST, LAST, **given),
     ],
 )

@@ -77,7 +77,7 @@ def test_odd_bars_are_forecast_in_finite_ascending_numbers(target, tmp_path, mig
     with ledger_in(
         tmp_path, migrated_sqlite_file, TARGET=target, SOURCE=source, SYMBOLS=",".join(names)
     ):
-        nightly.nightly(as_of=LAST)
+        nightly.nightly(first=LAST, last=LAST)
         assert [row["status"] for row in rows("runs")] == ["done"] * len(names)
         published = pd.DataFrame(rows("latest_forecasts"))
     quantiles = published[list(QUANTILE_COLUMNS)].to_numpy()
@@ -112,7 +112,7 @@ def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_fit_before
         with monkeypatch.context() as patch:
             if broken:
                 patch.setattr(module, name, fault)
-            nightly.nightly(as_of=session)
+            nightly.nightly(first=session, last=session)
     first, second, third = select("status, note", "runs ORDER BY as_of")
     assert second == ("done", "")
     for status, note in (first, third):

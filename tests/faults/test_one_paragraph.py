@@ -138,13 +138,13 @@ def test_a_night_that_cannot_write_a_file_is_failed_with_a_paragraph_and_the_nex
     with pytest.MonkeyPatch.context() as patch:
         fault(night_folder, patch)
         with pytest.raises(ForecastingError, match=words):
-            nightly.nightly(as_of=LAST)
+            nightly.nightly(first=LAST, last=LAST)
     ((status, error),) = select("status, error", "runs")
     assert (status, bool(re.search(words, str(error)))) == ("failed", True)
     stored = select("model_id, horizon, q50", "forecasts ORDER BY 1, 2")
     assert len(stored) == forecasts
     if (night_folder / "reports").is_file():
         (night_folder / "reports").unlink()
-    nightly.nightly(as_of=LAST)
+    nightly.nightly(first=LAST, last=LAST)
     assert select("status, error", "runs") == [("done", None)]
     assert forecasts == 0 or select("model_id, horizon, q50", "forecasts ORDER BY 1, 2") == stored

@@ -27,7 +27,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import sqlalchemy as sa
 
-from flows import catch_up, clock, nightly
+from flows import clock, nightly
 from forecasting.audit.verify import rerun_night, settings_of
 from forecasting.errors import ForecastingError, LockedError, UnexpectedError
 from forecasting.evaluate import drift
@@ -384,7 +384,6 @@ CHOICES = {
     "TRAIN_SESSIONS": ["300", "310"],
     "MAX_MODEL_AGE": ["1", "63"],
     "SCRATCH_EVERY": ["3", "21"],
-    "SHARD_SIZE": ["1", ""],
     "TARGET": ["volume", "range"],
     "MARKET": ["none", ""],
 }
@@ -419,7 +418,7 @@ def span_again(world: World):
     last = shift(world.newest, -world.draw.randint(0, 2))
     first = shift(last, -world.draw.randint(0, 2))
     with suppress(ForecastingError):
-        catch_up.catch_up(first, last, refit_every=world.draw.choice([1, 2]))
+        nightly.nightly(first=first, last=last, refit_every=world.draw.choice([1, 2]))
         world.reached["a span caught up"] += 1
 
 

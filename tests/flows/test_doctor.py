@@ -8,6 +8,7 @@ from flows import clock, server
 from flows.start import all_checks as doctor
 from forecasting.night import health
 from forecasting.night.health import nothing_new
+from forecasting.night.night import RunOptions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate
 from forecasting.store.connect import sqlite_path
@@ -131,5 +132,5 @@ def test_a_night_without_work_says_why_and_names_the_holiday(now, newest, closed
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
     settings = Settings(symbols=("^GSPC",), source="sample" if newest.year == 2018 else "yahoo")
     said = f"Nothing new since the session {newest} of XNYS."
-    assert nothing_new(settings, as_of=None, now=lambda: moment) == said + closed
-    assert nothing_new(settings, as_of=newest, now=lambda: moment) == said
+    assert nothing_new(settings, RunOptions(), now=lambda: moment) == said + closed
+    assert nothing_new(settings, RunOptions(newest, newest), now=lambda: moment) == said

@@ -101,7 +101,7 @@ def test_the_traceback_of_an_error_that_is_not_ours_is_one_log_line_cleaned(capl
 @pytest.mark.usefixtures("prefect_server")
 def test_a_failed_night_is_sent_with_its_error_and_the_page_of_its_run(night_folder, posted):
     with pytest.raises(UsageError):
-        nightly(as_of=date(2024, 3, 9))
+        nightly(first=date(2024, 3, 9), last=date(2024, 3, 9))
     (message,) = map(json.loads, posted)
     assert message["title"] == "forecasting: 1 failed, no volume forecast"
     assert "- TEST volume: failed. " in message["message"]

@@ -1,27 +1,25 @@
-"""Shards in this process, in a pool of processes and on Dask.
+"""Batches of symbols in this process, in a pool of processes and on Dask.
 
-The same tables, whatever is killed.
+The same tables, and the same five tasks in Prefect.
 """
 
-import multiprocessing
 import shutil
-import sys
-import threading
-from pathlib import Path
+from collections import Counter
 
 import pandas as pd
-import psutil
 import pytest
-from joblib.externals.loky import get_reusable_executor
+from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.clients import NullEventsClient
+from prefect.events.worker import EventsWorker
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
 from forecasting.errors import SymbolsFailedError
-from forecasting.night.run import own_cluster
-from forecasting.settings import read_settings
 from forecasting.store.schema import metadata
 from tests.builders import EVE, LAST, random_bars
-from tests.faults.boundaries import forked
 from tests.flows.processes import until
-from tests.nights import copy_ledger, counts, night, rows, timeless
+from tests.nights import night, timeless
 from tests.plain_flows import without_prefect
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -69,74 +67,64 @@ def tables_after(evening, folder, panel, patch, **settings):
     return {name: timeless(name) for name in metadata.tables}
 
 
+@pytest.fixture
+def recorded(monkeypatch):
+    """Task runs are recorded, which other tests do without: their events reach the server.
+
+    Those of a pool's processes come by a thread, which reads the environment.
+    """
+    for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING):
+        monkeypatch.setenv(setting.name, setting.value())
+    EventsWorker.set_client_override(None)
+    yield
+    EventsWorker.drain_all(timeout=10)
+    EventsWorker.set_client_override(NullEventsClient)
+
+
+FIVE = {"ingest", "preprocess", "train", "predict", "evaluate"}
+
+
+def tasks_of_newest_run():
+    """The names of the tasks of the newest flow run, each with how often it was run."""
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+        of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+        tasks = client.read_task_runs(flow_run_filter=of_run)
+    return Counter(task.name.partition("-")[0] for task in tasks)
+
+
 @pytest.fixture(scope="module")
-def apart(evening, panel, tmp_path_factory):
-    """All tables after the night of LAST in this process, a symbol a shard."""
+def alone(evening, panel, tmp_path_factory):
+    """All tables after the night of LAST in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        tables = tables_after(
-            evening, tmp_path_factory.mktemp("apart") / "data", panel, patch, SHARD_SIZE=1
-        )
-    assert [row["status"] for row in tables["runs"] if str(row["as_of"])[:10] == str(LAST)].count(
-        "done"
-    ) == 3
+        without_prefect(patch.setattr)
+        folder = tmp_path_factory.mktemp("alone") / "data"
+        tables = tables_after(evening, folder, panel, patch)
+    done = [row for row in tables["runs"] if row["status"] == "done"]
+    assert len([row for row in done if str(row["as_of"])[:10] == str(LAST)]) == 3
     return tables
 
 
-@pytest.fixture
-def forked_workers(monkeypatch):
-    """Dask's worker processes are forked with everything imported, which spares 6 s of CPU each."""
-    context = forked()
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)
-
-
-def test_processes_give_the_same_tables_and_again_where_one_is_killed(
-    apart, evening, panel, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("runner", "batches"),
+    [({}, 1), ({"RUNNER": "dask", "WORKERS": 2}, 4)],
+)
+def test_each_runner_gives_the_same_tables_and_shows_the_five_tasks_of_each_batch(
+    recorded, alone, evening, panel, tmp_path, monkeypatch, runner, batches
 ):
-    killed = []
-
-    def kill_a_worker():
-        until(lambda: counts()["models"] > fitted, "a fit", pause_s=0.01)
-        workers = psutil.Process().children(recursive=True)
-        worker = next(one for one in workers if "popen_loky" in " ".join(one.cmdline()))
-        killed.append(worker.pid)
-        worker.kill()
-
-    get_reusable_executor().shutdown()  # its processes have the variables of another test
-    chosen = {"RUNNER": "processes", "WORKERS": 2, "SHARD_SIZE": 1}
-    assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
-    done = rows("runs", status="done")
-    # Of the two processes' steps
-    assert all(row["seconds_ingest"] and row["seconds_evaluate"] for row in done)
-    copy_ledger(evening / "forecasting.db", read_settings().url)  # for the same processes
-    fitted = counts()["models"]
-    killer = threading.Thread(target=kill_a_worker)
-    killer.start()
-    run_night(LAST, tmp_path / "data", panel, monkeypatch, **chosen)
-    killer.join()
-    assert len(killed) == 1
-    assert {name: timeless(name) for name in metadata.tables} == apart
+    assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **runner) == alone
+    # DDD has too few sessions, and so no train and no predict of its own
+    shown = until(
+        lambda: shown if (shown := tasks_of_newest_run())["evaluate"] == batches else None, "tasks"
+    )
+    assert shown.keys() == FIVE | {"batch"}
+    assert shown["batch"] == shown["ingest"] == batches
 
 
-@pytest.mark.usefixtures("forked_workers")
-def test_dask_gives_the_same_tables(apart, evening, panel, tmp_path, monkeypatch):
-    chosen = {"RUNNER": "dask", "WORKERS": 2, "SHARD_SIZE": 1}
-    assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
-
-
-def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_path):
-    # Not at the top: it changes how exceptions are pickled
-    from distributed import Client, LocalCluster
-
-    with LocalCluster(**own_cluster(1, tmp_path) | {"processes": False}) as cluster:
-        opened = [
-            one.laddr.ip
-            for one in psutil.Process().net_connections("tcp")
-            if one.status == psutil.CONN_LISTEN
-        ]
-        for scheme in ("tcp", "tls"):  # a stranger has no certificate
-            with pytest.raises((OSError, TypeError)):
-                Client(f"{scheme}:{cluster.scheduler_address.partition(':')[2]}", timeout=0.5)
-        scratch = [Path(one) for one in sys.path if "dask-scratch-space" in one]
-    assert set(opened) == {"127.0.0.1"}
-    assert scratch
-    assert all(one.is_relative_to(tmp_path) for one in scratch)  # modules are imported from there
+def test_without_prefect_processes_give_the_same_tables(
+    alone, evening, panel, tmp_path, monkeypatch
+):
+    without_prefect(monkeypatch.setattr)
+    chosen = {"RUNNER": "processes", "WORKERS": 2}
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == alone

@@ -43,7 +43,7 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was
     before = [
         f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (3, 2, 1)
     ]
-    caught_up = prefect_api.start_run(deployed, "catch-up/catch-up", at=before[0], **span)
+    caught_up = prefect_api.start_run(deployed, NIGHTLY, at=before[0], **span)
     environment = processes.environment_of(tmp_path, deployed)
     with temporary_settings({PREFECT_API_URL: deployed}):
         assert server.is_idle()  # as doctor says
@@ -71,7 +71,7 @@ def test_a_late_night_ends_and_the_next_run_makes_it_whatever_was_killed_meanwhi
     write_bars(bars, newest, missing=1)
     environment = processes.environment_of(tmp_path, deployed, bars)
     log = tmp_path / "worker.log"
-    run = partial(prefect_api.start_run, deployed, NIGHTLY, as_of=str(newest))
+    run = partial(prefect_api.start_run, deployed, NIGHTLY, first=str(newest), last=str(newest))
     with ExitStack() as stack:
         (ours, posted), (of_prefect, posted_by_prefect) = (
             stack.enter_context(http_sink()) for _ in range(2)
@@ -145,16 +145,14 @@ def create_automation(webhook, folder, environment):
     assert code == 0, out + err
 
 
-def test_each_of_the_four_deployments_has_its_form(deployed):
+def test_each_of_the_three_deployments_has_its_form(deployed):
     found = processes.API.post(f"{deployed}/deployments/filter", json={}).json()
-    assert {one["name"] for one in found} == {"nightly", "weekly-scratch", "catch-up", "backtest"}
+    assert {one["name"] for one in found} == {"nightly", "weekly-scratch", "backtest"}
     assert {one["work_pool_name"] for one in found} == {"forecasting"}
     forms = {one["name"]: one["parameter_openapi_schema"] for one in found}
     assert all(one["enforce_parameter_schema"] for one in found)
-    assert forms["catch-up"]["required"] == forms["backtest"]["required"] == ["first", "last"]
-    assert {forms[name]["properties"]["first"]["format"] for name in ("catch-up", "backtest")} == {
-        "date"
-    }
+    assert forms["backtest"]["required"] == ["first", "last"]
+    assert forms["backtest"]["properties"]["first"]["format"] == "date"
     for form in forms.values():
         # Shown beside each field
         assert all(field.get("description") for field in form["properties"].values())

@@ -169,10 +169,10 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     yahoo.today = before
     monkeypatch.setattr(clock, "now", after(before))
     asked = [make_night("SBUX", before, read_settings(), now=clock.now)]
-    fetch_market(asked, switch_source=False)
+    fetch_market(asked)
     ingest(asked)
     yahoo.market_fault = "500"
-    monkeypatch.setattr(running, "BATCH", 1)
+    monkeypatch.setattr(running, "LARGEST", 1)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
     live(yahoo, monkeypatch, last)
     requests = rows("fetches", symbol="^VIX")

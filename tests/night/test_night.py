@@ -265,7 +265,7 @@ WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'published'
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(night_folder):
-    nightly.nightly(as_of=LAST)
+    nightly.nightly(first=LAST, last=LAST)
     with connect.reading(read_settings().url) as connection:
         (row,) = connection.execute(sa.text(FROM_A_ROW), {"origin": str(LAST)}).mappings()
     assert all(value is not None for name, value in row.items() if name != "parent_id"), dict(row)

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 
 import pandas as pd
@@ -6,11 +5,12 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
+from flows.parameters import narrowed, run_name, subject_of
 from forecasting.audit.run_backtest import run_each
 from forecasting.errors import UsageError
 from forecasting.night import plan
 from forecasting.night.health import checked, night_checks
-from forecasting.night.parameters import narrowed, run_name, subject_of
+from forecasting.night.night import RunOptions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import schema
 from forecasting.store.connect import transaction
@@ -52,9 +52,7 @@ def test_a_file_that_cannot_be_read_is_refused_before_anything_starts(
     given = {"source": f"csv:{tmp_path / 'bars.csv'}", option: form.format(tmp_path / "VIX.csv")}
     settings = Settings(database_url=sqlite_url, **given)
     with pytest.raises(UsageError, match=told):
-        plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
-    with pytest.raises(UsageError, match=told):
-        plan.checked_span(settings, None, None, now=clock.now)
+        plan.check_options(settings, RunOptions(), now=clock.now)
 
 
 def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlite_url, tmp_path):
@@ -64,10 +62,10 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
         database_url=sqlite_url, source="sample", symbols="ADBE,PEP", events=f"csv:{path}"
     )
     with pytest.raises(UsageError, match="column symbol"):
-        plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
+        plan.check_options(settings, RunOptions(), now=clock.now)
     with pytest.raises(UsageError, match="column symbol"):
         run_each(settings, lambda own: pytest.fail("begun"), store=False, workers=1, now=clock.now)
-    failed = plan.planned_nights(settings, as_of=None, mode="auto", now=clock.now)
+    failed = plan.planned_nights(settings, RunOptions(), now=clock.now)
     ingested = ingest_only(settings, as_of=None, switch_source=False, now=clock.now)
     errors = [*(one.error for one in failed), *ingested.errors.values()]
     assert ["column symbol" in str(error) for error in errors] == [True] * 4
@@ -85,15 +83,15 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
     def now():
         return datetime(2024, 2, 22, 2, tzinfo=UTC)
 
-    assert [
-        night.session.day for night in plan.missed_nights(own, as_of=None, mode="auto", now=now)
-    ] == [20, 21]
-    assert plan.checked_span(own, None, date(2024, 2, 21), now=now)[0] == date(2024, 2, 20)
+    for options in (RunOptions(), RunOptions(last=date(2024, 2, 21))):
+        sessions = plan.sessions_of_run(own, options, now=now)
+        assert sessions == [date(2024, 2, 20), date(2024, 2, 21)]
     saturday = date(2024, 2, 10)
     sunday = date(2024, 2, 18)
-    assert plan.checked_span(own, saturday, sunday, now=now) == (saturday, sunday)
+    spanned = plan.sessions_of_run(own, RunOptions(saturday, sunday), now=now)
+    assert [session.day for session in spanned] == [12, 13, 14, 15, 16]
     with pytest.raises(UsageError, match="with a session in it"):
-        plan.checked_span(own, date(2024, 2, 17), sunday, now=now)
+        plan.check_options(own, RunOptions(date(2024, 2, 17), sunday), now=now)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +105,16 @@ def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of
         pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv"
     )
     own = Settings(database_url=sqlite_url, source=f"csv:{tmp_path / 'bars.csv'}")
-    (night,) = plan.missed_nights(
-        own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC)
-    )
-    assert night.session == bars.index[-1].date()
-    other = replace(night, settings=own.for_symbol("KO"), session=date(2024, 1, 2))
-    both = f"{night.session} of SBUX, 2024-01-02 of KO, before the newest completed one, 2024-05-31"
-    assert both in plan.early_end([night, other], now=night.now)
-    assert not plan.early_end([night], now=lambda: datetime.combine(night.session, time(23), UTC))
+
+    def now():
+        return datetime(2024, 6, 1, tzinfo=UTC)
+
+    (session,) = plan.sessions_of_run(own, RunOptions(), now=now)
+    assert session == bars.index[-1].date()
+    both = f"{session} of SBUX, 2024-01-02 of KO, before the newest completed one, 2024-05-31"
+    newest = {"SBUX": session}
+    assert both in plan.early_end(own, newest | {"KO": date(2024, 1, 2)}, now=now)
+    assert not plan.early_end(own, newest, now=lambda: datetime.combine(session, time(23), UTC))
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,15 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
 @pytest.mark.parametrize(
     ("flow", "given", "name"),
     [
-        ("nightly", {"as_of": "2024-03-07"}, "nightly-SBUX+VOD.L-volume-2024-03-07"),
         (
-            "catch-up",
+            "nightly",
+            {"first": "2024-03-07", "last": "2024-03-07"},
+            "nightly-SBUX+VOD.L-volume-2024-03-07",
+        ),
+        (
+            "nightly",
             {"symbols": ["MSFT"], "last": "2024-03-06"},
-            "catch-up-MSFT-volume-2024-03-06",
+            "nightly-MSFT-volume-2024-03-06",
         ),
         ("nightly", {"symbols": ["MSFT"], "target": "range"}, "nightly-MSFT-range-2024-03-09"),
         (

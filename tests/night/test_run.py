@@ -10,7 +10,7 @@ from flows import clock
 from flows.start import start_catch_up
 from forecasting.errors import SymbolsFailedError
 from forecasting.night import plan, run
-from forecasting.night.night import make_night, sent
+from forecasting.night.night import RunOptions, make_night
 from forecasting.publish import runs
 from forecasting.settings import read_settings
 from forecasting.store import connect
@@ -56,9 +56,9 @@ def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, n
     ingest_only(read_settings(), as_of=EVE, switch_source=False, now=clock.now)
     with connect.reading(night_url) as connection:
         other = connection.scalar(sa.text("SELECT pg_backend_pid()"))  # a session without the lock
-        shard = [sent(make_night("TEST", EVE, read_settings(), now=clock.now))]
-        (ended,) = run.run_sent(shard, clock.now, other)
-    assert f"process {other} of the database" in str(ended["error"])
+        batch = [make_night("TEST", EVE, read_settings(), now=clock.now)]
+        (ended,) = run.run_batch(batch, session=other)
+    assert f"process {other} of the database" in str(ended.error)
     assert counts()["runs"] == 0
 
 
@@ -94,16 +94,16 @@ def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_t
             connection.execute(table.delete())
     run_until(EVE)
 
-    def killed(step, nights, *more):
+    def killed(step, nights):
         if step == "evaluate":
-            run.call_step(step, nights[:1], *more)
+            run.call_step(step, nights[:1])
             raise KeyboardInterrupt
-        return run.call_step(step, nights, *more)
+        return run.call_step(step, nights)
 
     settings = read_settings()
-    planned = plan.planned_nights(settings, as_of=LAST, mode="auto", now=clock.now)
+    planned = plan.planned_nights(settings, RunOptions(LAST, LAST), now=clock.now)
     with pytest.raises(KeyboardInterrupt), run.ledger(settings):
-        run.run_nights(planned, settings, run.Caller(call=killed))
+        run.run_nights(planned, settings, killed)
     run_until(None)
     left = {name: [row | {"fetch_id": ""} for row in timeless(name)] for name in whole[0]}
     assert (left, timeless("fetches"), timeless("bar_versions")) == whole
@@ -112,7 +112,7 @@ def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_t
 def test_a_target_that_fails_is_named_and_stops_no_other(monkeypatch):
     monkeypatch.setenv("FORECASTING_TARGETS", EACH)
     settings = read_settings()
-    planned = plan.planned_nights(settings, as_of=LAST, mode="auto", now=clock.now)
+    planned = plan.planned_nights(settings, RunOptions(LAST, LAST), now=clock.now)
     (folder,) = [one.folder for one in planned if one.target == "range"]
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.touch()  # in the place of the night's folder

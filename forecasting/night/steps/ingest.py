@@ -39,7 +39,6 @@ from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.store import connect, read
 from forecasting.store.frames import Row
 from forecasting.values import MarketChoice
-from forecasting.vocabulary import Target
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -51,37 +50,22 @@ _MARGIN = timedelta(days=60)
 share a fetch."""
 
 
-def ingest(
-    nights: Sequence[Night],
-    targets: tuple[Target, ...] = (),
-    switch_source: bool = False,
-) -> list[Night]:
+def ingest(nights: Sequence[Night]) -> list[Night]:
     """Each night with the fetch that brought its symbol's bars, or with what stopped it.
 
     One request brings the bars of all nights of a symbol. A source that does not respond is
     requested once more at once; one that has the bars of older nights alone is requested for these.
-
-    Args:
-        nights: Those of some symbols, each symbol's oldest first.
-        targets: Those of the run, else the nights': a run that was killed after some of them
-            requests as before.
-        switch_source: Allow bars of another source for a symbol that has some.
     """
-    request = partial(_requested, targets=targets, switch_source=switch_source)
-    done = request(nights)
-    done = _again(done, request, lambda night: isinstance(night.error, UnavailableError))
-    done = _again(done, request, _has_come)
+    done = _requested(nights)
+    done = _again(done, lambda night: isinstance(night.error, UnavailableError))
+    done = _again(done, _has_come)
     return [_with_stored_bar(night) for night in done]
 
 
-def _again(
-    nights: Sequence[Night],
-    request: Callable[[Sequence[Night]], list[Night]],
-    is_again: Callable[[Night], bool],
-) -> list[Night]:
+def _again(nights: Sequence[Night], is_again: Callable[[Night], bool]) -> list[Night]:
     """The nights, some of which are requested again."""
     again = [replace(night, error=None) for night in nights if is_again(night)]
-    ended = {night.id: night for night in request(again)} if again else {}
+    ended = {night.id: night for night in _requested(again)}
     return [ended.get(night.id, night) for night in nights]
 
 
@@ -119,18 +103,19 @@ def _is_stored(connection: connect.Connection, night: Night) -> bool:
     return True
 
 
-def _requested(
-    nights: Sequence[Night], *, targets: tuple[Target, ...], switch_source: bool
-) -> list[Night]:
-    """Each night with the fetch of one request a symbol, or with its error."""
+def _requested(nights: Sequence[Night]) -> list[Night]:
+    """Each night with the fetch of one request a symbol, or with its error.
+
+    It is of all targets of the run: one that was killed after some of them requests as before.
+    """
     wanted = dict[str, Wanted]()
     done = dict[str, Night]()
     for some in grouped(nights, "symbol"):
         newest = max(some, key=attrgetter("session"))
-        of_run = targets or tuple(dict.fromkeys(night.target for night in some))
+        of_run = newest.targets or tuple(dict.fromkeys(night.target for night in some))
         try:
             source = bars_source(newest.settings, now=newest.now)
-            request = request_of(newest, source, _first(some), of_run, accept=switch_source)
+            request = request_of(newest, source, _first(some), of_run, accept=newest.switch_source)
             request = as_stored(request, newest.settings)
             wanted[newest.symbol] = (newest, source, request)
         except Exception as error:  # whatever it is, it is this symbol's alone
@@ -152,7 +137,7 @@ def _with_fetch_of(newest: Night, night: Night) -> Night:
     return replace(night, fetch_id=newest.fetch_id, error=newest.error)
 
 
-def fetch_market(nights: Sequence[Night], *, switch_source: bool) -> None:
+def fetch_market(nights: Sequence[Night]) -> None:
     """Fetch the market series of the nights of a run, unless all that is needed of it is stored.
 
     It comes before the bars of the nights, whose fetch fixes what is known of it.
@@ -169,13 +154,11 @@ def fetch_market(nights: Sequence[Night], *, switch_source: bool) -> None:
     for choice, (night, first, last) in spans.items():
         with connect.reading(night.url) as connection:
             stored = read.newest_fetch(connection, choice.symbol, with_bars=False)
-        if switch_source or not _is_enough(stored, last, first):
-            _fetch_series(night, choice, first - _MARGIN, last, accept=switch_source)
+        if night.switch_source or not _is_enough(stored, last, first):
+            _fetch_series(night, choice, first - _MARGIN, last)
 
 
-def _fetch_series(
-    night: Night, choice: MarketChoice, first: date, last: date, *, accept: bool
-) -> None:
+def _fetch_series(night: Night, choice: MarketChoice, first: date, last: date) -> None:
     """Fetch a market series; a night goes on without it, so a failure is only logged."""
 
     def fetched(night: Night) -> Night:
@@ -186,7 +169,7 @@ def _fetch_series(
             first,
             last,
             choice.exchange,
-            accept=accept,
+            accept=night.switch_source,
             of_index=True,
         )
         request = as_stored(request, night.settings)

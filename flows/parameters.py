@@ -80,10 +80,6 @@ def targets_of(given: Mapping[str, Any], settings: Settings) -> list[str]:
 
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
     """A run's name in Prefect's list, as `nightly-SBUX-volume-2024-03-08`, else by its day."""
-    days = (
-        [given["first"], given["last"]]
-        if flow == "backtest"
-        else [given.get("as_of") or given.get("last")]
-    )
-    named = days if any(days) else [now().date()]
+    days = [given.get("first"), given.get("last")]
+    named = dict.fromkeys(day for day in days if day) or [now().date()]
     return plain_text("-".join([flow, *subject_of(given), *map(str, named)]), limit=LONGEST_NAME)
