@@ -186,7 +186,8 @@ def warn_of(reports: Mapping[str, NightView], *, newest: date) -> None:
     from forecasting.report.wording import notices, without_bar
 
     for name, report in reports.items():
-        texts = [notice.text for notice in notices(report) if not notice.is_of_kind]
+        of_age = ("old", "issued_late", "made_afterwards")  # which a caller's dates decide
+        texts = [notice.text for notice in notices(report) if notice.kind not in of_age]
         if report.origin < newest:
             texts.append(
                 f"Its bars end with the session {report.origin}, before {newest}: its forecasts "

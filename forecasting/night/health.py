@@ -6,11 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import product
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
+from forecasting.conditions import Condition, Kind
 from forecasting.errors import (
     FailedVerdict,
     ForecastingError,
@@ -43,7 +45,6 @@ from forecasting.sessions import (
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
-from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
 
@@ -57,8 +58,27 @@ LEAST_FREE = 1  # GiB free on the disk of the data folder below which `doctor` c
 STATEMENT_S = 3
 
 
-def live_states(settings: Settings, *, now: Clock) -> list[Row]:
-    """A row a symbol: its newest completed session, and why that has no live forecast (`cause`).
+@dataclass(frozen=True)
+class LiveState:
+    """Whether the newest completed session of a series has a live forecast."""
+
+    name: str  # as in `Settings.series`
+    symbol: str
+    target: Target
+    exchange: str
+    session: date | None = None  # that one; None where its calendar has ended
+    opens: datetime | None = None  # the session after it
+    is_open: bool = False  # whether that has opened
+    condition: Condition | None = None  # why it has none; None where it has one
+
+    @property
+    def series(self) -> str:
+        """What names it: symbol and target."""
+        return f"{self.symbol} {self.target}"
+
+
+def live_states(settings: Settings, *, now: Clock) -> list[LiveState]:
+    """The state of each symbol and target.
 
     Raises:
         StoreError: The database did not respond within CHECK_S.
@@ -72,43 +92,44 @@ def live_states(settings: Settings, *, now: Clock) -> list[Row]:
         ) from None
 
 
-def _states(settings: Settings, *, now: Clock) -> list[Row]:
+def _states(settings: Settings, *, now: Clock) -> list[LiveState]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     is_locked = lock.is_held(settings.url)
-    rows = []
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
-        for name, own in settings.series.items():
-            state = _state(connection, own, now(), is_locked)
-            rows.append(state | {"name": name})
-    without = [row for row in rows if row["cause"] == "without a night"]
-    if len(without) <= ASKED:
-        for row in without:
-            _name_refusal(row, settings, now=now)
-    return rows
+        states = [
+            _state(connection, name, own, now(), is_locked) for name, own in settings.series.items()
+        ]
+    without = [one for one in states if one.condition and one.condition.kind == "no_night"]
+    if len(without) > ASKED:
+        return states
+    return [
+        _with_refusal(state, settings, now=now) if state in without else state for state in states
+    ]
 
 
-def _name_refusal(row: Row, settings: Settings, *, now: Clock) -> None:
-    """Give a symbol without a night the error that refuses its run, which leaves no row."""
-    own = settings.for_symbol(row["symbol"])
+def _with_refusal(state: LiveState, settings: Settings, *, now: Clock) -> LiveState:
+    """A state without a night, with the error that refuses its run, which leaves no row."""
+    own = settings.for_symbol(state.symbol)
     try:
         check_events(own.events, own.symbols)
         check_market(own)
         source = plugins.source_of(own.source, cache_dir=own.yahoo_cache)
         _newest_of_source(own, source, now=now)
     except ForecastingError as refused:
-        row |= {"cause": "without a usable input", "error": str(refused)}
+        return replace(state, condition=Condition("refused", {"reason": str(refused)}))
+    return state
 
 
-def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool | None) -> Row:
-    """Whether the newest completed session has a live forecast, for check.txt; else the `cause`."""
-    exchange = own.exchange
-    row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error")))
-    row |= {**own.columns, "exchange": exchange, "cause": ""}
+def _state(
+    connection: Connection, name: str, own: Settings, at: datetime, is_locked: bool | None
+) -> LiveState:
+    state = LiveState(name, own.symbol, own.target, own.exchange)
     try:
-        session = last_completed(at, exchange)
-        opened = opens_at(next_sessions(session, max(HORIZONS), exchange)[0], exchange)
+        session = last_completed(at, own.exchange)
+        opens = opens_at(next_sessions(session, max(HORIZONS), own.exchange)[0], own.exchange)
     except ForecastingError as ended:  # no night can forecast them
-        return row | {"cause": "without a calendar", "error": str(ended)}
+        return replace(state, condition=Condition("no_calendar", {"reason": str(ended)}))
+    state = replace(state, session=session, opens=opens, is_open=at >= opens)
     live = own.columns | {"kind": "live", "role": PUBLISHED}
     newest = read.newest(
         connection,
@@ -116,66 +137,44 @@ def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool 
         "origin_session",
         live,
     )
-    row |= {"session": session, "opened": opened, "is_open": at >= opened, "newest": newest}
     if newest is not None and newest >= session:
-        return row
-    issued = read.row(connection, "forecasts", own.columns | {"origin_session": session})
+        return state
+    return replace(state, condition=_why_missing(connection, own, state, is_locked))
+
+
+def _why_missing(
+    connection: Connection, own: Settings, state: LiveState, is_locked: bool | None
+) -> Condition:
+    """Why a completed session has no live forecast."""
+    issued = read.row(connection, "forecasts", own.columns | {"origin_session": state.session})
     if issued is not None:
-        return row | {"cause": "issued late", "issued_at": issued["issued_at"]}
-    stopped = _stopped(
-        connection,
-        own,
-        session,
-        is_locked,
-    )
-    return row | (
-        stopped
-        or _unstarted(
-            connection,
-            own,
-            session,
-            newest,
-            is_locked,
-        )
-    )
-
-
-def _unstarted(
-    connection: Connection,
-    own: Settings,
-    session: date,
-    newest: date | None,
-    is_locked: bool | None,
-) -> Row:
-    """Why a session has no night: a request that failed since its close, or none has begun."""
-    closed = closes_at(session, own.exchange)
-    request = read.newest_fetch(connection, own.symbol, with_bars=False) or Row()
-    has_failed = request.get("verdict") in get_args(FailedVerdict)
-    if has_failed and request["fetched_at"] > closed:
-        return Row(cause=_why_stopped(request["verdict"]), fetch=request)
-    return Row(
-        cause="being made" if is_locked else "without a night",
-        closed=closed,
-        last=read.unfinished_run(connection, *own.key, after=newest or date.min),
-        has_any=read.row(connection, "forecasts", own.columns),
-    )
-
-
-def _stopped(connection: Connection, own: Settings, session: date, is_locked: bool | None) -> Row:
-    """Why the night of a session has not ended, with its row; empty without such a night."""
-    of_session = own.columns | {"as_of": session}
+        values = {"issued": issued["issued_at"], "session": issued["target_session"]}
+        return Condition("issued_late", values)
+    of_session = own.columns | {"as_of": state.session}
     night = read.row(connection, "runs", of_session, order=("started_at DESC",))
-    if night is None or night["status"] == "done":
-        return Row()
-    if night["status"] != "running":
-        return Row(cause=_why_stopped(night["status"]), night=night)
-    causes = {True: "at work", False: "cut off", None: "at work or cut off"}
-    return Row(cause=causes[is_locked], night=night)
+    if night is not None and night["status"] == "running":
+        kinds: dict[bool | None, Kind] = {True: "running", False: "cut_off", None: "unended"}
+        values = {"session": night["as_of"], "began": night["started_at"]}
+        return Condition(kinds[is_locked], values)
+    if night is not None and night["status"] != "done":
+        kind: Kind = "late" if night["status"] == "late" else "failed"
+        return Condition(kind, {"reason": night["error"] or night["note"]})
+    return _why_not_begun(connection, own, state, is_locked)
 
 
-def _why_stopped(kind: str) -> str:
-    """The cause by the status of a night, or by the verdict of a request."""
-    return "without a bar" if kind == "late" else "failed"
+def _why_not_begun(
+    connection: Connection, own: Settings, state: LiveState, is_locked: bool | None
+) -> Condition:
+    """Why a session has no night: a request that failed since its close, or none has begun."""
+    request = read.newest_fetch(connection, own.symbol, with_bars=False)
+    if request is not None and request["verdict"] in get_args(FailedVerdict):
+        closed = closes_at(cast("date", state.session), own.exchange)
+        if request["fetched_at"] > closed:
+            kind: Kind = "late" if request["verdict"] == "late" else "failed"
+            return Condition(kind, {"reason": f"{request['verdict']}: {request['detail']}"})
+    if is_locked:
+        return Condition("running")
+    return Condition("no_night", {"symbol": own.symbol, "target": own.target})
 
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forecasting.conditions import Condition
 from forecasting.errors import (
     ForecastingError,
     LockedError,
@@ -18,20 +20,20 @@ from forecasting.errors import (
     explained,
 )
 from forecasting.night.folders import INDEX, page_address, runs_folder
-from forecasting.night.health import live_states
+from forecasting.night.health import LiveState, live_states
 from forecasting.night.night import Night
 from forecasting.night.plan import newest_session
 from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, joined
-from forecasting.plain_text import named, unmarked
+from forecasting.plain_text import named, quantity, unmarked
 from forecasting.publish.alerts import judged_alerts
 from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
-from forecasting.report.night_view import NightView, Problem
-from forecasting.report.page import environment
-from forecasting.report.units import as_day, full_day, short_day
+from forecasting.report.night_view import NightView
+from forecasting.report.units import full_day, instant, short_day
 from forecasting.report.wording import without_bar
+from forecasting.report.words import WORDS, by_cause, sentence_of
 from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 logger = logging.getLogger("forecasting.notify")
+
+
+COMMANDED = 20  # symbols that a command names
 
 
 def newest_digest(settings: Settings, *, now: Clock) -> Digest:
@@ -167,7 +172,8 @@ def _cause(connection: Connection, line: NightView, settings: Settings, at: date
         held = newest_session(settings.for_symbol(line.symbol), now=lambda: at)
         if held <= line.origin:
             return f"The source ends with {full_day(held)}: bring it up to date."
-    return " ".join(filter(None, [_newest_request(connection, line.symbol), line.remedy]))
+    remedy = Condition("no_night", {"symbol": line.symbol, "target": line.target})
+    return " ".join(filter(None, [_newest_request(connection, line.symbol), sentence_of(remedy)]))
 
 
 def _newest_request(connection: Connection, symbol: str) -> str:
@@ -182,13 +188,12 @@ def _newest_request(connection: Connection, symbol: str) -> str:
 
 def _outages(
     connection: Connection, lines: Sequence[NightView], settings: Settings
-) -> Iterator[Problem]:
+) -> Iterator[tuple[str, Condition]]:
     """The sessions that newest forecasts lack live, made up for by replays."""
     for line in lines:
         sessions = [short_day(session) for session in _replayed(connection, line, settings)]
         if sessions:
-            missing = f"No live forecast of {named(sessions, NAMED)}."
-            yield line.series, ("made afterwards", missing)
+            yield line.series, Condition("outage", {"sessions": named(sessions, NAMED)})
 
 
 def _replayed(connection: Connection, line: NightView, settings: Settings) -> list[date]:
@@ -200,12 +205,11 @@ def _replayed(connection: Connection, line: NightView, settings: Settings) -> li
         "target_session",
         of | {"kind": "live"},
     )
-    # Of one session live comes before late before replay, as in the alphabet
     newest = read.row(
         connection,
         "scores",
         of,
-        order=("target_session DESC", "kind"),
+        order=("target_session DESC", "kind = 'replay'"),
     )
     if live is None or newest is None or newest["kind"] != "replay":
         return []
@@ -215,7 +219,7 @@ def _replayed(connection: Connection, line: NightView, settings: Settings) -> li
 
 def _of_runs(
     connection: Connection, nights: Sequence[Night], lines: Sequence[NightView]
-) -> Iterator[Problem]:
+) -> Iterator[tuple[str, Condition]]:
     """What a person should see of completed nights, or of those of the lines."""
     run_ids = [night.id for night in nights]
     if not nights:
@@ -224,37 +228,39 @@ def _of_runs(
         run = read.row(connection, "runs", {"id": run_id, "status": "done"})
         if run is None:
             continue
-        for kind, words in _notable(connection, run):
-            text = f"{full_day(as_day(run['as_of']))}: {words}"
-            yield f"{run['symbol']} {run['target']}", (kind, text)
+        for condition in [*_notable_data(connection, run), *_notable(connection, run)]:
+            yield f"{run['symbol']} {run['target']}", condition
 
 
-def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
-    """What a person should see of a completed night beside its forecasts: kind and words."""
-    yield from _notable_data(connection, run)
+def _notable(connection: Connection, run: Row) -> Iterator[Condition]:
+    """What a person should see of a completed night beside its forecasts and its data."""
+    of_night = {"session": run["as_of"]}
     market = notes_of(run).get("market")
     if market:
-        yield "market", market
+        yield Condition("market", of_night | {"note": market})
     if run["mode_kind"] == "drift":
-        yield "drift", run["mode_reason"]
+        yield Condition("drift", of_night | {"reason": run["mode_reason"]})
     series = (run["symbol"], run["target"])
     before = read.newest_network(connection, *series, before=run["as_of"])
     fit = read.row(connection, "models", {"run_id": run["id"], "name": LSTM})
     if fit is None or before is None:  # a first fit's refusal is the reason of the baseline's line
         return
+    of_fit = of_night | {"model": fit["id"]}
     if fit["refused"]:
-        yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"
+        yield Condition("fit_refused", of_fit | {"reason": fit["refused"]})
     elif fit["method"] == "scratch":
-        why = run["mode_reason"]
-        yield "model", f"{fit['id']}, a fit from scratch ({why}), replaces {before['id']}"
+        why = {"reason": run["mode_reason"], "before": before["id"]}
+        yield Condition("model", of_fit | why)
 
 
-def _notable_data(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
+def _notable_data(connection: Connection, run: Row) -> Iterator[Condition]:
     fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
     if fetch is None:
         return
+    of_night = {"session": run["as_of"]}
     if fetch["verdict"] in ("split", "revised", "held"):  # dividends and new bars are routine
-        yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
+        found = {"verdict": fetch["verdict"], "detail": fetch["detail"]}
+        yield Condition("revised", of_night | found)
     of_run = {"symbol": run["symbol"], "run_id": run["id"]}
     began = read.values(
         connection,
@@ -265,7 +271,7 @@ def _notable_data(connection: Connection, run: Row) -> Iterator[tuple[str, str]]
     findings = read.findings(connection, fetch["id"])
     new = without_bar(findings[findings["since"] >= began])
     if new:
-        yield "data.missing", f"{new}."
+        yield Condition("missing", of_night | {"findings": new})
 
 
 def send_failed(settings: Settings, error: ForecastingError) -> None:
@@ -290,20 +296,57 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
         NoLiveForecastError: A symbol lacks the live forecast of its newest completed session.
     """
     settings = read_settings()
-    rows = live_states(settings, now=now)
-    missing = [row for row in rows if row["cause"]]
-    target = f" {settings.target}" if len(settings.targets) == 1 else ""
-    shown = {"rows": rows, "missing": missing, "target": target, "named": named}
-    lines = environment().get_template("check.txt").render(shown).splitlines()
+    states = live_states(settings, now=now)
+    missing = [state for state in states if state.condition is not None]
+    lines = check_lines(states)
     text = " ".join(lines)
     if missing:
         if sends:
             mark_missing(settings)
-        subject = joined([row["name"] for row in missing]) + target
-        raise NoLiveForecastError(subject, *([text] if len(rows) == 1 else lines))
+        target = f" {settings.target}" if len(settings.targets) == 1 else ""
+        subject = joined([state.name for state in missing]) + target
+        raise NoLiveForecastError(subject, *([text] if len(states) == 1 else lines))
     if sends:
         send_fresh(settings, text)
     return text
+
+
+def check_lines(states: Sequence[LiveState]) -> list[str]:
+    """What a check found: how many forecasts are missing, why, what to do, and which are fresh."""
+    lines = []
+    missing = [(state.series, state.condition) for state in states if state.condition]
+    if missing:
+        count = f"{len(missing)} of {quantity(len(states), 'live forecast')}"
+        lines.append(f"{count} {'is' if len(missing) == 1 else 'are'} missing.")
+        lines += [f"- {names}: {kind}. {why}" for kind, names, why in by_cause(missing)]
+        lines += _check_advice([state for state in states if state.condition])
+    fresh = defaultdict[date | None, list[str]](list)
+    for state in states:
+        if state.condition is None:
+            fresh[state.session].append(state.series)
+    each = [f"{', '.join(names)} from the session {day}" for day, names in sorted(fresh.items())]
+    return [*lines, f"Fresh: {'; '.join(each)}."] if each else lines
+
+
+def _check_advice(missing: Sequence[LiveState]) -> list[str]:
+    """By exchange until when a live forecast can be made, and what to do before."""
+    by_opening = defaultdict[tuple[str, datetime, bool], list[LiveState]](list)
+    for state in missing:
+        if state.opens is not None:
+            by_opening[state.exchange, state.opens, state.is_open].append(state)
+    lines = []
+    for (exchange, opens, is_open), some in by_opening.items():
+        kinds = dict.fromkeys(state.condition.kind for state in some if state.condition)
+        advice = ". ".join(filter(None, (WORDS[kind].advice for kind in kinds)))
+        ends = f"{exchange} opened at {instant(opens)}: only the next night's can be live."
+        if not is_open:
+            ends = f"{exchange} opens at {instant(opens)}: a live forecast is made before that."
+        lines.append(f"{ends} {advice}.".removesuffix(" ."))
+        if not is_open and len(some) <= COMMANDED:
+            symbols = ",".join(dict.fromkeys(state.symbol for state in some))
+            targets = ",".join(dict.fromkeys(state.target for state in some))
+            lines[-1] += f" Then `forecasting run --symbol {symbols} --target {targets}`."
+    return lines
 
 
 def send_check(error: ForecastingError) -> None:

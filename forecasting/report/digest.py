@@ -10,11 +10,13 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from forecasting.conditions import Condition
 from forecasting.plain_text import named, plain_text, quantity
-from forecasting.report.night_view import NightView, Problem, by_cause, most_unusual_first
+from forecasting.report.night_view import NightView, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
 from forecasting.report.wording import alert_value
+from forecasting.report.words import by_cause
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
 SHOWN = 12
@@ -148,7 +150,7 @@ def make_digest(
     *,
     newest_sessions: Mapping[str, date] = MappingProxyType({}),
     causes: Mapping[str, str] = MappingProxyType({}),
-    notes: Sequence[Problem] = (),
+    notes: Sequence[tuple[str, Condition]] = (),
     findings: Sequence[str] = (),
     alerts: Sequence[Mapping[str, Any]] = (),
 ) -> Digest:
@@ -218,30 +220,23 @@ def _stale(
     return [line for line in stored if line.first.session == newest], stale
 
 
-def _reasons(digest: Digest, older: Mapping[str, str], notes: Sequence[Problem]) -> list[Reason]:
+def _reasons(
+    digest: Digest, older: Mapping[str, str], notes: Sequence[tuple[str, Condition]]
+) -> list[Reason]:
     """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
     problems = []
     for line in digest.lines:
         problem = line.problem
-        if line.forecasts and line not in digest.forecasts:
-            problem = _behind(line, digest.session, older.get(line.symbol, ""))
-        if problem:
+        if line.forecasts and line not in digest.forecasts and not line.is_behind:
+            values = {"session": digest.session, "newest": line.first.session}
+            problem = Condition("behind", values | {"cause": older.get(line.symbol, "")})
+        if problem is not None:
             problems.append((line.series, problem))
     reasons = [
         Reason(kind, f"{names}: {kind}. {why}")
         for kind, names, why in by_cause([*problems, *notes])
     ]
     return sorted(reasons, key=lambda reason: reason.kind != "failed")
-
-
-def _behind(line: NightView, session: str, cause: str) -> tuple[str, str]:
-    """The problem of a line whose forecast is of an older session than the others."""
-    older = full_day(line.first.session)
-    none = f"No forecast of {session}; the newest is of {older}."
-    if line.problem:
-        kind, why = line.problem
-        return kind, f"{none} {why}"
-    return "behind", f"{none} {cause}".strip()
 
 
 def _held_alerts(

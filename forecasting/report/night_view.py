@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from statistics import quantiles
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
+from forecasting.conditions import Condition, Kind
 from forecasting.evaluate.significance import Skill
-from forecasting.plain_text import named, of_each
 from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
+from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
-Problem = tuple[str, tuple[str, str]]
-"""A series, and of what is to be known of it the kind and the text."""
-
 USUAL_SESSIONS = 20
 MADE = {"live": "live", "late": "issued late", "replay": "made afterwards"}
 """When a forecast of each kind was issued, in words."""
-
-
-def reason_of(run: Mapping[str, Any]) -> str:
-    """Why a night failed or is late, or what is to be known of it; empty without any."""
-    return str(run["note"] if run["error"] is None else run["error"])
 
 
 @dataclass(frozen=True)
@@ -257,71 +249,97 @@ class NightView:
         """The session of the newest result."""
         return as_day(self.result["target_session"])
 
-    @property
-    def status(self) -> str:
-        """That of the newest night; without its bar its forecast is stale."""
-        if not self.run:
-            return "no night yet"
-        return "stale" if self.run["status"] == "late" else str(self.run["status"])
+    @cached_property
+    def conditions(self) -> list[Condition]:
+        """What is wrong with the night, or is to be known of it, the most severe first."""
+        found = [*self._of_run()]
+        if self.forecasts:
+            found += self._of_forecast(self.forecasts[0], is_behind=bool(found))
+        if self.details is not None:
+            found += self._of_details(self.details)
+        return sorted(found, key=lambda condition: get_args(Kind).index(condition.kind))
 
-    @property
-    def reason(self) -> str:
-        """Why it failed or is late, or what is to be known of it."""
-        return reason_of(self.run) if self.run else ""
+    def _of_run(self) -> Iterator[Condition]:
+        """Of the newest night, whether or not it published something."""
+        if self.run is None:
+            yield Condition("no_night", {"symbol": self.symbol, "target": self.target})
+            return
+        is_published = bool(self.forecasts) and as_day(self.run["as_of"]) <= self.origin
+        failed: Kind = "part_failed" if is_published else "failed"
+        kinds: dict[str, Kind] = {"failed": failed, "late": "late", "running": "running"}
+        kind = kinds.get(self.run["status"])
+        if kind is not None:
+            reason = self.run["note"] if self.run["error"] is None else self.run["error"]
+            yield Condition(kind, {"reason": reason})
+        elif self.run["note"]:
+            yield Condition("note", {"reason": self.run["note"]})
 
-    @property
-    def unusual(self) -> list[str]:
-        """How its forecast differs from a live one of the network."""
-        words = []
-        if self.forecasts and self.forecasts[0]["kind"] != "live":
-            words.append(MADE[self.forecasts[0]["kind"]])
-        if self.forecasts and self.forecasts[0]["status"] == "fallback":
-            words.append("baseline")
-        return words
+    def _of_forecast(self, row: Mapping[str, Any], *, is_behind: bool) -> Iterator[Condition]:
+        """Of the newest forecasts: all of a night are issued alike."""
+        if self.newest is not None and not is_behind:
+            yield Condition("old", {"newest": self.newest})
+        if row["status"] == "fallback":
+            yield Condition("baseline", {"reason": as_sentence(row["reason"])})
+        elif row["reason"]:
+            yield Condition("break", {"reason": as_sentence(row["reason"])})
+        if row["kind"] == "late":
+            values = {"issued": row["issued_at"], "session": self.first.session}
+            yield Condition("issued_late", values)
+        if row["kind"] == "replay":
+            yield Condition("made_afterwards")
+        if row["source"] == "sample":
+            yield Condition("sample", {"title": row["title"]})
 
-    @property
-    def state(self) -> str:
-        """One or two words for all of that: what is wrong with the newest forecast, or `ok`."""
-        if self.is_behind:
-            return self.status
-        return self.unusual[-1] if self.unusual else "ok"
-
-    @property
-    def remedy(self) -> str:
-        """The command that makes its newest night."""
-        return (
-            f"`forecasting run --symbol {self.symbol} --target {self.target}` makes it, or says "
-            "why not."
-        )
-
-    @property
-    def problem(self) -> tuple[str, str] | None:
-        """What is wrong with the newest night, like failed, and why; None where all is well."""
-        if self.status != "done":
-            unsaid = "It has not ended yet." if self.run else self.remedy
-            return self.status, self.reason or unsaid
-        if self.unusual and self.unusual != [MADE["replay"]]:
-            reason = self.forecasts[0]["reason"] or "Issued after its session had opened."
-            return self.unusual[-1], as_sentence(reason)
-        return None
+    def _of_details(self, details: NightDetails) -> Iterator[Condition]:
+        """Of the night that published them, where a newer one has brought nothing."""
+        if details.changed:
+            each = [
+                f"{name} {_input(now)}, before {_input(then)}"
+                for name, then, now in details.changed
+            ]
+            yield Condition("inputs", {"changes": "; ".join(each)})
+        if self.is_behind and details.run["note"]:
+            yield Condition("note", {"reason": details.run["note"]})
 
     @property
     def is_behind(self) -> bool:
         """Whether the newest night failed or is late, so that the forecast is of an earlier one."""
-        if self.run is None or self.status not in ("stale", "failed"):
-            return False
-        return as_day(self.run["as_of"]) > self.origin
+        return bool(self.forecasts) and any(one.kind in _NOT_MADE for one in self._of_run())
+
+    @property
+    def status(self) -> str:
+        """In a word what came of the newest night, like failed, stale or done."""
+        return next((word(one) for one in self._of_run() if one.kind != "note"), "done")
+
+    @property
+    def flags(self) -> list[Condition]:
+        """The conditions by which it differs from a live forecast of the network."""
+        return [
+            one
+            for one in self.conditions
+            if one.kind == "made_afterwards" or WORDS[one.kind].severity != "info"
+        ]
+
+    @property
+    def state(self) -> str:
+        """The worst of them in a word or two, or `ok`."""
+        return word(self.flags[0]) if self.flags else "ok"
+
+    @property
+    def problem(self) -> Condition | None:
+        """What a person should know of it; None where all is well, or it was made afterwards."""
+        known = [one for one in self.flags if one.kind != "made_afterwards"]
+        running = [one for one in self.conditions if one.kind == "running"]
+        return next(iter([*known, *running]), None)
 
 
-def by_cause(problems: Iterable[Problem]) -> list[tuple[str, str, str]]:
-    """Kind, series and text of each problem, once for all of one cause."""
-    causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
-    for series, (kind, why) in problems:
-        causes[kind, of_each(why, series)].append((series, why))
-    return [
-        (kind, named([series for series, _ in some], 3), some[0][1] if len(some) == 1 else cause)
-        for (kind, cause), some in causes.items()
-    ]
+_NOT_MADE = ("failed", "late")
+
+
+def _input(value: object) -> str:
+    if value is None:
+        return "default"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "none")
 
 
 def most_unusual_first(nights: Iterable[NightView]) -> list[NightView]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from forecasting.plain_text import markdown_text, plain_text, quantity, unmarked
-from forecasting.report import charts, record, units, wording
+from forecasting.report import charts, record, units, wording, words
 from forecasting.report.night_view import MADE, NightView, most_unusual_first
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, RANDOM
@@ -47,6 +47,8 @@ def environment() -> Environment:
         units.short_day,
         units.span_of_days,
         wording.forecaster_label,
+        words.sentence_of,
+        words.word,
     )
     made.filters |= {show.__name__: show for show in filters}
     made.filters["cleaned"] = plain_text

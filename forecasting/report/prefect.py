@@ -16,15 +16,16 @@ from typing import Any, NamedTuple
 
 from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
-from forecasting.report.night_view import NightView, by_cause, most_unusual_first
+from forecasting.report.night_view import NightView, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import short_day
+from forecasting.report.words import by_cause, word
 
 SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it
 
 _SIGNS = {"^": "caret", ".": "dot", "=": "equals", "&": "and", "_": "line"}
-_SEVERITY = ["failed", "stale", "running", "no night yet", "closed", "done"]
+_SEVERITY = ["failed", "stale", "running", "no night yet", "done"]
 
 
 class Artifact(NamedTuple):
@@ -104,8 +105,7 @@ def subject_tags(symbols: Sequence[str], targets: Sequence[str]) -> list[str]:
 
 def outcome_tags(nights: Sequence[NightView]) -> list[str]:
     """What is unusual about the nights, as stale or baseline; sorted."""
-    statuses = {night.status for night in nights} & {"failed", "stale"}
-    return sorted(statuses.union(*(night.unusual for night in nights)))
+    return sorted({word(one) for night in nights for one in night.flags})
 
 
 def counts_of(nights: Sequence[NightView]) -> str:
@@ -134,18 +134,15 @@ def outcome_artifact(nights: Sequence[NightView]) -> Artifact:
 
 def _actions(nights: Sequence[NightView]) -> list[str]:
     """A line a reason, with the symbols that it is of, then what to do about all of its kind."""
-    problems = []
+    problems = [(night.series, night.problem) for night in nights if night.problem is not None]
     for night in nights:
-        if night.problem:
-            problems.append((night.series, night.problem))
-        if night.status == "done" and night.reason:
-            problems.append((night.series, ("note", night.reason)))
+        problems += [(night.series, one) for one in night.conditions if one.kind == "note"]
     lines = [
         f"**{markdown_text(names)}: {kind}.** {markdown_text(why)}"
         for kind, names, why in by_cause(problems)
     ]
-    kinds = {kind for _, (kind, _) in problems}
-    if kinds & {"failed", "stale"}:
+    kinds = {one.kind for _, one in problems}
+    if kinds & {"failed", "part_failed", "late"}:
         lines.append(
             "The next night makes up for what failed or is stale. At once: `prefect deployment run "
             "nightly/nightly`"

@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import pandas as pd
-
 from forecasting.plain_text import quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
-from forecasting.report.night_view import MADE, NightView
+from forecasting.report.night_view import NightView
 from forecasting.report.record import cost_quantiles, coverages, realised_costs
 from forecasting.report.units import (
     age,
@@ -23,6 +21,7 @@ from forecasting.report.units import (
     percent,
     short_day,
 )
+from forecasting.report.words import word
 from forecasting.settings import Settings
 from forecasting.vocabulary import RANDOM
 
@@ -163,31 +162,10 @@ def line_listing(nights: Sequence[NightView], *, now: datetime) -> Listing:
             line.change,
             data.hit,
             wording.skill_brief(data.skill),
-            wording.brief_why(line, [*_flags(data, now), *line.notes]),
+            wording.brief_why(line, [*map(word, data.flags), *line.special_days]),
         ]
         rows.append(row)
     return columns, rows
-
-
-def _flags(data: NightView, now: datetime) -> list[str]:
-    """What is unusual about a night, in a word or two each."""
-    first = data.forecasts[0]
-    flags = []
-    if data.newest is not None:
-        flags.append(f"stale, {age(data.origin, now)} old")
-    if data.is_behind and data.status == "failed":
-        flags.append("failed")
-    if first["kind"] != "live":
-        flags.append(MADE[first["kind"]])
-    if first["status"] == "ok" and first["reason"]:
-        flags.append("break in the bars")
-    if data.full.changed:
-        flags.append("other inputs")
-    findings = data.full.findings
-    is_new = findings["since"] >= pd.Timestamp(data.full.fetch["fetched_at"])
-    if (findings["severity"][is_new] == "reject").any():
-        flags.append("rows rejected")
-    return flags
 
 
 def backtest_parts(document: Mapping[str, Any]) -> Parts:

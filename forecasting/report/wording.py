@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from forecasting.conditions import Kind
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
 from forecasting.plain_text import quantity
-from forecasting.report.night_view import NightView, SessionView, reason_of
+from forecasting.report.night_view import NightView, SessionView
 from forecasting.report.units import (
     Unit,
     as_day,
-    as_sentence,
     change,
     full_day,
-    instant,
     p_value,
     percent,
     relative,
-    short_day,
     unit_for,
 )
+from forecasting.report.words import WORDS, sentence_of
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM
 
@@ -54,10 +52,10 @@ _FORECASTERS = {"har": "HAR", LSTM: "the network alone"}
 class Notice(NamedTuple):
     """A banner at the top of the page."""
 
-    tone: Literal["warn", "info"]  # warn: the forecast is less reliable than usual
+    tone: Literal["warn", "info"]
     title: str
     text: str
-    is_of_kind: bool = False  # whether it says when the forecast was issued, as too early or late
+    kind: Kind
 
 
 def headline(data: NightView) -> dict[str, str]:
@@ -277,80 +275,15 @@ def last_result(data: NightView) -> str:
 
 def notices(data: NightView) -> list[Notice]:
     """What a reader needs to know before the numbers, most severe first."""
-    notes = []
-    details = data.full
-    if details.run["error"]:
-        notes.append(Notice("warn", "Part of the night failed", details.run["error"]))
-    if data.run is not None and data.is_behind:
-        notes.append(_newer_notice(data.run, data.origin))
-    elif data.newest is not None:
-        text = f"The newest completed session is {full_day(data.newest)}."
-        notes.append(
-            Notice(
-                "warn",
-                "Stale",
-                text,
-                is_of_kind=True,
-            )
+    return [
+        Notice(
+            "info" if WORDS[one.kind].severity == "info" else "warn",
+            WORDS[one.kind].title,
+            sentence_of(one),
+            one.kind,
         )
-    notes += _forecast_notices(data.forecasts[0])
-    if details.changed:
-        each = [
-            f"{name} {_input(now)}, before {_input(then)}" for name, then, now in details.changed
-        ]
-        notes.append(Notice("warn", "Other inputs than the night before", f"{'; '.join(each)}."))
-    if data.forecasts[0]["source"] == "sample":
-        text = f"{data.forecasts[0]['title']}. Real bars, but not current ones."
-        notes.append(Notice("info", "Sample data", text))
-    if details.run["note"]:
-        notes.append(Notice("info", "Note", details.run["note"]))
-    return notes
-
-
-def _newer_notice(run: Mapping[str, Any], origin: date) -> Notice:
-    """About a newer night that waits, or failed."""
-    title = "Stale" if run["status"] == "late" else "Newest night failed"
-    missing = full_day(as_day(run["as_of"]))
-    shown = f"These forecasts are from {full_day(origin)}; there are none from {missing} yet."
-    return Notice("warn", title, f"{reason_of(run)} {shown}")
-
-
-def _forecast_notices(first: Mapping[str, Any]) -> list[Notice]:
-    """About the forecasts, by the row of the first: all of a night are issued alike."""
-    notes = []
-    if first["status"] == "fallback":
-        notes.append(Notice("warn", "Baseline", as_sentence(first["reason"])))
-    elif first["reason"]:
-        notes.append(Notice("warn", "Break in the bars", as_sentence(first["reason"])))
-    if first["kind"] == "late":
-        written = f"Written at {instant(first['issued_at'])}"
-        opened = f"after {short_day(first['target_session'])} had opened"
-        text = f"{written}, {opened}: it is not scored as live."
-        notes.append(
-            Notice(
-                "warn",
-                "Issued late",
-                text,
-                is_of_kind=True,
-            )
-        )
-    if first["kind"] == "replay":
-        text = "For a past session, from the data known at that session; never counted as live."
-        notes.append(
-            Notice(
-                "info",
-                "Made afterwards",
-                text,
-                is_of_kind=True,
-            )
-        )
-    return notes
-
-
-def _input(value: object) -> str:
-    if value is None:
-        return "default"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "none")
+        for one in data.conditions
+    ]
 
 
 def forecaster_label(name: str) -> str:

@@ -83,10 +83,10 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
     night()
     assert set(select("symbol, kind", "latest_forecasts")) == {("SBUX", "live"), ("VOD.L", "late")}
-    late = f"was made at {AFTER_LONDON_OPENED:%a %-d %b %Y %H:%M} UTC, too late to be live"
+    late = f"Written at {AFTER_LONDON_OPENED:%a %-d %b %Y %H:%M} UTC"
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
     code, _, err = run("check", "--notify")
-    words = r"is missing: 1 issued late\.\n- VOD\.L: .* {late}.* night .*Fresh: SBUX volume"
+    words = r"is missing\.\n- VOD\.L volume: issued late\. {late}.* night.*Fresh: SBUX volume"
     assert re.search(words.replace("{late}", late), err, re.DOTALL)
     assert (code, "Nothing was sent" in caplog.text) == (4, True)
 

@@ -209,7 +209,7 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
     start_night(as_of=LAST, mode="skip", switch_source=True)
     (data,) = newest_reports(read_settings())
-    assert data.changed == [
+    assert data.full.changed == [
         ("events", "", "csv:earnings.csv"),
         ("market", "", "^VIX"),
         ("members", 1, 2),
@@ -218,7 +218,7 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
         ("train_sessions", 320, 330),
     ]
     (shown,) = [one.text for one in notices(data) if one.title.startswith("Other inputs")]
-    assert all(str(now) in shown for _, _, now in data.changed)
+    assert all(str(now) in shown for _, _, now in data.full.changed)
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")

@@ -20,6 +20,7 @@ from forecasting.publish.messages import (
     send,
 )
 from forecasting.publish.runs import run_missed
+from forecasting.report.units import full_day
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
 from tests.builders import LAST, random_bars, write_yahoo_csv
@@ -107,8 +108,8 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, post
     monkeypatch.setattr(health, "CHECK_S", 600.0)
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     # the later on Monday
-    before = r"none at all\. XNYS opens at"
-    later = "XNYS opened at .* before the next night"
+    before = "XNYS opens at"
+    later = "XNYS opened at .*: only the next night"
     for hours, words in (
         (65, later),
         (13, rf"{before} Mon 11 Mar 2024 13:30 .* See .* --symbol SBUX --target volume"),
@@ -194,13 +195,13 @@ def test_a_check_names_what_is_missing_and_why(posted):
     assert (code, title) == (4, "forecast.missing, LATE+3-others volume")
     assert err.startswith(text.replace("'", "`") + "\n")
     expected = (
-        rf"4 of 5 .* {LAST} are missing: 1 without a bar, 1 failed, 1 cut off, 1 without a night\.",
-        rf"- LATE: The night of {LAST} has status late: No bar.*",
-        r"- DOWN: The newest request, on 2024-03-09, was unavailable: No response\.",
-        rf"- CUT: The night of {LAST} began at Fri 8 Mar 2024 22:00 UTC and was cut off: .*",
-        r"- NEW: No night of that session has begun .* The night of .*5 has status failed: Gone\.",
-        r"XNYS opens at [^.]*:30 UTC\. .* 'forecasting run --symbol LATE,DOWN,CUT,NEW --target "
-        r"volume' .*",
+        r"4 of 5 live forecasts are missing\.",
+        r"- LATE volume: stale\. No bar.*",
+        r"- DOWN volume: failed\. unavailable: No response\.",
+        rf"- CUT volume: cut off\. The night of {full_day(LAST)} began at Fri 8 Mar 2024 22:00 UTC .*",
+        r"- NEW volume: no night yet\. 'forecasting run --symbol NEW --target volume' makes it, .*",
+        r"XNYS opens at [^.]*:30 UTC: .* 'forecasting run --symbol LATE,DOWN,CUT,NEW --target "
+        r"volume'\.",
         f"Fresh: TEST volume from the session {LAST}.",
     )
     for line, wanted in zip(text.splitlines(), expected, strict=True):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from flows import clock
 from flows.cli import app
 from forecasting.api import connect as connect_ledger
+from forecasting.conditions import Condition
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
@@ -339,7 +340,8 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
     of_range, volume = index_lines(settings)
     assert (of_range.first.special_days, volume.first.special_days) == (["earnings"], [])
     assert (volume.known.tolist(), volume.usual) == (before[1].known.tolist(), before[1].usual)
-    assert (of_range.state, volume.state, volume.reason) == ("ok", "stale", "no bar yet")
+    assert (of_range.state, volume.state) == ("ok", "stale")
+    assert volume.problem == Condition("late", {"reason": "no bar yet"})
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
@@ -427,14 +429,9 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
     done, bad, new = pages.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
-    assert (bad.symbol, bad.status, bad.reason, bad.forecasts) == (
-        "BAD",
-        "failed",
-        "no rows of BAD",
-        (),
-    )
-    run = "`forecasting run --symbol NEW --target volume` makes it, or says why not."
-    assert (new.symbol, new.problem) == ("NEW", ("no night yet", run))
+    assert (bad.symbol, bad.status, bad.forecasts) == ("BAD", "failed", ())
+    assert bad.problem == Condition("failed", {"reason": "no rows of BAD"})
+    assert new.problem == Condition("no_night", {"symbol": "NEW", "target": "volume"})
     assert (done.symbol, done.status, done.opens) == (
         SYMBOL,
         "done",

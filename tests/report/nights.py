@@ -202,6 +202,7 @@ def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[st
         "special_day": "",
         "usual": 10e6,
         "title": "Starbucks Corporation",
+        "source": "yahoo",
         "issued_at": ISSUED,
         "data_as_of": ISSUED,
     } | changed

@@ -79,13 +79,13 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
             {"unfinished": UNFINISHED | {"status": "late"}},
             "warn",
             "Stale",
-            "No bar by 09:00. These forecasts are",
+            "No bar by 09:00.",
         ),
         (
             {"unfinished": UNFINISHED | {"status": "failed"}},
             "warn",
             "Newest night failed",
-            "none from Mon 11 Mar 2024",
+            "No bar by 09:00.",
         ),
         (
             {"forecasts": forecasts(status="fallback", reason="too old")},
@@ -97,7 +97,7 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
             {"forecasts": forecasts(kind="late")},
             "warn",
             "Issued late",
-            "Sat 9 Mar 2024 10:31 UTC, after Mon 11 Mar had",
+            "Sat 9 Mar 2024 10:31 UTC, after Mon 11 Mar 2024 had",
         ),
         (
             {"forecasts": forecasts(kind="replay")},
@@ -113,7 +113,7 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
             "S&P 500. Real bars, but not",
         ),
         (
-            {"run": {"error": "loss not finite"}},
+            {"run": {"status": "failed", "error": "loss not finite"}},
             "warn",
             "Part of the night failed",
             "loss not finite",

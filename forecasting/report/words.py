@@ -1,0 +1,136 @@
+"""The one table of words for what is wrong with a night, or is to be known of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Literal, NamedTuple
+
+from forecasting.conditions import Condition, Kind
+from forecasting.plain_text import named, of_each
+from forecasting.report.units import full_day, instant
+
+Severity = Literal["wrong", "warn", "info"]
+"""wrong: somebody should act; warn: the forecast is less reliable than usual."""
+
+
+class Words(NamedTuple):
+    """How a kind of condition is written."""
+
+    severity: Severity
+    word: str  # in tables, tags and messages
+    title: str  # of a banner on a page
+    text: str  # a sentence with its values in braces
+    advice: str = ""  # what a person does about it
+
+
+_RUN = "`forecasting run --symbol {symbol} --target {target}` makes it, or says why not."
+_NONE_YET = " The newest forecasts are from {origin}."
+
+WORDS: dict[Kind, Words] = {
+    "failed": Words(
+        "wrong",
+        "failed",
+        "Newest night failed",
+        "{reason}",
+        "Correct what stopped the night",
+    ),
+    "late": Words("wrong", "stale", "Stale", "{reason}", "See whether the source has the bar"),
+    "refused": Words("wrong", "failed", "Input refused", "{reason}", "Correct that input"),
+    "no_calendar": Words("wrong", "failed", "No calendar", "{reason}"),
+    "cut_off": Words(
+        "wrong",
+        "cut off",
+        "Cut off",
+        "The night of {session} began at {began} and was cut off: no process here has its lock.",
+        "See why its process ended",
+    ),
+    "unended": Words(
+        "wrong",
+        "not ended",
+        "Not ended",
+        "The night of {session} began at {began} and has not ended: it runs, or was cut off.",
+        "See whether its process runs",
+    ),
+    "running": Words("info", "running", "Running", "A run is at work on it."),
+    "no_night": Words(
+        "wrong",
+        "no night yet",
+        "No night yet",
+        _RUN,
+        "See whether the schedule runs and `forecasting doctor` is ok",
+    ),
+    "behind": Words(
+        "wrong", "behind", "Behind", "No forecast of {session}; the newest is of {newest}. {cause}"
+    ),
+    "old": Words("warn", "stale", "Stale", "The newest completed session is {newest}."),
+    "part_failed": Words("wrong", "failed", "Part of the night failed", "{reason}"),
+    "baseline": Words("warn", "baseline", "Baseline", "{reason}"),
+    "break": Words("warn", "break in the bars", "Break in the bars", "{reason}"),
+    "issued_late": Words(
+        "warn",
+        "issued late",
+        "Issued late",
+        "Written at {issued}, after {session} had opened: it is not scored as live.",
+        "Start nights earlier if they are often late",
+    ),
+    "made_afterwards": Words(
+        "info",
+        "made afterwards",
+        "Made afterwards",
+        "For a past session, from the data known at that session; never counted as live.",
+    ),
+    "outage": Words(
+        "warn", "made afterwards", "Made afterwards", "No live forecast of {sessions}."
+    ),
+    "revised": Words("warn", "data.revised", "Bars revised", "{session}: {verdict}: {detail}"),
+    "missing": Words("warn", "data.missing", "Bars missing", "{session}: {findings}."),
+    "market": Words("warn", "market", "Market series", "{session}: {note}"),
+    "drift": Words("warn", "drift", "Drift", "{session}: {reason}"),
+    "fit_refused": Words(
+        "warn", "fit.refused", "Fit refused", "{session}: {model} is not published: {reason}"
+    ),
+    "model": Words(
+        "info",
+        "model",
+        "New fit",
+        "{session}: {model}, a fit from scratch ({reason}), replaces {before} from now on",
+    ),
+    "inputs": Words("warn", "other inputs", "Other inputs than the night before", "{changes}."),
+    "sample": Words("info", "sample", "Sample data", "{title}. Real bars, but not current ones."),
+    "note": Words("info", "note", "Note", "{reason}"),
+    "unjudged": Words(
+        "warn", "alerts", "Alerts", "Only new forecasts are judged by alerts, not {series}."
+    ),
+    "alerts": Words("wrong", "alerts", "Alerts", "{problem}"),
+}
+
+
+def word(condition: Condition) -> str:
+    """A word or two for a condition, in tables, tags and messages."""
+    return WORDS[condition.kind].word
+
+
+def sentence_of(condition: Condition) -> str:
+    """What a condition says, days and instants in words."""
+    shown = {name: _shown(value) for name, value in condition.values.items()}
+    return WORDS[condition.kind].text.format(**shown).strip()
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, datetime):
+        return instant(value)
+    return full_day(value) if isinstance(value, date) else value
+
+
+def by_cause(conditions: Iterable[tuple[str, Condition]]) -> list[tuple[str, str, str]]:
+    """Word, series and sentence of each condition of a series, once for all of one cause."""
+    causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
+    for series, condition in conditions:
+        sentence = sentence_of(condition)
+        causes[word(condition), of_each(sentence, series)].append((series, sentence))
+    return [
+        (kind, named([series for series, _ in some], 3), some[0][1] if len(some) == 1 else cause)
+        for (kind, cause), some in causes.items()
+    ]
