@@ -158,14 +158,13 @@ TAKES = {
     "init": (*_SERIES, *_INPUTS),
     "show": (*_SERIES, "cost_ratio", *_LEDGER),
     "order": ("symbol", *_LEDGER),
-    "models_rollback": ("symbol", "target", *_LEDGER),
     **dict.fromkeys(
         ("run", "serve", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)
     ),
     **dict.fromkeys(
         ("digest", "report", "check", "export", "verify", "models_list"), (*_SERIES, *_LEDGER)
     ),
-    **dict.fromkeys(("mcp", "worker", "models_show", "models_withdraw"), _LEDGER),
+    **dict.fromkeys(("mcp", "models_show", "models_withdraw"), _LEDGER),
     **dict.fromkeys(("db_upgrade", "db_downgrade"), _LEDGER),
 }
 """The options of `of_settings` of each command, by the name of its function."""

@@ -342,7 +342,6 @@ COMMANDS = (
     "check --symbol --target --database-url",
     "verify --symbol --target --to --database-url",
     "models list --symbol --target",
-    "models rollback --symbol --target",
     "models show ID",
     "models withdraw ID",
     "db upgrade ID --database-url",

@@ -37,7 +37,6 @@ run --json
 run --source csv:missing.csv
 run --source csv:broken.csv
 run --as-of 2024-03-10
-ingest
 show --json
 digest --format html
 check
@@ -45,7 +44,7 @@ report --out page.html
 report --out /proc/page.html
 export history --out x.csv
 models show nothing
-models rollback
+models withdraw nothing
 settings --json
 db upgrade
 doctor
