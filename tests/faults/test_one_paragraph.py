@@ -69,7 +69,6 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_is_logge
         ("run --symbol ''", 2, "after --symbol"),
         ("run --source sample --as-of 1900-01-01", 2, "1900-01-01"),
         ("show --symbols-file /nowhere/list.txt", 2, "--symbols-file /nowhere/list.txt"),
-        ("models withdraw", 2, "Missing argument 'MODEL'."),
         ("models show 3f9c2a", 2, "or its unique beginning; found no model '3f9c2a'"),
         ("digest --format pdf", 2, "Invalid --format 'pdf': expected markdown or html."),
         ("db upgrade no-such-revision", 2, "no-such-revision"),
