@@ -57,12 +57,7 @@ def backtest(
             events=events,
             market=market,
         )
-        spec = backtest_spec(
-            settings,
-            first,
-            last,
-            refit_every=refit_every,
-        )
+        spec = backtest_spec(settings, first, last, refit_every=refit_every)
         add_tags(subject_tags([spec.symbol], spec.settings.targets))
         document = run_backtest(spec, now=clock.now)
     # The table metrics has them too

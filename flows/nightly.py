@@ -28,12 +28,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, lock
 from forecasting.vocabulary import Mode, Target
 
-step = partial(
-    task,
-    cache_policy=NO_CACHE,
-    retries=0,
-    task_run_name=reporting.step_run_name,
-)
+step = partial(task, cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 
 
 @step

@@ -205,12 +205,7 @@ def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
     run = flow_run()
     if run is not None and run.id in _digested:
         return
-    is_made = messages.send_digest(
-        settings,
-        nights,
-        now=clock.now,
-        link=run_link(),
-    )
+    is_made = messages.send_digest(settings, nights, now=clock.now, link=run_link())
     if is_made and run is not None and nights:
         _digested.add(run.id)
 

@@ -244,11 +244,7 @@ def serve_nights(settings: Settings, given: Mapping[str, object]) -> None:
     from flows.nightly import nightly
 
     signal.signal(signal.SIGINT, stop)
-    schedule = Cron(
-        settings.cron,
-        timezone=str(settings.timezone),
-        slug="nightly",
-    )
+    schedule = Cron(settings.cron, timezone=str(settings.timezone), slug="nightly")
     try:
         nightly.serve(
             "nightly",

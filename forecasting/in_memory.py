@@ -94,12 +94,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     with TURN, held_inputs(settings, symbol, inputs) as own:
         migrate.upgrade(own.url)
         try:
-            run_missed(
-                own,
-                as_of=None,
-                mode="auto",
-                now=clock,
-            )
+            run_missed(own, as_of=None, mode="auto", now=clock)
         except SymbolsFailedError as error:
             if export.frame("latest", own).empty:
                 raise

@@ -115,13 +115,7 @@ def backtest(
         with ledger(settings):
             # All of 34 years would slow each night
             first = pd.Timestamp(first_session(origins[0], settings))
-            _store_series(
-                settings,
-                bars[bars.index >= first],
-                events,
-                market,
-                at=at,
-            )
+            _store_series(settings, bars[bars.index >= first], events, market, at=at)
             options = RunOptions(refit_every=spec.refit_every, trigger="catch-up")
             nights = nights_of(origins, settings, options, now=lambda: at)
             for done, night in enumerate(nights, start=1):
@@ -129,13 +123,7 @@ def backtest(
                 if ended.error is not None:
                     raise ended.error
                 progress(done, len(origins))
-            return _result(
-                settings,
-                bars,
-                events,
-                origins,
-                started=started,
-            )
+            return _result(settings, bars, events, origins, started=started)
 
 
 def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
@@ -199,20 +187,8 @@ def _store_series(
         if market is not None and choice is not None:
             closes = market.closes.dropna()
             flat = pd.DataFrame(dict.fromkeys(PRICES, closes)).assign(volume=np.nan)
-            _store_bars(
-                connection,
-                choice.symbol,
-                flat,
-                choice.source,
-                fetched_at=fetched_at,
-            )
-        _store_bars(
-            connection,
-            symbol,
-            bars,
-            settings.source,
-            fetched_at=fetched_at,
-        )
+            _store_bars(connection, choice.symbol, flat, choice.source, fetched_at=fetched_at)
+        _store_bars(connection, symbol, bars, settings.source, fetched_at=fetched_at)
         nth = events.groupby(KEY).cumcount()  # a withdrawal is seen after what it withdraws
         seen_at = fetched_at - timedelta(minutes=1) + pd.to_timedelta(nth, unit="s")
         seen = events.assign(symbol=symbol, first_seen_at=seen_at)
@@ -232,14 +208,7 @@ def _store_bars(
     span = (bars.index[0].date(), bars.index[-1].date())
     request = Request(source_name(source), symbol, *span)
     versions = bars.rename_axis("session").reset_index().assign(version=1)
-    revision = Revision(
-        "first",
-        "",
-        versions,
-        settled=[],
-        new_actions=no_actions,
-        findings=[],
-    )
+    revision = Revision("first", "", versions, settled=[], new_actions=no_actions, findings=[])
     write.add_fetch(
         connection,
         Response(request, bars.assign(adj_close=np.nan)),

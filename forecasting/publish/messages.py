@@ -55,18 +55,8 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     migrate.check_ready(settings.url, writes=False)
     lines = newest_nights(settings)
     if not any(line.run for line in lines):  # as of a misspelt symbol
-        check_known(
-            settings,
-            None,
-            named_in_call=False,
-            advice="Name them by --symbol.",
-        )
-    return _digest(
-        settings,
-        lines,
-        (),
-        now(),
-    )
+        check_known(settings, None, named_in_call=False, advice="Name them by --symbol.")
+    return _digest(settings, lines, (), now())
 
 
 def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str = "") -> bool:
@@ -76,12 +66,7 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link
     Without nights it is sent where that of the run before could not be.
     """
     try:
-        _send_digest(
-            settings,
-            nights,
-            now=now,
-            link=link,
-        )
+        _send_digest(settings, nights, now=now, link=link)
     except Exception as error:  # which would hide those of nights
         logger.warning("the digest of the run was not made: %s", explained(error))
         return False
@@ -94,12 +79,7 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
     was_not_sent = last == ""
     if settings.notify is None or not (nights or was_not_sent):
         return
-    digest = _digest(
-        settings,
-        newest_nights(settings, nights),
-        nights,
-        now(),
-    )
+    digest = _digest(settings, newest_nights(settings, nights), nights, now())
     text = digest_markdown(digest, has_pages=False)
     session = last_completed(now(), settings.exchange_of(settings.symbols[0]))
     digest_id = short_id("digest", session.isoformat(), text)
@@ -128,15 +108,7 @@ def _digest(
     behind = [line for line in stored if line.origin < newest_sessions[line.symbol]]
     current = [line for line in stored if line not in behind and not line.is_past]
     with connect.reading(settings.url) as connection:
-        causes = {
-            line.symbol: _cause(
-                connection,
-                line,
-                settings,
-                at,
-            )
-            for line in behind
-        }
+        causes = {line.symbol: _cause(connection, line, settings, at) for line in behind}
         notes = [
             *_outages(connection, current, settings),
             *_of_runs(connection, nights, lines),
@@ -199,18 +171,8 @@ def _outages(
 def _replayed(connection: Connection, line: NightView, settings: Settings) -> list[date]:
     """The sessions after the newest live score, where the newest score is of a replay alone."""
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": PUBLISHED}
-    live = read.newest(
-        connection,
-        "scores",
-        "target_session",
-        of | {"kind": "live"},
-    )
-    newest = read.row(
-        connection,
-        "scores",
-        of,
-        order=("target_session DESC", "kind = 'replay'"),
-    )
+    live = read.newest(connection, "scores", "target_session", of | {"kind": "live"})
+    newest = read.row(connection, "scores", of, order=("target_session DESC", "kind = 'replay'"))
     if live is None or newest is None or newest["kind"] != "replay":
         return []
     exchange = settings.for_symbol(line.symbol).exchange
@@ -262,12 +224,7 @@ def _notable_data(connection: Connection, run: Row) -> Iterator[Condition]:
         found = {"verdict": fetch["verdict"], "detail": fetch["detail"]}
         yield Condition("revised", of_night | found)
     of_run = {"symbol": run["symbol"], "run_id": run["id"]}
-    began = read.values(
-        connection,
-        "fetches",
-        "fetched_at",
-        of_run,
-    )[0]
+    began = read.values(connection, "fetches", "fetched_at", of_run)[0]
     findings = read.findings(connection, fetch["id"])
     new = without_bar(findings[findings["since"] >= began])
     if new:
@@ -394,12 +351,7 @@ def send_fresh(settings: Settings, text: str) -> None:
     if not _mark(settings).is_file():
         return
     title = f"forecast.missing is over, {_subject(settings)}"
-    failed = send(
-        settings,
-        title,
-        text,
-        kind="success",
-    )
+    failed = send(settings, title, text, kind="success")
     if failed < 1.0:
         _mark(settings).unlink()
 
@@ -439,14 +391,7 @@ def send(
     title = f"forecasting: {title}"
     failed = 0
     for place, service in enumerate(services, 1):
-        if not _took(
-            service,
-            title,
-            text,
-            link=link,
-            page=page,
-            kind=kind,
-        ):
+        if not _took(service, title, text, link=link, page=page, kind=kind):
             failed += 1
             which = f"{service.service_name}, {place} of {len(services)}"
             logger.warning("%s was not sent by %s: `apprise -vv` has the reason", title, which)

@@ -171,13 +171,7 @@ def make_digest(
     stale = ""
     if stored and not current:
         forecasts, stale = _stale(stored, newest_sessions)
-    digest = Digest(
-        lines,
-        forecasts,
-        _results(stored),
-        _held_alerts(current, alerts),
-        stale,
-    )
+    digest = Digest(lines, forecasts, _results(stored), _held_alerts(current, alerts), stale)
     reasons = _reasons(digest, causes, notes)
     if alerts:
         reasons += _unjudged(lines, current)
