@@ -37,7 +37,6 @@ Kind = Literal[
     "note",
     # Of alerts
     "unjudged",
-    "alerts",
 ]
 """A kind of condition, those of one group the most severe first."""
 

@@ -78,16 +78,18 @@ def judged_alerts(settings: Settings, *, last: date = date.max) -> tuple[list[Ro
     alerts, refused = parse_alerts(settings.alerts)
     if not alerts or migrate.is_missing(settings.url):
         return [], _wrong(refused, [])
-    judged = list[Row]()
     with connect.reading(settings.url) as connection:
-        for target in dict.fromkeys(alert.target for alert in alerts):
-            each = [read.published(connection, one, target, last=last) for one in settings.symbols]
-            newest = [week[0] for week in each if week]
-            of_target = [alert for alert in alerts if alert.target == target]
-            for alert in of_target:
-                judged += _judged(alert, newest)
+        targets = {alert.target for alert in alerts}
+        newest = {one: _newest(connection, settings, one, last) for one in targets}
         unknown = _unknown_names(connection, settings, alerts)
+    judged = [row for alert in alerts for row in _judged(alert, newest[alert.target])]
     return judged, _wrong(refused, unknown)
+
+
+def _newest(connection: Connection, settings: Settings, target: str, last: date) -> list[Row]:
+    """Each symbol's newest published forecast one session ahead, of those that have one."""
+    weeks = [read.published(connection, one, target, last=last) for one in settings.symbols]
+    return [week[0] for week in weeks if week]
 
 
 def _judged(alert: ForecastAlert, newest: Sequence[Row]) -> list[Row]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
@@ -20,20 +19,21 @@ from forecasting.errors import (
     explained,
 )
 from forecasting.night.folders import INDEX, page_address, runs_folder
-from forecasting.night.health import LiveState, live_states
+from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.night.plan import newest_session
 from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, joined
-from forecasting.plain_text import named, quantity, unmarked
+from forecasting.plain_text import named, unmarked
 from forecasting.publish.alerts import judged_alerts
+from forecasting.publish.check import check_lines
 from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
-from forecasting.report.units import full_day, instant, short_day
+from forecasting.report.units import full_day, short_day
 from forecasting.report.wording import without_bar
-from forecasting.report.words import WORDS, by_cause, sentence_of
+from forecasting.report.words import sentence_of
 from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 logger = logging.getLogger("forecasting.notify")
-
-
-COMMANDED = 20  # symbols that a command names
 
 
 def newest_digest(settings: Settings, *, now: Clock) -> Digest:
@@ -266,44 +263,6 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
     if sends:
         send_fresh(settings, text)
     return text
-
-
-def check_lines(states: Sequence[LiveState]) -> list[str]:
-    """What a check found: how many forecasts are missing, why, what to do, and which are fresh."""
-    lines = []
-    missing = [(state.series, state.condition) for state in states if state.condition]
-    if missing:
-        count = f"{len(missing)} of {quantity(len(states), 'live forecast')}"
-        lines.append(f"{count} {'is' if len(missing) == 1 else 'are'} missing.")
-        lines += [f"- {names}: {kind}. {why}" for kind, names, why in by_cause(missing)]
-        lines += _check_advice([state for state in states if state.condition])
-    fresh = defaultdict[date | None, list[str]](list)
-    for state in states:
-        if state.condition is None:
-            fresh[state.session].append(state.series)
-    each = [f"{', '.join(names)} from the session {day}" for day, names in sorted(fresh.items())]
-    return [*lines, f"Fresh: {'; '.join(each)}."] if each else lines
-
-
-def _check_advice(missing: Sequence[LiveState]) -> list[str]:
-    """By exchange until when a live forecast can be made, and what to do before."""
-    by_opening = defaultdict[tuple[str, datetime, bool], list[LiveState]](list)
-    for state in missing:
-        if state.opens is not None:
-            by_opening[state.exchange, state.opens, state.is_open].append(state)
-    lines = []
-    for (exchange, opens, is_open), some in by_opening.items():
-        kinds = dict.fromkeys(state.condition.kind for state in some if state.condition)
-        advice = ". ".join(filter(None, (WORDS[kind].advice for kind in kinds)))
-        ends = f"{exchange} opened at {instant(opens)}: only the next night's can be live."
-        if not is_open:
-            ends = f"{exchange} opens at {instant(opens)}: a live forecast is made before that."
-        lines.append(f"{ends} {advice}.".removesuffix(" ."))
-        if not is_open and len(some) <= COMMANDED:
-            symbols = ",".join(dict.fromkeys(state.symbol for state in some))
-            targets = ",".join(dict.fromkeys(state.target for state in some))
-            lines[-1] += f" Then `forecasting run --symbol {symbols} --target {targets}`."
-    return lines
 
 
 def send_check(error: ForecastingError) -> None:

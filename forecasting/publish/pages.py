@@ -349,25 +349,18 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Nigh
     last = max((night.session for night in nights), default=date.max)
     failed = {(night.symbol, night.target): night for night in nights if night.error is not None}
     series = list(product(settings.symbols, settings.targets))
-    views = []
     with connect.reading(settings.url) as connection:
         weeks = [read.published(connection, *one, last=last)[:1] for one in series]
-        found = views_of(connection, list(filter(None, weeks)), last=last if nights else None)
+        found = views_of(connection, list(filter(None, weeks)), last=last)
         stored = {(view.symbol, view.target): view for view in found}
         skills = read.skills(connection)
+        views = []
         for one in series:
-            run = read.newest_run(connection, *one, last=last)
             view = stored.get(one, NightView(*one))
+            run = _with_failure(read.newest_run(connection, *one, last=last), failed.get(one))
             is_past = bool(nights) and _has_newer(connection, view, last)
-            views.append(
-                replace(
-                    view,
-                    run=_with_failure(run, failed.get(one)),
-                    is_past=is_past,
-                    skill=skills.get(one),
-                )
-            )
-    return [_addressed(view, settings) if view.forecasts else view for view in views]
+            views.append(replace(view, run=run, is_past=is_past, skill=skills.get(one)))
+    return [_addressed(view, settings) for view in views]
 
 
 def _has_newer(connection: Connection, view: NightView, last: date) -> bool:
@@ -378,7 +371,9 @@ def _has_newer(connection: Connection, view: NightView, last: date) -> bool:
 
 
 def _addressed(view: NightView, settings: Settings) -> NightView:
-    """The night with the opening of its session and the address of its page."""
+    """The night with the opening of its session and the address of its page, where it has them."""
+    if not view.forecasts:
+        return view
     return replace(
         view,
         opens=opens_at(view.first.session, settings.exchange_of(view.symbol)),

@@ -16,7 +16,7 @@ from forecasting.report.night_view import NightView, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
 from forecasting.report.wording import alert_value
-from forecasting.report.words import by_cause
+from forecasting.report.words import by_cause, sentence_of, word
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
 SHOWN = 12
@@ -183,7 +183,8 @@ def _unjudged(lines: Sequence[NightView], current: Sequence[NightView]) -> list[
     series = [line.series for line in lines if line not in current]
     if not series:
         return []
-    return [Reason("alerts", f"Only new forecasts are judged by alerts, not {named(series, 3)}.")]
+    condition = Condition("unjudged", {"series": named(series, 3)})
+    return [Reason(word(condition), sentence_of(condition))]
 
 
 def _results(lines: Sequence[NightView]) -> list[NightView]:

@@ -332,6 +332,12 @@ class NightView:
         running = [one for one in self.conditions if one.kind == "running"]
         return next(iter([*known, *running]), None)
 
+    @property
+    def to_know(self) -> list[Condition]:
+        """The problem and the notes of its newest run."""
+        notes = [one for one in self.conditions if one.kind == "note"]
+        return notes if self.problem is None else [self.problem, *notes]
+
 
 _NOT_MADE = ("failed", "late")
 

@@ -134,9 +134,7 @@ def outcome_artifact(nights: Sequence[NightView]) -> Artifact:
 
 def _actions(nights: Sequence[NightView]) -> list[str]:
     """A line a reason, with the symbols that it is of, then what to do about all of its kind."""
-    problems = [(night.series, night.problem) for night in nights if night.problem is not None]
-    for night in nights:
-        problems += [(night.series, one) for one in night.conditions if one.kind == "note"]
+    problems = [(night.series, one) for night in nights for one in night.to_know]
     lines = [
         f"**{markdown_text(names)}: {kind}.** {markdown_text(why)}"
         for kind, names, why in by_cause(problems)

@@ -26,7 +26,6 @@ class Words(NamedTuple):
 
 
 _RUN = "`forecasting run --symbol {symbol} --target {target}` makes it, or says why not."
-_NONE_YET = " The newest forecasts are from {origin}."
 
 WORDS: dict[Kind, Words] = {
     "failed": Words(
@@ -103,7 +102,6 @@ WORDS: dict[Kind, Words] = {
     "unjudged": Words(
         "warn", "alerts", "Alerts", "Only new forecasts are judged by alerts, not {series}."
     ),
-    "alerts": Words("wrong", "alerts", "Alerts", "{problem}"),
 }
 
 

@@ -18,7 +18,6 @@ from forecasting.store.read.inputs import (
     bars,
     event_rows,
     events,
-    events_near,
     fetch_as_of,
     findings,
     newest_fetch,

@@ -1,8 +1,7 @@
 """Fetched data: fetches, bars, actions, events and findings, as known now or at an instant."""
 
-from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
@@ -155,29 +154,6 @@ def events(
         return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
     order = ["session", "kind", "known_from"]
     return validity_intervals(seen).sort_values(order, ignore_index=True)[_VALID]
-
-
-def events_near(
-    connection: Connection, sessions: Collection[date], within: timedelta
-) -> dict[str, list[Any]]:
-    """By symbol, the valid earnings dates of those with one `within` some days of a session.
-
-    Columns STORED.
-    """
-    near = [event.session.between(session - within, session + within) for session in sessions]
-    of_earnings = event.kind == "earnings"
-    named = select(event.symbol).where(of_earnings, sa.or_(sa.false(), *near))
-    statement = (
-        select(*event["symbol", *STORED])
-        .where(of_earnings, event.symbol.in_(named))
-        .order_by(*event["symbol", "first_seen_at", "session"])
-    )
-    by_symbol = dict[str, list[Any]]()
-    for symbol, seen in frame(connection, statement).groupby("symbol"):
-        intervals = validity_intervals(seen)
-        valid = intervals[intervals["withdrawn_from"].isna()]
-        by_symbol[str(symbol)] = valid.to_dict("records")
-    return by_symbol
 
 
 def event_rows(

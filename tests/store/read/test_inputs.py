@@ -220,16 +220,9 @@ def test_actions_are_of_one_symbol_and_a_dividend_changes_no_share_basis(connect
     assert found == [["dividend", 4.0], ["split", 5.0]]
 
 
-def test_earnings_near_sessions_are_the_valid_ones_of_every_symbol_that_has_one(connection):
-    of_symbols = {SYMBOL: "2024-03-10", "KO": "2024-03-06", "PEP": "2024-03-11", "MO": "2024-03-05"}
-    for symbol, session in of_symbols.items():
-        frame = event_frame(session)
-        write.add_events(connection, symbol, frame, first_seen_at=at("2024-03-01"))
-    far = event_frame("2024-06-03")
-    write.add_events(connection, SYMBOL, far, first_seen_at=at("2024-03-02"))
-    near = read.events_near(connection, [date(2024, 3, 8)], timedelta(days=2))
-    days = {symbol: [row["session"].month for row in rows] for symbol, rows in near.items()}
-    assert days == {"KO": [3], SYMBOL: [3, 6]}
+def test_event_rows_are_those_seen_by_an_instant(connection):
+    for session, seen in (("2024-03-10", "2024-03-01"), ("2024-06-03", "2024-03-02")):
+        write.add_events(connection, SYMBOL, event_frame(session), first_seen_at=at(seen))
     asked = partial(read.event_rows, connection, SYMBOL)
     assert [len(asked(known_at=at(f"2024-03-0{day}"))) for day in (1, 2)] == [1, 2]
     assert len(asked(known_at=at("2024-02-29"))) == 0

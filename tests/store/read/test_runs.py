@@ -215,7 +215,7 @@ def scored(connection):
     stages = [{"stage": "first_print", "actual": 1.0}, {"stage": "settled", "actual": 2.0}]
     store_scored(connection, *((row, stages) for row in (eve, last, *others)))
     series = ({"symbol": "KO"}, {"target": "range"})
-    write.add(connection, "runs", *(run_row(str(one), LAST, **one) for one in series))
+    write.add(connection, "runs", *(run_row(*one.values(), LAST, **one) for one in series))
     return connection
 
 

@@ -1,0 +1,64 @@
+"""What `check` found, in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from forecasting.night.health import LiveState
+from forecasting.plain_text import quantity
+from forecasting.report.units import instant
+from forecasting.report.words import WORDS, by_cause
+
+COMMANDED = 20  # series that a command names
+
+
+def check_lines(states: Sequence[LiveState]) -> list[str]:
+    """How many live forecasts are missing, why, what to do until when, and which are fresh."""
+    missing = [state for state in states if state.condition is not None]
+    fresh = [state for state in states if state.condition is None]
+    lines = _missing(missing, of=len(states)) if missing else []
+    return [*lines, _fresh(fresh)] if fresh else lines
+
+
+def _missing(missing: Sequence[LiveState], *, of: int) -> list[str]:
+    are = "is" if len(missing) == 1 else "are"
+    conditions = [(state.series, state.condition) for state in missing if state.condition]
+    return [
+        f"{len(missing)} of {quantity(of, 'live forecast')} {are} missing.",
+        *(f"- {names}: {kind}. {why}" for kind, names, why in by_cause(conditions)),
+        *_advice(missing),
+    ]
+
+
+def _fresh(fresh: list[LiveState]) -> str:
+    fresh.sort(key=lambda state: str(state.session))
+    each = [
+        f"{', '.join(state.series for state in some)} from the session {session}"
+        for session, some in groupby(fresh, key=lambda state: state.session)
+    ]
+    return f"Fresh: {'; '.join(each)}."
+
+
+def _advice(missing: Sequence[LiveState]) -> list[str]:
+    """By exchange until when a live forecast can be made, and what to do before."""
+    known = [state for state in missing if state.opens is not None]
+    known.sort(key=lambda state: (state.exchange, state.is_open))
+    groups = groupby(known, key=lambda state: (state.exchange, state.opens, state.is_open))
+    return [_advice_of(list(some)) for _, some in groups]
+
+
+def _advice_of(some: Sequence[LiveState]) -> str:
+    """The same of symbols of one exchange."""
+    kinds = dict.fromkeys(state.condition.kind for state in some if state.condition)
+    steps = [f"{WORDS[kind].advice}." for kind in kinds if WORDS[kind].advice]
+    first = some[0]
+    if first.is_open:
+        until = f"opened at {instant(first.opens)}: only the next night's can be live."
+        return " ".join([f"{first.exchange} {until}", *steps])
+    until = f"opens at {instant(first.opens)}: a live forecast is made before that."
+    if len(some) <= COMMANDED:
+        symbols = ",".join(dict.fromkeys(state.symbol for state in some))
+        targets = ",".join(dict.fromkeys(state.target for state in some))
+        steps.append(f"Then `forecasting run --symbol {symbols} --target {targets}`.")
+    return " ".join([f"{first.exchange} {until}", *steps])
