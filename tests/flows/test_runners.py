@@ -3,10 +3,12 @@
 The same tables, and the same five tasks in Prefect.
 """
 
+import os
 import shutil
 from collections import Counter
 
 import pandas as pd
+import psutil
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -18,8 +20,9 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 from forecasting.errors import SymbolsFailedError
 from forecasting.store.schema import metadata
 from tests.builders import EVE, LAST, random_bars
+from tests.flows import processes
 from tests.flows.processes import until
-from tests.nights import night, timeless
+from tests.nights import counts, night, rows, timeless
 from tests.plain_flows import without_prefect
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -68,13 +71,8 @@ def tables_after(evening, folder, panel, patch, **settings):
 
 
 @pytest.fixture
-def recorded(monkeypatch):
-    """Task runs are recorded, which other tests do without: their events reach the server.
-
-    Those of a pool's processes come by a thread, which reads the environment.
-    """
-    for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING):
-        monkeypatch.setenv(setting.name, setting.value())
+def recorded():
+    """Task runs are recorded, which other tests do without: their events reach the server."""
     EventsWorker.set_client_override(None)
     yield
     EventsWorker.drain_all(timeout=10)
@@ -113,12 +111,44 @@ def test_each_runner_gives_the_same_tables_and_shows_the_five_tasks_of_each_batc
     recorded, alone, evening, panel, tmp_path, monkeypatch, runner, batches
 ):
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **runner) == alone
-    # DDD has too few sessions, and so no train and no predict of its own
+    check_tasks(batches)
+
+
+def check_tasks(batches):
+    """The newest run shows the five tasks; of DDD, with too few sessions, the first and the last."""
     shown = until(
         lambda: shown if (shown := tasks_of_newest_run())["evaluate"] == batches else None, "tasks"
     )
     assert shown.keys() == FIVE | {"batch"}
     assert shown["batch"] == shown["ingest"] == batches
+
+
+def test_of_two_processes_one_is_killed_and_the_next_run_makes_their_nights(
+    evening, panel, tmp_path, monkeypatch
+):
+    """In a process of its own: events of a pool come by a thread, which reads the environment."""
+    shutil.copytree(evening, tmp_path / "data")
+    named = {"DATA_DIR": tmp_path / "data", "SOURCE": f"parquet:{panel}", "MEMBERS": 1}
+    named |= {"SYMBOLS": ",".join(SYMBOLS), "TRAIN_SESSIONS": 320, "RUNNER": "processes"}
+    for name, value in (named | {"WORKERS": 2, "MARKET": "none"}).items():
+        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING):
+        monkeypatch.setenv(setting.name, setting.value())
+    fitted = counts()["models"]
+    log = tmp_path / "run.log"
+    command = ["flows.cli", "run", "--as-of", str(LAST)]
+    with processes.running(command, log=log, environment=os.environ) as run:
+        until(lambda: counts()["models"] > fitted, "a fit", log=log, pause_s=0.01)
+        workers = psutil.Process(run.pid).children(recursive=True)
+        next(one for one in workers if "spawn_main" in " ".join(one.cmdline())).kill()
+        assert run.wait(timeout=processes.TIMEOUT_S) == 1
+    errors = [str(row["error"]) for row in rows("runs", status="failed")]
+    assert [error for error in errors if "ended early, killed for memory perhaps" in error]
+    left = 4 - len(rows("runs", status="done", as_of=str(LAST)))
+    with processes.running(command, log=log, environment=os.environ) as run:
+        assert run.wait(timeout=processes.TIMEOUT_S) == 1  # of DDD
+    check_tasks(left)
+    assert len(rows("runs", status="done", as_of=str(LAST))) == 3
 
 
 def test_without_prefect_processes_give_the_same_tables(
