@@ -19,7 +19,6 @@ trees.json.
 """
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -40,7 +39,7 @@ from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
-from forecasting.train.checkpoint import Checkpoint, save
+from forecasting.train.checkpoint import CARD_FILE, TENSORS_FILE, Checkpoint, pack, sha256_of
 from forecasting.train.loop import (
     Hyperparameters,
     generator,
@@ -154,7 +153,10 @@ def make_weights(
     if market is not None:
         parts.append("market")
     name = "-".join(parts)
-    sha256 = save(checkpoint, SHIPPED / name)
+    card, weights = pack(checkpoint)
+    (SHIPPED / name).mkdir(exist_ok=True)
+    (SHIPPED / name / CARD_FILE).write_text(card)
+    (SHIPPED / name / TENSORS_FILE).write_bytes(weights)
     seconds = time.perf_counter() - started
     print(
         f"{name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True
@@ -167,7 +169,7 @@ def make_weights(
         "members": settings.members,
         "symbols": len(windows),
         "folder": name,
-        "sha256": sha256,
+        "sha256": sha256_of(card.encode()),
     }
 
 
@@ -244,13 +246,12 @@ def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, A
         f"{name}: {len(symbols)} symbols, {rows} rows, {time.perf_counter() - started:.0f} s",
         flush=True,
     )
-    sha256 = hashlib.sha256(content).hexdigest()
     return {
         "trained_to": str(newest),
         "symbols": len(symbols),
         "rows": rows,
         "file": name,
-        "sha256": sha256,
+        "sha256": sha256_of(content),
     }
 
 

@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("forecasting-data")
-    """Folder of the database, artifacts and reports."""
+    """Folder of the database and reports."""
 
     database_url: SecretStr | None = None
     """SQLAlchemy URL; if not set, a SQLite file in data_dir."""
@@ -216,9 +216,6 @@ class Settings(BaseSettings):
 
     pages_url: Annotated[str, AfterValidator(check_web_address)] = ""
     """Address of the folder reports on a web server, https://HOST/reports, for messages' links."""
-
-    keep_artifacts: int = Field(60, ge=5, le=MOST)
-    """Nights whose weight files are kept."""
 
     @classmethod
     def settings_customise_sources(

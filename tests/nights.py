@@ -111,10 +111,10 @@ def night(as_of: date | None = None, mode: str = "auto"):
     start_night(as_of=as_of, mode=mode, switch_source=False)
 
 
-def damage_weights(folder: Path):
-    """Make every model of a data folder unusable."""
-    for weights in (folder / "artifacts").rglob("*.safetensors"):
-        weights.write_bytes(b"damaged")
+def damage_weights():
+    """Make every model of the ledger unusable."""
+    with connect.transaction(read_settings().url) as connection:
+        connection.execute(sa.text("UPDATE weights SET card = '{}'"))
 
 
 @contextmanager

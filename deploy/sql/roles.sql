@@ -1,7 +1,7 @@
 -- Two roles for the ledger's database, without password or login: make people and programs members of one.
 --   forecasting_reader   reads every table and view, writes nothing
 --   forecasting_writer   runs the nights: adds rows, fills in the closing columns of runs, bars, findings and models,
---                        updates standings, which are sums of scores; deletes and alters nothing else
+--                        updates standings, which are sums of scores, deletes old weights; nothing else
 -- Run it in the migrated database, as its owner (who needs the right to create roles only where the two do not exist)
 -- or as a superuser; again after an upgrade, any number of times, also during a night. Plain SQL, for any client:
 --   psql --dbname forecasting --file deploy/sql/roles.sql
@@ -27,7 +27,7 @@ BEGIN
     EXECUTE format(
         'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT INSERT ON TABLES TO forecasting_writer', owner
     );
-    GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, forecasts,
+    GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, weights, forecasts,
         forecast_parts, fallback_margins, scores, total_forecasts, total_scores, metrics, standings TO forecasting_writer;
     -- What an earlier version of this file granted.
     REVOKE UPDATE ON ALL TABLES IN SCHEMA public FROM forecasting_writer;
@@ -35,7 +35,8 @@ BEGIN
         seconds_predict, seconds_evaluate, note, notes, error, market_fetch) ON runs TO forecasting_writer;
     GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
     GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;
-    GRANT UPDATE (artifact_path, withdrawn_at) ON models TO forecasting_writer; -- pruned, withdrawn
+    GRANT UPDATE (withdrawn_at) ON models TO forecasting_writer;
+    GRANT DELETE ON weights TO forecasting_writer; -- but the newest three of a symbol and target
     GRANT UPDATE ON standings TO forecasting_writer; -- sums that can be computed again
 END
 $$;

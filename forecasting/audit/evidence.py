@@ -28,7 +28,6 @@ NOUNS = {
 MAY_DIFFER = [
     *("issued_at", "scored_at", "created_at", "seconds", "kind"),  # of the run
     "reason",  # may name a folder
-    "artifact_path",  # pruning empties it
     "withdrawn_at",  # by hand, later
     "code_version",  # another one may give the same bits
 ]

@@ -1,26 +1,24 @@
-"""Re-run every finished night from the stored bars, in a ledger of its own, and compare: an audit.
+"""Verify: the nights since the newest fit from scratch, made again and compared row by row.
 
-The source is not asked. The input tables are copied to an empty database, and each night runs there
-through the same steps under its own settings, on the fetch that its forecasts name, in the order in
-which the nights were made: a past session that was run later finds the models that it found. So
-every forecast, score and model must be the same bit for bit: same machine, same code.
+As in a backtest, nights run in a throw-away ledger: each through the same steps under its own
+settings, on the fetch that its forecasts name, in the order in which the nights were made. The
+inputs are copied, and what the nights before left. A night that cannot be made again is named, and
+copied as it is. So every forecast, score and model must be the same bit for bit: same machine, same
+code.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from operator import itemgetter
 
 from forecasting.audit.backtest import Bar, no_bar
 from forecasting.audit.evidence import KEYS, Comparison, compare
-from forecasting.errors import ArtifactError, ForecastingError, UsageError
-from forecasting.night.models import copy_weights, weights_folder, weights_state
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.night import make_night
 from forecasting.night.run import work_off
 from forecasting.night.run_log import code_version, notes_of
@@ -30,32 +28,50 @@ from forecasting.sessions import between
 from forecasting.settings import LATER_FIELDS, Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
-from forecasting.vocabulary import RULES, Clock, Mode
+from forecasting.vocabulary import LSTM, RULES, Clock, Mode
 
 
 @dataclass(frozen=True)
 class Omission:
-    """Why nights are not run again, and whether something stored is thereby left out."""
+    """Why nights are not made again, and whether something stored is thereby left out."""
 
     why: str
     is_stored: bool = True
 
 
 OLDER = Omission("made by a version of other rules", is_stored=False)
+NONE_STORED = Omission("none stored", is_stored=False)
+WITHOUT_WEIGHTS = Omission("of a fit whose weights are no longer kept", is_stored=False)
 
 Left = dict[Omission, list[date]]
-"""The nights that are not run again."""
+"""The nights that are not made again."""
+
+
+@dataclass(frozen=True)
+class StoredNight:
+    """What a ledger holds of a night."""
+
+    session: date
+    run: Row  # of table runs, with issued_at and fetch_id of its forecasts; empty where it is lost
+    is_issued: bool  # whether it has forecasts
+    fitted: Row  # of table models; empty without a fit
+    used: frozenset[str]  # ids of earlier fits that it went on from, or published
+
+    @property
+    def starts_chain(self) -> bool:
+        """Whether it has a fit from scratch that passed the gate."""
+        return bool(self.fitted) and self.run["mode"] == "scratch" and not self.fitted["refused"]
 
 
 @dataclass(frozen=True)
 class Span:
-    """The nights of one symbol and target that are compared."""
+    """The nights of one symbol and target, in the order in which they were made."""
 
     settings: Settings
-    # Rows of table runs with `issued_at` and `fetch_id` of their forecasts, in the order made
-    nights: list[Row]
-    left: Left
-    first: date | None  # what the nights before it left is copied; None: there are none
+    first: date  # what the nights of sessions before it left is copied
+    nights: list[StoredNight]  # to copy or to make again, by `again`
+    again: list[Row] = field(default_factory=list)  # their runs
+    left: Left = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -78,13 +94,13 @@ def verify(
 ) -> Outcomes[str]:
     """A sentence a series: how many nights and forecasts are the same bit for bit; else its error.
 
-    The ledger of the re-run stays in the folder `verify` of the data folder. To leave out something
+    The ledger of the nights stays in the folder `verify` of the data folder. To leave out something
     that is stored of the span is an error.
 
     Args:
         settings: Its symbols and targets.
-        now: The clock of the re-run.
-        first: First session of the span; what the nights before it left is copied. None: all.
+        now: The clock of the nights.
+        first: A session; the newest fit from scratch up to it is the first night. None: the newest.
         last: Its last session; None for the newest.
         bar: Shows the progress.
     """
@@ -92,17 +108,12 @@ def verify(
 
     def compared(own: Settings) -> str:
         span = span_of(own, first, last)
-        if not span.nights:
-            return f"{span.name}: {_not_verified(span.left)}"
-        if span.first is not None:
-            copy_state(span, scratch, before=span.first)
-        rerun(
-            span,
-            scratch,
-            now=now,
-            bar=bar,
-        )
-        return concluded(span, scratch)
+        make_again(span, scratch, now=now, bar=bar)
+        if span.again:
+            return concluded(span, scratch)
+        if span.is_incomplete:
+            raise ForecastingError(f"{span.name}: {_not_verified(span.left)}")
+        return f"{span.name}: {_not_verified(span.left)}"
 
     with lock.verify_lock(settings.data_dir):
         scratch = scratch_ledger(settings)
@@ -110,79 +121,82 @@ def verify(
 
 
 def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
-    """The finished nights of a symbol and target from `first` to `last`, and the others."""
+    """The nights of a symbol and target up to `last`, and which of them are made again."""
     with connect.reading(settings.url) as connection:
-        made = _made(connection, settings)
-        newest = read.newest(
-            connection,
-            "bar_versions",
-            "session",
-            {"symbol": settings.symbol},
-        )
-    name = settings.full_name
-    none = f"There is no finished night of {name} in that span: nothing to verify."
+        made = stored_nights(connection, settings)
+        newest = read.newest(connection, "bar_versions", "session", {"symbol": settings.symbol})
+        kept = read.values(connection, "weights", "model_id", {})
+    none = f"There is no finished night of {settings.full_name} in that span: nothing to verify."
     if not made:
         raise UsageError(f"{none} Check --symbol and --target.")
-
-    days = [session for session, *_ in made]
-    newest = max(days[-1], newest or days[-1])
-    span = Span(
-        settings,
-        [],
-        Left(),
-        first,
+    days = sorted({night.session for night in made})
+    last = min(last or date.max, max(days[-1], newest or days[-1]))
+    made = [night for night in made if night.session <= last]
+    usable = [night for night in made if why_not_verified(night, settings) is None]
+    starts = [night.session for night in usable if night.starts_chain]
+    begin = max(
+        (session for session in starts if session <= (first or last)),
+        default=min((night.session for night in usable), default=first or days[0]),
     )
-    _add_nights(
-        span,
-        made,
-        first or days[0],
-        min(last or newest, newest),
-    )
-    is_older = OLDER in span.left
-    if is_older and span.nights and first is None:
-        span = replace(span, first=min(row["as_of"] for row in span.nights))
-    if span.nights or is_older:
-        # A night by a clock that is behind is issued after all others of its symbol
-        # (night/steps/predict.py).
-        span.nights.sort(key=itemgetter("issued_at", "as_of", "started_at"))
-        return span
-    if span.is_incomplete:
-        raise ForecastingError(f"{name}: {_not_verified(span.left)}")
-    raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
-
-
-def _made(connection: connect.Connection, settings: Settings) -> list[tuple[date, Row, Row]]:
-    """By session a run's row and its forecasts'; either may lack."""
-    runs = read.table_rows(connection, "runs", settings.columns)
-    forecasts = read.issued_by_run(connection, *settings.key)
-    made = {(row["as_of"], row["id"]): row for row in runs}
-    issued = {(row["origin_session"], row["run_id"]): row for row in forecasts}
-    keys = sorted(made.keys() | issued.keys())
-    return [(key[0], made.get(key, Row()), issued.get(key, Row())) for key in keys]
-
-
-def _add_nights(span: Span, made: list[tuple[date, Row, Row]], first: date, last: date) -> None:
-    """Add those of the nights that are of sessions from `first` to `last`."""
-    days = {session for session, *_ in made}
-    for day in between(first, last, span.settings.exchange):
+    span = Span(settings, begin, made)
+    for day in between(begin, last, settings.exchange):
         if day not in days:
-            span.left.setdefault(Omission("none stored", is_stored=False), []).append(day)
-    for session, run, issued in made:
-        if not first <= session <= last:
+            span.left.setdefault(NONE_STORED, []).append(day)
+    lost = {night.fitted["id"] for night in made if night.fitted} - {*kept}
+    for night in made:
+        omission = why_not_verified(night, settings)
+        if night.session < begin and omission != OLDER:
             continue
-        omission = why_not_verified(run, issued, span.settings)
-        if omission is None:
-            span.nights.append(run | issued)
-        else:
-            span.left.setdefault(omission, []).append(session)
+        if omission is None and night.used & lost:
+            omission = WITHOUT_WEIGHTS
+        if omission is not None:
+            span.left.setdefault(omission, []).append(night.session)
+            continue
+        span.again.append(night.run)
+        lost -= {night.fitted.get("id")}
+    if not span.again and not any(omission != NONE_STORED for omission in span.left):
+        raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
+    return span
 
 
-def why_not_verified(run: Row, issued: Row, settings: Settings) -> Omission | None:
-    """Why a run, with its forecasts if any, is not run again; None for a finished night."""
-    if not run:
+def stored_nights(connection: connect.Connection, settings: Settings) -> list[StoredNight]:
+    """The nights of a symbol and target, in the order in which they were made."""
+    runs = {row["id"]: row for row in read.table_rows(connection, "runs", settings.columns)}
+    issued = {row["run_id"]: row for row in read.issued_by_run(connection, *settings.key)}
+    networks = read.table_rows(connection, "models", settings.columns | {"name": LSTM})
+    fitted = {row["run_id"]: row for row in networks}
+    nights = []
+    for run_id in runs.keys() | issued.keys():
+        run = runs.get(run_id, Row())
+        of_forecasts = issued.get(run_id, Row())
+        fit = fitted.get(run_id, Row())
+        earlier = {fit.get("parent_id"), of_forecasts.get("network_id")} - {fit.get("id")}
+        night = StoredNight(
+            session=of_forecasts["origin_session"] if of_forecasts else run["as_of"],
+            run=run | of_forecasts | {"run_id": run_id},
+            is_issued=bool(of_forecasts),
+            fitted=fit,
+            used=frozenset(filter(None, earlier)),
+        )
+        nights.append(night)
+    return sorted(nights, key=_made_at)
+
+
+def _made_at(night: StoredNight) -> tuple[datetime, date]:
+    """The place of a night among others.
+
+    One by a clock that is behind is issued after all others of its symbol (night/steps/predict.py).
+    """
+    return night.run.get("issued_at") or night.run["started_at"], night.session
+
+
+def why_not_verified(night: StoredNight, settings: Settings) -> Omission | None:
+    """Why a night is not made again; None for a finished one of this version's rules."""
+    run = night.run
+    if run.get("as_of") != night.session:
         return Omission("no such night in table runs")
     status = run["status"]
-    if not issued:
+    if not night.is_issued:
         is_lost = status == "done" and "issued_before" not in notes_of(run)
         return Omission(f"status {status}, without forecasts", is_stored=is_lost)
     if status != "done":
@@ -231,68 +245,54 @@ def scratch_ledger(settings: Settings) -> Settings:
     return scratch
 
 
-def copy_state(span: Span, scratch: Settings, *, before: date) -> None:
-    """Copy what nights before a session left for those of the span.
-
-    Raises:
-        ArtifactError: Weights that the first of them used are gone.
-    """
-    key = span.settings.key
-    with connect.reading(span.settings.url) as stored, connect.transaction(scratch.url) as copied:
-        write.copy_nights(
-            stored,
-            copied,
-            *key,
-            before=before,
-        )
-        before_span = read.newest_network(copied, *key, before=before)
-        for row in read.table_rows(copied, "models", span.settings.columns):
-            if row["artifact_path"] is not None:
-                copy_weights(row, span.settings, data_dir=scratch.data_dir)
-    # Weights that its first night could not read either are copied as they are
-    if before_span is None or span.nights[0]["mode_kind"] == "unreadable":
-        return
-    state = weights_state(before_span, scratch)
-    if state == "kept":
-        return
-    raise ArtifactError(
-        f"A re-run of {span.name} from {before} on begins with model "
-        f"{before_span['id']}, whose weights are {state}. Restore them, choose a later --from, "
-        "or leave --from out."
-    )
-
-
-def rerun(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
-    """Run the nights again, in the order made."""
+def make_again(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
+    """Make the nights again in the order in which they were made; copy the others there."""
+    ids = {run["id"] for run in span.again}
+    copied: list[str] = []
+    done = 0
     with bar(span.name) as advance:
-        for done, row in enumerate(span.nights):
-            advance(done, len(span.nights))
-            _withdraw(row, span, scratch)
+        for night in span.nights:
+            run = night.run
+            if run.get("id") not in ids:
+                copied.append(run["run_id"])
+                continue
+            _copy(span, scratch, copied)
+            copied = []
+            _withdraw(span, scratch, before=run["issued_at"])
+            advance(done, len(ids))
+            done += 1
             try:
-                with weights_as_then(row, span, scratch):
-                    rerun_night(row, settings_of(row, scratch), now=now)
+                rerun_night(run, settings_of(run, scratch), now=now)
             except ForecastingError as error:
                 raise ForecastingError(
-                    f"The night of {row['as_of']} of {span.name} cannot be run again; its rows or "
-                    f"its fetch may have been changed: {error}"
+                    f"The night of {night.session} of {span.name} cannot be made again; its rows "
+                    f"or its fetch may have been changed: {error}"
                 ) from None
-            _follow(row, span, scratch)
 
 
-def _withdraw(row: Row, span: Span, scratch: Settings) -> None:
-    """Withdraw the models that were before a night was made."""
-    with connect.reading(span.settings.url) as stored:
-        models = read.table_rows(stored, "models", span.settings.columns)
-    with connect.transaction(scratch.url) as copied:
-        for model in models:
+def _copy(span: Span, scratch: Settings, run_ids: Sequence[str]) -> None:
+    """Copy what nights left."""
+    if not run_ids:
+        return
+    with connect.reading(span.settings.url) as stored, connect.transaction(scratch.url) as copied:
+        write.copy_nights(stored, copied, *span.settings.key, run_ids, before=span.first)
+
+
+def _withdraw(span: Span, scratch: Settings, *, before: datetime) -> None:
+    """Withdraw the models that had been before an instant, and no others."""
+    with connect.reading(span.settings.url) as stored, connect.transaction(scratch.url) as copied:
+        for model in read.table_rows(stored, "models", span.settings.columns | {"name": LSTM}):
             at = model["withdrawn_at"]
-            if at is not None and at <= row["issued_at"]:
-                write.update(copied, "models", model["id"], {"withdrawn_at": at})
+            if at is not None:
+                then = {"withdrawn_at": at if at <= before else None}
+                write.update(copied, "models", model["id"], then)
 
 
 def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
-    """Run one night without asking its source."""
-    asked: Mode = row["mode"] if row["mode_kind"] == "asked" else "auto"
+    """Make one night again without asking its source."""
+    # Unreadable weights are a fault of then, and do not come again
+    is_told = row["mode_kind"] in ("asked", "unreadable")
+    asked: Mode = row["mode"] if is_told else "auto"
     night = make_night(
         row["symbol"],
         row["as_of"],
@@ -306,62 +306,13 @@ def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
         raise done.error
 
 
-def _follow(row: Row, span: Span, scratch: Settings) -> None:
-    """Take from the ledger of the re-run what a night's release lacked."""
-    session = row["as_of"]
-    with connect.reading(span.settings.url) as stored:
-        total = read.row(
-            stored, "total_forecasts", span.settings.columns | {"origin_session": session}
-        )
-    with connect.transaction(scratch.url) as copied:
-        if total is None:
-            write.remove_totals(
-                copied,
-                row["symbol"],
-                row["target"],
-                session,
-            )
-
-
-@contextmanager
-def weights_as_then(row: Row, span: Span, scratch: Settings) -> Iterator[None]:
-    """Within the block the newest fit has no weights where the night could not read them."""
-    of_night = span.settings.columns | {"origin_session": row["as_of"]}
-    with connect.reading(scratch.url) as connection:
-        newest = read.newest_network(connection, *span.settings.key, before=row["as_of"])
-    with connect.reading(span.settings.url) as connection:
-        used = read.values(
-            connection,
-            "forecasts",
-            "model_id",
-            of_night,
-        )
-    is_lost = row["mode"] == "skip" or row["mode_kind"] == "unreadable"
-    if newest is None or not is_lost or newest["id"] in used:
-        yield
-        return
-    kept = weights_folder(newest, scratch)
-    away = kept.with_name(f"{kept.name}.away")
-    if kept.exists():
-        kept.rename(away)
-    logging.disable(logging.WARNING)  # that they are missing is meant
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-        if away.exists():
-            away.rename(kept)
-
-
 def concluded(span: Span, scratch: Settings) -> str:
     """How much of the nights is the same, and what is not compared.
 
     Raises:
         ForecastingError: Something differs, or something stored is left out.
     """
-    found = compare(
-        span.nights, span.settings.exchange, stored=span.settings.url, rerun=scratch.url
-    )
+    found = compare(span.again, span.settings.exchange, stored=span.settings.url, rerun=scratch.url)
     if len(found.differences):
         file = "-".join(["differences", *span.settings.key])
         path = span.settings.data_dir.absolute() / f"{file}.csv"
@@ -378,14 +329,16 @@ def concluded(span: Span, scratch: Settings) -> str:
 
 def _same(span: Span, found: Comparison) -> str:
     """That all is the same, and what is not compared."""
-    nights = sorted(row["as_of"] for row in span.nights)
+    nights = sorted(row["as_of"] for row in span.again)
     same = ", ".join(quantity(total, noun) for noun, total in found.totals.items() if total)
     more = f", {quantity(found.later, 'forecast')} of a later run" if found.later else ""
-    before = f", nights before {span.first}, which were copied" if span.first else ""
+    before = ""
+    if any(night.session < span.first for night in span.nights):
+        before = f", nights before {span.first}, which were copied"
     return (
         f"{span.name}: {_not_verified(span.left)}{quantity(len(nights), 'night')}, {nights[0]} to "
         f"{nights[-1]}: all {same} the same to the bit, by {code_version()}. Not compared: kinds, "
-        f"instants, reasons, weight files, standings{more}{before}."
+        f"instants, reasons, standings{more}{before}."
     )
 
 
@@ -409,14 +362,14 @@ def _differing(span: Span, found: Comparison) -> str:
         what = "not stored, but made again"
     return (
         f"{span.name}: {_not_verified(span.left)}{', '.join(counted)} of "
-        f"{quantity(len(span.nights), 'night')} differ when run again, the first a "
+        f"{quantity(len(span.again), 'night')} differ when run again, the first a "
         f"{first['what']} ({where}): {what}."
     )
 
 
 def _about_code(span: Span, found: Comparison) -> str:
     """Where to look for the cause of a difference."""
-    nights = sorted(span.nights, key=itemgetter("as_of"))
+    nights = sorted(span.again, key=itemgetter("as_of"))
     first = min(found.differences["session"].dropna(), default=nights[-1]["as_of"])
     may_follow = any(min(days) < first for days in span.left.values())
     follow = "They may follow from the nights that were not verified. " if may_follow else ""

@@ -1,77 +1,27 @@
-"""The folders and files below the data folder.
+"""The folders and files below the data folder: their names, and files written whole."""
 
-Their names, files written whole, and the deletion of known files.
-"""
-
-import logging
 import os
-import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote
 
-from forecasting.errors import ArtifactError, UsageError
+from forecasting.errors import UsageError
 from forecasting.settings import Settings
 from forecasting.store.connect import place
 from forecasting.vocabulary import Target, short_id
 
 INDEX = "index.html"
-ARTIFACTS = "artifacts"
-REPORTS = "reports"
-"""Folders of the models' folders and of pages."""
-
-logger = logging.getLogger("forecasting.store")
-
-# `short_id` makes twelve hex digits. One name of a folder, whatever it is: without separator and
-# without leading dot.
-_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
-
-
-def child_folder(parent: Path, name: str) -> Path:
-    """The folder `name` directly in `parent`, which need not exist.
-
-    An ArtifactError for another name or a link.
-    """
-    folder = parent / name
-    if not _NAME.fullmatch(name) or folder.is_symlink():
-        found = f"a symbolic link at {name}" if _NAME.fullmatch(name) else f"{name[:40]!r}"
-        raise ArtifactError(
-            f"Expected an id of letters, digits, - and _ as the name of a folder in {parent}, "
-            f"found {found}. Nothing was read or deleted; correct that row of the database, or put "
-            "the folder itself there."
-        )
-    return folder
-
-
-def delete_files(folder: Path, patterns: Sequence[str]) -> None:
-    """Delete the files of `folder` that match a pattern, then the folder when it is empty.
-
-    Else there is a log line.
-    """
-    try:
-        if folder.is_symlink():
-            raise OSError("it is a symbolic link")
-        for pattern in patterns:
-            for path in folder.glob(pattern):
-                path.unlink()
-        folder.rmdir()
-    except OSError as error:
-        logger.warning("%s is kept: %s", folder, error.strerror or error)
+REPORTS = "reports"  # The folder of pages
 
 
 def runs_folder(settings: Settings) -> Path:
-    """The parent of the folders of all runs of this ledger.
+    """The folder of what runs of this ledger tell the next one.
 
     Two ledgers on one data folder have the same ids.
     """
     return settings.data_dir.absolute() / "runs" / short_id(place(settings.url))
-
-
-def network_id(run_id: str, method: str) -> str:
-    """The id of the network that a night fits by a method, and of the folder of its weights."""
-    return short_id("model", run_id, method)
 
 
 def report_path(

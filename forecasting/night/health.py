@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from itertools import product
 from pathlib import Path
 from typing import cast, get_args
 
@@ -21,8 +20,7 @@ from forecasting.errors import (
 )
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
-from forecasting.night.folders import ARTIFACTS, REPORTS
-from forecasting.night.models import weights_state
+from forecasting.night.folders import REPORTS
 from forecasting.night.night import RunOptions, make_night
 from forecasting.night.plan import (
     check_market,
@@ -33,7 +31,6 @@ from forecasting.night.plan import (
 )
 from forecasting.night.steps.fetch import check_bars
 from forecasting.night.symbols import each_symbol
-from forecasting.plain_text import named, quantity
 from forecasting.sessions import (
     closes_at,
     ends_soon,
@@ -201,8 +198,6 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "source": lambda: _source(settings, now=now),
         "market": lambda: check_market(settings, now=now),
     }
-    if not migrate.is_missing(settings.url):
-        checks["models"] = lambda: _models(settings)
     if settings.events:
         checks["events"] = lambda: check_events(settings.events, settings.symbols)
     checks["disk"] = lambda: _disk(settings)
@@ -238,30 +233,9 @@ def _source(settings: Settings, *, now: Clock) -> str:
     return f"{sentence}. {early}" if early else sentence
 
 
-def _models(settings: Settings) -> str:
-    migrate.check_ready(settings.url, writes=False)
-    lost = []
-    published = 0
-    with connect.reading(settings.url) as connection:
-        for key in product(settings.symbols, get_args(Target)):
-            newest = read.newest_network(connection, *key)
-            if newest is None:
-                continue
-            published += 1
-            state = weights_state(newest, settings)
-            if state != "kept":
-                lost.append(f"{' '.join(key)} {newest['id']}: {state}")
-    if lost:
-        raise StoreError(
-            f"The weights of published models are not as they were written ({named(lost, 3)}). "
-            "Restore them from a backup; without it the next night fits from scratch."
-        )
-    return f"weights of {quantity(published, 'published model')} as they were written"
-
-
 def _disk(settings: Settings) -> str:
     data_dir = settings.data_dir.absolute()
-    for folder in (data_dir / ARTIFACTS, data_dir / REPORTS, data_dir):
+    for folder in (data_dir / REPORTS, data_dir):
         present = _present(folder)
         if not os.access(present, os.W_OK | os.X_OK):
             raise UsageError(

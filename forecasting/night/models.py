@@ -1,47 +1,27 @@
-"""The models of the ledger: load, check, list, withdraw."""
-
-import shutil
-from pathlib import Path, PurePosixPath
+"""The models of the ledger: load, list, show, withdraw."""
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
-from forecasting.night.folders import ARTIFACTS, child_folder
 from forecasting.night.symbols import Outcomes, check_forecast, each_stored
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
-from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
+from forecasting.train.checkpoint import Checkpoint, unpack
 from forecasting.vocabulary import LSTM, Clock
 
 
-def load_model(model: Row, settings: Settings) -> Checkpoint:
-    """The checkpoint of a model row.
+def load_model(model: Row, stored: Row | None) -> Checkpoint:
+    """The checkpoint of a row of table models, whose row of table weights is `stored`.
 
-    An ArtifactError where it is missing, pruned, altered, or of other code.
+    Raises:
+        ArtifactError: There are none, or they are altered or of other code.
     """
-    if model["artifact_path"] is None or model["artifact_hash"] is None:
-        raise ArtifactError(f"The weights of model {model['id']} were pruned on purpose; fit anew.")
-    return load(weights_folder(model, settings), model["artifact_hash"])
-
-
-def weights_folder(model: Row, settings: Settings) -> Path:
-    """The folder that a model row names, which need not exist.
-
-    An ArtifactError where it is none of ours.
-    """
-    path = PurePosixPath(model["artifact_path"])
-    if path.parent != PurePosixPath(ARTIFACTS):
+    if stored is None:
         raise ArtifactError(
-            f"Expected artifact_path of model {model['id']} as {ARTIFACTS}/NAME, found "
-            f"{str(path)[:60]!r}. Nothing was read; correct that row of table models."
+            f"The ledger has no weights of model {model['id']}: it keeps those of the newest fits, "
+            "and none of releases before 0.4."
         )
-    folder = child_folder(settings.data_dir.absolute() / ARTIFACTS, path.name)
-    for file in (folder / name for name in FILES):
-        if file.resolve().parent != folder.resolve():
-            raise ArtifactError(
-                f"Expected a file at {file}, found a symbolic link to a place outside its folder. "
-                "It was not read; put the file itself there."
-            )
-    return folder
+    place = f"the row {model['id']} of table weights"
+    return unpack(stored["card"], stored["tensors"], model["artifact_hash"], place=place)
 
 
 def list_models(settings: Settings) -> tuple[list[Row], Outcomes[list[Row]]]:
@@ -64,8 +44,6 @@ def list_models(settings: Settings) -> tuple[list[Row], Outcomes[list[Row]]]:
                     "its forecasts are a baseline's. For the reason: forecasting show --symbol "
                     f"{own.symbol} --target {own.target}"
                 )
-        for row in rows:
-            row["weights"] = weights_state(row, own)
         return rows
 
     outcomes = each_stored(settings, networks)
@@ -77,34 +55,20 @@ def show_model(model_id: str, settings: Settings) -> Row:
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         model = stored_model(connection, model_id)
-        if model["method"] == "baseline":
-            weights = "none: a baseline is fitted anew each night from the bars"
-        else:
-            weights = _runnable(model, settings)
-        return {**model, "weights": weights, **read.lineage(connection, model)}
+        stored = read.row(connection, "weights", {"model_id": model["id"]})
+        lineage = read.lineage(connection, model)
+    return {**model, "weights": _state(model, stored), **lineage}
 
 
-def _runnable(model: Row, settings: Settings) -> str:
-    """Where a network's weights are, or why this code cannot load and run them."""
+def _state(model: Row, stored: Row | None) -> str:
+    """Whether this code can load and run a model's weights, or why not."""
+    if model["name"] != LSTM:
+        return "none: a baseline is fitted anew each night from the bars"
     try:
-        load_model(model, settings)
+        load_model(model, stored)
     except ArtifactError as error:
         return str(error)
-    return f"there, unaltered, run by this code: {weights_folder(model, settings)}"
-
-
-def weights_state(model: Row, settings: Settings) -> str:
-    """The state of a network's weights: `kept`, `missing`, `damaged` or `pruned` on purpose."""
-    if model["artifact_path"] is None:
-        return "pruned"
-    try:
-        folder = weights_folder(model, settings)
-        if not folder.exists():
-            return "missing"
-        read_whole(folder, model["artifact_hash"])
-    except ArtifactError:
-        return "damaged"
-    return "kept"
+    return "there, unaltered, run by this code"
 
 
 def withdraw(model_id: str, settings: Settings, *, now: Clock) -> str:
@@ -139,9 +103,3 @@ def stored_model(connection: connect.Connection, model_id: str) -> Row:
         "Expected a model id, as `forecasting models list` prints it, or its unique beginning; "
         f"found {ids}."
     )
-
-
-def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:
-    """Copy the weights of a row of table models to another data folder, if they exist."""
-    if (folder := weights_folder(row, settings)).exists():
-        shutil.copytree(folder, data_dir / row["artifact_path"])

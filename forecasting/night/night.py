@@ -10,17 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, Literal
 
 from forecasting.errors import ForecastingError, UsageError, explained
-from forecasting.night.folders import runs_folder
+from forecasting.preprocess.windows import Windows
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.values import source_name
 from forecasting.vocabulary import Clock, Mode, Target, short_id
-
-WINDOWS = "windows.npz"  # In a night's folder
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,9 @@ class Night:
     stored_id: str | None = None  # of a night that is run again, its id
     stored_fetch: str = ""  # of a night that is run again, the fetch that it used
     fetch_id: str = ""  # of ingest, then of preprocess: the fetch that brought the bars
-    # Of preprocess, with its windows: that fetch's instant; nothing later is used
+    # Of preprocess: that fetch's instant, after which nothing is used, and the windows
     data_as_of: datetime | None = None
+    windows: Windows | None = field(default=None, repr=False)
     # Of train: the id of tonight's model; empty without one that passed the gate
     fit: str = ""
     report: Any = field(default=None, repr=False)  # of what publishes it: what its page shows
@@ -113,19 +111,6 @@ class Night:
         """The columns by which the rows of its run are found."""
         return self.settings.columns | {"run_id": self.id}
 
-    @property
-    def folder(self) -> Path:
-        """Where the steps of the night leave files to each other.
-
-        Emptied when the night is done.
-        """
-        return runs_folder(self.settings) / self.id
-
-    @property
-    def windows(self) -> Path:
-        """The file of its windows."""
-        return self.folder / WINDOWS
-
     def then(self, step: str, work: Callable[[Night], Night]) -> Night:
         """The night after `work`, with the seconds that it took or the error that stopped it.
 
@@ -141,6 +126,13 @@ class Night:
             after = replace(self, error=ours)
         seconds = after.seconds.get(step, 0.0) + time.perf_counter() - started
         return replace(after, seconds={**after.seconds, step: round(seconds, 3)})
+
+
+def windows_of(night: Night) -> Windows:
+    """The windows of a night that has been preprocessed."""
+    if night.windows is None:
+        raise ValueError(f"Expected the windows of {night.series} {night.session}; found none.")
+    return night.windows
 
 
 def make_night(

@@ -12,7 +12,7 @@ from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
 from forecasting.night.night import Night, RunOptions, check_closed, make_night, nights_of
-from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
+from forecasting.night.run_log import is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.fetch import bars_source
 from forecasting.night.steps.preprocess import market_of, missing_closes
 from forecasting.night.symbols import each_symbol
@@ -46,7 +46,6 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
     # A scheduled run may be the first one of another release
     migrate.check_ready(settings.url, writes=False)
     mark_cut_off(settings)
-    delete_leftovers(settings)
 
     def of_symbol(own: Settings) -> list[Night]:
         check_events(settings.events, settings.symbols)

@@ -17,7 +17,7 @@ from forecasting.night.run_log import mark_stopped
 from forecasting.night.steps.evaluate import evaluate
 from forecasting.night.steps.ingest import fetch_market, ingest
 from forecasting.night.steps.predict import write_forecasts
-from forecasting.night.steps.preprocess import write_windows
+from forecasting.night.steps.preprocess import make_features
 from forecasting.settings import Settings
 from forecasting.store import connect
 from forecasting.store.frames import python_strings
@@ -41,7 +41,7 @@ def call_step(step: Step, nights: list[Night]) -> list[Night]:
     # Takes torch, which a run with nothing to do needs none of
     from forecasting.night.steps.train import fit_network
 
-    works = {"preprocess": write_windows, "train": fit_network, "predict": write_forecasts}
+    works = {"preprocess": make_features, "train": fit_network, "predict": write_forecasts}
     return [night.then(step, works[step]) for night in nights]
 
 
@@ -109,7 +109,7 @@ def work_off(nights: Sequence[Night], call: Call = call_step) -> list[Night]:
     for turn in in_turn(nights):
         for step in steps:
             turn = call(step, turn)
-        done += [replace(night, report=None) for night in turn]  # it is large
+        done += [replace(night, report=None, windows=None) for night in turn]  # they are large
     return done
 
 

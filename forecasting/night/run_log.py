@@ -1,30 +1,23 @@
-"""A night's own row in `runs`, from its first write to its end.
-
-And the rows and files that killed nights leave.
-"""
+"""A night's own row in `runs`, from its first write to its end, and those of killed nights."""
 
 import json
 import logging
-import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain, product, starmap
 from pathlib import Path
 
 from forecasting import __version__
 from forecasting.errors import BadDataError, DataLateError, NoBarError, StoreError, UsageError
-from forecasting.night.folders import ARTIFACTS, delete_files, network_id, runs_folder
-from forecasting.night.night import WINDOWS, Night
+from forecasting.night.night import Night
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
-from forecasting.train.checkpoint import FILES
 from forecasting.values import source_name
-from forecasting.vocabulary import FITS, RunStatus
+from forecasting.vocabulary import RunStatus
 
 logger = logging.getLogger("forecasting.night")
 
@@ -39,11 +32,6 @@ CUT_OFF = (
     "it had written is "
     "complete; `forecasting run --as-of {as_of}` completes the night."
 )
-
-# `short_id` makes twelve hex digits; `checkpoint.save` writes to a folder of the second form, and
-# then moves it.
-_RUN = re.compile(r"[0-9a-f]{12}")
-_HALF_WRITTEN = re.compile(r"\.[0-9a-f]{12}-.*")
 
 
 @lru_cache(maxsize=1)
@@ -198,24 +186,11 @@ def stopped_status(error: Exception | None) -> RunStatus:
 
 
 def close(night: Night) -> Night:
-    """The night, marked done, and its symbol's old weights without a path."""
+    """The night, marked done."""
+    # The error is of an attempt before this one.
+    done = {"status": "done", "finished_at": night.now(), "error": None}
     with connect.transaction(night.url) as connection:
-        for model_id in prunable_weights(connection, night):
-            # Before its file is deleted
-            write.update(
-                connection,
-                "models",
-                model_id,
-                {"artifact_path": None},
-            )
-        # The error is of an attempt before this one.
-        done = {"status": "done", "finished_at": night.now(), "error": None}
-        write.update(
-            connection,
-            "runs",
-            night.id,
-            done | _seconds(night),
-        )
+        write.update(connection, "runs", night.id, done | _seconds(night))
     return replace(night, is_done=True)
 
 
@@ -230,38 +205,6 @@ def _has_row(night: Night) -> bool:
 
 def _row(connection: connect.Connection, night: Night) -> Row:
     return read.row(connection, "runs", {"id": night.id}) or {}
-
-
-def prunable_weights(connection: connect.Connection, night: Night) -> list[str]:
-    """The models but the newest `keep_artifacts` fits, and those of as many origins."""
-    kept = night.settings.keep_artifacts
-    newest = [
-        read.newest_network(connection, *night.key),
-        read.newest_network(connection, *night.key, before=night.session),  # of a night run again
-    ]
-    needed = {row["id"] for row in newest if row is not None}
-    needed |= read.models_of_newest(connection, *night.key, origins=kept)
-    networks = read.network_ids(connection, *night.key, pruned=False)
-    return [model_id for model_id in networks[kept:] if model_id not in needed]
-
-
-def delete_files_of(nights: Sequence[Night]) -> None:
-    """Delete the windows of finished nights, and weights without a path."""
-    done = [night for night in nights if night.is_done]
-    if not done:
-        return
-    settings = done[0].settings
-    try:
-        for night in done:
-            delete_files(night.folder, [WINDOWS])
-        folder = settings.data_dir.absolute() / ARTIFACTS
-        present = {path.name for path in folder.glob("*")}
-        with connect.reading(settings.url) as connection:
-            pruned = [read.network_ids(connection, *night.key, pruned=True) for night in done]
-        for model_id in sorted(present.intersection(chain(*pruned))):
-            delete_files(folder / model_id, FILES)
-    except Exception as error:  # whatever it is, the nights are done
-        logger.warning("files that nights no longer need were not deleted: %s", error)
 
 
 def mark_cut_off(settings: Settings) -> None:
@@ -283,41 +226,3 @@ def mark_cut_off(settings: Settings) -> None:
                 run_id,
                 stopped,
             )
-
-
-def delete_leftovers(settings: Settings) -> None:
-    """Delete what killed nights left: windows, weights half written, and weights without a row."""
-    folder = settings.data_dir.absolute() / ARTIFACTS
-    runs = runs_folder(settings)
-    for path in runs.glob("*"):
-        if _RUN.fullmatch(path.name):
-            delete_files(path, [WINDOWS])
-    for path in folder.glob(".*"):
-        if _HALF_WRITTEN.fullmatch(path.name):
-            delete_files(path, FILES)
-    for model_id in _without_row(settings, {path.name for path in folder.glob("*")}):
-        delete_files(folder / model_id, FILES)
-
-
-def _without_row(settings: Settings, present: set[str]) -> list[str]:
-    """Those of the ids of models that a night made which never wrote their row.
-
-    Run again, a night may fit by another method, into another folder.
-    """
-    with connect.reading(settings.url) as connection:
-        stopped = {"status": ["running", "late", "failed"]}
-        not_done = read.values(
-            connection,
-            "runs",
-            "id",
-            stopped,
-        )
-        fits = starmap(network_id, product(not_done, FITS))
-        left = present.intersection(fits)
-        stored = read.values(
-            connection,
-            "models",
-            "id",
-            {"id": sorted(left)},
-        )
-    return sorted(left.difference(stored))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -315,18 +314,6 @@ class Windows:
         """The windows with the targets known at the close of `row`; later ones are NaN."""
         ahead = np.arange(len(self))[:, None] + np.array(HORIZONS)
         return replace(self, scaled=np.where(ahead <= row, self.scaled, np.nan))
-
-    def save(self, path: Path) -> None:
-        """Write the windows to one .npz file, without pickle."""
-        np.savez(path, allow_pickle=False, **vars(self))
-
-
-def load_windows(path: Path) -> Windows:
-    """The windows that `Windows.save` wrote to `path`, equal bit for bit."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = dict(stored.items())
-    names = tuple(arrays.pop("flag_names").tolist())
-    return Windows(**arrays | {"target": str(arrays["target"]), "flag_names": names})
 
 
 def make_windows(

@@ -227,7 +227,6 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
         "start": "from",
         "trained_to": "trained to",
         "chain_epochs": "epochs",
-        "weights": "weights",
         "refused": "refused by the gate",
         "withdrawn_at": "withdrawn",
     }

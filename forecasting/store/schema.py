@@ -20,6 +20,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     String,
     Table,
     Text,
@@ -431,11 +432,10 @@ models = Table(
     ),
     *_same("settings_hash", "code_version"),
     _optional(
-        "artifact_path",
-        Text,
-        "Folder of the weights in the data folder; NULL without any or pruned.",
+        "artifact_hash",
+        String(64),
+        "SHA-256 of its card in `weights`, which has that of its tensors; NULL for a baseline.",
     ),
-    _optional("artifact_hash", String(64), "SHA-256 of the weights; NULL for a baseline."),
     _zero("seconds", Double, "Duration of the fit, seconds."),
     _empty("refused", Text, "Why the gate refused the fit, never published; empty when it passed."),
     _empty(
@@ -451,7 +451,18 @@ models = Table(
         "target",
         "name",
     ),
-    comment="One fitted network, baseline or backtest. Pruning empties artifact_path.",
+    comment="One fitted network, baseline or backtest.",
+)
+
+weights = Table(
+    "weights",
+    metadata,
+    _key("model_id", _ID, "Network that they are of, an id of `models`."),
+    _column("card", Text, "JSON of what else the network is made of, with their SHA-256."),
+    _column("tensors", LargeBinary, "The weights, in the form safetensors."),
+    _refers("model_id", "models"),
+    comment="The weights of the newest three networks of a symbol and target that may be "
+    "published. Older ones are deleted.",
 )
 
 forecasts = Table(
@@ -761,6 +772,7 @@ event = events.c
 finding = findings.c
 run = runs.c
 model = models.c
+weight = weights.c
 forecast = forecasts.c
 part = forecast_parts.c
 score = scores.c

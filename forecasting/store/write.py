@@ -21,7 +21,7 @@ from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import Revision, adjustment
 from forecasting.ingest.sources import Response
 from forecasting.store import read, schema
-from forecasting.store.frames import Row, of_series, rows
+from forecasting.store.frames import Row, of_series, rows, same_forecast
 from forecasting.store.read.inputs import PRICES
 from forecasting.store.schema import (
     UtcDateTime,
@@ -38,15 +38,17 @@ from forecasting.store.schema import (
     scores,
     standing,
     standings,
-    total,
     total_forecasts,
     total_scores,
+    weight,
+    weights,
 )
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, PUBLISHED_LINE, finding_id
+from forecasting.vocabulary import HORIZONS, KINDS, LSTM, PUBLISHED, PUBLISHED_LINE, finding_id
 
+WEIGHTS_KEPT = 3  # Of each series: after the newest is withdrawn, or refused, there is another
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
 
 
@@ -101,6 +103,7 @@ _PLAIN: list[tuple[type, Callable[[Any], Any]]] = [
     (sa.Date, lambda value: value.date() if isinstance(value, datetime) else value),
     (sa.Float, float),
     (sa.Boolean, bool),
+    (sa.LargeBinary, bytes),
     (sa.Integer, round),
 ]
 
@@ -228,6 +231,23 @@ def update(connection: Connection, table: str, row_id: str, values: Row) -> int:
     return connection.execute(of_id.values(plain(values, into))).rowcount
 
 
+def keep_newest_weights(connection: Connection, symbol: str, target: str, *, session: date) -> None:
+    """Delete weights but those of the newest fits that may be published.
+
+    WEIGHTS_KEPT of all sessions, and as many up to `session`, which may be a past one.
+    """
+    of_symbol = of_series(model, symbol, target)
+    passed = (*of_symbol, model.name == LSTM, model.refused == "", model.withdrawn_at.is_(None))
+    fits = select(model.id).join(runs, run.id == model.run_id).where(*passed)
+    newest = fits.order_by(run.as_of.desc(), model.created_at.desc()).limit(WEIGHTS_KEPT)
+    kept = {
+        *connection.scalars(newest),
+        *connection.scalars(newest.where(run.as_of <= session)),
+    }
+    older = weight.model_id.in_(select(model.id).where(*of_symbol)), weight.model_id.not_in(kept)
+    connection.execute(sa.delete(weights).where(*older))
+
+
 def add_scores(connection: Connection, rows: Sequence[Row]) -> int:
     """The number of scores added, with the standings that they change."""
     added = add(connection, "scores", *rows)
@@ -310,13 +330,6 @@ def write_standings(connection: Connection, symbol: str, target: str, kind: str)
     connection.execute(_STANDINGS, {**scope, "oldest": oldest, **rounding})
 
 
-def remove_totals(connection: Connection, symbol: str, target: str, origin: date) -> None:
-    """Remove a night's totals and their scores from a copy of a ledger."""
-    for table in (total_scores, total_forecasts):
-        of_night = (*of_series(table.c, symbol, target), table.c.origin_session == origin)
-        connection.execute(sa.delete(table).where(*of_night))
-
-
 def copy_inputs(source: Connection, target: Connection) -> None:
     """Copy the fetched data to a ledger without any; the rest can be computed from it."""
     for name in ("fetches", "bar_versions", "corporate_actions", "events", "findings"):
@@ -326,23 +339,32 @@ def copy_inputs(source: Connection, target: Connection) -> None:
 
 
 def copy_nights(
-    source: Connection, target: Connection, symbol: str, of_target: str, *, before: date
+    source: Connection,
+    target: Connection,
+    symbol: str,
+    of_target: str,
+    run_ids: Sequence[str],
+    *,
+    before: date,
 ) -> None:
-    """Copy what nights of sessions before `before` wrote, with scores, to a copy of the inputs."""
-    run_id = model.run_id
-    of_runs = select(run.id).where(*of_series(run, symbol, of_target), run.as_of < before)
+    """Copy what nights wrote to a copy of the inputs, with scores of sessions before `before`."""
+    of_runs = forecast.run_id.in_(run_ids)
+    is_baseline = model.run_id.is_(None)
+    fitted = select(model.id).where(*of_series(model, symbol, of_target), model.run_id.in_(run_ids))
     chosen = {
-        runs: run.as_of < before,
-        models: run_id.is_(None) | run_id.in_(of_runs),
-        forecasts: forecast.run_id.in_(of_runs),
-        total_forecasts: total.origin_session < before,
-        scores: (score.origin_session < before) & (score.target_session < before),
-        total_scores: total_scores.c.target_session < before,
+        runs: run.id.in_(run_ids),
+        models: is_baseline | model.run_id.in_(run_ids),
+        forecasts: of_runs,
+        total_forecasts: _of_forecasts(total_forecasts, of_runs),
+        scores: _of_forecasts(scores, of_runs) & (score.target_session < before),
+        total_scores: _of_forecasts(total_scores, of_runs)
+        & (total_scores.c.target_session < before),
     }
     for table, condition in chosen.items():
         wanted = (*of_series(table.c, symbol, of_target), condition)
         copied = rows(source, select(table).where(*wanted))
         add(target, table.name, *copied)
+    add(target, "weights", *rows(source, select(weights).where(weight.model_id.in_(fitted))))
     for kind in KINDS:
         write_standings(
             target,
@@ -350,6 +372,11 @@ def copy_nights(
             of_target,
             kind,
         )
+
+
+def _of_forecasts(table: sa.Table, wanted: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """That a row is of a forecast with a condition."""
+    return sa.exists().where(same_forecast(table.c, forecast), wanted)
 
 
 def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None:

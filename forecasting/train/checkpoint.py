@@ -1,9 +1,7 @@
-"""A fitted ensemble and its folder on disk: weights.safetensors and model.json, without pickle."""
+"""A fitted ensemble: its card as JSON and its weights as safetensors, without pickle."""
 
 import hashlib
 import json
-import secrets
-import shutil
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -18,10 +16,11 @@ from forecasting.vocabulary import Target
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 2  # version of a checkpoint's folder
-_WEIGHTS = "weights.safetensors"
-_MODEL = "model.json"
-FILES = (_WEIGHTS, _MODEL)  # names of the files in a checkpoint's folder
+FORMAT = 2  # version of a card
+TENSORS_FILE = "weights.safetensors"
+CARD_FILE = "model.json"
+"""The files of a checkpoint that ships with the package."""
+
 Vector = tuple[float, ...]
 
 
@@ -81,76 +80,72 @@ class Checkpoint:
     weights: "dict[str, Tensor]"
 
 
-def save(checkpoint: Checkpoint, folder: Path) -> str:
-    """The SHA-256 over both files of `checkpoint`, written to `folder`, complete or not at all.
-
-    An older one there is replaced.
-    """
+def pack(checkpoint: Checkpoint) -> tuple[str, bytes]:
+    """The card as JSON, with the SHA-256 of the weights, and the weights as safetensors."""
     from safetensors.torch import save as to_bytes
 
     weights = to_bytes({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()})
-    card = asdict(checkpoint.card) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
-    model = json.dumps(card, indent=1, allow_nan=False, default=date.isoformat).encode()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    written = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
-    written.mkdir()  # under the umask, as every other folder: one of tempfile's is its user's alone
-    (written / _WEIGHTS).write_bytes(weights)
-    (written / _MODEL).write_bytes(model)
-    # A rename cannot replace a folder that holds files; the old or the new one is there complete
-    if folder.exists():
-        old = written.with_suffix(".old")
-        folder.rename(old)
-        written.rename(folder)
-        shutil.rmtree(old)
-    else:
-        written.rename(folder)
-    return hashlib.sha256(model).hexdigest()
+    card = asdict(checkpoint.card) | {"weights_sha256": sha256_of(weights)}
+    return json.dumps(card, indent=1, allow_nan=False, default=date.isoformat), weights
 
 
-def load(path: Path, sha256: str) -> Checkpoint:
-    """The checkpoint that `save` wrote to the folder `path`.
+def unpack(text: str, weights: bytes, sha256: str, *, place: str) -> Checkpoint:
+    """The checkpoint that `pack` has made.
 
     Args:
-        path: the folder.
-        sha256: of model.json, which holds the weights' own.
+        text: the card.
+        weights: the weights.
+        sha256: of the card, which holds the weights' own.
+        place: where both were, for the error.
 
     Raises:
-        ArtifactError: A file is missing or altered, or of another format or architecture.
+        ArtifactError: One of them is altered, or of another format or architecture.
     """
     from safetensors.torch import load as from_bytes
 
     from forecasting.train.model import ARCHITECTURE
 
-    card, weights = read_whole(path, sha256)
+    check_unaltered(text.encode(), sha256, place=place)
+    card: dict[str, Any] = json.loads(text)
+    check_unaltered(weights, card.pop("weights_sha256"), place=place)
     version = (card.get("format"), card.get("architecture"))
     if version != (FORMAT, ARCHITECTURE):
         raise ArtifactError(
             f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {version[0]} "
-            f"and {version[1]} in {path}: it was written by other code. Fit from scratch (mode "
+            f"and {version[1]} in {place}: it was written by other code. Fit from scratch (mode "
             "scratch), or run the code that wrote it."
         )
     return Checkpoint(_CARDS.validate_python(card), from_bytes(weights))
 
 
-def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
-    """The card and the weights as stored in the folder `path`, of any format, without torch."""
-    card: dict[str, Any] = json.loads(read_unaltered(path / _MODEL, sha256))
-    return card, read_unaltered(path / _WEIGHTS, card.pop("weights_sha256"))
+def load(folder: Path, sha256: str) -> Checkpoint:
+    """The checkpoint whose card and weights are files of a folder; as `unpack`."""
+    text = read_file(folder / CARD_FILE).decode()
+    return unpack(text, read_file(folder / TENSORS_FILE), sha256, place=str(folder))
 
 
-def read_unaltered(path: Path, sha256: str) -> bytes:
-    """The content of a model's file; an ArtifactError if it cannot be read or has another hash."""
-    restore = "Restore it from a backup, or fit from scratch (mode scratch)."
+def read_file(path: Path) -> bytes:
+    """The content of a model's file; an ArtifactError if it cannot be read."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ArtifactError(
-            f"Expected a model in {path}; found {error.strerror or error}. {restore}"
+            f"Expected a model in {path}; found {error.strerror or error}. Install the package "
+            "anew."
         ) from None
-    actual = hashlib.sha256(content).hexdigest()
+
+
+def check_unaltered(content: bytes, sha256: str, *, place: str) -> None:
+    """Raise an ArtifactError for content with another hash."""
+    actual = sha256_of(content)
     if actual != sha256:
         raise ArtifactError(
-            f"Expected SHA-256 {sha256[:16]} of {path}; found {actual[:16]}: the file has changed "
-            f"since it was written. {restore}"
+            f"Expected SHA-256 {sha256[:16]} in {place}; found {actual[:16]}: the model has "
+            "changed since it was written. Restore it from a backup, or fit from scratch (mode "
+            "scratch)."
         )
-    return content
+
+
+def sha256_of(content: bytes) -> str:
+    """The SHA-256 of bytes, as hex digits."""
+    return hashlib.sha256(content).hexdigest()

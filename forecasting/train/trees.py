@@ -25,7 +25,7 @@ from forecasting.preprocess.windows import (
     level_of,
     trailing_mean,
 )
-from forecasting.train.checkpoint import read_unaltered
+from forecasting.train.checkpoint import check_unaltered, read_file
 from forecasting.train.linear import unusual_quarters_before
 from forecasting.train.pretrained import SHIPPED, TREES, newest_shipped
 from forecasting.vocabulary import HORIZONS
@@ -78,7 +78,9 @@ def tree_medians(windows: Windows) -> Floats:
 def _load(name: str, sha256: str) -> Trees:
     from safetensors.numpy import load
 
-    return Trees(**load(read_unaltered(SHIPPED / name, sha256)))
+    content = read_file(SHIPPED / name)
+    check_unaltered(content, sha256, place=name)
+    return Trees(**load(content))
 
 
 def tree_inputs(windows: Windows, rows: Rows) -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
 A source's pause after its rate limit, and no table of a lock. A night publishes its own fit, so that
 roles say who made a forecast and no table of promotions is left: the models of published forecasts,
-and what the gate refused, say what it said.
+and what the gate refused, say what it said. Weights are in a table; those of before lie in files,
+which nothing reads: the next fit is from scratch.
 """
 
 import sqlalchemy as sa
@@ -42,6 +43,13 @@ def upgrade() -> None:
     # A view of older releases, for which Postgres would refuse to drop the table
     op.execute("DROP VIEW IF EXISTS champions")
     op.drop_table("promotions")
+    op.create_table(
+        "weights",
+        sa.Column("model_id", sa.String(16), sa.ForeignKey("models.id"), primary_key=True),
+        sa.Column("card", sa.Text, nullable=False),
+        sa.Column("tensors", sa.LargeBinary, nullable=False),
+    )
+    op.drop_column("models", "artifact_path")
 
 
 def _rename_roles(names: dict[str, str]) -> None:
@@ -52,6 +60,8 @@ def _rename_roles(names: dict[str, str]) -> None:
 
 
 def downgrade() -> None:
+    op.add_column("models", sa.Column("artifact_path", sa.Text))
+    op.drop_table("weights")
     _create_promotions()
     op.drop_column("models", "withdrawn_at")
     for name in _SUMS:

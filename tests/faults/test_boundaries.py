@@ -93,7 +93,6 @@ class Place(NamedTuple):
         given = {
             "EVENTS": f"csv:{events}",
             "MARKET": f"csv:{market}",
-            "KEEP_ARTIFACTS": 5,
         }
         events.write_text(
             "announced,timing\n" + "".join(f"{day},amc\n" for day in ("2023-11-02", "2024-02-28"))

@@ -270,7 +270,7 @@ def chart_of_yahoo(place):
 
 VARIABLES = {
     "train_sessions": "300", "members": "3", "seed": "2147483647", "scratch_every": "21", "max_model_age": "63",
-    "workers": "2", "keep_artifacts": "60", "targets": "volume,range", "cost_ratio": "0.5",
+    "workers": "2", "targets": "volume,range", "cost_ratio": "0.5",
     "source": "csv:x.csv", "events": "csv:events.csv", "market": "^VIX",
     "alerts": "median > 1.5 usual; width>3 usual; SBUX q90 > 20e6", "exchange": "XLON",
     "exchanges": "VOD=XLON,ES=F=CMES", "cron": "0 6 * JAN-MAR MON#1", "timezone": "America/New_York",

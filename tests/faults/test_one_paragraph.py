@@ -15,7 +15,6 @@ from flows import daily, nightly
 from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
-from forecasting.night.steps.preprocess import write_windows
 from tests.builders import LAST
 from tests.flows.test_cli import run
 from tests.nights import select
@@ -114,21 +113,11 @@ def a_page_that_cannot_be_written(folder, patch):
     (folder / "reports").write_text("a file in place of the folder", encoding="utf-8")
 
 
-def a_folder_deleted_during_the_night(folder, patch):
-    def deleted(night):
-        done = write_windows(night)
-        shutil.rmtree(folder / "runs")
-        return done
-
-    patch.setattr("forecasting.night.run.write_windows", deleted)
-
-
 @pytest.mark.usefixtures("plain_flows")
 @pytest.mark.parametrize(
     ("fault", "words", "forecasts"),
     [
         (a_page_that_cannot_be_written, "File exists: .*reports", 30),
-        (a_folder_deleted_during_the_night, "No such file or directory", 0),
     ],
 )
 def test_a_night_that_cannot_write_a_file_is_failed_with_a_paragraph_and_the_next_run_recovers(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from forecasting.store import write
 from tests.faults.world import (
     OF_VENDOR_AND_OPERATOR,
     World,
@@ -56,7 +57,6 @@ REACHED_SOON = (
     "fetches verdict revised",
     "fetches verdict split",
     "scores bar_version 2",
-    "weights pruned",
 )
 LEARNED = ("runs mode_kind drift", "a weight other than the usual one", "the network is behind")
 """What takes scored nights, in `early_evidence` five of them."""
@@ -128,7 +128,7 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
         shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
         world = World(seed, tmp_path / "world", f"sqlite:///{tmp_path / 'ledger.db'}", nights=20)
         with early_evidence(), opened(world, monkeypatch.setattr):
-            set_variable("KEEP_ARTIFACTS", "500")
+            monkeypatch.setattr(write, "WEIGHTS_KEPT", 500)
             set_variable("MAX_MODEL_AGE", world.draw.choice(["1", "63"]))
             world.live_through([world.draw.sample(OF_VENDOR_AND_OPERATOR, 2) for _ in range(20)])
             reached += paths_taken(world.rows)

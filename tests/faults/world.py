@@ -39,7 +39,7 @@ from forecasting.predict import combine, fallback
 from forecasting.publish import pages
 from forecasting.sessions import between, last_completed, next_sessions, opens_at, shift
 from forecasting.settings import read_settings
-from forecasting.store import connect
+from forecasting.store import connect, write
 from forecasting.store.schema import metadata
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
@@ -217,7 +217,6 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
         "MEMBERS": "1",
         "TRAIN_SESSIONS": "300",
         "MARKET": "none",
-        "KEEP_ARTIFACTS": "5",
     }
     with (
         mock.patch.dict(os.environ),
@@ -232,6 +231,7 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
 
 
 EARLY = (
+    (write, "WEIGHTS_KEPT", 6),  # of as many past nights as are made again
     (combine, "MIN_FORECASTS", 5),
     (combine, "_PRIOR", 5.0),
     (fallback, "MIN_ORIGINS", 6),  # the fewest that a Diebold-Mariano test of five horizons takes
@@ -403,16 +403,6 @@ def fit_withdrawn(world: World):
         world.reached["a fit withdrawn"] += 1
 
 
-def weights_lost(world: World):
-    """The folder of some model's weights is deleted, or a file in it damaged."""
-    for folder in sorted((world.folder / "data" / "artifacts").glob("[!.]*"))[-1:]:
-        if world.draw.random() < 0.5:
-            shutil.rmtree(folder)
-        else:
-            os.truncate(folder / "weights.safetensors", 100)
-        world.reached["weights lost or damaged"] += 1
-
-
 def span_again(world: World):
     """The operator catches up a span of past sessions before the night."""
     last = shift(world.newest, -world.draw.randint(0, 2))
@@ -427,7 +417,7 @@ OF_VENDOR_AND_OPERATOR: tuple[Mishap, ...] = (
 )  # fmt: skip
 MISHAPS = (
     *OF_VENDOR_AND_OPERATOR, failing, kill, disk_full, locked, second_run, clock_wrong,
-    fit_withdrawn, weights_lost, span_again,
+    fit_withdrawn, span_again,
 )  # fmt: skip
 
 
@@ -458,7 +448,11 @@ def read_all(url: str) -> Rows:
     return found
 
 
-FILLED_ONCE = {"bar_versions": ("superseded_at", "settled_at"), "findings": ("cleared_at",)}
+FILLED_ONCE = {
+    "bar_versions": ("superseded_at", "settled_at"),
+    "findings": ("cleared_at",),
+    "models": ("withdrawn_at",),
+}
 """Columns of rows that never change otherwise: NULL until they are filled in."""
 
 OF_A_RUN = {
@@ -471,15 +465,12 @@ def may_change(table: str, row: Row, later: Row) -> set[str]:
     """The columns of a stored row that another night may change."""
     if table == "runs":
         return row.keys() - OF_A_RUN if row["status"] != "done" else set()
-    if table == "models":  # weights are pruned
-        pruned = {"artifact_path"} if later["artifact_path"] is None else set()
-        return pruned | ({"withdrawn_at"} if row["withdrawn_at"] is None else set())
     return {column for column in FILLED_ONCE.get(table, ()) if row[column] is None}
 
 
 def check_kept(before: Rows, now: Rows):
     """No row was lost, and none has changed but in what may."""
-    for name in before.keys() - {"standings", "metrics"}:  # made anew from all scores
+    for name in before.keys() - {"standings", "metrics", "weights"}:  # made anew, pruned
         for key, row in before[name].items():
             assert key in now[name], f"{name} lost {row}"
             later = now[name][key]
@@ -502,9 +493,6 @@ def check_end(world: World):
     check_scores(world.rows)
     check_runs(world.rows)
     check_complete(world)
-    present = {path.name for path in (world.folder / "data" / "artifacts").iterdir()}
-    named = {row["id"] for row in world.rows["models"].values() if row["artifact_path"]}
-    assert present <= named, present - named
 
 
 def versions_of(rows: Rows) -> dict[tuple[str, date], list[Row]]:
@@ -648,8 +636,6 @@ def paths_taken(rows: Rows) -> Counter[str]:
         ("scores", "stage"),
     ):
         found.update(f"{table} {column} {row[column]}" for row in rows[table].values())
-    for row in rows["models"].values():
-        found["weights pruned"] += bool(row["artifact_hash"] and not row["artifact_path"])
     for row in rows["forecasts"].values():
         found["the network is behind"] += "the network is behind" in row["reason"]
         if row["calibration"]:
@@ -666,6 +652,7 @@ _QUANTILES = ", ".join(f"{name} = {name} * 1.5" for name in QUANTILE_COLUMNS)
 _SUMS = ("error", "pinball", "published_error", "published_pinball")
 
 OWN = (
+    "DELETE FROM weights WHERE model_id IN (SELECT id FROM models WHERE run_id = :run)",
     *(
         f"DELETE FROM {name} WHERE (symbol, target, origin_session) = (:symbol, :target, :origin)"
         for name in ("scores", "total_scores", "forecast_parts", "total_forecasts")
@@ -731,7 +718,7 @@ def is_moved(world: World, run: Row) -> bool:
     """Whether a night forecasts anything else where every value after its origin is another one."""
     folder = world.folder / "altered"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(world.folder / "data" / "artifacts", folder / "artifacts")
+    folder.mkdir()
     alter(Path(world.url.removeprefix("sqlite:///")), folder / "forecasting.db", run)
     there = read_settings().model_copy(update={"data_dir": folder, "database_url": None})
     rerun_night(run, settings_of(run, there), now=world.now)

@@ -69,7 +69,7 @@ def test_a_damaged_page_of_a_table_is_wrong_though_the_database_opens():
     assert "is damaged: database disk image is malformed." in said
 
 
-@pytest.mark.parametrize("name", ["artifacts", "reports", ""])
+@pytest.mark.parametrize("name", ["reports", ""])
 def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
     folder, monkeypatch, name
 ):

@@ -15,9 +15,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from flows import backtest, nightly
 from flows.start import start_catch_up
 from forecasting.errors import UsageError
-from forecasting.night.folders import runs_folder
 from forecasting.sessions import between
-from forecasting.settings import read_settings
 from tests.builders import LAST
 from tests.nights import rows
 
@@ -102,4 +100,3 @@ def test_one_flow_run_has_all_targets_and_one_fetch(night_folder):
     assert shown_by(run_id)[0].name == "nightly-TEST-volume+range-2024-03-08"
     assert len(rows("forecasts", target="volume", kind="replay")) == 6 * 5
     assert (night_folder / "reports" / "TEST-volume.html").is_file()
-    assert not list(runs_folder(read_settings()).glob("*/"))

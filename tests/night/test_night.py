@@ -86,7 +86,7 @@ def test_a_baseline_forecasts_a_young_symbol_and_a_network_from_the_436th_sessio
 def test_damaged_weights_are_replaced_by_the_nights_own_fit_however_often_it_is_stopped(
     night_folder, monkeypatch
 ):
-    damage_weights(night_folder)
+    damage_weights()
     stops = {
         "predict.write.add": killed_before("forecasts"),
         "evaluate.write.add": killed_before("total_scores"),
@@ -111,10 +111,10 @@ def test_damaged_weights_are_replaced_by_the_nights_own_fit_however_often_it_is_
 def test_damaged_weights_are_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
     night_folder, monkeypatch
 ):
-    damage_weights(night_folder)
+    damage_weights()
     night(EVE, "skip")
     without_a_fit = rows("latest_forecasts")
-    monkeypatch.setattr(gate, "learned_nothing", lambda *_: "no clear gain on its training rows")
+    monkeypatch.setattr(gate, "MAX_LINEAR_RATIO_OF_FEW", 0.0)
     night(LAST)
     refused = rows("latest_forecasts")
     for issued in (without_a_fit, refused):
@@ -234,7 +234,7 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     night(EVE)
     monkeypatch.setattr(train, "fit_warm", whole)
     (refused,) = [row for row in rows("models") if row["refused"]]
-    assert "and worse: pinball" in str(refused["refused"])
+    assert "the fit before" in str(refused["refused"])
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
     (shown,) = [
         one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"
@@ -248,15 +248,8 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     assert refused["id"] not in {row["parent_id"] for row in rows("models")}
 
 
-def listed(model_id):
-    """What `forecasting models list` says of a model's weights."""
-    shown = CliRunner().invoke(app, ["models", "list", "--json"])
-    (weights,) = (row["weights"] for row in json.loads(shown.stdout) if row["id"] == model_id)
-    return str(weights)
-
-
 FROM_A_ROW = """
-SELECT f.model_id, r.code_version, r.settings, m.seed, f.fetch_id, t.payload_hash, m.artifact_path, m.artifact_hash,
+SELECT f.model_id, r.code_version, r.settings, m.seed, f.fetch_id, t.payload_hash, m.artifact_hash,
     m.fetch_id AS trained_on, m.parent_id, f.run_id
 FROM forecasts f JOIN runs r ON r.id = f.run_id JOIN fetches t ON t.id = f.fetch_id JOIN models m ON m.id = f.model_id
 WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'published'
@@ -276,10 +269,6 @@ def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(ni
     stated |= {"forecasts": 5, "first_origin": "2024-03-08", "last_origin": "2024-03-08"}
     assert model | stated | {"base": "volume-2022-12-30"} == model
     assert (len(model["bars_payload_hash"]), model["weights"][:16]) == (64, "there, unaltered")
-    assert listed(row["model_id"]) == "kept"
-    damage_weights(night_folder)
+    damage_weights()
     again = CliRunner().invoke(app, ["models", "show", row["model_id"]])
     assert "SHA-256" in again.stdout  # the sentence is wrapped into its column
-    assert listed(row["model_id"]) == "damaged"
-    shutil.rmtree(night_folder / row["artifact_path"])
-    assert listed(row["model_id"]) == "missing"

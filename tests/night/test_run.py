@@ -11,6 +11,7 @@ from flows.start import start_catch_up
 from forecasting.errors import SymbolsFailedError
 from forecasting.night import plan, run
 from forecasting.night.night import RunOptions, make_night
+from forecasting.night.steps.preprocess import make_features
 from forecasting.publish import runs
 from forecasting.settings import read_settings
 from forecasting.store import connect
@@ -111,11 +112,13 @@ def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_t
 
 def test_a_target_that_fails_is_named_and_stops_no_other(monkeypatch):
     monkeypatch.setenv("FORECASTING_TARGETS", EACH)
-    settings = read_settings()
-    planned = plan.planned_nights(settings, RunOptions(LAST, LAST), now=clock.now)
-    (folder,) = [one.folder for one in planned if one.target == "range"]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.touch()  # in the place of the night's folder
+
+    def failing(night):
+        if night.target == "range":
+            raise OSError("disk full")
+        return make_features(night)
+
+    monkeypatch.setattr(run, "make_features", failing)
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 failed\. TEST range: ") as failed:
         run_until(LAST)
     assert failed.value.exit_code == 1

@@ -25,7 +25,6 @@ from forecasting.preprocess.windows import (
     Windows,
     actual_of,
     from_model,
-    load_windows,
     make_windows,
 )
 from forecasting.sessions import between, next_sessions, sessions_index
@@ -145,14 +144,6 @@ def test_the_last_row_is_the_origin_and_has_no_known_target():
     volumes = from_model(windows.scaled, windows.level)
     at = BARS.index.get_loc(pd.Timestamp(ORIGIN)) - 5
     np.testing.assert_allclose(volumes[-6], BARS["volume"].iloc[at + 1 : at + 6])
-
-
-def test_saved_windows_load_equal_bit_for_bit(tmp_path):
-    for windows in (windows_of(target="range"), with_market(VIX.closes)):
-        windows.save(tmp_path / "windows.npz")
-        loaded = load_windows(tmp_path / "windows.npz")
-        assert_same(windows, loaded)
-        assert (loaded.target, loaded.flag_names) == (windows.target, windows.flag_names)
 
 
 @pytest.mark.parametrize("target", ["volume", "range"])

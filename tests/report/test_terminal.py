@@ -162,7 +162,6 @@ MODEL |= {
     "base": "volume-2022-12-30",
     "trained_to": ORIGIN,
     "chain_epochs": 6,
-    "weights": "kept",
     "refused": "",
     "withdrawn_at": None,
 }
@@ -170,7 +169,7 @@ MODEL |= {
 
 def test_a_model_is_listed_with_what_its_fit_started_from():
     _, rows = model_listing([MODEL, MODEL | {"id": "other", "parent_id": MODEL["id"]}])
-    assert rows[0] == [MODEL["id"], "scratch", "volume-2022-12-30", ORIGIN, 6, "kept", "", None]
+    assert rows[0] == [MODEL["id"], "scratch", "volume-2022-12-30", ORIGIN, 6, "", None]
     assert rows[1][:4] == ["other", "scratch", MODEL["id"], ORIGIN]
     columns, rows = model_listing([MODEL, MODEL | {"symbol": "MSFT"}])
     assert (columns[0], [row[0] for row in rows]) == ("symbol", ["SBUX", "MSFT"])

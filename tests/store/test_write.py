@@ -83,6 +83,7 @@ def a_night(connection):
         write.add_events(connection, SYMBOL, event, first_seen_at=when),
         write.add(connection, "runs", run_row("r1", "2024-03-07")),
         write.add(connection, "models", model_row("m1")),
+        write.add(connection, "weights", {"model_id": "m1", "card": "{}", "tensors": b"\0"}),
         write.add(connection, "forecasts", forecast),
         write.add_scores(connection, [score]),
         write.add(connection, "metrics", *metrics(0)),
@@ -94,7 +95,7 @@ def a_night(connection):
 
 
 def test_a_night_written_twice_is_stored_once(connection):
-    assert a_night(connection) == [1] * 7 + [2, 1, 1, 1]
+    assert a_night(connection) == [1] * 8 + [2, 1, 1, 1]
     once = every_row(connection)
     assert {name: len(rows) for name, rows in once.items()} == {
         **dict.fromkeys(once, 1),
@@ -102,7 +103,7 @@ def test_a_night_written_twice_is_stored_once(connection):
         "forecast_parts": 2,
         "standings": 6,  # three windows, of the published forecasts and of the network
     }
-    assert a_night(connection) == [0] * 11
+    assert a_night(connection) == [0] * 12
     assert every_row(connection) == once
 
 

@@ -1,9 +1,6 @@
 import json
-import os
 from dataclasses import replace
-from hashlib import sha256
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +9,12 @@ from base_weights import pretrain
 from forecasting.errors import ArtifactError
 from forecasting.losses import row_losses
 from forecasting.train import loop
-from forecasting.train.checkpoint import load, save
+from forecasting.train.checkpoint import load, pack, sha256_of, unpack
 from forecasting.train.fit import PRETRAINED, fit_scratch, fit_warm, split_validation
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.prepare import member_quantiles, prepare
 from forecasting.train.pretrained import WEIGHTS, pretrained_for, shipped
 from forecasting.vocabulary import MEDIAN, Target
-from tests.nights import killed
 from tests.train.windows import (
     SETTINGS,
     most_moved,
@@ -102,56 +98,29 @@ def checkpoint():
     return scratch_fit()
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "models" / "a"
-
-
-@pytest.fixture
-def hash_of(checkpoint, path):
-    return save(checkpoint, path)
-
-
-def test_a_saved_checkpoint_is_loaded_equal_to_the_bit_and_replaces_itself(
-    checkpoint, path, hash_of
-):
-    assert save(checkpoint, path) == hash_of
-    assert list(path.parent.iterdir()) == [path]
-    loaded = load(path, hash_of)
+def test_a_packed_checkpoint_is_unpacked_equal_to_the_bit(checkpoint):
+    text, tensors = pack(checkpoint)
+    loaded = unpack(text, tensors, sha256_of(text.encode()), place="here")
     assert loaded.card == checkpoint.card
     assert same_weights(loaded, checkpoint)
 
 
-@pytest.mark.parametrize("step", ["write_bytes", "rename"])
-def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new(
-    checkpoint, path, hash_of, monkeypatch, step
-):
-    monkeypatch.setattr(Path, step, killed)
-    for folder in (path, path.with_name("new")):
-        with pytest.raises(KeyboardInterrupt):
-            save(checkpoint, folder)
-    assert load(path, hash_of).card == checkpoint.card
-    assert not path.with_name("new").exists()
-
-
-@pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
-def test_a_missing_or_altered_file_is_refused_by_its_name(path, hash_of, name):
-    content = bytearray((path / name).read_bytes())
-    content[-10] ^= 1
-    (path / name).write_bytes(bytes(content))
-    with pytest.raises(ArtifactError, match=f"{name}.* has changed"):
-        load(path, hash_of)
-    (path / name).unlink()
-    with pytest.raises(ArtifactError, match=f"{name}; found No such file"):
-        load(path, hash_of)
+def test_an_altered_or_missing_part_is_refused(checkpoint, tmp_path):
+    text, tensors = pack(checkpoint)
+    other = tensors[:-1] + bytes([tensors[-1] ^ 1])
+    for parts in ((text, other), (text.replace("volume", "range"), tensors)):
+        with pytest.raises(ArtifactError, match=r"in here; .* has changed"):
+            unpack(*parts, sha256_of(text.encode()), place="here")
+    with pytest.raises(ArtifactError, match=r"model\.json; found No such file"):
+        load(tmp_path, "0" * 64)
 
 
 @pytest.mark.parametrize("version", ["format", "architecture"])
-def test_another_version_is_refused_even_when_its_hash_is_right(path, hash_of, version):
-    model = path / "model.json"
-    model.write_text(json.dumps(json.loads(model.read_text()) | {version: 99}))
+def test_another_version_is_refused_even_when_its_hash_is_right(checkpoint, version):
+    text, tensors = pack(checkpoint)
+    text = json.dumps(json.loads(text) | {version: 99})
     with pytest.raises(ArtifactError, match=r"found .*99.* written by other code"):
-        load(path, sha256(model.read_bytes()).hexdigest())
+        unpack(text, tensors, sha256_of(text.encode()), place="here")
 
 
 def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
@@ -160,16 +129,3 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
     plain = fit_scratch(without, settings=SETTINGS, pretrained=None)
     assert (checkpoint.card.has_events, plain.card.has_events) == (True, False)
     assert not fit_warm(some_windows(), plain, settings=SETTINGS).card.has_events
-
-
-def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_path):
-    before = os.umask(0o002)
-    try:
-        save(checkpoint, saved := tmp_path / "models" / "shared")
-    finally:
-        os.umask(before)
-    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved, *saved.iterdir())] == [
-        "775",
-        "664",
-        "664",
-    ]

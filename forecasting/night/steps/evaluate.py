@@ -11,7 +11,7 @@ import pandas as pd
 from forecasting.errors import StoreError
 from forecasting.evaluate.scores import score_rows, scored_rows
 from forecasting.night.night import Night
-from forecasting.night.run_log import close, delete_files_of, mark_stopped
+from forecasting.night.run_log import close, mark_stopped
 from forecasting.night.steps.preprocess import input_fetch
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
@@ -36,7 +36,6 @@ def evaluate(
         night.then("evaluate", score_closed).then("evaluate", publish).then("evaluate", close)
         for night in nights
     ]
-    delete_files_of(done)
     for night in done:
         if night.error is None:
             continue

@@ -11,7 +11,7 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.ingest.splits import BREAKS
 from forecasting.night.models import load_model
-from forecasting.night.night import Night
+from forecasting.night.night import Night, windows_of
 from forecasting.night.run_log import add_notes, model_row, notes_of
 from forecasting.night.steps.preprocess import (
     check_same_market,
@@ -25,7 +25,7 @@ from forecasting.predict.combine import MAX_FORECASTS, forecast_kind, read_past
 from forecasting.predict.fallback import NetworkFacts, Published, deficit_of, fallback_baseline
 from forecasting.predict.totals import next_factor
 from forecasting.preprocess.future_covariates import calendar_notes
-from forecasting.preprocess.windows import Windows, actual_of, load_windows
+from forecasting.preprocess.windows import Windows, actual_of
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
@@ -51,6 +51,7 @@ class PredictionInputs:
     bars: pd.DataFrame  # as known at the night's session
     # The row in `models` of tonight's fit, else of the newest that passed; None without any
     model: Row | None
+    weights: Row | None  # its row in `weights`
     losses: pd.DataFrame  # as `past_losses` returns them, of SCORED_ORIGINS
     # Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
     past: pd.DataFrame
@@ -115,15 +116,18 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
         ),
     )
     fitted_with = ""
+    weights = None
     if model is None:
         facts = replace(facts, no_fit=_no_fit(connection, night))
     else:
         age = len(after(model["trained_to"], session, exchange))
         facts = replace(facts, model=model["id"], age_sessions=age)
         fitted_with = read.market_of_run(connection, model["run_id"])
+        weights = read.row(connection, "weights", {"model_id": model["id"]})
     return PredictionInputs(
         bars=bars,
         model=model,
+        weights=weights,
         losses=losses,
         past=past,
         total_factor=_total_factor(connection, night, past),
@@ -197,7 +201,7 @@ def _total_factor(connection: connect.Connection, night: Night, past: pd.DataFra
 def _forecast(
     night: Night, stored: PredictionInputs
 ) -> tuple[list[Candidate], Published, NetworkFacts]:
-    windows = load_windows(night.windows)
+    windows = windows_of(night)
     network, damage = _network(night, stored, windows)
     baselines = candidates.baseline_candidates(
         windows, symbol=night.symbol, settings_hash=night.settings.hash
@@ -225,7 +229,7 @@ def _network(
     if model is None:
         return None, ""
     try:
-        checkpoint = load_model(model, night.settings)
+        checkpoint = load_model(model, stored.weights)
         check_same_market(checkpoint.card, stored.fitted_with, night)
         past = read_past(stored.past)
         linear = linear_forecast(windows)

@@ -1,4 +1,4 @@
-"""What a night has at one instant, live or verified; its windows, in its folder.
+"""What a night has at one instant, live or verified, and the windows made of it.
 
 The market series (the VIX) is stored before the symbol's own fetch, whose instant fixes what was
 known of it. A night whose series is late goes on with its last close, at most five sessions old, or
@@ -30,8 +30,8 @@ STORED_NOTHING = ("held", *get_args(FailedVerdict))  # Verdicts of requests that
 _TOLERANCE = timedelta(minutes=5)  # between two machines that write to one ledger
 
 
-def write_windows(night: Night) -> Night:
-    """The night with the file of its windows."""
+def make_features(night: Night) -> Night:
+    """The night with its windows, and its row in table runs."""
     started_at = night.now()
     with connect.reading(night.url) as connection:
         fetch = input_fetch(
@@ -63,8 +63,6 @@ def write_windows(night: Night) -> Night:
             f"Market series: too few of its {len(market.closes)} closes are of the bars' sessions; "
             "it was not used."
         )
-    night.folder.mkdir(parents=True, exist_ok=True)
-    windows.save(night.windows)
     logger.info(
         "windows of %s: %d rows up to %s, fetch %s",
         night.series,
@@ -85,7 +83,7 @@ def write_windows(night: Night) -> Night:
             night.id,
             {"market_fetch": market_fetch},
         )
-    return replace(night, fetch_id=fetch["id"], data_as_of=at)
+    return replace(night, fetch_id=fetch["id"], data_as_of=at, windows=windows)
 
 
 def no_session(night: Night) -> NoBarError:

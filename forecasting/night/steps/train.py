@@ -7,22 +7,21 @@ from typing import Literal
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
-from forecasting.night.folders import ARTIFACTS, child_folder, network_id
 from forecasting.night.models import load_model
-from forecasting.night.night import Night
+from forecasting.night.night import Night, windows_of
 from forecasting.night.run_log import add_notes, model_row
 from forecasting.night.steps.preprocess import check_same_market, past_losses
 from forecasting.plain_text import quantity
 from forecasting.predict import fallback
-from forecasting.preprocess.windows import Windows, load_windows
+from forecasting.preprocess.windows import Windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
-from forecasting.train.checkpoint import Card, Checkpoint, save
+from forecasting.train.checkpoint import Card, Checkpoint, pack, sha256_of
 from forecasting.train.fit import check_parent, fit_scratch, fit_warm
 from forecasting.train.gate import examine
 from forecasting.train.pretrained import pretrained_for
-from forecasting.vocabulary import LSTM, RANDOM, Method, Mode
+from forecasting.vocabulary import LSTM, RANDOM, Method, Mode, short_id
 
 logger = logging.getLogger("forecasting.train")
 
@@ -60,6 +59,16 @@ class ParentFacts:
     changed: str = ""  # as of `changed_inputs`
 
 
+@dataclass(frozen=True)
+class Parent:
+    """The newest fit before a night, as the ledger has it."""
+
+    model: Row  # of table models
+    stored: Row | None  # of table weights
+    facts: ParentFacts
+    fitted_with: str  # the market series of its night; empty without one
+
+
 def fit_network(night: Night) -> Night:
     """The night with its fit.
 
@@ -68,56 +77,75 @@ def fit_network(night: Night) -> Night:
     with connect.reading(night.url) as connection:
         if (fitted := read.row(connection, "models", night.columns)) is not None:
             return _with_fit(night, fitted)
-        before = read.newest_network(connection, *night.key, before=night.session)
-        facts = None
-        fitted_with = ""
-        if before is not None:
-            facts = _facts(connection, night, before)
-            fitted_with = read.market_of_run(connection, before["run_id"])
-    windows = load_windows(night.windows)
-    choice, parent = _choose(night, before, facts, windows, fitted_with=fitted_with)
+        before = _newest_before(connection, night)
+    windows = windows_of(night)
+    choice, parent = _choose(night, before, windows)
     logger.info(
-        "mode %s for %s at %s: %s",
-        choice.method,
-        night.series,
-        night.session,
-        choice.reason,
+        "mode %s for %s at %s: %s", choice.method, night.series, night.session, choice.reason
     )
     model = None
+    weights = Row()
     notes = {"no_model": "", "refused": ""}
     if choice.method != "skip":
         try:
-            model = _fit_and_save(
-                night,
-                windows,
-                method=choice.method,
-                parent=parent,
+            model, weights = _fit(
+                night, windows, before if choice.method == "warm" else None, parent
             )
-            if before is not None and choice.method == "warm":
-                model["parent_id"] = before["id"]
-            if model["refused"]:
-                notes["refused"] = f"The gate refused the fit {model['id']}: {model['refused']}."
         except NUMERICAL_ERRORS as error:
-            logger.warning(
-                "no model of %s at %s: %s",
-                night.series,
-                night.session,
-                error,
-            )
+            logger.warning("no model of %s at %s: %s", night.series, night.session, error)
             notes["no_model"] = f"No model was fitted: {error}"
+    if model is not None and model["refused"]:
+        notes["refused"] = f"The gate refused the fit {model['id']}: {model['refused']}."
     with connect.transaction(night.url) as connection:
         # Also of a fit that failed, so that its run shows what was tried.
         chosen = {"mode": choice.method, "mode_kind": choice.kind, "mode_reason": choice.reason}
-        write.update(
-            connection,
-            "runs",
-            night.id,
-            chosen,
-        )
+        write.update(connection, "runs", night.id, chosen)
         add_notes(connection, night.id, notes)
         if model is not None:
-            write.add(connection, "models", model)
+            _write(connection, night, model, weights)
     return _with_fit(night, model)
+
+
+def _write(connection: connect.Connection, night: Night, model: Row, weights: Row) -> None:
+    """Write a fit, and its weights if it may be published."""
+    write.add(connection, "models", model)
+    if not model["refused"]:
+        write.add(connection, "weights", weights)
+        write.keep_newest_weights(connection, *night.key, session=night.session)
+
+
+def _newest_before(connection: connect.Connection, night: Night) -> Parent | None:
+    model = read.newest_network(connection, *night.key, before=night.session)
+    if model is None:
+        return None
+    return Parent(
+        model,
+        stored=read.row(connection, "weights", {"model_id": model["id"]}),
+        facts=_facts(connection, night, model),
+        fitted_with=read.market_of_run(connection, model["run_id"]),
+    )
+
+
+def _choose(
+    night: Night, before: Parent | None, windows: Windows
+) -> tuple[ModeChoice, Checkpoint | None]:
+    """How to fit tonight's network, and why; and the fit before it, if that can be continued."""
+    if windows.is_young:
+        return ModeChoice("skip", "young", fallback.history_text(len(windows.steps))), None
+    scratch_every = night.settings.scratch_every
+    if before is None:
+        return choose_mode(night.mode, None, scratch_every=scratch_every), None
+    parent = None
+    try:
+        parent = load_model(before.model, before.stored)
+        check_parent(parent, night.settings)
+        check_same_market(parent.card, before.fitted_with, night)
+        facts = replace(before.facts, changed=changed_inputs(parent.card, windows))
+    except ArtifactError as error:
+        if night.mode == "warm":
+            raise
+        facts = replace(before.facts, damage=str(error))
+    return choose_mode(night.mode, facts, scratch_every=scratch_every), parent
 
 
 def _with_fit(night: Night, model: Row | None) -> Night:
@@ -137,32 +165,6 @@ def _facts(connection: connect.Connection, night: Night, before: Row) -> ParentF
         losses = past_losses(connection, night, origins=DRIFT_ORIGINS)
         drift = drift_reason(losses, newest_scratch=newest)
     return ParentFacts(since, before["chain_epochs"], drift)
-
-
-def _choose(
-    night: Night,
-    before: Row | None,
-    facts: ParentFacts | None,
-    windows: Windows,
-    *,
-    fitted_with: str,
-) -> tuple[ModeChoice, Checkpoint | None]:
-    """How to fit tonight's network, and why; and the fit before it, if that can be continued."""
-    if windows.is_young:
-        return ModeChoice("skip", "young", fallback.history_text(len(windows.steps))), None
-    parent = None
-    if before is not None and facts is not None:
-        try:
-            parent = load_model(before, night.settings)
-            check_parent(parent, night.settings)
-            check_same_market(parent.card, fitted_with, night)
-            facts = replace(facts, changed=changed_inputs(parent.card, windows))
-        except ArtifactError as error:
-            if night.mode == "warm":
-                raise
-            parent = None
-            facts = replace(facts, damage=str(error))
-    return choose_mode(night.mode, facts, scratch_every=night.settings.scratch_every), parent
 
 
 def changed_inputs(card: Card, windows: Windows) -> str:
@@ -209,35 +211,40 @@ def choose_mode(requested: Mode, parent: ParentFacts | None, *, scratch_every: i
     return ModeChoice("warm", "routine", since)
 
 
-def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkpoint | None) -> Row:
-    """Fit, write the artifact, return the row.
+def _fit(
+    night: Night, windows: Windows, before: Parent | None, parent: Checkpoint | None
+) -> tuple[Row, Row]:
+    """The rows of tables models and weights of tonight's fit, judged by the gate.
 
-    A kill before the row leaves a folder, which the next run deletes.
+    A warm fit continues `parent`, the checkpoint of `before`; without both it is from scratch.
     """
     settings = night.settings
-    model_id = network_id(night.id, method)
     started = time.perf_counter()
-    if method == "warm" and parent is not None:
+    if before is not None and parent is not None:
         fitted = fit_warm(windows, parent, settings=settings)
     else:
+        parent = None
         fitted = fit_scratch(windows, settings=settings, pretrained=pretrained_for(windows))
     verdict = examine(fitted, windows, before=parent)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)
-    sha256 = save(fitted, child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id))
     card = fitted.card
+    method = card.method
+    model_id = short_id("model", night.id, method)
+    text, tensors = pack(fitted)
     logger.info(
         "fitted model %s (%s) in %.1f s",
         model_id,
         method,
         seconds,
     )
-    return model_row(night) | {
+    model = model_row(night) | {
         "id": model_id,
         "name": LSTM,
         "version": str(card.architecture),
         "method": method,
+        "parent_id": before.model["id"] if before is not None else None,
         "base": card.base or RANDOM,
         "scope": "panel" if card.base else "symbol",
         "fetch_id": night.fetch_id,
@@ -247,9 +254,9 @@ def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkp
         "epochs": card.epochs,
         "chain_epochs": card.chain_epochs,
         "seconds": seconds,
-        "artifact_path": f"{ARTIFACTS}/{model_id}",
-        "artifact_hash": sha256,
+        "artifact_hash": sha256_of(text.encode()),
         "refused": verdict.refused,
         "gate": verdict.compared,
         "created_at": night.now(),
     }
+    return model, {"model_id": model_id, "card": text, "tensors": tensors}

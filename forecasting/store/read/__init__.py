@@ -31,8 +31,6 @@ from forecasting.store.read.runs import (
     lineage,
     market_of_run,
     models_beginning,
-    models_of_newest,
-    network_ids,
     newest_finished,
     newest_network,
     newest_run,

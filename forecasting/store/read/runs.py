@@ -76,10 +76,12 @@ def running(connection: Connection) -> dict[str, date]:
 
 
 def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]:
-    """Each run_id and origin_session of forecasts, with the first issued_at and a fetch_id."""
+    """Each run_id and origin_session of forecasts, with issued_at, fetch_id and network_id."""
     night = forecast["run_id", "origin_session"]
     first = (func.min(forecast[name]).label(name) for name in ("issued_at", "fetch_id"))
-    of_symbol = select(*night, *first).where(*of_series(forecast, symbol, target))
+    network = sa.case((forecast.calibration != "", forecast.model_id))
+    found = (*first, func.max(network).label("network_id"))
+    of_symbol = select(*night, *found).where(*of_series(forecast, symbol, target))
     return rows(connection, of_symbol.group_by(*night).order_by(forecast.origin_session))
 
 
@@ -87,22 +89,6 @@ def models_beginning(connection: Connection, beginning: str, *, limit: int) -> l
     """The first `limit` models by id whose ids begin so, rows of table models."""
     named = select(*model).where(model.id.startswith(beginning, autoescape=True))
     return rows(connection, named.order_by(model.id).limit(limit))
-
-
-def network_ids(connection: Connection, symbol: str, target: str, *, pruned: bool) -> list[str]:
-    """The ids of the symbol's networks, newest first: of those with pruned weights, or others."""
-    emptied = model.artifact_path.is_(None) & model.artifact_hash.is_not(None)
-    wanted = emptied if pruned else model.artifact_path.is_not(None)
-    of_symbol = select(model.id).where(*of_series(model, symbol, target), wanted)
-    return list(connection.scalars(of_symbol.order_by(model.created_at.desc(), model.id)))
-
-
-def models_of_newest(connection: Connection, symbol: str, target: str, *, origins: int) -> set[str]:
-    """Ids of the models with a forecast at the newest `origins` origin sessions."""
-    of_symbol = of_series(forecast, symbol, target)
-    origin = forecast.origin_session
-    newest = select(origin).where(*of_symbol).distinct().order_by(origin.desc()).limit(origins)
-    return set(connection.scalars(select(forecast.model_id).where(*of_symbol, origin.in_(newest))))
 
 
 def newest_scratch(

@@ -21,7 +21,6 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "lineage": partial(read.lineage, model=MODEL),
     "newest_network": partial(read.newest_network, **SERIES),
     "newest_fetch": partial(read.newest_fetch, symbol=SYMBOL),
-    "models_of_newest": partial(read.models_of_newest, **SERIES, origins=5),
     "past_forecasts": partial(read.past_forecasts, **SERIES, origin=DAY, limit=500),
     "parts": partial(read.parts, symbols=[SYMBOL], targets=[TARGET], first=DAY, last=DAY),
     "unscored_forecasts": partial(read.unscored_forecasts, **SERIES, last=DAY),
