@@ -179,7 +179,8 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
         if number % EVERY == 0:
             night = Night(known, settings, other, number)
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
-        found += [(name, examine(one, known, before=before)) for name, one in judged.items()]
+        compared = None if scratch else before
+        found += [(name, examine(one, known, before=compared)) for name, one in judged.items()]
         if number % FIRST_EVERY == 0:
             first_fit = fit_scratch(known, settings=settings, pretrained=None)
             night = Night(known, settings, other, number)

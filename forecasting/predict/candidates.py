@@ -12,16 +12,9 @@ from forecasting.predict.combine import Issued, Past, issue
 from forecasting.predict.fallback import Published
 from forecasting.predict.totals import total_quantiles
 from forecasting.preprocess.windows import (
-    GAP,
-    LEVEL_SESSIONS,
-    LOG_RANGE,
-    LOG_VOLUME,
-    LOOKBACK,
-    RETURN,
     H,
     Windows,
     from_model,
-    level_of,
     to_model,
 )
 from forecasting.targets import TARGETS
@@ -52,7 +45,6 @@ class Candidate:
     # Closed ones that calibrated it, per horizon
     past_forecasts: Sequence[int] = (0,) * H
     calibration: Sequence[str] = ("",) * H  # JSON that a later night calibrates on
-    out_of_range: str = ""  # inputs outside the range of the training data, as text; empty for none
     factors: Mapping[str, Floats] = field(default_factory=dict)  # why: (H,) of each part, in order
 
     @property
@@ -106,9 +98,6 @@ def network_candidate(
         level=level,
         target=windows.target,
     )
-    outside = inputs_out_of_range(
-        windows, trained_from=model["trained_from"], trained_to=model["trained_to"]
-    )
     return Candidate(
         model_id=model["id"],
         forecaster=model["name"],
@@ -116,7 +105,6 @@ def network_candidate(
         quantiles=issued.quantiles,
         past_forecasts=issued.past_forecasts.tolist(),
         calibration=issued.calibration,
-        out_of_range=", ".join(f"{name} {session}" for name, session in outside.items()),
         factors=_factors(windows, linear, network, issued),
     )
 
@@ -227,7 +215,6 @@ def forecast_rows(
             "role": candidate.role,
             "status": published.status if is_published else "ok",
             "reason": published.reason if is_published else "",
-            "outside": candidate.out_of_range,
         }
         for h, horizon in enumerate(HORIZONS):
             of_horizon = {
@@ -240,36 +227,3 @@ def forecast_rows(
             quantiles = zip(QUANTILE_COLUMNS, candidate.quantiles[h].tolist(), strict=True)
             rows.append(shared | of_horizon | dict(quantiles))
     return rows
-
-
-def inputs_out_of_range(
-    windows: Windows, *, trained_from: date, trained_to: date
-) -> dict[str, date]:
-    """The inputs of the look-back outside the range of training, with their newest such session.
-
-    Logs of volume and range are less their level, so that growth over the years does not count.
-    `trained_to` was a target, not an input.
-    """
-    sessions = len(windows.steps)
-    first = int(np.searchsorted(windows.sessions, np.datetime64(trained_from))) - LOOKBACK + 1
-    first = max(first, LEVEL_SESSIONS - 1)  # earlier sessions have no level
-    stop = int(np.searchsorted(windows.sessions[:sessions], np.datetime64(trained_to)))
-    if stop <= first:
-        return {}
-    newest = max(stop, sessions - LOOKBACK)
-    volume = windows.steps[:, LOG_VOLUME]
-    log_range = windows.steps[:, LOG_RANGE]
-    inputs = {
-        "volume": volume - level_of(volume),
-        "range": log_range - level_of(log_range),
-        "return": windows.steps[:, RETURN],
-        "gap": windows.steps[:, GAP],
-    }
-    outside = {}
-    for name, values in inputs.items():
-        trained = values[first:stop]
-        recent = values[newest:]
-        at = np.flatnonzero((recent < trained.min()) | (recent > trained.max()))
-        if len(at):
-            outside[name] = windows.sessions[newest + at[-1]].item()
-    return outside

@@ -494,7 +494,7 @@ forecasts = Table(
         "median of `trees`, `level`, `weight`, `share` (of the trees), `factors`; empty "
         "for a baseline.",
     ),
-    _empty("outside", Text, "Inputs beyond the training range: `volume 2024-05-01`; or empty."),
+    _empty("outside", Text, "Inputs beyond the training range, before 0.4; else empty."),
     _empty(
         "calendar",
         Text,

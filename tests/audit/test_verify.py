@@ -206,8 +206,8 @@ _ALTERED = {
     f"{_OF_LAST}": "kind was stored as live and",
     "UPDATE models SET seed = 9, artifact_hash = 'x' "
     f"{_OF_MODEL}": "1 of 7 .* seed was stored as 9 and comes out as 0",
-    f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = "
-    "1": "^MSFT volume: 6 of 60 .* outside was stored as",
+    f"UPDATE forecasts SET calendar = '1' {_OF_LAST} AND horizon = "
+    "1": "^MSFT volume: 6 of 60 .* calendar was stored as",
     f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'published'; UPDATE t "
     "SET kind = 'late'; INSERT INTO forecasts SELECT * FROM "
     "t": "70 of 140 forecast parts, 4 of 16 totals of",

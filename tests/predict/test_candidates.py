@@ -2,22 +2,20 @@ from dataclasses import replace
 from datetime import date
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from forecasting.predict import candidates
 from forecasting.predict.combine import issue
 from forecasting.predict.fallback import Published
-from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, make_windows, to_model
+from forecasting.preprocess.windows import to_model
 from forecasting.sessions import shift
-from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.linear import linear_forecast
 from forecasting.train.prepare import member_quantiles
 from forecasting.train.pretrained import pretrained_for
 from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
-from tests.builders import LAST, PRICES, no_events, random_bars, scaled
+from tests.builders import LAST
 from tests.predict.test_combine import NO_PAST
 from tests.train.windows import some_windows, young_windows
 
@@ -169,74 +167,6 @@ def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_a
 
 SOME = shift(LAST, -10)
 OLD = shift(LAST, -70)
-
-
-@pytest.mark.parametrize(
-    ("column", "factor", "session", "trained_to", "found"),
-    [
-        ("volume", 30.0, LAST, LAST, {"volume": LAST}),
-        ("open", 1.4, LAST, LAST, {"range": LAST, "gap": LAST}),  # and no return
-        ("volume", 30.0, SOME, SOME, {"volume": SOME}),
-        ("volume", 30.0, SOME, shift(SOME, -3), {"volume": SOME}),
-        ("volume", 30.0, SOME, shift(SOME, 1), {}),  # trained on it
-        ("volume", 30.0, OLD, shift(OLD, -1), {}),  # before the look-back
-    ],
-)
-def test_inputs_outside_the_training_range_are_named_with_their_session(
-    column, factor, session, trained_to, found
-):
-    known = random_bars(days=650, seed=3)
-    bars = scaled(known, factor, known.index.get_loc(pd.Timestamp(session)), column)
-    bars = bars.assign(high=bars[PRICES].max(axis=1), low=bars[PRICES].min(axis=1))
-    windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(train_sessions=320))
-    trained_from = windows.origins[0].astype(object)
-    assert (
-        candidates.inputs_out_of_range(windows, trained_from=trained_from, trained_to=trained_to)
-        == found
-    )
-
-
-def test_growth_over_the_years_is_not_outside_the_training_range():
-    bars = random_bars(days=650, seed=3)
-    growth = np.exp(np.linspace(0.0, 6.0, len(bars)))
-    bars["volume"] *= growth
-    bars["high"] *= (bars["high"] / bars["low"]) ** (growth / 100.0)
-    windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(train_sessions=320))
-    trained_from = windows.origins[0].astype(object)
-    found = candidates.inputs_out_of_range(
-        windows, trained_from=trained_from, trained_to=shift(LAST, -60)
-    )
-    assert not found.keys() & {"volume", "range"}
-
-
-@pytest.mark.parametrize(
-    ("origin", "spike", "is_trained"),
-    [
-        (400, 400 - LOOKBACK + 1, True),
-        (400, 400 - LOOKBACK, False),
-        (0, LEVEL_SESSIONS - 1, True),  # the first with a level
-    ],
-)
-def test_the_training_range_begins_with_the_look_back_of_the_first_origin(
-    origin, spike, is_trained
-):
-    known = random_bars(days=650, seed=3)
-    settings = Settings(train_sessions=320)
-    sessions = make_windows(known, no_events(), origin=LAST, settings=settings).sessions
-    at_spike = known.index.get_loc(pd.Timestamp(sessions[spike]))
-    bars = scaled(scaled(known, 1e4, at_spike, "volume"), 100.0, -1, "volume")
-    outside = candidates.inputs_out_of_range(
-        make_windows(bars, no_events(), origin=LAST, settings=settings),
-        trained_from=sessions[origin].item(),
-        trained_to=shift(LAST, -1),
-    )
-    assert ("volume" not in outside) == is_trained
-
-
-def test_without_a_session_of_training_no_input_is_outside():
-    windows = some_windows("volume")
-    first, with_level = windows.sessions[[0, LEVEL_SESSIONS - 1]].tolist()
-    assert candidates.inputs_out_of_range(windows, trained_from=first, trained_to=with_level) == {}
 
 
 def test_totals_are_of_the_published_with_its_factor_and_of_the_reference_without():
