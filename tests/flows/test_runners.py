@@ -124,13 +124,13 @@ def check_tasks(batches):
 
 
 def test_of_two_processes_one_is_killed_and_the_next_run_makes_their_nights(
-    evening, panel, tmp_path, monkeypatch
+    alone, evening, panel, tmp_path, monkeypatch
 ):
     """In a process of its own: events of a pool come by a thread, which reads the environment."""
     shutil.copytree(evening, tmp_path / "data")
     named = {"DATA_DIR": tmp_path / "data", "SOURCE": f"parquet:{panel}", "MEMBERS": 1}
     named |= {"SYMBOLS": ",".join(SYMBOLS), "TRAIN_SESSIONS": 320, "RUNNER": "processes"}
-    for name, value in (named | {"WORKERS": 2, "MARKET": "none"}).items():
+    for name, value in (named | {"WORKERS": 2}).items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
     for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING):
         monkeypatch.setenv(setting.name, setting.value())
@@ -148,7 +148,7 @@ def test_of_two_processes_one_is_killed_and_the_next_run_makes_their_nights(
     with processes.running(command, log=log, environment=os.environ) as run:
         assert run.wait(timeout=processes.TIMEOUT_S) == 1  # of DDD
     check_tasks(left)
-    assert len(rows("runs", status="done", as_of=str(LAST))) == 3
+    assert timeless("forecasts") == alone["forecasts"]
 
 
 def test_without_prefect_processes_give_the_same_tables(
