@@ -74,14 +74,14 @@ def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its
     page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
     page.get_by_text("wrote 30 forecasts of ^GSPC volume, origin 2018-12-31").wait_for()
     page.get_by_role("tab", name="Artifacts").click()
-    for key in ("night-gspc", "outcomes"):
+    for key in ("night-caret-gspc", "outcomes"):
         page.get_by_text(key).first.wait_for()
     own = (nights.removesuffix("/api"), "blob:", "data:", PREFECT_USAGE)
     assert not [address for address in page.requests if not address.startswith(own)]
 
 
 def test_the_page_of_a_night_has_its_sentence(nights, open_page):
-    page = open_page(artifact(nights, NIGHT, "night-gspc"), PHONE)
+    page = open_page(artifact(nights, NIGHT, "night-caret-gspc"), PHONE)
     page.get_by_text("^GSPC is expected to trade").first.wait_for()
     assert "Nothing is scored yet." in article(page, "Report page")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -93,5 +93,5 @@ def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):
     assert text.startswith("2 forecasts: 1 failed, 1 done.")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("link", name="^GSPC", exact=True).click()
-    page.wait_for_url("**/v2/artifacts/key/night-gspc")
+    page.wait_for_url("**/v2/artifacts/key/night-caret-gspc")
     page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
