@@ -1,4 +1,4 @@
-"""A night: the plan, the rounds of requests, the five steps and the one runner.
+"""A night: the plan, the five steps and the one runner.
 
 It writes no page and sends nothing.
 """

@@ -62,8 +62,11 @@ def night_lock(url: str) -> Iterator[None]:
 def is_held(url: str) -> bool | None:
     """Whether a run on this machine or server has the lock; None where that cannot be read."""
     if not is_sqlite(url):
-        with engine(url).connect() as connection:
-            return _holder(connection) is not None
+        try:
+            with engine(url).connect() as connection:
+                return _holder(connection) is not None
+        except DatabaseError:
+            return None
     path = _lock_path(url)
     try:
         if path.exists():
