@@ -28,6 +28,7 @@ from torch import Tensor
 
 from flows.clock import now
 from forecasting.audit.series import load_series, market_series
+from forecasting.night.steps.train import SCRATCH_EVERY
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train import loop
@@ -164,13 +165,13 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     found: list[tuple[str, Verdict]] = []
     for number in range(options.nights):
         known = as_of(windows, first + number, settings)
-        scratch = before is None or number % settings.scratch_every == 0
+        scratch = before is None or number % SCRATCH_EVERY == 0
         fitted = (
             fit_scratch(known, settings=settings, pretrained=pretrained_for(known))
             if scratch
             else fit_warm(known, before, settings=settings)
         )
-        if other is None or number % settings.scratch_every == 0:
+        if other is None or number % SCRATCH_EVERY == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
             of_other = as_of(others, row, other_settings)
             start = pretrained_for(of_other)

@@ -60,10 +60,6 @@ MOST = 100_000  # Sessions, nights or symbols that a setting takes: sessions of 
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("train_sessions", "seed", "members", "exchange")
 
-# Those that joined later count where they differ from the default, so that hashes and ids from
-# before do not change.
-LATER_FIELDS = ("scratch_every", "max_model_age")
-
 _SECRETS = ("database_url", "notify")
 
 EXAMPLES = {
@@ -183,12 +179,6 @@ class Settings(BaseSettings):
 
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of all random numbers."""
-
-    scratch_every: _Count = 21
-    """Sessions between fits from scratch in mode auto."""
-
-    max_model_age: _Count = 63
-    """Sessions after which a fit is no longer published."""
 
     cron: str = "30 5-8 * * 2-6"
     """When `serve` starts the night; a later hour finds it done or makes up for it."""
@@ -331,9 +321,7 @@ class Settings(BaseSettings):
 
     def forecast_fields(self) -> dict[str, object]:
         """The settings that change a forecast's numbers, as JSON values."""
-        fields = type(self).model_fields
-        later = [name for name in LATER_FIELDS if getattr(self, name) != fields[name].default]
-        values = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
+        values = self.model_dump(mode="json", include={*_FORECAST_FIELDS})
         values["rules"] = RULES
         values["target"] = self.target
         if self.market is not None:  # by its symbol: where a file lies changes no number

@@ -25,7 +25,7 @@ from forecasting.night.run_log import code_version, notes_of
 from forecasting.night.symbols import NAMED, Outcomes, each_symbol
 from forecasting.plain_text import named, plain_text, quantity
 from forecasting.sessions import between
-from forecasting.settings import LATER_FIELDS, Settings
+from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.vocabulary import LSTM, RULES, Clock, Mode
@@ -222,8 +222,7 @@ def _not_verified(left: Left) -> str:
 def settings_of(run: Row, settings: Settings) -> Settings:
     """The settings with those of a night in their place, as its row has them."""
     fields = json.loads(run["settings"])
-    defaults = {name: Settings.model_fields[name].default for name in LATER_FIELDS}
-    inputs = defaults | {
+    inputs = {
         "market": None,
         "source": run["source"],
         "exchanges": settings.exchanges | {run["symbol"]: fields["exchange"]},

@@ -21,6 +21,7 @@ BREAK_SESSIONS = 22
 of as many."""
 
 MIN_ORIGINS = 60  # minimum number of them: with fewer the statistic is as likely to be chance
+MAX_AGE_SESSIONS = 63  # of a fit that is published: a quarter, with a report that it has not seen
 TOLERANCE = 0.05  # relative excess of the network's pinball loss that is tolerated
 ENTER = 3.0
 LEAVE = 1.0
@@ -103,7 +104,6 @@ class NetworkFacts:
     damage: str = ""  # why its artifact could not be loaded or run; empty if it could
     # From its last training session to the origin; None is no objection
     age_sessions: int | None = None
-    max_age_sessions: int = 63  # sessions after which it is no longer published
     finite: bool = True  # whether each of tonight's quantiles is a finite number
     deficit: Deficit | None = None  # None with fewer than MIN_ORIGINS scored origins
     # Whether a baseline was published in the network's place on the night before
@@ -166,10 +166,10 @@ def _unusable(facts: NetworkFacts) -> str:
     """Why the network's forecast cannot be published; empty when it can."""
     if facts.damage:
         return f"model {facts.model} cannot be used: {facts.damage.rstrip('.')}"
-    if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:
+    if facts.age_sessions is not None and facts.age_sessions > MAX_AGE_SESSIONS:
         return (
             f"model {facts.model} was trained {facts.age_sessions} sessions before the origin "
-            f"(limit {facts.max_age_sessions})"
+            f"(limit {MAX_AGE_SESSIONS})"
         )
     if not facts.finite:
         return f"model {facts.model} made a forecast that is not finite"

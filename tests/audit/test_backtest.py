@@ -19,6 +19,7 @@ from forecasting.audit.series import load_series
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate import drift
 from forecasting.evaluate.figures import MIN_PAIRS
+from forecasting.night.steps import train
 from forecasting.predict import combine, fallback
 from forecasting.preprocess.windows import MarketSeries
 from forecasting.sessions import between
@@ -61,7 +62,7 @@ def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(night_folder, m
     monkeypatch.setattr(fallback, "TOLERANCE", -1.0)
     monkeypatch.setattr(fallback, "ENTER", -np.inf)
     monkeypatch.setattr(fallback, "LEAVE", np.inf)
-    monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "5")
+    monkeypatch.setattr(train, "SCRATCH_EVERY", 5)
     reports = night_folder.parent / "reports.csv"
     reports.write_text("announced,timing\n" + "".join(f"{day},amc\n" for day in REPORTS))
     monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{reports}")

@@ -16,7 +16,8 @@ from flows import clock, nightly
 from forecasting.audit.verify import settings_of, verify
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night import models
-from forecasting.predict import combine
+from forecasting.night.steps import train
+from forecasting.predict import combine, fallback
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
@@ -35,8 +36,10 @@ EARLY, *SESSIONS = between(date(2024, 2, 21), LAST)
 @pytest.fixture
 def yahoo(tmp_path, sqlite_url, plain_flows, monkeypatch):
     """Yahoo for a small night; calibration needs three origins, drift and fallback a handful."""
-    yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5", "MAX_MODEL_AGE": "1"}
+    yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT"}
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, **yahoo_night)
+    monkeypatch.setattr(train, "SCRATCH_EVERY", 5)
+    monkeypatch.setattr(fallback, "MAX_AGE_SESSIONS", 1)
     served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
     soon = mock.patch.object(combine, "MIN_FORECASTS", 3)
     with early_evidence(), soon, asked_here(served, monkeypatch.setattr):
@@ -254,5 +257,5 @@ def test_a_night_has_its_own_settings_whatever_has_been_set_since():
     then = Settings().for_symbol("SBUX")
     run = {"symbol": "SBUX", "target": "volume", "source": "yahoo"}
     run["settings"] = json.dumps(then.forecast_fields())
-    since = Settings(train_sessions=400, scratch_every=5, max_model_age=1, market="none")
+    since = Settings(train_sessions=400, market="none")
     assert settings_of(run, since).hash == then.hash

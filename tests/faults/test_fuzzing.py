@@ -269,7 +269,7 @@ def chart_of_yahoo(place):
 
 
 VARIABLES = {
-    "train_sessions": "300", "members": "3", "seed": "2147483647", "scratch_every": "21", "max_model_age": "63",
+    "train_sessions": "300", "members": "3", "seed": "2147483647",
     "workers": "2", "targets": "volume,range", "cost_ratio": "0.5",
     "source": "csv:x.csv", "events": "csv:events.csv", "market": "^VIX",
     "alerts": "median > 1.5 usual; width>3 usual; SBUX q90 > 20e6", "exchange": "XLON",

@@ -2,11 +2,13 @@
 stored."""
 
 from datetime import date
+from unittest import mock
 
 import pytest
 
 from flows import clock
 from flows.start import start_catch_up
+from forecasting.night.steps import train
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from tests.builders import LAST, set_small_night
@@ -15,13 +17,15 @@ from tests.nights import copy_nights, ingest_only, leave_nights, ledger_in, nigh
 pytestmark = pytest.mark.slow
 
 SPAN = between(date(2024, 3, 1), date(2024, 3, 5))
+EACH_FROM_SCRATCH = mock.patch.object(train, "SCRATCH_EVERY", 1)
 AFTER = date(2024, 3, 6)
 """The session after the span."""
 
 
 @pytest.fixture(autouse=True)
 def a_fit_from_scratch_each_night(tmp_path, sqlite_url, csv_of_bars, plain_flows, monkeypatch):
-    set_small_night(monkeypatch, tmp_path, sqlite_url, SCRATCH_EVERY=1)
+    set_small_night(monkeypatch, tmp_path, sqlite_url)
+    monkeypatch.setattr(train, "SCRATCH_EVERY", 1)
 
 
 def caught_up(first, last):
@@ -55,7 +59,8 @@ def published():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, migrated_sqlite_file):
     """`fits` and `published` after the whole span in one go, on a ledger without a later bar."""
-    with ledger_in(tmp_path_factory.mktemp("whole"), migrated_sqlite_file, SCRATCH_EVERY=1):
+    folder = tmp_path_factory.mktemp("whole")
+    with EACH_FROM_SCRATCH, ledger_in(folder, migrated_sqlite_file):
         caught_up(SPAN[0], SPAN[-1])
         return fits(), published()
 
@@ -63,9 +68,8 @@ def whole(tmp_path_factory, migrated_sqlite_file):
 @pytest.fixture(scope="module")
 def folder_of_a_newer_night(tmp_path_factory, migrated_sqlite_file):
     """What the night of LAST leaves: its data folder `data` and its ledger `ledger.db`."""
-    return leave_nights(
-        [LAST], tmp_path_factory.mktemp("newer"), migrated_sqlite_file, SCRATCH_EVERY=1
-    )
+    with EACH_FROM_SCRATCH:
+        return leave_nights([LAST], tmp_path_factory.mktemp("newer"), migrated_sqlite_file)
 
 
 @pytest.fixture

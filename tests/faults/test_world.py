@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from forecasting.predict import fallback
 from forecasting.store import write
 from tests.faults.world import (
     OF_VENDOR_AND_OPERATOR,
@@ -129,7 +130,7 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
         world = World(seed, tmp_path / "world", f"sqlite:///{tmp_path / 'ledger.db'}", nights=20)
         with early_evidence(), opened(world, monkeypatch.setattr):
             monkeypatch.setattr(write, "WEIGHTS_KEPT", 500)
-            set_variable("MAX_MODEL_AGE", world.draw.choice(["1", "63"]))
+            monkeypatch.setattr(fallback, "MAX_AGE_SESSIONS", world.draw.choice([1, 63]))
             world.live_through([world.draw.sample(OF_VENDOR_AND_OPERATOR, 2) for _ in range(20)])
             reached += paths_taken(world.rows)
             # A session that other settings ran again has two nights, whose roles need each other

@@ -382,8 +382,6 @@ CHOICES = {
     "SYMBOLS": ["AAA", "BBB", "CCC", "AAA,BBB", "BBB,CCC"],
     "SEED": ["0", "1"],
     "TRAIN_SESSIONS": ["300", "310"],
-    "MAX_MODEL_AGE": ["1", "63"],
-    "SCRATCH_EVERY": ["3", "21"],
     "TARGET": ["volume", "range"],
     "MARKET": ["none", ""],
 }

@@ -37,7 +37,7 @@ LONG = {"chain_epochs": MAX_CHAIN_EPOCHS}
 def test_each_fact_leads_to_its_method_with_the_reason(requested, parent, method, kind, reason):
     usual = {"sessions_since_scratch": 12, "chain_epochs": MAX_CHAIN_EPOCHS - 1}
     facts = None if parent is None else ParentFacts(**usual | parent)
-    choice = choose_mode(requested, facts, scratch_every=21)
+    choice = choose_mode(requested, facts)
     assert (choice.method, choice.kind) == (method, kind)
     assert reason in choice.reason
 

@@ -203,7 +203,6 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
         "EVENTS": "csv:earnings.csv",
         "MARKET": "csv:VIX.csv",
         "MEMBERS": 2,
-        "SCRATCH_EVERY": 5,
     }
     for name, value in {**chosen, "SOURCE": "csv:other.csv", "TRAIN_SESSIONS": 330}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
@@ -213,7 +212,6 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
         ("events", "", "csv:earnings.csv"),
         ("market", "", "^VIX"),
         ("members", 1, 2),
-        ("scratch_every", None, 5),
         ("source", "csv:TEST.csv", "csv:other.csv"),
         ("train_sessions", 320, 330),
     ]

@@ -103,7 +103,6 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
     losses = past_losses(connection, night, origins=fallback.SCORED_ORIGINS)
     facts = NetworkFacts(
         model=None,
-        max_age_sessions=night.settings.max_model_age,
         deficit=deficit_of(losses),
         in_fallback=read.in_fallback(connection, *night.key, before=session),
         bars_break=read.newest_flag(

@@ -32,6 +32,7 @@ ModeKind = Literal[
 fit can go on from, other inputs since its chain of fits began, an alarm of the control charts, a
 chain that is old or has many epochs, none of these."""
 
+SCRATCH_EVERY = 21  # Sessions between fits from scratch: a month, the backtests' refit interval
 MAX_CHAIN_EPOCHS = 60
 """Epochs of a chain of warm fits. Longer ones overfit: coverage of 80% intervals fell to 68%."""
 
@@ -132,9 +133,8 @@ def _choose(
     """How to fit tonight's network, and why; and the fit before it, if that can be continued."""
     if windows.is_young:
         return ModeChoice("skip", "young", fallback.history_text(len(windows.steps))), None
-    scratch_every = night.settings.scratch_every
     if before is None:
-        return choose_mode(night.mode, None, scratch_every=scratch_every), None
+        return choose_mode(night.mode, None), None
     parent = None
     try:
         parent = load_model(before.model, before.stored)
@@ -145,7 +145,7 @@ def _choose(
         if night.mode == "warm":
             raise
         facts = replace(before.facts, damage=str(error))
-    return choose_mode(night.mode, facts, scratch_every=scratch_every), parent
+    return choose_mode(night.mode, facts), parent
 
 
 def _with_fit(night: Night, model: Row | None) -> Night:
@@ -183,10 +183,10 @@ def changed_inputs(card: Card, windows: Windows) -> str:
     return ""
 
 
-def choose_mode(requested: Mode, parent: ParentFacts | None, *, scratch_every: int) -> ModeChoice:
+def choose_mode(requested: Mode, parent: ParentFacts | None) -> ModeChoice:
     """How to fit tonight.
 
-    From scratch without a fit before, or `scratch_every` sessions after the newest from scratch.
+    From scratch without a fit before, or SCRATCH_EVERY sessions after the newest from scratch.
     """
     if requested == "skip":
         return ModeChoice("skip", "asked", "no fit: asked for, or between two of a catch-up")
@@ -203,7 +203,7 @@ def choose_mode(requested: Mode, parent: ParentFacts | None, *, scratch_every: i
         return ModeChoice("scratch", "drift", parent.drift)
     sessions = parent.sessions_since_scratch
     since = f"{quantity(sessions, 'session')} since the last fit from scratch"
-    if sessions >= scratch_every:
+    if sessions >= SCRATCH_EVERY:
         return ModeChoice("scratch", "age", since)
     if parent.chain_epochs >= MAX_CHAIN_EPOCHS:
         reason = f"the chain of warm fits has had {parent.chain_epochs} epochs"
