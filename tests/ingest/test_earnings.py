@@ -160,8 +160,10 @@ def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset):
 def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_later_ones_do_not_decide_on_it():
     filed = shipped_events("SBUX")
     days = pd.DatetimeIndex(filed["announced"])
-    # A warning of bad results, at which the shipped list has no hour
-    assert days[~filed["scheduled"]].tolist() == []
+    first = pd.Timestamp("2020-01-28")
+    apart = [350, 351, 379, 380, 365 * 3 + 14, 365 * 3 + 15]
+    pairs = [first + pd.to_timedelta([0, days_after], unit="D") for days_after in apart]
+    assert [bool(on_rhythm(pair)[1]) for pair in pairs] == [True, True, True, False, True, False]
     assert all(
         on_rhythm(days[:n]).tolist() == on_rhythm(days)[:n].tolist() for n in range(1, len(days))
     )

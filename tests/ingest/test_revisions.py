@@ -180,14 +180,14 @@ def test_what_the_user_accepts_is_one_finding_past_twenty_settled_bars(moved, fi
 @pytest.mark.parametrize(
     ("column", "factor", "alarms"),
     [
-        ("volume", 1.005, []),  # one share
-        ("volume", 1.01, ["volume_restated"]),
+        ("volume", 1.0125, []),  # one share
+        ("volume", 1.025, ["volume_restated"]),
         ("high", 1.0009, []),
         ("high", 1.0011, ["price_restated"]),
     ],
 )
 def test_a_split_rounds_volumes_to_shares_and_prices_to_a_thousandth(column, factor, alarms):
-    bars = BARS.assign(volume=100.0)
+    bars = BARS.assign(volume=40.0)
     halved = scaled(scaled(bars, 0.5, columns=PRICES), 2.0, columns="volume")
     named = make_actions([(BARS.index[-1], "split", 2.0)])
     rounded = scaled(halved, factor, 5, column).round({"volume": 0})
