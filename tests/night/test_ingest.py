@@ -206,7 +206,7 @@ def test_a_network_fitted_with_another_series_gives_way_at_once_to_a_fit_from_sc
     }
     monkeypatch.setenv("FORECASTING_MARKET", "none")  # or a shell without the service's settings
     night(LAST, "skip")
-    assert [row["note"] for row in rows("runs") if "the newest fit has ^VVIX" in str(row["note"])]
+    assert [row["note"] for row in rows("runs") if "the newest fit has ^VIX:" in str(row["note"])]
 
 
 KO = ("KOA", "2024-04-23T10:55:00.000Z", "BMO")
