@@ -105,7 +105,7 @@ def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(
         assert re.search(newest, nightly.fn().message)
         with pytest.raises(NoLiveForecastError, match=rf"{newest}.*\nFresh: SBUX"):
             check_fresh(now=clock.now)
-    with pytest.raises(SymbolsFailedError, match=told.format("2024-02-15")):
+    with pytest.raises(SymbolsFailedError, match=told.format("2024-02-16")):
         start_catch_up(first=date(2024, 2, 15), last=date(2024, 2, 16), refit_every=5)
     done = select("symbol, as_of", "runs WHERE status = 'done'")
     assert set(done) == {("SBUX", "2024-02-15"), ("SBUX", "2024-02-16")}
