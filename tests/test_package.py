@@ -147,7 +147,7 @@ def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deploymen
     }
     deployments = yaml.safe_load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
     entrypoints = sorted({str(unpacked / one["entrypoint"]) for one in deployments})
-    assert len(entrypoints) == 3
+    assert len(entrypoints) == 2
     in_image = {
         name: value.replace("/data", str(tmp_path / "data")) for name, value in VARIABLES.items()
     }
