@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from forecasting.losses import Floats, row_losses
+from forecasting.losses import Floats
 from forecasting.preprocess.windows import LOOKBACK, H, Rows
 from forecasting.train.linear import one_blas_thread
 from forecasting.train.model import Network, initialise, pinball
@@ -207,15 +207,6 @@ def train_members(
         train(network, panel, hyperparameters, rng=rng)
         weights |= named_weights(network, member)
     return weights
-
-
-def training_losses(network: Network, tensors: Tensors) -> Floats:
-    """(n,) adjusted pinball loss of each known row in the sequences that tile the rows."""
-    with torch.inference_mode():
-        steps, past, future, truth = tensors.batch(tensors.ends, _LOSS_ROWS)
-        quantiles = network(steps, past, future)
-    by_row = (values.flatten(0, 1).double().numpy() for values in (truth, quantiles))
-    return row_losses(*by_row)
 
 
 def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:

@@ -46,7 +46,7 @@ def make_card(windows: Windows, *, settings: Settings) -> Card:
     rows = training_rows(windows)
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    mean, coefficients = _market_effect(windows, effect, adjusted)
+    mean, coefficients = _market_effect(windows, adjusted)
     step = StandardScaler().fit(adjusted.steps[windows.warm_up + rows])
     past = StandardScaler().fit(adjusted.past[rows])
     return Card(
@@ -69,9 +69,7 @@ def make_card(windows: Windows, *, settings: Settings) -> Card:
     )
 
 
-def _market_effect(
-    windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows
-) -> tuple[Floats, Floats]:
+def _market_effect(windows: Windows, adjusted: AdjustedWindows) -> tuple[Floats, Floats]:
     """(M,) mean of the market's features and (H, M) their slopes in the linear model's ridges."""
     size = len(MARKET_NAMES)
     if not windows.has_market:
