@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from operator import itemgetter
 
@@ -70,8 +70,8 @@ class Span:
     settings: Settings
     first: date  # what the nights of sessions before it left is copied
     nights: list[StoredNight]  # to copy or to make again, by `again`
-    again: list[Row] = field(default_factory=list)  # their runs
-    left: Left = field(default_factory=dict)
+    again: list[Row]  # the runs of those that are made again
+    left: Left
 
     @property
     def name(self) -> str:
@@ -123,58 +123,75 @@ def verify(
 def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
     """The nights of a symbol and target up to `last`, and which of them are made again."""
     with connect.reading(settings.url) as connection:
-        made = stored_nights(connection, settings)
+        stored = stored_nights(connection, settings)
         newest = read.newest(connection, "bar_versions", "session", {"symbol": settings.symbol})
         kept = read.values(connection, "weights", "model_id", {})
     none = f"There is no finished night of {settings.full_name} in that span: nothing to verify."
-    if not made:
+    if not stored:
         raise UsageError(f"{none} Check --symbol and --target.")
-    days = sorted({night.session for night in made})
-    last = min(last or date.max, max(days[-1], newest or days[-1]))
-    made = [night for night in made if night.session <= last]
-    usable = [night for night in made if why_not_verified(night, settings) is None]
-    starts = [night.session for night in usable if night.starts_chain]
-    begin = max(
-        (session for session in starts if session <= (first or last)),
-        default=min((night.session for night in usable), default=first or days[0]),
-    )
-    span = Span(settings, begin, made)
-    for day in between(begin, last, settings.exchange):
-        if day not in days:
-            span.left.setdefault(NONE_STORED, []).append(day)
-    lost = {night.fitted["id"] for night in made if night.fitted} - {*kept}
-    for night in made:
-        omission = why_not_verified(night, settings)
+    days = {night.session for night in stored}
+    end = max(days if newest is None else {*days, newest})
+    last = min(last or end, end)
+    nights = [night for night in stored if night.session <= last]
+    judged = [(night, why_not_verified(night, settings)) for night in nights]
+    usable = [night for night, omission in judged if omission is None]
+    begin = _beginning(usable, first or last) or first or min(days)
+    again, left = _divided(judged, begin, {*kept})
+    if not again and not left:
+        raise UsageError(f"{none} Choose --from and --to from {min(days)} to {max(days)}.")
+    unstored = [day for day in between(begin, last, settings.exchange) if day not in days]
+    if unstored:
+        left = {NONE_STORED: unstored} | left
+    return Span(settings, begin, nights, again, left)
+
+
+def _beginning(usable: Sequence[StoredNight], up_to: date) -> date | None:
+    """The session of the newest fit from scratch up to a session, else of the oldest night."""
+    starts = [night.session for night in usable if night.starts_chain and night.session <= up_to]
+    if starts:
+        return max(starts)
+    return min((night.session for night in usable), default=None)
+
+
+def _divided(
+    judged: Sequence[tuple[StoredNight, Omission | None]], begin: date, kept: set[str]
+) -> tuple[list[Row], Left]:
+    """The runs to make again, and the nights from `begin` on, or of other rules, to leave out.
+
+    `kept` are the models whose weights are.
+    """
+    again: list[Row] = []
+    left: Left = {}
+    lost = {night.fitted["id"] for night, _ in judged if night.fitted} - kept
+    for night, omission in judged:
         if night.session < begin and omission != OLDER:
             continue
         if omission is None and night.used & lost:
             omission = WITHOUT_WEIGHTS
-        if omission is not None:
-            span.left.setdefault(omission, []).append(night.session)
-            continue
-        span.again.append(night.run)
-        lost -= {night.fitted.get("id")}
-    if not span.again and not any(omission != NONE_STORED for omission in span.left):
-        raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
-    return span
+        if omission is None:
+            again.append(night.run)
+            lost.discard(night.fitted.get("id"))
+        else:
+            left.setdefault(omission, []).append(night.session)
+    return again, left
 
 
 def stored_nights(connection: connect.Connection, settings: Settings) -> list[StoredNight]:
     """The nights of a symbol and target, in the order in which they were made."""
     runs = {row["id"]: row for row in read.table_rows(connection, "runs", settings.columns)}
-    issued = {row["run_id"]: row for row in read.issued_by_run(connection, *settings.key)}
+    issued = read.issued_by_run(connection, *settings.key)
     networks = read.table_rows(connection, "models", settings.columns | {"name": LSTM})
     fitted = {row["run_id"]: row for row in networks}
+    unissued = runs.keys() - {row["run_id"] for row in issued}
     nights = []
-    for run_id in runs.keys() | issued.keys():
-        run = runs.get(run_id, Row())
-        of_forecasts = issued.get(run_id, Row())
-        fit = fitted.get(run_id, Row())
-        earlier = {fit.get("parent_id"), of_forecasts.get("network_id")} - {fit.get("id")}
+    for of_forecasts in [*issued, *(Row(run_id=run_id) for run_id in unissued)]:
+        run = runs.get(of_forecasts["run_id"], Row()) | of_forecasts
+        fit = fitted.get(run["run_id"], Row())
+        earlier = {fit.get("parent_id"), run.get("network_id")} - {fit.get("id")}
         night = StoredNight(
-            session=of_forecasts["origin_session"] if of_forecasts else run["as_of"],
-            run=run | of_forecasts | {"run_id": run_id},
-            is_issued=bool(of_forecasts),
+            session=run["origin_session"] if "origin_session" in run else run["as_of"],
+            run=run,
+            is_issued="origin_session" in run,
             fitted=fit,
             used=frozenset(filter(None, earlier)),
         )
@@ -246,19 +263,18 @@ def scratch_ledger(settings: Settings) -> Settings:
 
 def make_again(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
     """Make the nights again in the order in which they were made; copy the others there."""
-    ids = {run["id"] for run in span.again}
     copied: list[str] = []
     done = 0
     with bar(span.name) as advance:
         for night in span.nights:
             run = night.run
-            if run.get("id") not in ids:
+            if run not in span.again:
                 copied.append(run["run_id"])
                 continue
             _copy(span, scratch, copied)
             copied = []
             _withdraw(span, scratch, before=run["issued_at"])
-            advance(done, len(ids))
+            advance(done, len(span.again))
             done += 1
             try:
                 rerun_night(run, settings_of(run, scratch), now=now)

@@ -347,8 +347,12 @@ def copy_nights(
     *,
     before: date,
 ) -> None:
-    """Copy what nights wrote to a copy of the inputs, with scores of sessions before `before`."""
-    of_runs = forecast.run_id.in_(run_ids)
+    """Copy what nights wrote to a copy of the inputs, with scores of sessions before `before`.
+
+    A forecast that names the run of another session is none of that run.
+    """
+    of_other = (run.id == forecast.run_id) & (run.as_of != forecast.origin_session)
+    of_runs = forecast.run_id.in_(run_ids) & ~sa.exists().where(of_other)
     is_baseline = model.run_id.is_(None)
     fitted = select(model.id).where(*of_series(model, symbol, of_target), model.run_id.in_(run_ids))
     chosen = {
