@@ -95,7 +95,8 @@ def newest_of_run(own: Settings, options: RunOptions, *, now: Clock) -> date:
     if last == options.first:
         check_session(last, own.exchange, now=now)
     session = newest_up_to(last, own.exchange)
-    check_closed(session, own.exchange, now=now)
+    unclosed = after(last_completed(now(), own.exchange), session, own.exchange)
+    check_closed(min([*unclosed, session]), own.exchange, now=now)
     return session
 
 
