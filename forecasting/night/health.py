@@ -275,13 +275,17 @@ def nothing_new(settings: Settings, options: RunOptions, *, now: Clock) -> str:
     newest = dict.fromkeys((newest_of_run(own, options, now=now), own.exchange) for own in each)
     since = " and ".join(f"{day} of {exchange}" for day, exchange in newest)
     sentences = [f"Nothing new since the session {since}."]
-    for day, exchange in newest:
-        # Today's from the hour on at which its session would have closed.
-        past = (now() - closes_at(day, exchange)).days
-        if options.last is not None or not 0 < past < 10:
-            continue
-        closed = holidays(day + timedelta(days=1), day + timedelta(days=past), exchange)
-        if len(closed):
-            days = ", ".join(f"{one:%A} {one.date()}" for one in closed)
-            sentences.append(f"{exchange} was closed on {days}.")
-    return " ".join(sentences)
+    if options.last is None:
+        sentences += [_closures(day, exchange, now()) for day, exchange in newest]
+    return " ".join(filter(None, sentences))
+
+
+def _closures(day: date, exchange: str, at: datetime) -> str:
+    """The holidays of an exchange since a session, up to ten days; empty without any."""
+    # Today's from the hour on at which its session would have closed.
+    past = (at - closes_at(day, exchange)).days
+    if not 0 < past < 10:
+        return ""
+    closed = holidays(day + timedelta(days=1), day + timedelta(days=past), exchange)
+    days = ", ".join(f"{one:%A} {one.date()}" for one in closed)
+    return f"{exchange} was closed on {days}." if days else ""

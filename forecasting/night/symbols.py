@@ -157,11 +157,14 @@ def check_forecast(
             f"{symbol} {target} has no forecast; its night of {run['as_of']} has status "
             f"{run['status']}: {reason}"
         )
+    raise StoreError(f"{missing}{_held(connection, symbol)}")
+
+
+def _held(connection: Connection, symbol: str) -> str:
+    """A sentence that names what has forecasts, the symbol's own targets first; else empty."""
     nights = read.newest_published(connection)
     if not nights:
-        raise StoreError(missing)
+        return ""
     nights.sort(key=lambda night: night["symbol"] != symbol)
     series = named([f"{night['symbol']} {night['target']}" for night in nights], HELD_NAMED)
-    raise StoreError(
-        f"{missing}. The database holds forecasts of {series}: choose by --symbol and --target."
-    )
+    return f". The database holds forecasts of {series}: choose by --symbol and --target."

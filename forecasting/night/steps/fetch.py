@@ -170,7 +170,6 @@ def fetch(
             the source is requested.
         announced: What is announced of a symbol's earnings.
     """
-    events = None
     try:
         response = _response(source, request, received)
     except SourceError as error:
@@ -178,14 +177,9 @@ def fetch(
             raise
         response = Response(request, no_bars())
         revision = revisions.nothing_changed(error)
+        events = None
     else:
-        check_clock(response, now=night.now())
-        if request.of_index:
-            response = assessment.prices_alone(response)
-        with connect.reading(night.url) as connection:
-            revision = _revision(connection, response)
-        if revision.error is None and not request.of_index:
-            revision, events = _with_earnings(night, response, revision, announced)
+        response, revision, events = _assessed(night, response, announced)
     is_rejected = any(finding.severity == "reject" for finding in revision.findings)
     # A file that is only short or ends early leaves no trace
     if revision.error is not None and not (is_rejected or plugins.is_live(source)):
@@ -195,6 +189,21 @@ def fetch(
     if revision.error is not None:
         raise revision.error
     return replace(night, fetch_id=fetch_id)
+
+
+def _assessed(
+    night: Night, response: Response, announced: Callable[[str], Announced]
+) -> tuple[Response, revisions.Revision, pd.DataFrame | None]:
+    """A response, of an index its prices alone; what it changes of the bars, and of the events."""
+    check_clock(response, now=night.now())
+    of_index = response.request.of_index
+    if of_index:
+        response = assessment.prices_alone(response)
+    with connect.reading(night.url) as connection:
+        revision = _revision(connection, response)
+    if revision.error is not None or of_index:
+        return response, revision, None
+    return response, *_with_earnings(night, response, revision, announced)
 
 
 def _response(source: Source, request: Request, received: Response | Exception | None) -> Response:
