@@ -63,6 +63,10 @@ class StoredNight:
         return bool(self.fitted) and self.run["mode"] == "scratch" and not self.fitted["refused"]
 
 
+Judged = Sequence[tuple[StoredNight, Omission | None]]
+"""Nights in the order in which they were made, each with why it is not made again."""
+
+
 @dataclass(frozen=True)
 class Span:
     """The nights of one symbol and target, in the order in which they were made."""
@@ -130,32 +134,38 @@ def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
     if not stored:
         raise UsageError(f"{none} Check --symbol and --target.")
     days = {night.session for night in stored}
-    end = max(days if newest is None else {*days, newest})
+    end = max(*days, newest or date.min)
     last = min(last or end, end)
-    nights = [night for night in stored if night.session <= last]
-    judged = [(night, why_not_verified(night, settings)) for night in nights]
-    usable = [night for night, omission in judged if omission is None]
-    begin = _beginning(usable, first or last) or first or min(days)
+    judged = _judged(stored, last, settings)
+    begin = _beginning(judged, first or last, default=first or min(days))
     again, left = _divided(judged, begin, {*kept})
-    if not again and not left:
+    if not (again or left):
         raise UsageError(f"{none} Choose --from and --to from {min(days)} to {max(days)}.")
-    unstored = [day for day in between(begin, last, settings.exchange) if day not in days]
-    if unstored:
-        left = {NONE_STORED: unstored} | left
-    return Span(settings, begin, nights, again, left)
+    missing = _missing(days, between(begin, last, settings.exchange))
+    nights = [night for night, _ in judged]
+    return Span(settings, begin, nights, again, missing | left)
 
 
-def _beginning(usable: Sequence[StoredNight], up_to: date) -> date | None:
+def _judged(stored: Sequence[StoredNight], last: date, settings: Settings) -> Judged:
+    """The nights of sessions up to `last`, each with why it is not made again."""
+    within = [night for night in stored if night.session <= last]
+    return [(night, why_not_verified(night, settings)) for night in within]
+
+
+def _beginning(judged: Judged, up_to: date, *, default: date) -> date:
     """The session of the newest fit from scratch up to a session, else of the oldest night."""
+    usable = [night for night, omission in judged if omission is None]
     starts = [night.session for night in usable if night.starts_chain and night.session <= up_to]
-    if starts:
-        return max(starts)
-    return min((night.session for night in usable), default=None)
+    return max(starts, default=min((night.session for night in usable), default=default))
 
 
-def _divided(
-    judged: Sequence[tuple[StoredNight, Omission | None]], begin: date, kept: set[str]
-) -> tuple[list[Row], Left]:
+def _missing(days: set[date], sessions: Sequence[date]) -> Left:
+    """The sessions of which no night is stored."""
+    missing = [day for day in sessions if day not in days]
+    return {NONE_STORED: missing} if missing else {}
+
+
+def _divided(judged: Judged, begin: date, kept: set[str]) -> tuple[list[Row], Left]:
     """The runs to make again, and the nights from `begin` on, or of other rules, to leave out.
 
     `kept` are the models whose weights are.
