@@ -57,7 +57,7 @@ def predict(nights: list[Night]) -> list[Night]:
 
 @step
 def evaluate(nights: list[Night]) -> list[Night]:
-    """The nights, closed sessions scored, the decision made and the page written."""
+    """The nights, closed sessions scored and the pages written."""
     return run_step("evaluate", nights)
 
 
@@ -91,7 +91,7 @@ def nightly(
 
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
-        target: volume, close or range, or a list of them; without it FORECASTING_TARGETS.
+        target: volume or range, or a list of both; without it FORECASTING_TARGETS.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
             FORECASTING_SOURCE.
         events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS,
