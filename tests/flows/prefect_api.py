@@ -24,13 +24,6 @@ def run(url: str, run_id: str) -> dict[str, Any]:
     return API.get(f"{url}/flow_runs/{run_id}").json()
 
 
-def cancel(url: str, run_id: str):
-    """Request a run's cancellation, as the button in the UI does."""
-    API.post(
-        f"{url}/flow_runs/{run_id}/set_state", json={"state": {"type": "CANCELLING"}}
-    ).raise_for_status()
-
-
 def runs(url: str) -> list[dict[str, Any]]:
     """Every run that is not waiting for a later hour, oldest first."""
     body = {"sort": "START_TIME_ASC", "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}

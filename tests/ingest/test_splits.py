@@ -54,7 +54,7 @@ def assert_actions(store, actions):
     )
 
 
-@pytest.mark.parametrize("ratio", [2.0, 0.1])
+@pytest.mark.parametrize("ratio", [2.0, 1.5, 3.0, 0.1, 1.281])
 def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
     store = stored(BARS.iloc[:-1])
     new = rebased(BARS, ratio)
@@ -174,7 +174,7 @@ def test_bars_are_stored_on_one_share_basis_or_held_until_they_are(case):
 
 @pytest.mark.parametrize(
     ("ratio", "named", "one_basis"),
-    [(2.0, 0, False), (0.1, None, True)],
+    [(2.0, 0, False), (10.0, None, False), (0.1, None, True), (3.0, 1, True)],
 )
 def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_prove_it(
     ratio, named, one_basis

@@ -232,7 +232,7 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     night(EVE)
     monkeypatch.setattr(train, "fit_warm", whole)
     (refused,) = [row for row in rows("models") if row["refused"]]
-    assert "the fit before" in str(refused["refused"])
+    assert ", the fit before " in str(refused["refused"])
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
     (shown,) = [
         one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"
@@ -240,7 +240,7 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     assert str(refused["id"]) in shown
     assert str(refused["refused"]) in shown
     _, listed = model_listing(models.list_models(read_settings())[0])
-    assert [row[-1] for row in listed] == [None, None]
+    assert [row[-2:] for row in listed] == [[refused["refused"], None], ["", None]]
     night(LAST)
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
     assert refused["id"] not in {row["parent_id"] for row in rows("models")}

@@ -8,7 +8,6 @@ from forecasting.predict import candidates
 from forecasting.predict.combine import issue
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import to_model
-from forecasting.sessions import shift
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.linear import linear_forecast
 from forecasting.train.prepare import member_quantiles
@@ -163,10 +162,6 @@ def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_a
     assert (
         rows[4].items() >= (last | {"kind": "live", "past_forecasts": 0, "calibration": ""}).items()
     )
-
-
-SOME = shift(LAST, -10)
-OLD = shift(LAST, -70)
 
 
 def test_totals_are_of_the_published_with_its_factor_and_of_the_reference_without():

@@ -190,7 +190,6 @@ def test_market_features_are_those_of_a_loop_over_sessions():
 
 
 SPAN = date(2023, 11, 1), date(2024, 1, 31)
-NEW_YORK = sessions_index(*SPAN, "XNYS")
 
 
 def series(exchange="XNYS"):
