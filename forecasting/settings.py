@@ -55,8 +55,6 @@ OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD", "TARGET")
 """Names after FORECASTING_ besides the settings: two places, what containers read, and `targets`
 before it took several."""
 
-MOST = 100_000  # Sessions, nights or symbols that a setting takes: sessions of four centuries
-
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("train_sessions", "seed", "members", "exchange")
 
@@ -116,7 +114,6 @@ def _unless_none(urls: SecretStr | None) -> SecretStr | None:
     return None if urls and urls.get_secret_value() == "none" else urls
 
 
-_Count = Annotated[int, Field(ge=1, le=MOST)]
 _Symbol = Annotated[str, AfterValidator(_valid_symbol)]
 _Exchange = Annotated[str, AfterValidator(check_exchange)]
 _Source = Annotated[str, AfterValidator(_with_home)]
@@ -171,7 +168,7 @@ class Settings(BaseSettings):
     exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode, _of_text(parse_exchanges)] = {}
     """Exchanges of symbols, before suffix (VOD.L) and exchange: VOD=XLON,..."""
 
-    train_sessions: int = Field(2500, ge=300, le=MOST)
+    train_sessions: int = Field(2500, ge=300, le=100_000)  # those of four centuries
     """Sessions of the rolling training window."""
 
     members: int = Field(3, ge=1, le=32)

@@ -29,7 +29,6 @@ SCHEDULE = (
 """What FORECASTING_CRON takes, in words."""
 
 _FILE = re.compile(r"(csv|parquet):(.+)")
-# A zone of its own would be ignored
 
 
 def check_symbol(symbol: str) -> str:

@@ -73,9 +73,7 @@ QUANTILE_COLUMNS = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 """Column names of the same levels, in the same order."""
 
 MEDIAN = QUANTILES.index(0.50)
-LOW_80 = QUANTILES.index(0.10)
-HIGH_80 = QUANTILES.index(0.90)
-"""Positions of the median and of the ends of the 80% interval among the levels."""
+"""Position of the median among the levels."""
 
 RANDOM = "drawn"
 """Value of `models.base` other than names of pretrained weights: random."""

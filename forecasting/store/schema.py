@@ -777,4 +777,3 @@ forecast = forecasts.c
 part = forecast_parts.c
 score = scores.c
 standing = standings.c
-total = total_forecasts.c
