@@ -23,6 +23,7 @@ from forecasting.ingest.sources import Response
 from forecasting.store import read, schema
 from forecasting.store.frames import Row, of_series, rows, same_forecast
 from forecasting.store.read.inputs import PRICES
+from forecasting.store.read.runs import passed_fits
 from forecasting.store.schema import (
     UtcDateTime,
     bar,
@@ -46,7 +47,7 @@ from forecasting.store.schema import (
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, KINDS, LSTM, PUBLISHED, PUBLISHED_LINE, finding_id
+from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, PUBLISHED_LINE, finding_id
 
 WEIGHTS_KEPT = 3  # Of each series: after the newest is withdrawn, or refused, there is another
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
@@ -183,37 +184,22 @@ def _add_findings(
         ids = [row["id"] for row in gone.values() if first <= row["session"] <= request.last]
         cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
         connection.execute(cleared.values(cleared_at=at))
-    add_flags(connection, request.symbol, new, fetch_id=seen["fetch_id"], fetched_at=at)
+    rows = [
+        {
+            "id": finding_id(seen["fetch_id"], finding.session, finding.rule),
+            "symbol": request.symbol,
+            "fetch_id": seen["fetch_id"],
+            "cleared_at": None if finding.is_persistent else at,
+            **asdict(finding),
+        }
+        for finding in new
+    ]
+    add(connection, "findings", *rows)
 
 
 def _is_same(value: float | None, stored: float | None) -> bool:
     before, now = np.array([stored, value], dtype=float)
     return bool(np.isclose(now, before, rtol=_SAME_VALUE, atol=0.0, equal_nan=True))
-
-
-def add_flags(
-    connection: Connection,
-    symbol: str,
-    findings: Sequence[Finding],
-    *,
-    fetch_id: str,
-    fetched_at: datetime,
-) -> int:
-    """The number of findings added, on the bars as of a fetch of the instant `fetched_at`.
-
-    No open one is cleared.
-    """
-    rows = [
-        {
-            "id": finding_id(fetch_id, finding.session, finding.rule),
-            "symbol": symbol,
-            "fetch_id": fetch_id,
-            "cleared_at": None if finding.is_persistent else fetched_at,
-            **asdict(finding),
-        }
-        for finding in findings
-    ]
-    return add(connection, "findings", *rows)
 
 
 def add_events(
@@ -236,15 +222,13 @@ def keep_newest_weights(connection: Connection, symbol: str, target: str, *, ses
 
     WEIGHTS_KEPT of all sessions, and as many up to `session`, which may be a past one.
     """
-    of_symbol = of_series(model, symbol, target)
-    passed = (*of_symbol, model.name == LSTM, model.refused == "", model.withdrawn_at.is_(None))
-    fits = select(model.id).join(runs, run.id == model.run_id).where(*passed)
-    newest = fits.order_by(run.as_of.desc(), model.created_at.desc()).limit(WEIGHTS_KEPT)
+    newest = passed_fits(symbol, target).with_only_columns(model.id).limit(WEIGHTS_KEPT)
     kept = {
         *connection.scalars(newest),
         *connection.scalars(newest.where(run.as_of <= session)),
     }
-    older = weight.model_id.in_(select(model.id).where(*of_symbol)), weight.model_id.not_in(kept)
+    of_symbol = select(model.id).where(*of_series(model, symbol, target))
+    older = weight.model_id.in_(of_symbol), weight.model_id.not_in(kept)
     connection.execute(sa.delete(weights).where(*older))
 
 

@@ -168,15 +168,23 @@ def newest_network(
 
     It has passed the gate and is not withdrawn; None without any.
     """
+    return first_row(connection, passed_fits(symbol, target).where(run.as_of < before))
+
+
+def passed_fits(symbol: str, target: str) -> sa.Select[Any]:
+    """The fits that have passed the gate and are not withdrawn, those of the newest session first.
+
+    They are rows of table models, joined with the runs that fitted them.
+    """
     passed = (
         *of_series(model, symbol, target),
         model.name == LSTM,
         model.refused == "",
         model.withdrawn_at.is_(None),
     )
-    fitted = select(models).join(runs, run.id == model.run_id).where(*passed, run.as_of < before)
     newest_first = (run.as_of.desc(), model.created_at.desc(), model.id.desc())
-    return first_row(connection, fitted.order_by(*newest_first))
+    fits = select(models).join(runs, run.id == model.run_id).where(*passed)
+    return fits.order_by(*newest_first)
 
 
 def newest_run(
@@ -221,7 +229,8 @@ def newest_runs(
 ) -> dict[tuple[str, str], Row]:
     """As `newest_run`, of sessions from `first` to `last`, by symbol and target."""
     wanted = (run.as_of.between(first, last), run.symbol.in_(symbols), ~_is_history())
-    return _first_of_each(connection, select(runs).where(*wanted).order_by(*_NEWEST_FIRST))
+    newest_last = reversed(rows(connection, select(runs).where(*wanted).order_by(*_NEWEST_FIRST)))
+    return {(line["symbol"], line["target"]): line for line in newest_last}
 
 
 def skills(
@@ -243,9 +252,3 @@ def _skill(row: Mapping[Any, Any]) -> Skill:
     n = int(row["reference_n"])
     p_value = None if math.isnan(statistic) else p_value_of(statistic, n)
     return Skill(row["reference"], n, row["reference_skill"], p_value)
-
-
-def _first_of_each(connection: Connection, statement: sa.Select[Any]) -> dict[tuple[str, str], Row]:
-    return {
-        (line["symbol"], line["target"]): line for line in reversed(rows(connection, statement))
-    }
