@@ -266,7 +266,9 @@ class NightView:
             return
         is_published = bool(self.forecasts) and as_day(self.run["as_of"]) <= self.origin
         failed: Kind = "part_failed" if is_published else "failed"
-        kinds: dict[str, Kind] = {"failed": failed, "late": "late", "running": "running"}
+        kinds: dict[str, Kind] = {"failed": failed, "late": "late"}
+        if not is_published:  # else its page is written, before the night itself ends
+            kinds["running"] = "running"
         kind = kinds.get(self.run["status"])
         if kind is not None:
             reason = self.run["note"] if self.run["error"] is None else self.run["error"]

@@ -88,6 +88,12 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
             "No bar by 09:00.",
         ),
         (
+            {"unfinished": UNFINISHED | {"status": "running"}},
+            "info",
+            "Running",
+            "A run is at work on it.",
+        ),
+        (
             {"forecasts": forecasts(status="fallback", reason="too old")},
             "warn",
             "Baseline",
@@ -132,3 +138,7 @@ def test_each_exception_has_its_notice(changed, tone, title, fact):
     (notice,) = wording.notices(report_data(**changed))
     assert (notice.tone, notice.title) == (tone, title)
     assert fact in notice.text
+
+
+def test_the_page_that_a_night_writes_before_its_end_does_not_say_that_it_runs():
+    assert wording.notices(report_data(run={"status": "running"})) == []
