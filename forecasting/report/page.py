@@ -39,7 +39,6 @@ def environment() -> Environment:
         markdown_text,
         quantity,
         unmarked,
-        units.as_day,
         units.full_day,
         units.instant,
         units.p_value,
@@ -62,8 +61,7 @@ def render_index(lines: Sequence[NightView]) -> str:
 
 def render_page(data: NightView, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
-    track = data.full.record
-    comparisons = track.comparisons
+    comparisons = data.full.record.comparisons
     ahead = comparisons[comparisons["horizon"] == 1].to_dict("records")
     best_first = sorted(ahead, key=lambda row: (row["forecaster"] == LSTM, row["their_pinball"]))
     return (
@@ -74,7 +72,6 @@ def render_page(data: NightView, *, links: Sequence[tuple[str, str]] = ()) -> st
             details=data.full,
             links=links,
             label=TARGETS[data.target].label,
-            comparisons=comparisons,
             skills=best_first,
         )
     )

@@ -1,4 +1,4 @@
-"""What tests ask of a Prefect server: runs requested, looked at, cancelled, and waited for."""
+"""What tests ask of a Prefect server: runs requested, looked at, and waited for."""
 
 from pathlib import Path
 from typing import Any
