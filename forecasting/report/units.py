@@ -18,19 +18,14 @@ _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 @dataclass(frozen=True)
 class Unit:
-    """How values are written: divided by `scale`, with `decimals`, and `after` behind them.
+    """How values are written: divided by `scale`, with `decimals`, and `name` behind them.
 
     A page has one, so that columns can be compared.
     """
 
     scale: float = 1.0
     decimals: int = 2
-    after: str = ""
-
-    @property
-    def name(self) -> str:
-        """The unit alone, for a column's head: `M shares`, `%`."""
-        return self.after
+    name: str = ""  # which a column's head has alone: `M shares`, `%`
 
     def number(self, value: float, *, finer: int = 0) -> str:
         """The bare number, `finer` digits more than usual; a dash for NaN."""
@@ -44,22 +39,22 @@ class Unit:
 
     def text(self, *values: float) -> str:
         """A number with its unit, or the two of an interval."""
-        gap = "" if self.after in ("", "%") else GAP
-        return "\N{EN DASH}".join(map(self.number, values)) + gap + self.after
+        gap = "" if self.name in ("", "%") else GAP
+        return "\N{EN DASH}".join(map(self.number, values)) + gap + self.name
 
     def brief(self, *values: float) -> str:
         """As `text`, without the word `shares`."""
-        return replace(self, after=self.after.removesuffix(SHARES).rstrip()).text(*values)
+        return replace(self, name=self.name.removesuffix(SHARES).rstrip()).text(*values)
 
 
 def unit_for(target: Target, *, usual: float) -> Unit:
     """The unit of a target with the usual value `usual`, maybe NaN: about three digits."""
     if TARGETS[target].unit == "percent":
-        return Unit(0.01, after="%")
+        return Unit(0.01, name="%")
     typical = max(1.0, usual)  # 1.0 for a NaN
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
     decimals = max(0, 2 - int(math.log10(typical / scale)))
-    return Unit(scale, decimals, after=f"{letter} {SHARES}".strip())
+    return Unit(scale, decimals, name=f"{letter} {SHARES}".strip())
 
 
 def relative(value: float, other: float) -> float:
