@@ -22,7 +22,11 @@ from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
 USUAL_SESSIONS = 20
-MADE = {"live": "live", "late": "issued late", "replay": "made afterwards"}
+MADE = {
+    "live": "live",
+    "late": WORDS["issued_late"].word,
+    "replay": WORDS["made_afterwards"].word,
+}
 """When a forecast of each kind was issued, in words."""
 
 
