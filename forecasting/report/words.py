@@ -20,9 +20,14 @@ class Words(NamedTuple):
 
     severity: Severity
     word: str  # in tables, tags and messages
-    title: str  # of a banner on a page
     text: str  # a sentence with its values in braces
     advice: str = ""  # what a person does about it
+    heading: str = ""  # of a banner on a page, where it says more than the word
+
+    @property
+    def title(self) -> str:
+        """The heading of a banner on a page."""
+        return self.heading if self.heading else self.word.capitalize()
 
 
 _RUN = "`forecasting run --symbol {symbol} --target {target}` makes it, or says why not."
@@ -31,77 +36,69 @@ WORDS: dict[Kind, Words] = {
     "failed": Words(
         "wrong",
         "failed",
-        "Newest night failed",
         "{reason}",
         "Correct what stopped the night",
+        heading="Newest night failed",
     ),
-    "late": Words("wrong", "stale", "Stale", "{reason}", "See whether the source has the bar"),
-    "refused": Words("wrong", "failed", "Input refused", "{reason}", "Correct that input"),
-    "no_calendar": Words("wrong", "failed", "No calendar", "{reason}"),
+    "late": Words("wrong", "stale", "{reason}", "See whether the source has the bar"),
+    "refused": Words("wrong", "failed", "{reason}", "Correct that input"),
+    "no_calendar": Words("wrong", "failed", "{reason}"),
     "cut_off": Words(
         "wrong",
         "cut off",
-        "Cut off",
         "The night of {session} began at {began} and was cut off: no process here has its lock.",
         "See why its process ended",
     ),
     "unended": Words(
         "wrong",
         "not ended",
-        "Not ended",
         "The night of {session} began at {began} and has not ended: it runs, or was cut off.",
         "See whether its process runs",
     ),
-    "running": Words("info", "running", "Running", "A run is at work on it."),
+    "running": Words("info", "running", "A run is at work on it."),
     "no_night": Words(
         "wrong",
         "no night yet",
-        "No night yet",
         _RUN,
         "See whether the schedule runs and `forecasting doctor` is ok",
     ),
     "behind": Words(
-        "wrong", "behind", "Behind", "No forecast of {session}; the newest is of {newest}. {cause}"
+        "wrong", "behind", "No forecast of {session}; the newest is of {newest}. {cause}"
     ),
-    "old": Words("warn", "stale", "Stale", "The newest completed session is {newest}."),
-    "part_failed": Words("wrong", "failed", "Part of the night failed", "{reason}"),
-    "baseline": Words("warn", "baseline", "Baseline", "{reason}"),
-    "break": Words("warn", "break in the bars", "Break in the bars", "{reason}"),
+    "old": Words("warn", "stale", "The newest completed session is {newest}."),
+    "part_failed": Words("wrong", "failed", "{reason}", heading="Part of the night failed"),
+    "baseline": Words("warn", "baseline", "{reason}"),
+    "break": Words("warn", "break in the bars", "{reason}"),
     "issued_late": Words(
         "warn",
         "issued late",
-        "Issued late",
         "Written at {issued}, after {session} had opened: it is not scored as live.",
         "Start nights earlier if they are often late",
     ),
     "made_afterwards": Words(
         "info",
         "made afterwards",
-        "Made afterwards",
         "For a past session, from the data known at that session; never counted as live.",
     ),
-    "outage": Words(
-        "warn", "made afterwards", "Made afterwards", "No live forecast of {sessions}."
-    ),
-    "revised": Words("warn", "data.revised", "Bars revised", "{session}: {verdict}: {detail}"),
-    "missing": Words("warn", "data.missing", "Bars missing", "{session}: {findings}."),
-    "market": Words("warn", "market", "Market series", "{session}: {note}"),
-    "drift": Words("warn", "drift", "Drift", "{session}: {reason}"),
-    "fit_refused": Words(
-        "warn", "fit.refused", "Fit refused", "{session}: {model} is not published: {reason}"
-    ),
+    "outage": Words("warn", "made afterwards", "No live forecast of {sessions}."),
+    "revised": Words("warn", "data.revised", "{session}: {verdict}: {detail}"),
+    "missing": Words("warn", "data.missing", "{session}: {findings}."),
+    "market": Words("warn", "market", "{session}: {note}"),
+    "drift": Words("warn", "drift", "{session}: {reason}"),
+    "fit_refused": Words("warn", "fit.refused", "{session}: {model} is not published: {reason}"),
     "model": Words(
         "info",
         "model",
-        "New fit",
         "{session}: {model}, a fit from scratch ({reason}), replaces {before} from now on",
     ),
-    "inputs": Words("warn", "other inputs", "Other inputs than the night before", "{changes}."),
-    "sample": Words("info", "sample", "Sample data", "{title}. Real bars, but not current ones."),
-    "note": Words("info", "note", "Note", "{reason}"),
-    "unjudged": Words(
-        "warn", "alerts", "Alerts", "Only new forecasts are judged by alerts, not {series}."
+    "inputs": Words(
+        "warn", "other inputs", "{changes}.", heading="Other inputs than the night before"
     ),
+    "sample": Words(
+        "info", "sample", "{title}. Real bars, but not current ones.", heading="Sample data"
+    ),
+    "note": Words("info", "note", "{reason}"),
+    "unjudged": Words("warn", "alerts", "Only new forecasts are judged by alerts, not {series}."),
 }
 
 
