@@ -164,8 +164,9 @@ TAKES = {
     **dict.fromkeys(
         ("digest", "report", "check", "export", "verify", "models_list"), (*_SERIES, *_LEDGER)
     ),
-    **dict.fromkeys(("mcp", "models_show", "models_withdraw"), _LEDGER),
-    **dict.fromkeys(("db_upgrade", "db_downgrade"), _LEDGER),
+    **dict.fromkeys(
+        ("mcp", "models_show", "models_withdraw", "db_upgrade", "db_downgrade"), _LEDGER
+    ),
 }
 """The options of `of_settings` of each command, by the name of its function."""
 
