@@ -29,6 +29,12 @@ MADE = {
 }
 """When a forecast of each kind was issued, in words."""
 
+_UNPUBLISHED: dict[str, Kind] = {"failed": "failed", "late": "late", "running": "running"}
+"""The condition of a night by its status; no other status is one."""
+
+# One that is still running has written its page already, in its last step
+_PUBLISHED: dict[str, Kind] = {"failed": "part_failed", "late": "late"}
+
 
 @dataclass(frozen=True)
 class SessionView:
@@ -269,10 +275,7 @@ class NightView:
             yield Condition("no_night", {"symbol": self.symbol, "target": self.target})
             return
         is_published = bool(self.forecasts) and as_day(self.run["as_of"]) <= self.origin
-        failed: Kind = "part_failed" if is_published else "failed"
-        kinds: dict[str, Kind] = {"failed": failed, "late": "late"}
-        if not is_published:  # else its page is written, before the night itself ends
-            kinds["running"] = "running"
+        kinds = _PUBLISHED if is_published else _UNPUBLISHED
         kind = kinds.get(self.run["status"])
         if kind is not None:
             reason = self.run["note"] if self.run["error"] is None else self.run["error"]
