@@ -165,7 +165,6 @@ def _add_findings(
     A persistent one keeps the fetch that first showed it, unless its value is another; others are
     cleared by their own.
     """
-    at = seen["first_seen_at"]
     request = response.request
     of_symbol = {"symbol": request.symbol, "cleared_at": None}
     gone = {
@@ -183,18 +182,18 @@ def _add_findings(
         first = max(request.first, response.bars.index[0].date())
         ids = [row["id"] for row in gone.values() if first <= row["session"] <= request.last]
         cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
-        connection.execute(cleared.values(cleared_at=at))
-    rows = [
-        {
-            "id": finding_id(seen["fetch_id"], finding.session, finding.rule),
-            "symbol": request.symbol,
-            "fetch_id": seen["fetch_id"],
-            "cleared_at": None if finding.is_persistent else at,
-            **asdict(finding),
-        }
-        for finding in new
-    ]
-    add(connection, "findings", *rows)
+        connection.execute(cleared.values(cleared_at=seen["first_seen_at"]))
+    add(connection, "findings", *(_finding_row(one, request.symbol, seen) for one in new))
+
+
+def _finding_row(finding: Finding, symbol: str, seen: Row) -> Row:
+    return {
+        "id": finding_id(seen["fetch_id"], finding.session, finding.rule),
+        "symbol": symbol,
+        "fetch_id": seen["fetch_id"],
+        "cleared_at": None if finding.is_persistent else seen["first_seen_at"],
+        **asdict(finding),
+    }
 
 
 def _is_same(value: float | None, stored: float | None) -> bool:
