@@ -4,8 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from forecasting.losses import pinball
 from forecasting.train.fit import fit_warm
 from forecasting.train.gate import SESSIONS, examine, mean_pinball
+from forecasting.train.linear import linear_forecast
 from forecasting.vocabulary import HORIZONS
 from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
@@ -41,6 +43,15 @@ def test_sound_fits_pass_and_the_verdict_holds_what_was_compared(scratch, warm):
         assert [stored[name] for name in ("origins", "first", "last")] == [SESSIONS, *closed]
         assert stored["fit"] > 0.0
         assert stored[rival] > 0.0
+
+
+def test_the_linear_models_loss_is_that_of_its_forecasts_with_every_effect(scratch):
+    windows = some_windows()
+    last = len(windows) - len(HORIZONS)
+    rows = np.arange(last - SESSIONS, last)
+    actual = np.exp(windows.scaled[rows] + windows.level[rows][:, None])
+    theirs = pinball(actual, linear_forecast(windows, rows).quantiles).mean()
+    assert json.loads(verdict(scratch, None).compared)["linear"] == pytest.approx(theirs, rel=1e-9)
 
 
 def test_a_fit_that_is_not_finite_is_refused(scratch, warm):
