@@ -128,16 +128,12 @@ def test_both_charts_equal_a_naive_computation(varied):
     assert charts.coverage.upper == pytest.approx(1.6 - expected[2])
 
 
-def test_constant_scores_are_no_drift_and_a_reason_is_one_sentence():
+def test_constant_scores_are_no_drift_until_their_coverage_leaves_its_limits():
     constant = scored_days().assign(pinball=0.9, baseline_pinball=1.0, inside_80=0.8)
     assert drift_reason(losses_of(constant), newest_scratch=None) == ""
     constant.iloc[-3:, 2] = 0.0
-    assert drift_reason(losses_of(constant), newest_scratch=None) == (
-        "pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); "
-        "80% intervals cover 69% (alarm below 71% or above 89%), outside since "
-        f"{constant.index[-1].date()}; moving averages over 60 sessions after 190 reference "
-        "sessions."
-    )
+    since = f"outside since {constant.index[-1].date()}"
+    assert since in drift_reason(losses_of(constant), newest_scratch=None)
 
 
 def test_drift_against_the_best_baseline_is_a_reason_until_a_fit_from_scratch_has_seen_its_first_session():

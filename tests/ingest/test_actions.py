@@ -75,14 +75,6 @@ def test_implied_dividends_are_the_ones_that_made_adj_close():
     assert np.abs(found["value"] - 0.57).max() < 1e-3
 
 
-def test_prices_rounded_to_cents_do_not_look_like_dividends():
-    bars = random_bars(300, seed=6)
-    bars["close"] /= 10.0
-    paid = dividends(bars, 103, value=0.1)
-    bars["adj_close"] = (adjusted_close(bars, paid) * 0.93).round(2)
-    assert implied_dividends(bars)["session"].tolist() == paid["session"].tolist()
-
-
 def test_one_wrong_close_is_no_dividend():
     bars = random_bars(60, seed=2)
     for place, factor in ((30, 0.1), (30, 10.0), (30, 0.0), (59, 0.998), (1, 0.5)):

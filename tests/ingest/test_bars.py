@@ -9,7 +9,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import is_partial
 from forecasting.ingest.bars import check_bars, no_bars, payload_hash
 from forecasting.ingest.sources import canonical
-from tests.builders import LAST, PRICES, adjusted_close, random_bars, scaled
+from tests.builders import LAST, PRICES, random_bars, scaled
 from tests.ingest.memory_store import fetched_of, found
 
 
@@ -147,13 +147,6 @@ def test_a_session_without_a_row_in_response_and_store_is_a_gap_and_no_weekend_o
     asked = {"known": known, "first": bars.index[0].date()}
     assert found(check(after, **asked)[1]) == [(days[2], "missing_session", "flag")]
     assert check(after, known=known)[1] == []  # which did not ask for it
-
-
-def test_a_dividend_in_adj_close_that_the_source_does_not_name_is_flagged():
-    paid = make_actions([(SOUND.index[40], "dividend", 0.5)])
-    bars = SOUND.assign(adj_close=adjusted_close(SOUND, paid))
-    assert check(bars, paid)[1] == []
-    assert found(check(bars)[1]) == [(bars.index[40].date(), "adj_close_mismatch", "flag")]
 
 
 @pytest.mark.parametrize(

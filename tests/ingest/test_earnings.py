@@ -211,7 +211,6 @@ def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead()
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "lacks announced, timing"),
         ("day,timing\n2024-01-30,amc\n", "lacks announced; of its 2 columns 1 are known: timing"),
         (
             "announced,timing\n2024-01-30,amc\n30.4.2024,amc\n",

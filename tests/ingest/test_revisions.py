@@ -218,17 +218,6 @@ def test_a_dividend_is_a_verdict_and_no_bar():
     assert revision.detail == "1 new, dividend 0.57 on 2024-03-08, newest 2024-03-08"
 
 
-def test_the_detail_names_the_newest_three_of_many_dividends():
-    paid = make_actions(
-        [(BARS.index[place], "dividend", 0.5 + place / 100) for place in range(2, 22, 4)]
-    )
-    revision, _ = stored(BARS).take(fetched_of(BARS, paid))
-    named = f"dividend 0.6 on {DAYS[10]}, dividend 0.64 on {DAYS[14]}, dividend 0.68 on {DAYS[18]}"
-    assert revision.detail == f"{named}, 2 earlier dividends, newest 2024-03-08"
-    revision, _ = stored(BARS).take(fetched_of(BARS, paid.tail(3)))
-    assert revision.detail == f"{named}, newest 2024-03-08"
-
-
 def test_a_known_action_is_not_written_again_and_a_forgotten_one_stays():
     paid = make_actions([(BARS.index[10], "dividend", 0.57)])
     store = stored(BARS, paid)

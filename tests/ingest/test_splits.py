@@ -21,7 +21,6 @@ from tests.ingest.memory_store import (
 
 BARS = random_bars(120, seed=1)
 EX = BARS.index[-1]
-HELD = "reject"
 
 
 def split(ratio=2.0, *, on=EX):
@@ -199,18 +198,6 @@ def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_pro
     for source in (left, final):
         assert take(store, source.iloc[100:], actions)[2] == set()
     assert_view(store, final.iloc[60:])
-
-
-def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stores_the_right_one():
-    store = stored(BARS.iloc[:-1])
-    pence = scaled(BARS, 100.0, -1, PRICES)
-    verdict, _, rules = take(store, pence)
-    assert (verdict, ("split_like_jump", HELD) in rules) == ("held", True)
-    revision, _ = store.take(fetched_of(pence.iloc[-1:]))  # a fetch whose only bar is held
-    assert (revision.verdict, revision.detail, revision.settled) == ("held", "1 held", [])
-    assert take(store, BARS)[0] == "extended"
-    assert take(store, pence)[0] == "held"  # nor is a stored bar restated a hundredfold
-    assert_view(store, BARS)
 
 
 @pytest.mark.parametrize(("rows", "factor"), [(slice(-5, None), 0.01), (slice(60, 62), 100.0)])

@@ -16,7 +16,7 @@ from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import LAST
 from tests.predict.test_combine import NO_PAST
-from tests.train.windows import some_windows, young_windows
+from tests.train.windows import some_windows
 
 H = len(HORIZONS)
 Q = len(QUANTILES)
@@ -57,20 +57,6 @@ def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule()
     }
     for one in found:
         np.testing.assert_array_equal(one.quantiles, baseline_quantiles(one.forecaster, windows))
-
-
-@pytest.mark.parametrize(
-    ("target", "sessions", "names"),
-    [
-        ("volume", 199, ["last_value", "seasonal", "rolling_median"]),
-        ("volume", 435, ["last_value", "seasonal", "rolling_median", "har"]),
-        ("range", 200, ["last_value", "rolling_median", "har"]),
-    ],
-)
-def test_of_a_young_symbol_are_the_baselines_whose_history_is_long_enough(target, sessions, names):
-    windows = young_windows(target, sessions=sessions)
-    found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
-    assert [one.forecaster for one in found] == names
 
 
 @pytest.mark.parametrize("target", ["volume", "range"])

@@ -7,7 +7,6 @@ import pytest
 
 from forecasting.preprocess.windows import (
     MARKET_NAMES,
-    MEANS,
     SMALLEST_RANGE,
     STEP_NAMES,
     MarketSeries,
@@ -16,7 +15,6 @@ from forecasting.preprocess.windows import (
     long_memory_features,
     make_windows,
     step_features,
-    trailing_mean,
     with_usual_ranges,
 )
 from forecasting.sessions import between, closes_at, sessions_index
@@ -45,39 +43,6 @@ def test_no_feature_changes_when_later_bars_do_and_each_changes_with_its_own_ses
         before, after = (features(step_features(each), target) for each in (bars, altered))
         np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
         assert (before[SEEN] != after[SEEN]).all()
-
-
-def test_trailing_and_exponential_means_equal_a_naive_computation():
-    values = np.random.default_rng(0).normal(size=50)
-    weights = np.array([0.5 ** (back / 2.0) for back in range(6, -1, -1)])
-    plain, halving = (
-        [np.nan] * 6 + [np.average(values[t - 6 : t + 1], weights=w) for t in range(6, 50)]
-        for w in (None, weights)
-    )
-    np.testing.assert_allclose(trailing_mean(values, 7), plain)
-    np.testing.assert_allclose(trailing_mean(values, 7, half_life=2.0), halving)
-    for few in (3, 5):
-        assert np.isnan(
-            [trailing_mean(values[:few], 7), trailing_mean(values[:few], 7, half_life=2.0)]
-        ).all()
-
-
-def test_a_step_is_logs_and_returns_of_the_bar():
-    bars = random_bars(days=3, seed=1)
-    last = bars.iloc[2]
-    before = bars.iloc[1]
-    moved = np.log(last.close / before.close)
-    log_range = np.log(np.log(last.high / last.low))
-    expected = [np.log(last.volume), log_range, abs(moved), moved, np.log(last.open / before.close)]
-    np.testing.assert_allclose(step_features(bars)[2], expected, rtol=1e-12)
-
-
-def test_a_missing_bar_has_neither_a_return_nor_a_gap():
-    bars = random_bars(days=10)
-    bars.iloc[4] = np.nan
-    steps = step_features(bars)
-    np.testing.assert_array_equal(steps[4], [*steps[3, :2], 0.0, 0.0, 0.0])
-    assert np.isfinite(steps).all()
 
 
 LOG_RANGE = STEP_NAMES.index("log_range")
@@ -246,17 +211,6 @@ def test_no_market_feature_changes_when_later_values_do_and_each_changes_with_it
     after = features_of(altered, later_steps)
     np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
     assert (before[SEEN] != after[SEEN]).all()
-
-
-def test_market_features_are_unknown_where_the_series_or_its_means_are():
-    steps = step_features(random_bars(days=DAYS, seed=7))
-    market = np.full(DAYS, np.log(20.0))
-    market[:10] = market[-1] = np.nan
-    features = features_of(market, steps)
-    assert np.isnan(features[:10]).all()
-    assert np.isnan(features[-1]).all()
-    assert np.isfinite(features[10 + max(MEANS) - 1 : -1]).all()
-    np.testing.assert_allclose(features[-2, :3], 0.0, atol=1e-12)
 
 
 def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -237,21 +235,6 @@ def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(rows
         for one, other in zip(ours.parameters(), theirs.parameters(), strict=True)
     )
     assert not torch.equal(ours.linear_past, torch.zeros_like(ours.linear_past))
-
-
-@pytest.mark.slow
-def test_training_and_tests_do_not_import_torch_dynamo_or_scipy_stats():
-    code = """
-import sys
-from forecasting.evaluate.significance import diebold_mariano
-from forecasting.train.loop import Hyperparameters, generator, new_network, train
-from tests.train.windows import plain_tensors
-tensors = plain_tensors()
-diebold_mariano([1.0, 3.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], horizon=1)
-train(new_network(tensors, generator(0, 0)), [tensors], Hyperparameters(1, 1e-3), rng=generator(0, 0))
-assert not {"torch._dynamo", "scipy.stats"} & set(sys.modules)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
 COUNT = len(MARKET_NAMES)

@@ -6,7 +6,7 @@ import pytest
 
 from forecasting.losses import pinball
 from forecasting.train.fit import fit_warm
-from forecasting.train.gate import SESSIONS, examine, mean_pinball
+from forecasting.train.gate import SESSIONS, examine
 from forecasting.train.linear import linear_forecast
 from forecasting.vocabulary import HORIZONS
 from tests.train.windows import SETTINGS, scratch_fit, some_windows
@@ -67,14 +67,3 @@ def test_a_fit_that_loses_more_than_what_it_is_compared_with_is_refused(scratch,
     assert "the fit before" in verdict(worse(warm), scratch).refused
     assert "the linear model" in verdict(worse(scratch), None).refused
     assert verdict(scratch, worse(scratch)).refused == ""
-
-
-def test_the_loss_is_the_mean_over_the_closed_rows_in_the_targets_unit():
-    windows = some_windows()
-    quantiles = np.zeros((2, len(HORIZONS), 7))
-    rows = np.array([100, 101])
-    level = np.exp(windows.level[rows])[:, None]
-    actual = level * np.exp(windows.scaled[rows])
-    assert mean_pinball(quantiles, windows, rows) == pytest.approx(
-        np.abs(actual - level).mean() / 2
-    )

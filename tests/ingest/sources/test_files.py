@@ -145,16 +145,6 @@ def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
     assert not Files("csv", write(tmp_path, BARS)).names_symbols()
 
 
-def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
-    read = []
-    csv = tables._csv
-    monkeypatch.setattr(tables, "_csv", lambda *about: read.append(1) or csv(*about))
-    path = write(tmp_path, BARS.iloc[:-1])
-    assert [Files("csv", path).newest("SBUX") for _ in range(3)] == [DAYS[-2]] * 3
-    write(tmp_path, BARS)
-    assert (Files("csv", path).newest("SBUX"), len(read)) == (DAYS[-1], 2)
-
-
 def test_empty_cells_are_unknown_and_a_volume_of_zero_too_and_one_that_no_database_holds_is_rejected(
     tmp_path,
 ):

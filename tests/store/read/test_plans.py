@@ -7,7 +7,6 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.store import connect, read, write
-from forecasting.vocabulary import KINDS
 from tests.store.rows import SERIES, SYMBOL, TARGET, model_row, run_row
 
 DAY = date(2024, 3, 8)
@@ -69,45 +68,3 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name)
     whole = tuple(f"SCAN {table}" for table in tables)
     assert steps
     assert not [step for step in steps if step.startswith(whole) and "ix_runs_running" not in step]
-
-
-def test_losses_read_the_scores_of_their_kinds_and_horizons_alone(plan_of):
-    key = "SEARCH scores USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=?"
-    of_kinds = [step for step in plan_of(QUERIES["losses"]) if " scores " in step]
-    assert of_kinds == [f"{key})"] * len(KINDS) + [f"{key} AND origin_session>?)"]
-
-
-OF_SERIES = "(symbol=? AND target=?)"
-
-
-@pytest.mark.parametrize(
-    ("view", "search"),
-    [
-        ("model_comparison", f"SEARCH s USING PRIMARY KEY {OF_SERIES}"),
-        ("costs", f"SEARCH s USING PRIMARY KEY {OF_SERIES}"),
-        ("night_durations", f"SEARCH r USING INDEX ix_runs_symbol_target_as_of {OF_SERIES}"),
-    ],
-)
-def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view, search):
-    steps = plan_of(partial(read.view, name=view, where=SERIES))
-    alias = search.split()[1]
-    read_rows = {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))}
-    assert read_rows == {search}
-
-
-def test_special_days_of_one_symbol_scan_no_whole_table(plan_of):
-    steps = plan_of(partial(read.view, name="special_days", where={"symbol": SYMBOL}))
-    assert [step.split(" (")[0] for step in steps if step.startswith(("SEARCH f", "SEARCH e"))] == [
-        "SEARCH f USING PRIMARY KEY",
-        "SEARCH e USING INDEX sqlite_autoindex_events_1",
-    ]
-
-
-def test_standings_read_the_scores_of_their_horizons_and_nights_alone(plan_of):
-    steps = plan_of(partial(write.write_standings, **SERIES, kind="live"))
-    of_scores = ("SCAN s ", "SEARCH s ", "SCAN b ", "SEARCH b ")
-    key = "USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=?"
-    assert sorted(step for step in steps if step.startswith(of_scores)) == [
-        f"SEARCH b {key})",
-        f"SEARCH s {key} AND origin_session>?)",
-    ]
