@@ -13,18 +13,15 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_night
-from forecasting.ingest.event_files import check_events
-from forecasting.night import plan
 from forecasting.night.night import make_night
 from forecasting.night.steps.fetch import as_stored, bars_source, request_of
 from forecasting.night.steps.ingest import fetch_and_store
 from forecasting.night.steps.preprocess import first_session
-from forecasting.night.symbols import each_symbol
 from forecasting.publish.pages import each_report
 from forecasting.report.night_view import NightView
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, lock, migrate, read, write
+from forecasting.store import connect, read, write
 from forecasting.store.schema import metadata
 from forecasting.vocabulary import Clock
 from tests.builders import csv_of_small_night, set_small_night
@@ -178,23 +175,14 @@ def killed_before(table: str) -> Callable[..., int]:
     )
 
 
-def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock):
-    """The row of the fetch that brought each symbol's bars up to `as_of`, without a night."""
-    migrate.check_ready(settings.url)
-
-    def fetch(own):
-        check_events(settings.events, settings.symbols)
-        session = as_of or plan.newest_session(own, now=now)
-        plan.check_session(session, own.exchange, now=now)
-        asked = make_night(own.symbol, session, own, now=now, trigger="ingest")
-        source = bars_source(own, now=now)
-        request = request_of(asked, source, first_session(session, own), accept=switch_source)
-        request = as_stored(request, own)
-        with lock.night_lock(own.url):
-            (done,) = fetch_and_store({own.symbol: (asked, source, request)}).values()
-        if done.error is not None:
-            raise done.error
-        with connect.reading(own.url) as connection:
-            return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
-
-    return each_symbol(settings.for_target(settings.target), fetch)
+def ingest_only(settings: Settings, session: date, *, now: Clock, accept: bool = False):
+    """The row of the fetch that brought a symbol's bars up to a session, without a night."""
+    asked = make_night(settings.symbol, session, settings, now=now)
+    source = bars_source(asked.settings, now=now)
+    first = first_session(session, asked.settings)
+    request = as_stored(request_of(asked, source, first, accept=accept), asked.settings)
+    (done,) = fetch_and_store({asked.symbol: (asked, source, request)}).values()
+    if done.error is not None:
+        raise done.error
+    with connect.reading(settings.url) as connection:
+        return read.row(connection, "fetches", {"id": done.fetch_id}) or {}

@@ -4,7 +4,6 @@ and make."""
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -187,32 +186,3 @@ def test_a_workflow_names_actions_by_commit_and_a_job_has_no_right_but_those_it_
     }
     assert rights <= {"contents: read", "id-token: write", "attestations: write"}
     assert ("id-token: write" in rights) == (path.stem == "release")
-
-
-@pytest.mark.parametrize(
-    "python", ["/nonexistent/python3.11", "/bin/false"], ids=["gone", "another"]
-)
-def test_make_makes_an_environment_anew_whose_python_is_gone_or_another(tmp_path, python):
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in (
-        "pyproject.toml",
-        *(f"deploy/locks/{name}.lock" for name in ("installer", "runtime", "torch-cpu")),
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    link = tmp_path / ".venv" / "bin" / "python"
-    link.parent.mkdir(parents=True)
-    link.symlink_to(python)
-    # Stands in for `python -m venv`, which takes seconds and keeps a link that is there, too
-    own = tmp_path / "own"
-    own.write_text(f'#!/bin/sh\n[ "$2" != venv ] && exec {sys.executable} "$@"\nmkdir -p $3/bin\n'
-                   f'[ -L $3/bin/python ] || ln -s {sys.executable} $3/bin/python\n')  # fmt: skip
-    own.chmod(0o755)
-    command = ["make", f"PYTHON={own}", "PIP=:", "UV=:", ".venv/.installed"]
-    marker = tmp_path / ".venv" / "marker"
-    for kept in (False, True):  # the second time it is of this Python
-        marker.touch()
-        os.utime(tmp_path / "pyproject.toml", (4e9, 4e9))
-        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (made.returncode, marker.exists()) == (0, kept), made.stderr
-        assert link.resolve() == Path(sys.executable).resolve()

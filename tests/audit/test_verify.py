@@ -70,7 +70,7 @@ def live(yahoo, monkeypatch):
     a_night(second)
     at(second, 16)  # the exchange opens half an hour later
     yahoo.edits = []
-    ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
+    ingest_only(read_settings(), second, now=clock.now)
     a_night(third)
     at(third, 14)
     nightly.nightly(first=EARLY, last=EARLY)

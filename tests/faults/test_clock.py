@@ -14,7 +14,7 @@ from forecasting.errors import ForecastingError, UsageError
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import counts, ingest_only, select
+from tests.nights import counts, select
 from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.slow
@@ -113,9 +113,6 @@ def test_rows_of_the_future_are_neither_origin_nor_stored_until_they_have_closed
 
 REFUSED: tuple[Callable[[], object], ...] = (
     lambda: start_night(as_of=FUTURE, mode="auto", switch_source=False),
-    lambda: ingest_only(
-        read_settings(), as_of=FUTURE, switch_source=False, now=clock.now
-    ).raise_failed(),
     lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
     lambda: nightly.nightly(first=FUTURE, last=FUTURE),
     lambda: nightly.nightly(first=LAST, last=date(2061, 3, 1)),

@@ -29,7 +29,6 @@ from forecasting.ingest.event_files import read_events_csv
 from forecasting.ingest.sources import Request
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
-from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.yahoo_stand_in import StandIn, asked_here
 
@@ -268,18 +267,6 @@ def chart_of_yahoo(place):
     return attempt
 
 
-VARIABLES = {
-    "train_sessions": "300", "members": "3", "seed": "2147483647",
-    "workers": "2", "targets": "volume,range", "cost_ratio": "0.5",
-    "source": "csv:x.csv", "events": "csv:events.csv", "market": "^VIX",
-    "alerts": "median > 1.5 usual; width>3 usual; SBUX q90 > 20e6", "exchange": "XLON",
-    "exchanges": "VOD=XLON,ES=F=CMES", "cron": "0 6 * JAN-MAR MON#1", "timezone": "America/New_York",
-    "runner": "processes", "dask_address": "tcp://dask:8786", "data_dir": "data",
-    "files": "/srv/a,/srv/b", "pages_url": "https://host.example:8443/reports/", "symbols": "SBUX,MSFT, ^GSPC",
-    "database_url": "postgresql://me:hunter2@db:5432/x", "notify": "ntfys://me:hunter2@ntfy.sh/nights",
-}  # fmt: skip
-
-
 def odd_text(text, chosen):
     """The text, or a damaged or quite another one.
 
@@ -288,32 +275,6 @@ def odd_text(text, chosen):
     content = text.encode()
     others = (content, damaged(content, chosen), chosen.choice(TOKENS), content * 200)
     return chosen.choice(others).decode(errors="replace").replace("\0", "")
-
-
-def test_every_setting_is_tried():
-    assert set(VARIABLES) == set(Settings.model_fields)
-
-
-def read_usable():
-    """The settings, each of which can be used."""
-    settings = read_settings()
-    used = (settings.url, settings.data_dir.absolute(), settings.market_choice)
-    used += tuple(settings.exchange_of(symbol) for symbol in settings.symbols)
-    assert len(settings.hash) == 12
-    assert "hunter2" not in repr((settings, used[1:]))
-
-
-def variables(place):
-    for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
-        place.patch.delenv(name)
-
-    def attempt(chosen):
-        names = chosen.sample(sorted(VARIABLES), chosen.choice((1, 1, 1, 2, 3)))
-        given = {f"FORECASTING_{name.upper()}": odd_text(VARIABLES[name], chosen) for name in names}
-        with mock.patch.dict(os.environ, given):
-            ended(read_usable)
-
-    return attempt
 
 
 DATES = (str(LAST), "2024-03-09", "0001-01-01", "9999-12-31", "2024-02-30", "today", "")
@@ -391,7 +352,6 @@ BOUNDARIES = (
     (csv_of_bars, (25, 8_000)),
     (earnings_dates, (50, 20_000)),
     (chart_of_yahoo, (40, 5_000)),
-    (variables, (200, 30_000)),
     pytest.param(command_lines, (30, 2_000), marks=pytest.mark.slow),
 )
 """What is damaged, with the number of cases of `make test` and of a campaign."""

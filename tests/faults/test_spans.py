@@ -117,6 +117,6 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(
 def test_scores_of_later_sessions_change_nothing_within_a_span(
     whole,
 ):
-    ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now)
+    ingest_only(read_settings(), LAST, now=clock.now)
     caught_up(SPAN[0], SPAN[-1])
     assert published() == whole[1]

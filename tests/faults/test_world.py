@@ -4,14 +4,9 @@ Seeds of one's own: WORLD_SEEDS=100:200 WORLD_NIGHTS=60 .venv/bin/pytest -s -m c
 tests/faults/test_world.py
 """
 
-import gc
-import logging
 import os
 import shutil
-import statistics
-import threading
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import pytest
 
@@ -33,7 +28,6 @@ from tests.faults.world import (
     paths_taken,
     restatement,
     second_run,
-    set_variable,
 )
 from tests.plain_flows import without_prefect
 
@@ -147,52 +141,3 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
 
 def series_and_session(run):
     return run["symbol"], run["target"], run["as_of"]
-
-
-MANY = int(os.environ.get("MANY_NIGHTS", "500"))
-GROWTH = {"descriptors": 0, "threads": 0, "files": 0, "objects": 20, "resident_kb": 100}
-"""What a night may leave of each: one connection that stays open has hundreds of objects."""
-
-
-@pytest.mark.campaign
-def test_hundreds_of_nights_in_one_process_need_no_more_files_threads_or_memory(
-    database_url, tmp_path, plain_flows, monkeypatch
-):
-    """The first half fills what is bounded.
-
-    Weights that are kept, windows of standings, caches of other libraries.
-    """
-    world = World(1, tmp_path / "world", database_url, nights=2 * MANY)
-    # pytest's keep every record
-    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
-    held = {name: [] for name in GROWTH}
-    with opened(world, monkeypatch.setattr):
-        set_variable("MARKET", "")
-        set_variable("SYMBOLS", "AAA")
-        for _ in range(MANY):
-            newest = world.vendor.today
-            while world.vendor.today == newest:  # a holiday has no night
-                world.next_day()
-            world.vendor.requests.clear()  # the stand-in's own list of them
-            assert world.run() == "done"
-            for name, number in held_now(world.folder / "data").items():
-                held[name].append(number)
-    quarter = MANY // 4
-    for name, numbers in held.items():
-        grown = statistics.median(numbers[-10:]) - max(numbers[-2 * quarter : -quarter])
-        assert grown <= GROWTH[name] * quarter, (name, numbers)
-
-
-def held_now(data):
-    """What this process and the data folder hold."""
-    gc.collect()
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return {
-        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
-        "threads": threading.active_count(),
-        "files": sum(path.is_file() for path in data.rglob("*")),
-        "objects": len(gc.get_objects()),
-        "resident_kb": int(
-            next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]
-        ),
-    }

@@ -89,14 +89,3 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     title = r"forecasting: Alert TEST volume median .*, 1 volume forecast of Tue 5 Mar"
     assert re.fullmatch(title, message["title"])
     assert "Stale" not in message["message"]
-
-
-def test_one_flow_run_has_all_targets_and_one_fetch(night_folder):
-    done = nightly.nightly(first=LAST, last=LAST, target=["volume", "range"])
-    made = rows("runs", status="done", mode="scratch")
-    assert sorted(done) == sorted(str(row["id"]) for row in made)
-    (run_id,) = {str(row["flow_run_id"]) for row in made}
-    assert [row["run_id"] for row in rows("fetches", symbol="TEST")] == [done[0]]
-    assert shown_by(run_id)[0].name == "nightly-TEST-volume+range-2024-03-08"
-    assert len(rows("forecasts", target="volume", kind="replay")) == 6 * 5
-    assert (night_folder / "reports" / "TEST-volume.html").is_file()

@@ -1,10 +1,7 @@
-"""How bars reach a night: with a market series, a second source and earnings dates, on the stand-in
+"""How bars reach a night: with a market series and earnings dates, on the stand-in
 for Yahoo."""
 
-import shutil
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,9 +9,7 @@ import pytest
 
 from flows import clock
 from forecasting.audit.series import load_series
-from forecasting.errors import (
-    ArtifactError,
-)
+from forecasting.errors import ArtifactError, BadDataError
 from forecasting.night import run as running
 from forecasting.night.night import make_night
 from forecasting.night.steps import preprocess
@@ -25,7 +20,7 @@ from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
 from tests.builders import EVE, LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import after, copy_ledger, ingest_only, night, rows, select
+from tests.nights import after, ingest_only, night, rows, select
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_flows")]
@@ -66,12 +61,11 @@ def test_first_bars_that_are_another_stored_symbols_are_refused_unless_the_user_
 
     def fetched(symbol, file="SBUX.csv", *, accept=False, last=LAST):
         own = Settings(database_url=sqlite_url, symbols=(symbol,), source=f"csv:{tmp_path / file}")
-        outcomes = ingest_only(own, as_of=last, switch_source=accept, now=now)
-        return str(outcomes.errors.get(symbol) or outcomes.values[symbol]["verdict"])
+        return ingest_only(own, last, accept=accept, now=now)["verdict"]
 
     assert fetched("SBUX", last=bars.index[-11].date()) == "first"
-    refused = fetched("MSFT")
-    assert refused.startswith("Expected bars of MSFT from csv:SBUX.csv; found those of SBUX: ")
+    with pytest.raises(BadDataError, match=r"bars of MSFT from csv:SBUX.csv; found those of SBUX"):
+        fetched("MSFT")
     assert fetched("PEP", "PEP.csv") == "first"
     assert fetched("SBUX") == "extended"
     with connect.reading(sqlite_url) as connection:
@@ -213,70 +207,34 @@ KO = ("KOA", "2024-04-23T10:55:00.000Z", "BMO")
 MSFT = ("MSFA", "2024-04-30T20:00:00.000Z", "AMC")
 
 
-@contextmanager
-def yahoo_of_stocks(folder, url, patch):
+@pytest.fixture
+def stocks(tmp_path, sqlite_url, monkeypatch):
     """Yahoo with bars of KOA, MSFA and SPY, and a calendar with both stocks' next dates."""
-    set_small_night(patch, folder, url, SOURCE="yahoo", MARKET="none")
-    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), patch.setattr) as served:
+    set_small_night(monkeypatch, tmp_path, sqlite_url, SOURCE="yahoo", MARKET="none")
+    bars = random_bars(days=650, seed=3, last=LAST)
+    with asked_here(StandIn(bars), monkeypatch.setattr) as served:
         for seed, symbol in enumerate(("KOA", "MSFA", "SPY"), start=4):
             served.add(symbol, random_bars(days=650, seed=seed, last=LAST))
         served.calendar = [KO, MSFT]
         yield served
 
 
-@pytest.fixture
-def stocks(tmp_path, sqlite_url, monkeypatch):
-    with yahoo_of_stocks(tmp_path, sqlite_url, monkeypatch) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def ledger_of_thursday(tmp_path_factory, migrated_sqlite_file):
-    """The ledger after the fetches of KOA and MSFA on the morning after EVE."""
-    folder = tmp_path_factory.mktemp("thursday")
-    ledger = Path(shutil.copy(migrated_sqlite_file, folder / "ledger.db"))
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        yahoo_of_stocks(folder, f"sqlite:///{ledger}", patch) as served,
-    ):
-        assert ingested(served, EVE, "KOA", "MSFA") == [None, None]
-    return ledger
-
-
-@pytest.fixture
-def after_thursday(ledger_of_thursday, stocks, sqlite_url):
-    """KOA and MSFA were fetched on the morning after EVE."""
-    copy_ledger(ledger_of_thursday, sqlite_url)
-
-
-def ingested(served, session, *symbols, events=None, source="yahoo"):
+def ingested(served, session, *symbols):
     """The error of each symbol's fetch on the morning after `session`.
 
     The requests before it are forgotten.
     """
     served.today = session
     served.requests.clear()
-    settings = read_settings().model_copy(update={"source": source, "events": events})
-    nights = [
-        make_night(symbol, session, settings, now=after(session), trigger="ingest")
-        for symbol in symbols
-    ]
+    settings = read_settings()
+    nights = [make_night(symbol, session, settings, now=after(session)) for symbol in symbols]
     return [night.error for night in ingest(nights)]
 
 
-def dates(symbol, *, after="2024-03-08"):
+def dates(symbol):
     """The stored coming dates: session, known_from, known_rule, timing."""
-    coming = (
-        f"events WHERE symbol = '{symbol}' AND session > '{after}' ORDER BY first_seen_at, session"
-    )
+    coming = f"events WHERE symbol = '{symbol}' AND session > '{LAST}'"
     return select("session, known_from, known_rule, timing", coming)
-
-
-def stale_findings():
-    """Symbol, session, rule and whether it is open, of every finding on earnings dates."""
-    return select(
-        "symbol, session, severity, cleared_at IS NULL", "findings WHERE rule = 'earnings_stale'"
-    )
 
 
 def test_one_calendar_has_the_next_dates_of_all_symbols(stocks):
@@ -286,24 +244,12 @@ def test_one_calendar_has_the_next_dates_of_all_symbols(stocks):
     assert len(stocks.charts()) == 3
     assert dates("KOA") == [("2024-04-23", "2024-03-07", "seen", "bmo")]
     assert dates("MSFA") == [("2024-05-01", "2024-03-07", "seen", "amc")]
-    assert dates("SPY") == []
-    assert stale_findings() == []
-
-
-@pytest.mark.usefixtures("after_thursday")
-def test_a_date_that_has_moved_replaces_the_one_of_its_quarter(stocks):
-    stocks.calendar = [(KO[0], "2024-04-25T20:00:00.000Z", "AMC"), MSFT]
-    ingested(stocks, LAST, "KOA", "MSFA")
-    assert dates("KOA")[1:] == [
-        ("2024-04-23", str(LAST), "withdrawn", "bmo"),
-        ("2024-04-26", str(LAST), "seen", "amc"),
-    ]
-    assert len(dates("MSFA")) == 1
+    assert dates("SPY") == rows("findings", rule="earnings_stale") == []
 
 
 @pytest.mark.parametrize("fault", ["500", None])
-@pytest.mark.usefixtures("after_thursday")
 def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
+    ingested(stocks, EVE, "KOA", "MSFA")
     before = dates("KOA"), dates("MSFA")
     stocks.calendar = []
     stocks.calendar_fault = fault
@@ -311,13 +257,6 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
     assert (dates("KOA"), dates("MSFA")) == before
     assert len(stocks.calendar_requests()) > 0
     assert len(rows("findings", rule="earnings_unread")) == (2 if fault else 0)
-
-
-def test_a_file_of_dates_takes_the_place_of_the_calendar(stocks, tmp_path):
-    (tmp_path / "dates.csv").write_text("announced,timing\n2024-04-22,amc\n")
-    ingested(stocks, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
-    assert stocks.calendar_requests() == []
-    assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
 
 
 def test_the_night_before_the_announcement_still_has_the_next_date(stocks):

@@ -54,7 +54,7 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars,
 
 @pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
 def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, night_url):
-    ingest_only(read_settings(), as_of=EVE, switch_source=False, now=clock.now)
+    ingest_only(read_settings(), EVE, now=clock.now)
     with connect.reading(night_url) as connection:
         other = connection.scalar(sa.text("SELECT pg_backend_pid()"))  # a session without the lock
         batch = [make_night("TEST", EVE, read_settings(), now=clock.now)]
