@@ -260,7 +260,7 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_what_it_has_nothing_
 
 
 LONG = BARS.rename_axis("ds").reset_index().rename(columns={"volume": "y"})
-SPAN = ("2024-02-01", "2024-02-20")
+SPAN = ("2024-02-12", "2024-02-20")
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +315,7 @@ def test_a_backtest_is_shown_by_its_main_figures(tested):
     other = figures["baseline"].mask(figures["metric"] == "reference_skill", "another")
     viewed = replace(tested, figures=figures.assign(baseline=other))
     mae = figures.query("horizon == 5 and metric == 'mae'")["value"].item()
-    title = "TEST volume, origins 2024-02-01 to 2024-02-20; "
+    title = "TEST volume, origins 2024-02-12 to 2024-02-20; "
     for shown in (repr(viewed), viewed._repr_html_()):
         assert [text in shown for text in (title, f"{mae:,.0f}", "another")] == [True] * 3
         assert "mae_har" not in shown

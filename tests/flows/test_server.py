@@ -111,6 +111,7 @@ def test_a_password_in_an_address_or_a_header_is_in_no_error(place, headers):
     assert "geheim" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["", "a home with a server.pid"])
 def test_a_port_that_another_program_has_is_an_error_and_no_database_is_left(
     home, tmp_path, monkeypatch

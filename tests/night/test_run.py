@@ -15,9 +15,8 @@ from forecasting.night.steps.preprocess import make_features
 from forecasting.publish import runs
 from forecasting.settings import read_settings
 from forecasting.store import connect
-from forecasting.store.schema import metadata
 from tests.builders import EVE, LAST
-from tests.nights import counts, ingest_only, night, rows, timeless
+from tests.nights import counts, ingest_only, ledger_in, night, rows, timeless
 
 pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
@@ -66,33 +65,36 @@ def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, n
 EACH = "volume,range"
 
 
-def forecasts_of(targets, monkeypatch):
-    """What two nights of each of the targets leave, without which fetch it is of."""
-    with connect.transaction(read_settings().url) as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
-    for session in (EVE, LAST):
-        for target in targets:
-            monkeypatch.setenv("FORECASTING_TARGETS", target)
-            run_until(session)
+def left():
+    """What nights have left, without which fetch it is of."""
     tables = ("forecasts", "forecast_parts", "models", "scores", "standings")
     return {name: [row | {"fetch_id": ""} for row in timeless(name)] for name in tables}
 
 
-def test_one_run_of_two_targets_has_the_forecasts_of_two_runs_and_one_fetch(monkeypatch):
-    apart = forecasts_of(EACH.split(","), monkeypatch)
-    assert len(rows("fetches")) == 4
-    assert forecasts_of([EACH], monkeypatch) == apart
-    assert len(rows("fetches")) == 2
-    pages = read_settings().data_dir / "reports"
-    assert len([*pages.glob("TEST-*.html")]) == 2
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, migrated_sqlite_file):
+    """What two nights of both targets leave, and their fetches and bars."""
+    folder = tmp_path_factory.mktemp("whole")
+    with ledger_in(folder, migrated_sqlite_file, TARGETS=EACH):
+        for session in (EVE, LAST):
+            run_until(session)
+        assert len([*(folder / "data" / "reports").glob("TEST-*.html")]) == 2
+        return left(), timeless("fetches"), timeless("bar_versions")
 
 
-def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_tables(monkeypatch):
-    whole = forecasts_of([EACH], monkeypatch), timeless("fetches"), timeless("bar_versions")
-    with connect.transaction(read_settings().url) as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
+def test_one_run_of_two_targets_has_the_forecasts_of_two_runs_and_one_fetch(whole, monkeypatch):
+    for session in (EVE, LAST):
+        for target in EACH.split(","):
+            monkeypatch.setenv("FORECASTING_TARGETS", target)
+            run_until(session)
+    assert left() == whole[0]
+    assert (len(rows("fetches")), len(whole[1])) == (4, 2)
+
+
+def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_tables(
+    whole, monkeypatch
+):
+    monkeypatch.setenv("FORECASTING_TARGETS", EACH)
     run_until(EVE)
 
     def killed(step, nights):
@@ -106,8 +108,7 @@ def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_t
     with pytest.raises(KeyboardInterrupt), run.ledger(settings):
         run.run_nights(planned, settings, killed)
     run_until(None)
-    left = {name: [row | {"fetch_id": ""} for row in timeless(name)] for name in whole[0]}
-    assert (left, timeless("fetches"), timeless("bar_versions")) == whole
+    assert (left(), timeless("fetches"), timeless("bar_versions")) == whole
 
 
 def test_a_target_that_fails_is_named_and_stops_no_other(monkeypatch):
