@@ -91,6 +91,8 @@ def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here):
     code, again, err = run("run", "--source", "sample", "--symbol", "^GSPC", "--mode", "scratch")
     assert (code, again) == (0, first)
     assert "Nothing new since the session 2018-12-31 of XNYS. Nothing was run.\n" in err
+    (document,) = json.loads(run("show", "--symbol", "^GSPC", "--json")[1])
+    assert document["origin_session"] == "2018-12-31"
 
 
 def test_the_version_names_the_schema_and_a_downgrade_the_command_for_its_views(here):

@@ -1,24 +1,20 @@
 """What people read: the track record against a naive recomputation from table scores, pages, and
 their index."""
 
-import json
 import shutil
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 from flows import clock
-from flows.cli import app
 from forecasting.api import connect as connect_ledger
 from forecasting.conditions import Condition
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
 from forecasting.publish import pages
-from forecasting.publish.pages import RECORD_DAYS
 from forecasting.publish.runs import run_missed
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
@@ -180,70 +176,13 @@ def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger,
     check_views(sqlite_ledger, postgres_ledger, SYMBOL)
 
 
-def counting(lines):
-    """The live scores of a year of origins, which are what the page counts."""
-    rows = lines[lines["kind"] == "live"]
-    return rows[rows["origin_session"] >= lines["origin_session"].max() - RECORD_DAYS]
-
-
-@pytest.fixture(scope="module")
-def skills(lines):
-    """The figures of each forecaster and horizon, 0 for all.
-
-    N, and both lines' mean losses on the same forecasts.
-    """
-    rows = counting(lines)
-    key = ["origin_session", "horizon", "kind"]
-    ours = rows[rows["line"] == ""].set_index(key)
-    found = {}
-    for name in ("lstm", *BASELINES):
-        theirs = rows[rows["line"] == name].set_index(key)
-        shared = ours.index.intersection(theirs.index)
-        for horizon in (0, 1, 2):
-            both = [one for one in shared if horizon in (0, one[1])]
-            if both:
-                mine = ours.loc[both]
-                other = theirs.loc[both]
-                losses = [mine["error"].abs().mean(), other["error"].abs().mean()]
-                losses += [mine["pinball"].mean(), other["pinball"].mean()]
-                found[name, horizon] = (
-                    len(both),
-                    *losses,
-                    1 - losses[0] / losses[1],
-                    1 - losses[2] / losses[3],
-                )
-    return found
-
-
-@pytest.fixture
-def shown(url, tmp_path, monkeypatch):
-    """The output of `forecasting show` with further options."""
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("FORECASTING_DATABASE_URL", url)
-
-    def show(*options):
-        result = CliRunner().invoke(app, ["show", "--symbol", SYMBOL, *options])
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    return show
-
-
-def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, shown):
-    (document,) = json.loads(shown("--json"))
-    names = ("n", "mae", "their_mae", "pinball", "their_pinball", "skill_mae", "skill_pinball")
-    rows = document["track_record"]["skills"]
-    found = {
-        (row["forecaster"], row["horizon"]): tuple(row[name] for name in names) for row in rows
-    }
-    assert found == {key: pytest.approx(figures) for key, figures in skills.items()}
-    rows_counted = counting(lines).query("line == ''")
-    assert document["track_record"] | {"skills": rows} == {
-        "origins": rows_counted["origin_session"].nunique(),
-        "kinds": rows_counted.groupby("kind")["origin_session"].nunique().to_dict(),
-        "fallbacks": rows_counted.query("model != 'lstm'")["origin_session"].nunique(),
-        "skills": rows,
-    }
+def test_the_record_of_a_page_is_of_a_year_of_live_nights(url, lines):
+    live = lines.query("kind == 'live' and line == ''")["origin_session"]
+    with reading(url) as connection:
+        night = pages.night_view(connection, settings_of(url))
+        record = pages.with_models(connection, night).full.record
+    since = lines["origin_session"].max() - pages.RECORD_DAYS
+    assert record.origins == live[live >= since].nunique()
 
 
 def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(

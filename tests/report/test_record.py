@@ -30,6 +30,31 @@ def test_the_binomial_band_contains_95_of_100_shares():
         assert binomial_band(n, level) == pytest.approx(band)
 
 
+def test_skills_are_those_counted_by_hand_on_the_sessions_that_both_have():
+    """A ridge is published on the second night, late, and has no forecast of the third."""
+    record = track_record(
+        scored(
+            score(ago=1, median=12.0, pinball=0.5),
+            score(ago=1, median=9.0, name="ridge", role="baseline"),
+            score(ago=2, median=6.0, name="ridge", kind="late"),
+            score(ago=2, median=9.0, name="lstm", role="network", kind="late"),
+            score(ago=3, median=99.0),
+            score(ago=1, horizon=2, median=13.0),
+            score(ago=1, horizon=2, median=11.0, name="ridge", role="baseline"),
+        )
+    )
+    assert (record.origins, record.fallbacks, record.kinds) == (3, 1, {"late": 1, "live": 3})
+    found = record.skills.drop(columns="p_value").set_index(["forecaster", "horizon"])
+    assert found["n"]["lstm"].to_dict() == {0: 4, 1: 3, 2: 1}
+    expected = {  # n, our losses, theirs, skills
+        0: (3, 3.0, 4 / 3, 2.0, 1.0, -0.5, -1 / 3),
+        1: (2, 3.0, 1.25, 2.5, 1.25, -0.2, 0.0),
+        2: (1, 3.0, 1.5, 1.0, 0.5, -2.0, -2.0),
+    }
+    for horizon, figures in expected.items():
+        assert tuple(found.loc["ridge", horizon]) == pytest.approx(figures)
+
+
 def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
     record = track_record(long_record(origins=50))
     found = record.skills.set_index(["forecaster", "horizon"])["p_value"]
