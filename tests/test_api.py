@@ -1,8 +1,6 @@
 """The ledger in Python: the code of docs/analyst.md as it stands, what is loaded when, and what is
 refused."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -53,29 +51,6 @@ def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder):
     result = names["result"]
     assert result.forecasts["origin_session"].between("2024-02-01", "2024-02-29").all()
     assert {"mae", "pinball"} <= set(result.figures["metric"])
-
-
-@pytest.mark.slow
-def test_importing_the_package_loads_no_library_and_torch_is_loaded_by_a_fit_alone(
-    folder,
-):
-    code = """
-import sys
-import forecasting as fc
-assert not {"pandas", "numpy", "sqlalchemy", "torch", "prefect", "pydantic"} & set(sys.modules)
-assert "connect" in dir(fc)
-ledger = fc.connect()
-assert len(ledger.latest()) == len(ledger.history()) == len(ledger.skill()) == 0
-assert not {"torch", "prefect", "typer", "alembic"} & set(sys.modules)
-import forecasting.night.run
-from flows import clock
-assert not {"prefect", "typer"} & set(sys.modules)
-import flows.nightly, flows.server
-assert "torch" not in sys.modules
-"""
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=folder, env={"PYTHONPATH": ":".join(sys.path)}
-    )
 
 
 def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder):

@@ -14,11 +14,6 @@ from tests.flows import prefect_api, processes
 pytestmark = MARKS
 
 
-PREFECT_USAGE = "https://sr-client-cfg.amplitude.com/"
-"""Where Prefect's UI reports its own use, whatever the settings (SECURITY.md): it is
-complete without."""
-
-
 @pytest.fixture(scope="module")
 def nights(deployed, tmp_path_factory):
     """The API's URL of a server that a run was reported to.
@@ -66,25 +61,6 @@ def article(page, last):
 
 
 NIGHT = "nightly-^GSPC+NONE-volume-2018-12-31"
-
-
-def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its_artifacts(
-    nights, open_page
-):
-    page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
-    page.get_by_text("wrote 30 forecasts of ^GSPC volume, origin 2018-12-31").wait_for()
-    page.get_by_role("tab", name="Artifacts").click()
-    for key in ("night-caret-gspc", "outcomes"):
-        page.get_by_text(key).first.wait_for()
-    own = (nights.removesuffix("/api"), "blob:", "data:", PREFECT_USAGE)
-    assert not [address for address in page.requests if not address.startswith(own)]
-
-
-def test_the_page_of_a_night_has_its_sentence(nights, open_page):
-    page = open_page(artifact(nights, NIGHT, "night-caret-gspc"), PHONE)
-    page.get_by_text("^GSPC is expected to trade").first.wait_for()
-    assert "Nothing is scored yet." in article(page, "Report page")
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):

@@ -66,15 +66,6 @@ def test_an_alarm_begins_on_the_session_that_leaves_the_limits():
     assert sinces == [(None, since) for since in expected]
 
 
-def test_a_market_ten_times_more_volatile_is_no_alarm():
-    days = scored_days()
-    volatile = days.copy()
-    volatile.iloc[-60:, :2] *= 10.0
-    charts = watch(volatile)
-    assert charts.skill.average == pytest.approx(watch(days).skill.average)
-    assert (charts.skill.since, charts.coverage.since) == (None, None)
-
-
 def test_too_few_sessions_give_no_charts():
     enough = MIN_REFERENCE + MIN_WATCHED
     assert drift_reason(losses_of(scored_days(enough - 1, skill=-5.0)), newest_scratch=None) == ""

@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 from contextlib import ExitStack, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -25,7 +25,6 @@ from flows import cli, clock, nightly
 from forecasting.errors import ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars, no_bars
-from forecasting.ingest.event_files import read_events_csv
 from forecasting.ingest.sources import Request
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
@@ -195,25 +194,6 @@ def csv_of_bars(place):
     return attempt
 
 
-def earnings_dates(place):
-    path = place.folder / "events.csv"
-    days = [date(2019, 3, 8) + timedelta(days=91 * at) for at in range(20)]
-    rows = [f"{day},{('amc', 'bmo', '')[at % 3]},2019-01-02" for at, day in enumerate(days)]
-    sound = "\n".join(["announced,timing,first_seen_at", *rows, ""]).encode()
-
-    def attempt(chosen):
-        path.write_bytes(content := damaged(sound, chosen))
-        events = ended(lambda: read_events_csv(path))
-        if not isinstance(events, ForecastingError):
-            text = content.decode("utf-8-sig", errors="replace")
-            cells = {cell.strip().strip('"').strip() for cell in re.split(r"[,\r\n]", text)}
-            stated = {re.sub(r"[T ]\d\d:.*$", "", cell).replace("-", "") for cell in cells}
-            assert {f"{day:%Y%m%d}" for day in events["announced"]} <= stated
-            assert set(events["timing"]) <= {"amc", "bmo", ""}
-
-    return attempt
-
-
 def rows_of_chart(answer):
     """By day of the answer's own time zone, the five numbers of each of its rows."""
     result = answer["chart"]["result"][0]
@@ -350,7 +330,6 @@ def command_lines(place):
 
 BOUNDARIES = (
     (csv_of_bars, (25, 8_000)),
-    (earnings_dates, (50, 20_000)),
     (chart_of_yahoo, (40, 5_000)),
     pytest.param(command_lines, (30, 2_000), marks=pytest.mark.slow),
 )

@@ -21,7 +21,6 @@ from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock
-from forecasting.train import gate
 from forecasting.vocabulary import HORIZONS
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.nights import (
@@ -105,21 +104,6 @@ def test_damaged_weights_are_replaced_by_the_nights_own_fit_however_often_it_is_
     assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in networks} == {
         (fitted["id"], "published", "ok", "")
     }
-
-
-@pytest.mark.usefixtures("done_on_the_sixth")
-def test_damaged_weights_are_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
-    night_folder, monkeypatch
-):
-    damage_weights()
-    night(EVE, "skip")
-    without_a_fit = rows("latest_forecasts")
-    monkeypatch.setattr(gate, "MAX_LINEAR_RATIO_OF_FEW", 0.0)
-    night(LAST)
-    refused = rows("latest_forecasts")
-    for issued in (without_a_fit, refused):
-        assert {row["status"] for row in issued} == {"fallback"}
-        assert "cannot be used" in str(issued[0]["reason"])
 
 
 def runs():

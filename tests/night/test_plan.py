@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from flows.parameters import narrowed, run_name, subject_of
+from flows.parameters import narrowed, run_name
 from forecasting.audit.run_backtest import run_each
 from forecasting.errors import UsageError
 from forecasting.night import plan
@@ -14,7 +14,7 @@ from forecasting.night.night import RunOptions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import schema
 from forecasting.store.connect import transaction
-from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
+from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import night, rows
 from tests.store.rows import run_row
 
@@ -131,10 +131,8 @@ def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of
         ("TSET", "sample", None, "TSET is not in the sample"),
     ],
 )
-def test_a_refused_command_leaves_no_trace(
-    night_folder, plain_flows, csv_of_bars, monkeypatch, symbol, source, lines, words
-):
-    night(EVE)
+@pytest.mark.usefixtures("done_on_the_seventh", "plain_flows")
+def test_a_refused_command_leaves_no_trace(csv_of_bars, monkeypatch, symbol, source, lines, words):
     before = {name: rows(name) for name in schema.metadata.tables}
     other = csv_of_bars.with_name("OTHER.csv")
     other.write_text("\n".join(lines) if lines else csv_of_bars.read_text())
@@ -197,11 +195,3 @@ def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_d
 ):
     shown = run_name(flow, given, now=lambda: SATURDAY)
     assert shown == name or len(shown) == 100
-
-
-@pytest.mark.usefixtures("settings_in_force")
-def test_a_message_about_a_run_names_few_symbols_and_counts_many():
-    assert subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
-    assert subject_of({"symbols": ["MSFT"], "target": "range"}) == ("MSFT", "range")
-    assert subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
-    assert [subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]

@@ -9,7 +9,6 @@ import pytest
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.predict.fallback import (
     MIN_ORIGINS,
-    SCORED_ORIGINS,
     WINDOW_ORIGINS,
     Deficit,
     NetworkFacts,
@@ -122,11 +121,6 @@ def test_a_margin_is_the_relative_excess_with_the_limits_of_the_night(
     shared = {"baseline": "ridge", "origins": 250, "statistic": 3.4}
     found = margin_of(deficit, in_fallback=in_fallback)
     assert found == pytest.approx(shared | expected)
-
-
-def test_of_the_scored_origins_a_year_is_scored_at_every_horizon():
-    sessions_since = range(1, SCORED_ORIGINS + 1)
-    assert sum(since >= HORIZONS[-1] for since in sessions_since) == 250
 
 
 def losses(means, origins, seed=0):

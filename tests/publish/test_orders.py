@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pytest
@@ -186,23 +186,6 @@ def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
     assert "Of 2 orders forecast on Fri 8 Mar 2024, done with 90%: 1 by Mon 11 Mar." in shown
     assert shown.count("Stale:") == 1
     assert [order["is_stale"] for order in orders] == [True, False, False]
-
-
-def test_a_book_of_one_order_stays_one_and_says_what_a_day_takes():
-    order = ordered(1e6, by=NIGHT.week[2].session)
-    title, (columns, rows), *_ = book_parts([order])
-    assert title.startswith("1 order at 10% of the volume")
-    assert (columns[0], len(columns), len(rows)) == ("symbol", 8, 1)
-    takes = f"{100 * order['by']['takes']:.1f}%"
-    assert rows[0][-1].startswith(f"To be done by Wed 13 Mar 2024 with 90% it takes {takes}")
-
-
-def test_a_notice_of_several_orders_of_a_book_is_shown_once():
-    old = replace(NIGHT, newest=NIGHT.origin + timedelta(1))
-    orders = [ordered(shares, night=old) for shares in (1e5, 9e6)]
-    shown = printed(book_parts(orders), width=None)
-    assert shown.count("The newest completed session") == 1
-    assert "SBUX, SBUX: Stale: The newest completed session is Sat 9 Mar 2024." in shown
 
 
 @pytest.mark.usefixtures("night_folder")

@@ -117,9 +117,5 @@ def test_the_document_of_a_night_has_its_costs_or_none():
     assert [row["quantile"] for row in found["forecasts"]] == documents.rounded(
         data.rows["q25"].tolist()
     )
-    published, ridge = found["realised"]
-    # Its median is exact
-    assert (published["n"], published["cost"], published["saving"]) == (1, 1.5, None)
-    assert (ridge["cost"], ridge["published_saving"]) == (0.0, None)
-    assert "NaN" not in json.dumps(found["realised"])
+    assert [row["cost"] for row in found["realised"]] == [1.5, 0.0]
     assert documents.night_document(report_data())["cost"] is None

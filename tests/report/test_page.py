@@ -109,8 +109,6 @@ DASH = "\N{EN DASH}"
         ({}, {"Fitted": "warm, 6 epochs, from 1b2c3d4e5f607182", "Age": "2 sessions", "Seed": "7"}),
         # Also of a page that the run writes
         ({"run": {"status": "running"}}, {"Run": "9c1f20ab77e01234 (schedule)"}),
-        ({}, {"Weights hash": "b5d4045c3f466fa9"}),
-        ({}, {"Trained on": "Mon 31 Mar 2014 to Wed 6 Mar 2024"}),
         ({}, {"Verdict": "extended: 1 new bar", "Newest value": "Fri 8 Mar 2024, settled"}),
         (
             {"model": SCRATCH | {"base": "drawn"}},

@@ -7,7 +7,6 @@ import pytest
 
 from forecasting.report.night_view import NightView
 from forecasting.report.prefect import (
-    backtest_artifact,
     night_artifact,
     outcome_artifact,
     outcome_tags,
@@ -169,42 +168,3 @@ def test_several_targets_of_a_symbol_share_one_page_and_one_table():
         ["| [A](../key/night-a)", "volume"],
         ["| [A](../key/night-a)", "range"],
     ]
-
-
-def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():
-    figures = {
-        "mae": 1234567.891,
-        "reference": "har",
-        "reference_skill": 0.12345,
-        "baselines": {"ridge": 1.5e6},
-    }
-    figures |= {
-        "reference_p_value": 0.0123456,
-        "coverage_80": 0.81234,
-        "coverage_90": 0.9,
-    }
-    document = {
-        "symbol": "SBUX",
-        "target": "volume",
-        "overall": figures,
-        "horizons": {"1": figures | {"mae": 2e6}},
-    }
-    document |= {
-        "from": "2018-11-01",
-        "to": "2018-11-14",
-        "origins": 10,
-        "refits": 1,
-        "seconds": 3.0,
-    }
-    document["earnings_dates"] = {"csv": 2}
-    document["nights"] = {"network": 10, "fallback": 0, "scratch": 1, "warm": 0, "refused": 0}
-    artifact = backtest_artifact(document)
-    assert artifact.key == "backtest-sbux-volume"
-    assert artifact.description == "SBUX volume, in M shares: origins 2018-11-01 to 2018-11-14"
-    table = plain(artifact.body).split("\n\n")[2].splitlines()
-    assert [re.sub(" +", " ", line) for line in [table[0], *table[2:]]] == [
-        "| horizon | mean error, M shares | ridge | skill against HAR | p | in 80% | in 90% |",
-        "| 1 | 2.00 | 1.50 | +12.3% | 0.01 | 81.2% | 90.0% |",
-        "| all | 1.23 | 1.50 | +12.3% | 0.01 | 81.2% | 90.0% |",
-    ]
-    assert "10 nights the network" in plain(artifact.body)

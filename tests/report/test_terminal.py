@@ -6,14 +6,13 @@ from flows.console import paragraph, printed, table_text
 from forecasting.evaluate.significance import Skill
 from forecasting.report.terminal import (
     line_listing,
-    model_listing,
     night_parts,
     settings_document,
     settings_listing,
     why_parts,
 )
 from forecasting.settings import Settings
-from tests.report.nights import ORIGIN, forecasts, report_data, scored
+from tests.report.nights import forecasts, report_data, scored
 
 
 def night_text(data, *, now, width):
@@ -150,29 +149,6 @@ def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_thei
     assert "\nMon 11 Mar 2024 " in shown
     ((_, session, *_, notes),) = line_listing([data], now=now)[1]
     assert (session, notes) == ("Mon 11 Mar 2024", "stale; made afterwards")
-
-
-MODEL = {
-    "id": "3f9c2ab1a77d0e11",
-    "symbol": "SBUX",
-    "method": "scratch",
-    "parent_id": None,
-}
-MODEL |= {
-    "base": "volume-2022-12-30",
-    "trained_to": ORIGIN,
-    "chain_epochs": 6,
-    "refused": "",
-    "withdrawn_at": None,
-}
-
-
-def test_a_model_is_listed_with_what_its_fit_started_from():
-    _, rows = model_listing([MODEL, MODEL | {"id": "other", "parent_id": MODEL["id"]}])
-    assert rows[0] == [MODEL["id"], "scratch", "volume-2022-12-30", ORIGIN, 6, "", None]
-    assert rows[1][:4] == ["other", "scratch", MODEL["id"], ORIGIN]
-    columns, rows = model_listing([MODEL, MODEL | {"symbol": "MSFT"}])
-    assert (columns[0], [row[0] for row in rows]) == ("symbol", ["SBUX", "MSFT"])
 
 
 def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():
