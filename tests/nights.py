@@ -176,7 +176,7 @@ def killed_before(table: str) -> Callable[..., int]:
 
 
 def ingest_only(settings: Settings, session: date, *, now: Clock, accept: bool = False):
-    """The row of the fetch that brought a symbol's bars up to a session, without a night."""
+    """The fetch that brought a symbol's bars up to a session, without a night."""
     asked = make_night(settings.symbol, session, settings, now=now)
     source = bars_source(asked.settings, now=now)
     first = first_session(session, asked.settings)
@@ -185,4 +185,4 @@ def ingest_only(settings: Settings, session: date, *, now: Clock, accept: bool =
     if done.error is not None:
         raise done.error
     with connect.reading(settings.url) as connection:
-        return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
+        return read.fetch_with(connection, done.fetch_id)

@@ -164,11 +164,11 @@ def _why_not_begun(
 ) -> Condition:
     """Why a session has no night: a request that failed since its close, or none has begun."""
     request = read.newest_fetch(connection, own.symbol, with_bars=False)
-    if request is not None and request["verdict"] in get_args(FailedVerdict):
+    if request is not None and request.verdict in get_args(FailedVerdict):
         closed = closes_at(cast("date", state.session), own.exchange)
-        if request["fetched_at"] > closed:
-            kind: Kind = "late" if request["verdict"] == "late" else "failed"
-            return Condition(kind, {"reason": f"{request['verdict']}: {request['detail']}"})
+        if request.fetched_at > closed:
+            kind: Kind = "late" if request.verdict == "late" else "failed"
+            return Condition(kind, {"reason": f"{request.verdict}: {request.detail}"})
     if is_locked:
         return Condition("running")
     return Condition("no_night", {"symbol": own.symbol, "target": own.target})

@@ -149,10 +149,9 @@ def _newest_request(connection: Connection, symbol: str) -> str:
     asked = read.newest_fetch(connection, symbol, with_bars=False)
     if asked is None:
         return ""
-    detail = asked["detail"].rstrip(".")
-    return (
-        f"Its newest request, on {full_day(asked['fetched_at'])}, was {asked['verdict']}: {detail}."
-    )
+    day = full_day(asked.fetched_at)
+    detail = asked.detail.rstrip(".")
+    return f"Its newest request, on {day}, was {asked.verdict}: {detail}."
 
 
 def _outages(
@@ -217,12 +216,12 @@ def _notable_data(connection: Connection, run: Row) -> Iterator[Condition]:
     if fetch is None:
         return
     of_night = {"session": run["as_of"]}
-    if fetch["verdict"] in ("split", "revised", "held"):  # dividends and new bars are routine
-        found = {"verdict": fetch["verdict"], "detail": fetch["detail"]}
+    if fetch.verdict in ("split", "revised", "held"):  # dividends and new bars are routine
+        found = {"verdict": fetch.verdict, "detail": fetch.detail}
         yield Condition("revised", of_night | found)
     of_run = {"symbol": run["symbol"], "run_id": run["id"]}
     began = read.values(connection, "fetches", "fetched_at", of_run)[0]
-    findings = read.findings(connection, fetch["id"])
+    findings = read.findings(connection, fetch.id)
     new = without_bar(findings[findings["since"] >= began])
     if new:
         yield Condition("missing", of_night | {"findings": new})

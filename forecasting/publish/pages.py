@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pandas as pd
 
@@ -38,6 +38,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
+from forecasting.store.rows import FetchRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import PUBLISHED, Clock, Target
 
@@ -187,7 +188,7 @@ def _details(
 ) -> NightDetails:
     row = view.forecasts[0]
     run = _with_id(connection, "runs", row["run_id"])
-    fetch = _with_id(connection, "fetches", row["fetch_id"])
+    fetch = cast(FetchRow, read.fetch_with(connection, row["fetch_id"]))
     newest_fetch = fetch
     if view.is_behind:
         newest_fetch = read.newest_fetch(connection, view.symbol, with_bars=False) or fetch
@@ -204,7 +205,7 @@ def _details(
         fetch=fetch,
         model=_with_id(connection, "models", row["model_id"]),
         record=track_record(scored),
-        findings=read.findings(connection, newest_fetch["id"]),
+        findings=read.findings(connection, newest_fetch.id),
         past_days=_past_days(connection, view, settings.exchange),
         changed=_changed_inputs(connection, run),
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),

@@ -74,7 +74,7 @@ def night_document(data: NightView) -> dict[str, Any]:
         "origin_session": data.origin,
         "last_value": data.forecasts[0]["last_value"],
         "usual": data.usual,
-        "fetched_at": details.fetch["fetched_at"],
+        "fetched_at": details.fetch.fetched_at,
         "first_print": data.is_provisional,
         "model_id": model["id"],
         "model": model["name"],

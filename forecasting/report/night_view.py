@@ -18,6 +18,7 @@ from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
+from forecasting.store.rows import FetchRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -102,7 +103,7 @@ class NightDetails:
     """
 
     run: Mapping[str, Any]  # the row of `runs`, as fetch and model of what was published
-    fetch: Mapping[str, Any]
+    fetch: FetchRow
     model: Mapping[str, Any]
     record: TrackRecord  # of the scores up to this night
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings

@@ -79,7 +79,7 @@ def _facts(data: NightView, now: datetime) -> list[list[str]]:
         bars += f", newest known {data.target} of {full_day(known)}"
     facts = {
         "Model": f"{model['name']} {model['id']}{trained}",
-        "Data": f"{bars}, fetched {instant(data.full.fetch['fetched_at'])}",
+        "Data": f"{bars}, fetched {instant(data.full.fetch.fetched_at)}",
         "Findings": wording.without_bar(data.full.findings),
         "Last result": wording.last_result(data),
         "Hits": wording.calibration_sentence(coverages(data.full.record)),

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,11 @@ from sqlalchemy.sql.expression import ColumnCollection
 from sqlalchemy.types import TypeEngine
 
 from forecasting.store.schema import FORECAST_KEY, UtcDateTime, metadata
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 Row = dict[str, Any]
 """One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
@@ -99,6 +105,20 @@ def rows(connection: Connection, statement: sa.Select[Any]) -> list[Row]:
 def first_row(connection: Connection, statement: sa.Select[Any]) -> Row | None:
     """The statement's first row; None when it has none."""
     return next(iter(rows(connection, statement.limit(1))), None)
+
+
+def records(connection: Connection, kind: type[Record], statement: sa.Select[Any]) -> list[Record]:
+    """The statement's rows as dataclasses, each field the column of its name."""
+    names = [field.name for field in fields(kind)]
+    found = connection.execute(statement).mappings()
+    return [kind(**{name: row[name] for name in names}) for row in found]
+
+
+def first_record(
+    connection: Connection, kind: type[Record], statement: sa.Select[Any]
+) -> Record | None:
+    """The first of `records`; None when the statement has no row."""
+    return next(iter(records(connection, kind, statement.limit(1))), None)
 
 
 def table_rows(

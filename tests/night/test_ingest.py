@@ -61,7 +61,7 @@ def test_first_bars_that_are_another_stored_symbols_are_refused_unless_the_user_
 
     def fetched(symbol, file="SBUX.csv", *, accept=False, last=LAST):
         own = Settings(database_url=sqlite_url, symbols=(symbol,), source=f"csv:{tmp_path / file}")
-        return ingest_only(own, last, accept=accept, now=now)["verdict"]
+        return ingest_only(own, last, accept=accept, now=now).verdict
 
     assert fetched("SBUX", last=bars.index[-11].date()) == "first"
     with pytest.raises(BadDataError, match=r"bars of MSFT from csv:SBUX.csv; found those of SBUX"):

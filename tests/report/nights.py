@@ -9,6 +9,7 @@ import pandas as pd
 from forecasting.report.night_view import NightDetails, NightView
 from forecasting.report.record import track_record
 from forecasting.sessions import next_sessions, shift
+from forecasting.store.rows import FetchRow
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
 from tests.store.rows import model_row, run_row
@@ -149,6 +150,8 @@ def report_data(target: str = "volume", **changed) -> NightView:
         "verdict": "extended",
         "detail": "1 new bar",
         "first_received": date(2014, 1, 2),
+        "first_asked": date(2014, 1, 2),
+        "last_asked": ORIGIN,
         "last_received": ORIGIN,
         "fetched_at": ISSUED,
         "row_count": 2562,
@@ -166,7 +169,7 @@ def report_data(target: str = "volume", **changed) -> NightView:
     )
     details = {
         "run": run | changed.pop("run", {}),
-        "fetch": fetch | changed.pop("fetch", {}),
+        "fetch": FetchRow(**(fetch | changed.pop("fetch", {}))),
         "model": model | changed.pop("model", {}),
         "record": track_record(changed.pop("scored", long_record(target))),
         "findings": pd.DataFrame(columns=FINDING_COLUMNS),

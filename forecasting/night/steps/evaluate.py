@@ -132,4 +132,4 @@ def _newest_instant(connection: connect.Connection, night: Night) -> datetime | 
             "fetched_at",
             {"symbol": night.symbol},
         )
-    return fetch["fetched_at"]
+    return fetch.fetched_at

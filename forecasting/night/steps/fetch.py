@@ -64,16 +64,16 @@ def as_stored(request: Request, settings: Settings) -> Request:
         newest = read.newest_fetch(connection, request.symbol)
     if newest is None:
         return request
-    if newest["source"] != request.source and not request.accept:
+    if newest.source != request.source and not request.accept:
         raise UsageError(
-            f"The stored bars of {request.symbol} came from {newest['source']}; these would come "
+            f"The stored bars of {request.symbol} came from {newest.source}; these would come "
             f"from {request.source}. Volumes differ by vendor, so sources are not mixed by "
             "accident: use that source (FORECASTING_SOURCE), another database, or once "
             "`forecasting run` with --switch-source; the switch is kept with the fetch."
         )
-    if newest["last_asked"] != request.last:
+    if newest.last_asked != request.last:
         return request
-    return replace(request, first=min(request.first, newest["first_asked"]))
+    return replace(request, first=min(request.first, newest.first_asked))
 
 
 def check_bars(night: Night) -> None:
@@ -274,8 +274,8 @@ def _write(
     now = night.now()
     fetched_at = ledger_instant(newest, now)
     before = read.newest_fetch(connection, request.symbol)
-    if revision.error is None and before is not None and before["source"] != request.source:
-        detail = f"source switched from {before['source']}; {revision.detail}"
+    if revision.error is None and before is not None and before.source != request.source:
+        detail = f"source switched from {before.source}; {revision.detail}"
         revision = replace(revision, detail=detail)
     # Of several targets the first's, whichever are left; empty of a market series
     run_id = ""

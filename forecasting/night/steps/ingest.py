@@ -37,7 +37,7 @@ from forecasting.night.steps.preprocess import (
 )
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.store import connect, read
-from forecasting.store.frames import Row
+from forecasting.store.rows import FetchRow
 from forecasting.values import MarketChoice
 
 logger = logging.getLogger("forecasting.ingest")
@@ -180,10 +180,10 @@ def _fetch_series(night: Night, choice: MarketChoice, first: date, last: date) -
         logger.warning("market series %s is not up to date: %s", choice.symbol, error)
 
 
-def _is_enough(request: Row | None, session: date, first: date) -> bool:
-    if request is None or request["verdict"] in STORED_NOTHING or request["first_asked"] > first:
+def _is_enough(request: FetchRow | None, session: date, first: date) -> bool:
+    if request is None or request.verdict in STORED_NOTHING or request.first_asked > first:
         return False
-    return (request["last_received"] or first) >= session
+    return (request.last_received or first) >= session
 
 
 def fetch_and_store(wanted: Mapping[str, Wanted]) -> dict[str, Night]:

@@ -20,7 +20,7 @@ from forecasting.preprocess.windows import FILLED_SESSIONS, WARM_UP, MarketSerie
 from forecasting.sessions import closes_at, last_completed, opens_at, sessions_index, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
-from forecasting.store.frames import Row
+from forecasting.store.rows import FetchRow
 from forecasting.train.checkpoint import Card
 from forecasting.values import MarketChoice
 
@@ -40,7 +40,7 @@ def make_features(night: Night) -> Night:
             night.session,
             stored=night.stored_fetch,
         )
-        at = fetch["fetched_at"]  # no later version of a bar is used
+        at = fetch.fetched_at  # no later version of a bar is used
         bars = read.bars(
             connection,
             night.symbol,
@@ -68,7 +68,7 @@ def make_features(night: Night) -> Night:
         night.series,
         len(windows),
         night.session,
-        fetch["id"],
+        fetch.id,
     )
     with connect.transaction(night.url) as connection:
         open_run(
@@ -83,7 +83,7 @@ def make_features(night: Night) -> Night:
             night.id,
             {"market_fetch": market_fetch},
         )
-    return replace(night, fetch_id=fetch["id"], data_as_of=at, windows=windows)
+    return replace(night, fetch_id=fetch.id, data_as_of=at, windows=windows)
 
 
 def no_session(night: Night) -> NoBarError:
@@ -118,18 +118,17 @@ def first_session(session: date, settings: Settings) -> date:
 
 def input_fetch(
     connection: connect.Connection, own: Settings, session: date, *, stored: str = ""
-) -> Row:
-    """The row in `fetches` whose bars a night of one symbol's settings uses.
+) -> FetchRow:
+    """The fetch whose bars a night of one symbol's settings uses.
 
     A StoreError if none has its session.
 
     A live night uses its own fetch. A night made up for later uses the last fetch before the next
-    session opened or,
-    when there was none, the first that brought its bar with its rolling window: so live and replay
-    read the same rows, and a night within a span reads the rows that it would read alone. A replay
-    names the fetch that is `stored` of it.
+    session opened or, when there was none, the first that brought its bar with its rolling window:
+    so live and replay read the same rows, and a night within a span reads the rows that it would
+    read alone. A replay names the fetch that is `stored` of it.
     """
-    if stored and (named := read.row(connection, "fetches", {"id": stored})) is not None:
+    if stored and (named := read.fetch_with(connection, stored)) is not None:
         return named
     # The last moment for a live forecast
     cutoff = opens_at(shift(session, 1, own.exchange), own.exchange)
@@ -189,23 +188,23 @@ def market_snapshot(
         return None, "", note if fitted_with else ""
     choice, session = market
     fetch_at = partial(read.newest_fetch, connection, choice.symbol, known_at=data_as_of)
-    fetch = fetch_at() or Row()
+    fetch = fetch_at()
     bars = read.bars(connection, choice.symbol, last=session, known_at=data_as_of)
     newest = bars.index[-1].date() if len(bars) else None
     note = missing_closes(choice, session, newest, fetch_at(with_bars=False))
-    return MarketSeries(bars["close"], choice.exchange), fetch.get("id", ""), note
+    return MarketSeries(bars["close"], choice.exchange), "" if fetch is None else fetch.id, note
 
 
 def missing_closes(
-    choice: MarketChoice, session: date, newest: date | None, request: Row | None = None
+    choice: MarketChoice, session: date, newest: date | None, request: FetchRow | None = None
 ) -> str:
     """The note on a series that ends at `newest`; empty for one that reaches the session."""
     if newest == session:
         return ""
     name = f"Market series {choice.symbol}"
     reason = ""
-    if request is not None and request["verdict"] in STORED_NOTHING:
-        reason = f" {request['verdict']}: {str(request['detail']).rstrip('.')}."
+    if request is not None and request.verdict in STORED_NOTHING:
+        reason = f" {request.verdict}: {request.detail.rstrip('.')}."
     if newest is None:
         return f"{name}: nothing of it was stored, so the night went without.{reason}"
     missing = len(sessions_index(newest, session, choice.exchange)) - 1

@@ -19,6 +19,7 @@ from forecasting.store.read.inputs import (
     event_rows,
     events,
     fetch_as_of,
+    fetch_with,
     findings,
     newest_fetch,
     newest_flag,

@@ -12,7 +12,8 @@ from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, validity_intervals
 from forecasting.ingest.splits import ACCEPTED
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame
+from forecasting.store.frames import first_record, frame
+from forecasting.store.rows import FetchRow
 from forecasting.store.schema import NO_BARS, PAUSED, action, bar, event, fetch, fetches, finding
 from forecasting.targets import TARGETS
 
@@ -32,8 +33,8 @@ def newest_fetch(
     known_at: datetime | None = None,
     run_id: str | None = None,
     with_bars: bool = True,
-) -> Row | None:
-    """The symbol's newest fetch, a row of table fetches; None without one.
+) -> FetchRow | None:
+    """The symbol's newest fetch; None without one.
 
     Args:
         connection: An open one.
@@ -48,7 +49,13 @@ def newest_fetch(
     if run_id is not None:
         wanted.append(fetch.run_id == run_id)
     newest_first = (fetch.fetched_at.desc(), fetch.id.desc())
-    return first_row(connection, select(*fetch).where(*wanted).order_by(*newest_first))
+    newest = select(*fetch).where(*wanted).order_by(*newest_first)
+    return first_record(connection, FetchRow, newest)
+
+
+def fetch_with(connection: Connection, fetch_id: str) -> FetchRow | None:
+    """The fetch with an id; None without one."""
+    return first_record(connection, FetchRow, select(*fetch).where(fetch.id == fetch_id))
 
 
 def paused_until(connection: Connection, source: str) -> datetime | None:
@@ -59,8 +66,8 @@ def paused_until(connection: Connection, source: str) -> datetime | None:
 
 def fetch_as_of(
     connection: Connection, symbol: str, session: date, *, first: date, cutoff: datetime
-) -> Row:
-    """The fetch whose bars a night at `session` uses, a row of table fetches.
+) -> FetchRow:
+    """The fetch whose bars a night at `session` uses.
 
     It is the newest up to `cutoff` that has the session's bar, as of a live forecast. Else it is
     the first with that bar: one that asked for sessions from `first` on before others, one of a
@@ -79,7 +86,8 @@ def fetch_as_of(
         fetch.id,
     )
     reaching = (fetch.symbol == symbol, fetch.last_received >= session, _HAS_BARS)
-    stored = first_row(connection, select(*fetch).where(*reaching).order_by(*order))
+    chosen = select(*fetch).where(*reaching).order_by(*order)
+    stored = first_record(connection, FetchRow, chosen)
     if stored is None:
         raise StoreError(
             f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run "

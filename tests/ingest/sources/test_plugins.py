@@ -132,9 +132,9 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     server.put(BARS)
     first = ingested(settings)
     again = ingested(settings)
-    assert (first["source"], first["verdict"], first["row_count"]) == ("house", "first", 650)
-    assert first["title"] == "SBUX"
-    assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
+    assert (first.source, first.verdict, first.row_count) == ("house", "first", 650)
+    assert first.title == "SBUX"
+    assert again.id == first.id  # the same answer to the same question is the same fetch
 
 
 def test_a_response_is_of_its_request_whatever_it_states(house):

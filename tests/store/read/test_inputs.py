@@ -95,7 +95,7 @@ def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(connection):
     newest = read.newest_fetch(connection, SYMBOL)
     used = partial(read.fetch_as_of, connection, SYMBOL, first=LAST, cutoff=at("2024-03-09"))
     assert newest
-    assert newest["id"] == used(EVE)["id"] == "2024-03-07T21:00"
+    assert newest.id == used(EVE).id == "2024-03-07T21:00"
     with pytest.raises(StoreError, match="2024-03-08"):
         used(LAST)
 
@@ -105,7 +105,7 @@ def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(conne
     for version, (seen, first) in enumerate(spans.items(), start=1):
         store_bars(connection, {first: 80.0, "2024-03-07": 80.0}, seen=seen, version=version)
     used = partial(read.fetch_as_of, connection, SYMBOL, EVE, cutoff=at("2024-03-07T12:00"))
-    found = {day: used(first=date(2024, 3, day))["id"] for day in (6, 5, 4)}
+    found = {day: used(first=date(2024, 3, day)).id for day in (6, 5, 4)}
     assert found == {6: "2024-03-08T21:00", 5: "2024-03-09T21:00", 4: "2024-03-08T21:00"}
 
 
@@ -115,7 +115,7 @@ def test_a_night_uses_the_newest_fetch_in_time_that_has_its_session(connection):
         store_bars(connection, {"2024-03-07": 80.0}, seen=seen, version=version)
     cutoff = at("2024-03-08T22:00")
     used = read.fetch_as_of(connection, SYMBOL, EVE, first=LAST, cutoff=cutoff)
-    assert used["id"] == "2024-03-08T21:00"
+    assert used.id == "2024-03-08T21:00"
 
 
 def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instants(connection):
@@ -155,12 +155,12 @@ def test_the_newest_fetch_is_of_its_symbol_up_to_an_instant_and_of_a_run(connect
 
     def newest(**asked):
         found = read.newest_fetch(connection, SYMBOL, **asked)
-        return found and found["id"]
+        return found and found.id
 
     assert newest() == newest(known_at=at("2024-03-08T21:00")) == "2024-03-08T21:00"
     assert newest(known_at=at("2024-03-08T20:59")) == newest(run_id="r") == "2024-03-07T21:00"
     asked = {"first": EVE, "cutoff": at("2024-03-08T21:00")}
-    assert read.fetch_as_of(connection, SYMBOL, EVE, **asked)["id"] == "2024-03-08T21:00"
+    assert read.fetch_as_of(connection, SYMBOL, EVE, **asked).id == "2024-03-08T21:00"
     with pytest.raises(StoreError):
         read.fetch_as_of(connection, SYMBOL, LAST, **asked)
 
