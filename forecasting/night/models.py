@@ -1,42 +1,38 @@
 """The models of the ledger: load, list, show, withdraw."""
 
+from dataclasses import asdict
+from typing import Any
+
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.night.symbols import Outcomes, check_forecast, each_stored
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
-from forecasting.store.frames import Row
+from forecasting.store.rows import ModelRow, WeightsRow
 from forecasting.train.checkpoint import Checkpoint, unpack
 from forecasting.vocabulary import LSTM, Clock
 
 
-def load_model(model: Row, stored: Row | None) -> Checkpoint:
-    """The checkpoint of a row of table models, whose row of table weights is `stored`.
+def load_model(model: ModelRow, stored: WeightsRow | None) -> Checkpoint:
+    """The checkpoint of a network from its weights.
 
     Raises:
         ArtifactError: There are none, or they are altered or of other code.
     """
     if stored is None:
         raise ArtifactError(
-            f"The ledger has no weights of model {model['id']}: it keeps those of the newest fits, "
+            f"The ledger has no weights of model {model.id}: it keeps those of the newest fits, "
             "and none of releases before 0.4."
         )
-    place = f"the row {model['id']} of table weights"
-    return unpack(stored["card"], stored["tensors"], model["artifact_hash"], place=place)
+    place = f"the row {model.id} of table weights"
+    return unpack(stored.card, stored.tensors, str(model.artifact_hash), place=place)
 
 
-def list_models(settings: Settings) -> tuple[list[Row], Outcomes[list[Row]]]:
+def list_models(settings: Settings) -> tuple[list[ModelRow], Outcomes[list[ModelRow]]]:
     """The networks of each symbol, newest first, and what came of each symbol."""
 
-    def networks(own: Settings) -> list[Row]:
-        newest_first = ("created_at DESC", "id")
-        of_networks = own.columns | {"name": LSTM}
+    def networks(own: Settings) -> list[ModelRow]:
         with connect.reading(own.url) as connection:
-            rows = read.table_rows(
-                connection,
-                "models",
-                of_networks,
-                order=newest_first,
-            )
+            rows = read.networks(connection, *own.key)
             if not rows:
                 check_forecast(connection, *own.key)
                 raise StoreError(
@@ -50,19 +46,19 @@ def list_models(settings: Settings) -> tuple[list[Row], Outcomes[list[Row]]]:
     return [row for rows in outcomes.values.values() for row in rows], outcomes
 
 
-def show_model(model_id: str, settings: Settings) -> Row:
-    """A model's row, the state of its weights, what made it, and its forecasts."""
+def show_model(model_id: str, settings: Settings) -> dict[str, Any]:
+    """A document of a model: its row, the state of its weights, what made it, and its forecasts."""
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         model = stored_model(connection, model_id)
-        stored = read.row(connection, "weights", {"model_id": model["id"]})
+        stored = read.weights_of(connection, model.id)
         lineage = read.lineage(connection, model)
-    return {**model, "weights": _state(model, stored), **lineage}
+    return {**asdict(model), "weights": _state(model, stored), **lineage}
 
 
-def _state(model: Row, stored: Row | None) -> str:
+def _state(model: ModelRow, stored: WeightsRow | None) -> str:
     """Whether this code can load and run a model's weights, or why not."""
-    if model["name"] != LSTM:
+    if model.name != LSTM:
         return "none: a baseline is fitted anew each night from the bars"
     try:
         load_model(model, stored)
@@ -76,20 +72,20 @@ def withdraw(model_id: str, settings: Settings, *, now: Clock) -> str:
     migrate.check_ready(settings.url)
     with lock.night_lock(settings.url), connect.transaction(settings.url) as connection:
         model = stored_model(connection, model_id)
-        name = model["id"]
-        if model["name"] != LSTM:
+        name = model.id
+        if model.name != LSTM:
             raise UsageError(
                 f"Expected a network, as `forecasting models list` prints it; {name} is "
-                f"{model['name']}."
+                f"{model.name}."
             )
-        if model["withdrawn_at"] is None:
+        if model.withdrawn_at is None:
             write.update(connection, "models", name, {"withdrawn_at": now()})
-    series = f"{model['symbol']} {model['target']}"
+    series = f"{model.symbol} {model.target}"
     return f"{name} of {series} is withdrawn: no night from now on publishes or continues it."
 
 
-def stored_model(connection: connect.Connection, model_id: str) -> Row:
-    """The row of a model, by its id or the beginning of its id that no other model has.
+def stored_model(connection: connect.Connection, model_id: str) -> ModelRow:
+    """The model with an id, by it or the beginning of its id that no other model has.
 
     A UsageError without one.
     """
@@ -98,7 +94,7 @@ def stored_model(connection: connect.Connection, model_id: str) -> Row:
         return found[0]
     ids = f"no model {model_id!r}"
     if found:
-        ids = f"{model_id!r} begins {', '.join(row['id'] for row in found)}"
+        ids = f"{model_id!r} begins {', '.join(row.id for row in found)}"
     raise UsageError(
         "Expected a model id, as `forecasting models list` prints it, or its unique beginning; "
         f"found {ids}."

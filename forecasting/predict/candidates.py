@@ -25,6 +25,7 @@ from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import (
     BASELINE,
     HORIZONS,
+    LSTM,
     MEDIAN,
     NETWORK,
     PUBLISHED,
@@ -75,16 +76,13 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
 
 
 def network_candidate(
-    model: Mapping[str, Any],
+    model_id: str,
     checkpoint: Checkpoint,
     windows: Windows,
     past: Past,
     linear: LinearForecast,
 ) -> Candidate:
-    """A network's forecast of the newest row, combined and calibrated.
-
-    `model` is its row in table models.
-    """
+    """A network's forecast of the newest row, combined and calibrated."""
     from forecasting.train.prepare import member_quantiles
 
     level = windows.level[-1]
@@ -99,8 +97,8 @@ def network_candidate(
         target=windows.target,
     )
     return Candidate(
-        model_id=model["id"],
-        forecaster=model["name"],
+        model_id=model_id,
+        forecaster=LSTM,
         role=NETWORK,
         quantiles=issued.quantiles,
         past_forecasts=issued.past_forecasts.tolist(),

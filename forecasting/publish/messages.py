@@ -39,7 +39,7 @@ from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.vocabulary import LSTM, PUBLISHED, Clock, short_id
+from forecasting.vocabulary import PUBLISHED, Clock, short_id
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -200,14 +200,14 @@ def _notable(connection: Connection, run: Row) -> Iterator[Condition]:
         yield Condition("drift", of_night | {"reason": run["mode_reason"]})
     series = (run["symbol"], run["target"])
     before = read.newest_network(connection, *series, before=run["as_of"])
-    fit = read.row(connection, "models", {"run_id": run["id"], "name": LSTM})
+    fit = read.model_of_run(connection, *series, run["id"])
     if fit is None or before is None:  # a first fit's refusal is the reason of the baseline's line
         return
-    of_fit = of_night | {"model": fit["id"]}
-    if fit["refused"]:
-        yield Condition("fit_refused", of_fit | {"reason": fit["refused"]})
-    elif fit["method"] == "scratch":
-        why = {"reason": run["mode_reason"], "before": before["id"]}
+    of_fit = of_night | {"model": fit.id}
+    if fit.refused:
+        yield Condition("fit_refused", of_fit | {"reason": fit.refused})
+    elif fit.method == "scratch":
+        why = {"reason": run["mode_reason"], "before": before.id}
         yield Condition("model", of_fit | why)
 
 

@@ -38,7 +38,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.store.rows import FetchRow
+from forecasting.store.rows import FetchRow, ModelRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import PUBLISHED, Clock, Target
 
@@ -203,7 +203,7 @@ def _details(
     return NightDetails(
         run=run,
         fetch=fetch,
-        model=_with_id(connection, "models", row["model_id"]),
+        model=cast(ModelRow, read.model_with(connection, row["model_id"])),
         record=track_record(scored),
         findings=read.findings(connection, newest_fetch.id),
         past_days=_past_days(connection, view, settings.exchange),

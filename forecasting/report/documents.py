@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from datetime import date
 from typing import Any
 
@@ -46,6 +46,8 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, str):
         return ordinary_spaces(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return rounded(asdict(value))
     if isinstance(value, Mapping):
         return {str(name): rounded(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -76,10 +78,10 @@ def night_document(data: NightView) -> dict[str, Any]:
         "usual": data.usual,
         "fetched_at": details.fetch.fetched_at,
         "first_print": data.is_provisional,
-        "model_id": model["id"],
-        "model": model["name"],
-        "method": model["method"],
-        "trained_to": model["trained_to"],
+        "model_id": model.id,
+        "model": model.name,
+        "method": model.method,
+        "trained_to": model.trained_to,
         "run_id": details.run["id"],
         "mode": details.run["mode"],
         "notices": {notice.title: notice.text for notice in notices(data)},

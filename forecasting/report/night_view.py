@@ -18,7 +18,7 @@ from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
-from forecasting.store.rows import FetchRow
+from forecasting.store.rows import FetchRow, ModelRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -104,7 +104,7 @@ class NightDetails:
 
     run: Mapping[str, Any]  # the row of `runs`, as fetch and model of what was published
     fetch: FetchRow
-    model: Mapping[str, Any]
+    model: ModelRow
     record: TrackRecord  # of the scores up to this night
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
     # By past session: earnings, half day and the like
@@ -122,10 +122,10 @@ class NightDetails:
     @property
     def model_age(self) -> int | None:
         """Sessions from the model's last training session to the night; None of a baseline."""
-        trained_to = self.model["trained_to"]
+        trained_to = self.model.trained_to
         if trained_to is None:
             return None
-        return len(after(as_day(trained_to), as_day(self.run["as_of"]), self.exchange))
+        return len(after(trained_to, as_day(self.run["as_of"]), self.exchange))
 
 
 NO_HISTORY = pd.DataFrame({"value": [], "settled": []})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,6 @@ from forecasting.report.night_view import NightView
 from forecasting.report.record import cost_quantiles, coverages, realised_costs
 from forecasting.report.units import (
     age,
-    as_day,
     change,
     full_day,
     instant,
@@ -23,6 +23,7 @@ from forecasting.report.units import (
 )
 from forecasting.report.words import word
 from forecasting.settings import Settings
+from forecasting.store.rows import ModelRow
 from forecasting.vocabulary import RANDOM
 
 Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
@@ -72,13 +73,13 @@ def _facts(data: NightView, now: datetime) -> list[list[str]]:
     model = data.full.model
     known = data.last_known or data.origin
     trained = ""
-    if model["trained_to"]:
-        trained = f", trained up to {full_day(as_day(model['trained_to']))}"
+    if model.trained_to:
+        trained = f", trained up to {full_day(model.trained_to)}"
     bars = f"bars up to {full_day(data.origin)}, {age(data.origin, now)} old"
     if known != data.origin:
         bars += f", newest known {data.target} of {full_day(known)}"
     facts = {
-        "Model": f"{model['name']} {model['id']}{trained}",
+        "Model": f"{model.name} {model.id}{trained}",
         "Data": f"{bars}, fetched {instant(data.full.fetch.fetched_at)}",
         "Findings": wording.without_bar(data.full.findings),
         "Last result": wording.last_result(data),
@@ -219,7 +220,7 @@ def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
     return columns, [[row[name] for name in columns] for row in checks]
 
 
-def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
+def model_listing(models: Sequence[ModelRow]) -> Listing:
     """A row a network, with what its fit started from; of several symbols, with their names."""
     columns = {
         "id": "model",
@@ -230,12 +231,12 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
         "refused": "refused by the gate",
         "withdrawn_at": "withdrawn",
     }
-    if len({row["symbol"] for row in models if row["symbol"]}) > 1:
+    if len({row.symbol for row in models if row.symbol}) > 1:
         columns = {"symbol": "symbol", **columns}
     rows = []
     for row in models:
-        base = "random weights" if row["base"] == RANDOM else row["base"]
-        shown = {**row, "start": row["parent_id"] or base}
+        base = "random weights" if row.base == RANDOM else row.base
+        shown = {**asdict(row), "start": row.parent_id or base}
         rows.append([shown[name] for name in columns])
     return list(columns.values()), rows
 

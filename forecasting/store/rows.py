@@ -19,3 +19,42 @@ class FetchRow:
     row_count: int
     verdict: str
     detail: str
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A network's fit or a baseline's rule, of table models."""
+
+    id: str
+    name: str
+    version: str
+    method: str
+    parent_id: str | None
+    base: str
+    symbol: str
+    target: str
+    scope: str
+    seed: int
+    trained_from: date | None
+    trained_to: date | None
+    epochs: int
+    chain_epochs: int
+    fetch_id: str | None
+    companion_fetches: str
+    run_id: str | None
+    settings_hash: str
+    code_version: str
+    artifact_hash: str | None
+    seconds: float
+    refused: str
+    gate: str
+    created_at: datetime
+    withdrawn_at: datetime | None
+
+
+@dataclass(frozen=True)
+class WeightsRow:
+    """What a network is loaded from, of table weights."""
+
+    card: str
+    tensors: bytes

@@ -14,7 +14,6 @@ from forecasting.train.prepare import member_quantiles
 from forecasting.train.pretrained import pretrained_for
 from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
-from tests.builders import LAST
 from tests.predict.test_combine import NO_PAST
 from tests.train.windows import some_windows
 
@@ -66,8 +65,7 @@ def test_a_network_is_issued_with_parts_that_multiply_up_to_its_median(target):
     windows = replace(windows, values=values)
     checkpoint = pretrained_for(windows)
     linear = linear_forecast(windows)
-    model = {"id": "m1", "name": "lstm", "trained_from": LAST, "trained_to": LAST}
-    found = candidates.network_candidate(model, checkpoint, windows, NO_PAST, linear)
+    found = candidates.network_candidate("m1", checkpoint, windows, NO_PAST, linear)
     raw, _ = member_quantiles(checkpoint, windows, np.arange(len(windows)))
     level = windows.level[-1]
     parts = (raw[-1], to_model(linear.quantiles, level), tree_medians(windows), NO_PAST)

@@ -1,5 +1,6 @@
 """Seeded report data for tests: shaped like the store's rows, small enough to count by hand."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cache
 
@@ -12,7 +13,7 @@ from forecasting.sessions import next_sessions, shift
 from forecasting.store.rows import FetchRow
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
-from tests.store.rows import model_row, run_row
+from tests.store.rows import run_row, stored_model
 
 ORIGIN = date(2024, 3, 8)
 SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
@@ -156,7 +157,7 @@ def report_data(target: str = "volume", **changed) -> NightView:
         "fetched_at": ISSUED,
         "row_count": 2562,
     }
-    model = model_row(
+    model = stored_model(
         "3f9c2ab1a77d0e11",
         method="warm",
         seed=7,
@@ -170,7 +171,7 @@ def report_data(target: str = "volume", **changed) -> NightView:
     details = {
         "run": run | changed.pop("run", {}),
         "fetch": FetchRow(**(fetch | changed.pop("fetch", {}))),
-        "model": model | changed.pop("model", {}),
+        "model": replace(model, **changed.pop("model", {})),
         "record": track_record(changed.pop("scored", long_record(target))),
         "findings": pd.DataFrame(columns=FINDING_COLUMNS),
         "past_days": {date(2024, 1, 31): ["earnings"]},

@@ -12,6 +12,7 @@ from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Request, Response
 from forecasting.sessions import next_sessions
 from forecasting.store import read, schema, write
+from forecasting.store.rows import ModelRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
@@ -104,6 +105,12 @@ def model_row(id: str, name: str = "lstm", **changed) -> dict[str, Any]:
         "created_at": at("2024-03-01T22:00"),
     }
     return row | changed
+
+
+def stored_model(id: str, **changed) -> ModelRow:
+    """The same as it is read."""
+    row = model_row(id, **changed)
+    return ModelRow(**(dict.fromkeys(ModelRow.__match_args__) | row))
 
 
 def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed) -> dict[str, Any]:

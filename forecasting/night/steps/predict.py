@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import cast
 
 import numpy as np
@@ -29,6 +29,7 @@ from forecasting.preprocess.windows import Windows, actual_of
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
+from forecasting.store.rows import ModelRow, WeightsRow
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION
 from forecasting.train.linear import linear_forecast
@@ -49,9 +50,8 @@ class PredictionInputs:
     """What the store holds before any model forecasts."""
 
     bars: pd.DataFrame  # as known at the night's session
-    # The row in `models` of tonight's fit, else of the newest that passed; None without any
-    model: Row | None
-    weights: Row | None  # its row in `weights`
+    model: ModelRow | None  # tonight's fit, else the newest that passed; None without any
+    weights: WeightsRow | None
     losses: pd.DataFrame  # as `past_losses` returns them, of SCORED_ORIGINS
     # Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
     past: pd.DataFrame
@@ -90,7 +90,7 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
     session = night.session
     exchange = night.exchange
     known_at = cast(datetime, night.data_as_of)
-    model = read.row(connection, "models", {"id": night.fit})
+    model = read.model_with(connection, night.fit)
     if model is None:
         model = read.newest_network(connection, *night.key, before=session)
     bars = read.bars(
@@ -119,10 +119,10 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
     if model is None:
         facts = replace(facts, no_fit=_no_fit(connection, night))
     else:
-        age = len(after(model["trained_to"], session, exchange))
-        facts = replace(facts, model=model["id"], age_sessions=age)
-        fitted_with = read.market_of_run(connection, model["run_id"])
-        weights = read.row(connection, "weights", {"model_id": model["id"]})
+        age = len(after(cast(date, model.trained_to), session, exchange))
+        facts = replace(facts, model=model.id, age_sessions=age)
+        fitted_with = read.market_of_run(connection, model.run_id)
+        weights = read.weights_of(connection, model.id)
     return PredictionInputs(
         bars=bars,
         model=model,
@@ -141,9 +141,9 @@ def _of_run(night: Night) -> Row:
 
 
 def _no_fit(connection: connect.Connection, night: Night) -> str:
-    refused = read.row(connection, "models", night.columns)
+    refused = read.model_of_run(connection, *night.key, night.id)
     if refused is not None:
-        return f"the gate refused tonight's fit: {refused['refused']}"
+        return f"the gate refused tonight's fit: {refused.refused}"
     reason = str(notes_of(read.row(connection, "runs", {"id": night.id}) or {}).get("no_model", ""))
     return f"{reason[:1].lower()}{reason[1:]}"
 
@@ -232,9 +232,9 @@ def _network(
         check_same_market(checkpoint.card, stored.fitted_with, night)
         past = read_past(stored.past)
         linear = linear_forecast(windows)
-        return candidates.network_candidate(model, checkpoint, windows, past, linear), ""
+        return candidates.network_candidate(model.id, checkpoint, windows, past, linear), ""
     except (ArtifactError, *NUMERICAL_ERRORS) as error:
-        logger.warning("model %s cannot be used: %s", model["id"], error)
+        logger.warning("model %s cannot be used: %s", model.id, error)
         return None, str(error)
 
 

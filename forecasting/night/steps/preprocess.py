@@ -180,7 +180,7 @@ def market_snapshot(
     market = market_of(night)
     if market is None:
         fit = read.newest_network(connection, *night.key, before=night.session)
-        fitted_with = read.market_of_run(connection, fit["run_id"]) if fit else ""
+        fitted_with = read.market_of_run(connection, fit.run_id) if fit else ""
         note = (
             f"Market series: none, though the newest fit has {fitted_with}: is FORECASTING_MARKET "
             "set?"

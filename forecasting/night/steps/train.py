@@ -17,6 +17,7 @@ from forecasting.preprocess.windows import Windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
+from forecasting.store.rows import ModelRow, WeightsRow
 from forecasting.train.checkpoint import Card, Checkpoint, pack, sha256_of
 from forecasting.train.fit import check_parent, fit_scratch, fit_warm
 from forecasting.train.gate import examine
@@ -64,8 +65,8 @@ class ParentFacts:
 class Parent:
     """The newest fit before a night, as the ledger has it."""
 
-    model: Row  # of table models
-    stored: Row | None  # of table weights
+    model: ModelRow
+    stored: WeightsRow | None
     facts: ParentFacts
     fitted_with: str  # the market series of its night; empty without one
 
@@ -76,8 +77,10 @@ def fit_network(night: Night) -> Night:
     One that was killed after its fit finds its model again and fits none.
     """
     with connect.reading(night.url) as connection:
-        if (fitted := read.row(connection, "models", night.columns)) is not None:
-            return _with_fit(night, fitted)
+        fitted = read.model_of_run(connection, *night.key, night.id)
+        if fitted is not None:
+            may_publish = not fitted.refused and fitted.withdrawn_at is None
+            return replace(night, fit=fitted.id) if may_publish else night
         before = _newest_before(connection, night)
     windows = windows_of(night)
     choice, parent = _choose(night, before, windows)
@@ -104,7 +107,9 @@ def fit_network(night: Night) -> Night:
         add_notes(connection, night.id, notes)
         if model is not None:
             _write(connection, night, model, weights)
-    return _with_fit(night, model)
+    if model is None or model["refused"]:
+        return night
+    return replace(night, fit=model["id"])
 
 
 def _write(connection: connect.Connection, night: Night, model: Row, weights: Row) -> None:
@@ -121,9 +126,9 @@ def _newest_before(connection: connect.Connection, night: Night) -> Parent | Non
         return None
     return Parent(
         model,
-        stored=read.row(connection, "weights", {"model_id": model["id"]}),
+        stored=read.weights_of(connection, model.id),
         facts=_facts(connection, night, model),
-        fitted_with=read.market_of_run(connection, model["run_id"]),
+        fitted_with=read.market_of_run(connection, model.run_id),
     )
 
 
@@ -148,13 +153,7 @@ def _choose(
     return choose_mode(night.mode, facts), parent
 
 
-def _with_fit(night: Night, model: Row | None) -> Night:
-    if model is None or model["refused"] or model.get("withdrawn_at"):
-        return night
-    return replace(night, fit=model["id"])
-
-
-def _facts(connection: connect.Connection, night: Night, before: Row) -> ParentFacts:
+def _facts(connection: connect.Connection, night: Night, before: ModelRow) -> ParentFacts:
     newest = read.newest_scratch(connection, *night.key, session=night.session)
     since = _NEVER
     if newest is not None:
@@ -164,7 +163,7 @@ def _facts(connection: connect.Connection, night: Night, before: Row) -> ParentF
     if night.mode == "auto":
         losses = past_losses(connection, night, origins=DRIFT_ORIGINS)
         drift = drift_reason(losses, newest_scratch=newest)
-    return ParentFacts(since, before["chain_epochs"], drift)
+    return ParentFacts(since, before.chain_epochs, drift)
 
 
 def changed_inputs(card: Card, windows: Windows) -> str:
@@ -244,7 +243,7 @@ def _fit(
         "name": LSTM,
         "version": str(card.architecture),
         "method": method,
-        "parent_id": before.model["id"] if before is not None else None,
+        "parent_id": before.model.id if before is not None else None,
         "base": card.base or RANDOM,
         "scope": "panel" if card.base else "symbol",
         "fetch_id": night.fetch_id,

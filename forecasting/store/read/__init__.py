@@ -31,7 +31,10 @@ from forecasting.store.read.runs import (
     issued_by_run,
     lineage,
     market_of_run,
+    model_of_run,
+    model_with,
     models_beginning,
+    networks,
     newest_finished,
     newest_network,
     newest_run,
@@ -40,6 +43,7 @@ from forecasting.store.read.runs import (
     running,
     skills,
     unfinished_run,
+    weights_of,
 )
 from forecasting.store.read.scores import (
     closed_totals,

@@ -13,13 +13,16 @@ from forecasting.evaluate.significance import Skill, p_value_of
 from forecasting.store import schema
 from forecasting.store.frames import (
     Row,
+    first_record,
     first_row,
     newest,
     of_series,
+    records,
     row,
     rows,
     view,
 )
+from forecasting.store.rows import ModelRow, WeightsRow
 from forecasting.store.schema import (
     RUNNING,
     fetch,
@@ -28,6 +31,8 @@ from forecasting.store.schema import (
     models,
     run,
     runs,
+    weight,
+    weights,
 )
 from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import LSTM
@@ -85,10 +90,34 @@ def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]
     return rows(connection, of_symbol.group_by(*night).order_by(forecast.origin_session))
 
 
-def models_beginning(connection: Connection, beginning: str, *, limit: int) -> list[Row]:
-    """The first `limit` models by id whose ids begin so, rows of table models."""
+def models_beginning(connection: Connection, beginning: str, *, limit: int) -> list[ModelRow]:
+    """The first `limit` models by id whose ids begin so."""
     named = select(*model).where(model.id.startswith(beginning, autoescape=True))
-    return rows(connection, named.order_by(model.id).limit(limit))
+    return records(connection, ModelRow, named.order_by(model.id).limit(limit))
+
+
+def model_with(connection: Connection, model_id: str) -> ModelRow | None:
+    """The model with an id; None without one."""
+    return first_record(connection, ModelRow, select(*model).where(model.id == model_id))
+
+
+def model_of_run(connection: Connection, symbol: str, target: str, run_id: str) -> ModelRow | None:
+    """The network that a run of a symbol and target has fitted; None without one."""
+    fitted = select(*model).where(*of_series(model, symbol, target), model.run_id == run_id)
+    return first_record(connection, ModelRow, fitted)
+
+
+def networks(connection: Connection, symbol: str, target: str) -> list[ModelRow]:
+    """All networks of a symbol and target, the newest first."""
+    of_networks = select(*model).where(*of_series(model, symbol, target), model.name == LSTM)
+    newest_first = of_networks.order_by(model.created_at.desc(), model.id)
+    return records(connection, ModelRow, newest_first)
+
+
+def weights_of(connection: Connection, model_id: str) -> WeightsRow | None:
+    """The weights of a network; None where the ledger keeps none of it."""
+    kept = select(weights).where(weight.model_id == model_id)
+    return first_record(connection, WeightsRow, kept)
 
 
 def newest_scratch(
@@ -113,12 +142,12 @@ _FETCH_COLUMNS = (
 )
 
 
-def lineage(connection: Connection, model: Mapping[str, Any], *, last: date = date.max) -> Row:
+def lineage(connection: Connection, model: ModelRow, *, last: date = date.max) -> Row:
     """What a model came from, and its forecasts of origins up to `last`.
 
     Args:
         connection: An open one.
-        model: A row of table models.
+        model: Whose.
         last: The newest origin that counts.
 
     Returns:
@@ -126,13 +155,13 @@ def lineage(connection: Connection, model: Mapping[str, Any], *, last: date = da
         run that fitted it; `bars_*` of the fetch of its training bars; number, first and last
         origin of its forecasts.
     """
-    trained_on = row(connection, "fetches", {"id": model["fetch_id"]}) or {}
-    fitted_by = row(connection, "runs", {"id": model["run_id"]}) or {}
+    trained_on = row(connection, "fetches", {"id": model.fetch_id}) or {}
+    fitted_by = row(connection, "runs", {"id": model.run_id}) or {}
     origin = forecast.origin_session
     of_model = (
         select(func.count(), func.min(origin), func.max(origin))
-        .where(*of_series(forecast, model["symbol"], model["target"]))
-        .where(forecast.model_id == model["id"], origin <= last)
+        .where(*of_series(forecast, model.symbol, model.target))
+        .where(forecast.model_id == model.id, origin <= last)
     )
     count, first_origin, last_origin = connection.execute(of_model).one()
     return {
@@ -147,14 +176,13 @@ def lineage(connection: Connection, model: Mapping[str, Any], *, last: date = da
     }
 
 
-def _ancestors(connection: Connection, model: Mapping[str, Any]) -> list[str]:
+def _ancestors(connection: Connection, model: ModelRow) -> list[str]:
     fitted = schema.model
-    of_symbol = select(fitted.id, fitted.parent_id).where(
-        *of_series(fitted, model["symbol"], model["target"])
-    )
-    parent_of = dict(connection.execute(of_symbol).all())
+    of_symbol = of_series(fitted, model.symbol, model.target)
+    parents = select(fitted.id, fitted.parent_id).where(*of_symbol)
+    parent_of = dict(connection.execute(parents).all())
     ancestors: list[str] = []
-    parent = model["parent_id"]
+    parent = model.parent_id
     while parent is not None and parent not in ancestors:
         ancestors.append(parent)
         parent = parent_of.get(parent)
@@ -163,12 +191,13 @@ def _ancestors(connection: Connection, model: Mapping[str, Any]) -> list[str]:
 
 def newest_network(
     connection: Connection, symbol: str, target: str, *, before: date = date.max
-) -> Row | None:
-    """The newest fit of the sessions before one that may be published, a row of table models.
+) -> ModelRow | None:
+    """The newest fit of the sessions before one that may be published.
 
     It has passed the gate and is not withdrawn; None without any.
     """
-    return first_row(connection, passed_fits(symbol, target).where(run.as_of < before))
+    fits = passed_fits(symbol, target).where(run.as_of < before)
+    return first_record(connection, ModelRow, fits)
 
 
 def passed_fits(symbol: str, target: str) -> sa.Select[Any]:

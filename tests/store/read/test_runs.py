@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 from functools import partial
 
@@ -32,7 +33,8 @@ def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(
         connection, "models", *(model_row(child, parent_id=parent) for child, parent in links)
     )
     for child, parents in {"c": ["b", "a", "?"], "x": ["y", "x"]}.items():
-        model = read.row(connection, "models", {"id": child})
+        model = read.model_with(connection, child)
+        assert model
         assert read.lineage(connection, model)["parents"] == parents
 
 
@@ -180,7 +182,7 @@ def test_the_newest_network_has_passed_and_is_not_withdrawn(connection):
     for before, expected in ((date.max, "b"), (LAST_DAY, "a")):
         found = newest(before=before)
         assert found
-        assert found["id"] == expected
+        assert found.id == expected
     assert newest(before=date.fromisoformat(FIRST)) is None
 
 
@@ -225,7 +227,8 @@ def test_the_night_and_the_result_of_a_series_are_published_live_and_one_session
 
 
 def test_a_model_has_its_forecasts_up_to_a_session_and_what_it_was_fitted_on(scored):
-    model = model_row("lstm", fetch_id="2024-01-02T21:00", run_id=FIRST, parent_id=None)
+    (stored,) = read.models_beginning(scored, "lstm", limit=2)
+    model = replace(stored, fetch_id="2024-01-02T21:00", run_id=FIRST)
     found = read.lineage(scored, model, last=LAST_DAY)
     names = ("forecasts", "first_origin", "last_origin", "fitted_on_the_night_of", "bars_source")
     assert [found[name] for name in names] == [4, EVE, LAST_DAY, EVE, "csv:SBUX.csv"]
