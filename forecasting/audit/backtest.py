@@ -29,7 +29,7 @@ from forecasting.ingest.earnings import KEY
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Request, Response
 from forecasting.losses import Floats
-from forecasting.night.night import RunOptions, nights_of
+from forecasting.night.night import Night, RunOptions, nights_of
 from forecasting.night.run import ledger, work_off
 from forecasting.night.steps.preprocess import first_session
 from forecasting.preprocess.windows import NETWORK_SESSIONS, MarketSeries, actual_of
@@ -106,24 +106,36 @@ def backtest(
     started = time.perf_counter()
     origins = origins_of(bars, spec)
     at = closes_at(bars.index[-1].date(), spec.settings.exchange) + _LATER
-    with TemporaryDirectory(prefix="forecasting-") as folder, _quiet():
-        update: dict[str, Any] = {"data_dir": Path(folder), "database_url": None}
+    with throw_away_ledger(spec.settings) as settings:
         if market is None:
-            update["market"] = NO_MARKET
-        settings = spec.settings.model_copy(update=update)
-        migrate.upgrade(settings.url)
-        with ledger(settings):
-            # All of 34 years would slow each night
-            first = pd.Timestamp(first_session(origins[0], settings))
-            _store_series(settings, bars[bars.index >= first], events, market, at=at)
-            options = RunOptions(refit_every=spec.refit_every, trigger="catch-up")
-            nights = nights_of(origins, settings, options, now=lambda: at)
-            for done, night in enumerate(nights, start=1):
-                (ended,) = work_off([night])
-                if ended.error is not None:
-                    raise ended.error
-                progress(done, len(origins))
-            return _result(settings, bars, events, origins, started=started)
+            settings = settings.model_copy(update={"market": NO_MARKET})
+        # All of 34 years would slow each night
+        first = pd.Timestamp(first_session(origins[0], settings))
+        _store_series(settings, bars[bars.index >= first], events, market, at=at)
+        options = RunOptions(refit_every=spec.refit_every, trigger="catch-up")
+        nights = nights_of(origins, settings, options, now=lambda: at)
+        for done, night in enumerate(nights, start=1):
+            make_past_night(night)
+            progress(done, len(origins))
+        return _result(settings, bars, events, origins, started=started)
+
+
+@contextmanager
+def throw_away_ledger(settings: Settings) -> Iterator[Settings]:
+    """The settings on an empty ledger of their own, which is deleted at the end of the block."""
+    with TemporaryDirectory(prefix="forecasting-") as folder, _quiet():
+        update = {"data_dir": Path(folder), "database_url": None}
+        own = settings.model_copy(update=update)
+        migrate.upgrade(own.url)
+        with ledger(own):
+            yield own
+
+
+def make_past_night(night: Night) -> None:
+    """Take a night whose bars are stored through its steps; what stopped it is raised."""
+    (ended,) = work_off([night])
+    if ended.error is not None:
+        raise ended.error
 
 
 def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:

@@ -10,23 +10,22 @@ code.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import groupby
 from operator import itemgetter
 
-from forecasting.audit.backtest import Bar, no_bar
+from forecasting.audit.backtest import Bar, make_past_night, no_bar, throw_away_ledger
 from forecasting.audit.evidence import KEYS, Comparison, compare
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.night import make_night
-from forecasting.night.run import work_off
 from forecasting.night.run_log import code_version, notes_of
 from forecasting.night.symbols import NAMED, Outcomes, each_symbol
 from forecasting.plain_text import named, plain_text, quantity
 from forecasting.sessions import between
 from forecasting.settings import Settings
-from forecasting.store import connect, lock, migrate, read, write
+from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.vocabulary import LSTM, RULES, Clock, Mode
 
@@ -98,8 +97,7 @@ def verify(
 ) -> Outcomes[str]:
     """A sentence a series: how many nights and forecasts are the same bit for bit; else its error.
 
-    The ledger of the nights stays in the folder `verify` of the data folder. To leave out something
-    that is stored of the span is an error.
+    To leave out something that is stored of the span is an error.
 
     Args:
         settings: Its symbols and targets.
@@ -112,16 +110,15 @@ def verify(
 
     def compared(own: Settings) -> str:
         span = span_of(own, first, last)
-        make_again(span, scratch, now=now, bar=bar)
         if span.again:
-            return concluded(span, scratch)
+            with throw_away_ledger(own) as scratch:
+                make_again(span, scratch, now=now, bar=bar)
+                return concluded(span, scratch)
         if span.is_incomplete:
             raise ForecastingError(f"{span.name}: {_not_verified(span.left)}")
         return f"{span.name}: {_not_verified(span.left)}"
 
-    with lock.verify_lock(settings.data_dir):
-        scratch = scratch_ledger(settings)
-        return each_symbol(settings, compared)
+    return each_symbol(settings, compared)
 
 
 def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
@@ -260,57 +257,46 @@ def settings_of(run: Row, settings: Settings) -> Settings:
     return settings.model_copy(update=inputs | fields).for_symbol(run["symbol"])
 
 
-def scratch_ledger(settings: Settings) -> Settings:
-    """The same settings on an empty ledger of its own, with a copy of the input tables."""
-    folder = settings.data_dir.absolute() / "verify"
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
-    migrate.upgrade(scratch.url)
-    with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
-        write.copy_inputs(source, target)
-    return scratch
-
-
 def make_again(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
     """Make the nights again in the order in which they were made; copy the others there."""
-    copied: list[str] = []
+    own = span.settings
+    with connect.reading(own.url) as stored, connect.transaction(scratch.url) as copied:
+        write.copy_inputs(stored, copied, *own.key)
+        networks = read.table_rows(stored, "models", own.columns | {"name": LSTM})
+    withdrawn = [row for row in networks if row["withdrawn_at"] is not None]
     done = 0
     with bar(span.name) as advance:
-        for night in span.nights:
-            run = night.run
-            if run not in span.again:
-                copied.append(run["run_id"])
+        for is_again, nights in groupby(span.nights, lambda night: night.run in span.again):
+            rows = [night.run for night in nights]
+            if not is_again:
+                ids = [row["run_id"] for row in rows]
+                with connect.reading(own.url) as stored, connect.transaction(scratch.url) as copied:
+                    write.copy_nights(stored, copied, *own.key, ids, before=span.first)
                 continue
-            _copy(span, scratch, copied)
-            copied = []
-            _withdraw(span, scratch, before=run["issued_at"])
-            advance(done, len(span.again))
-            done += 1
-            try:
-                rerun_night(run, settings_of(run, scratch), now=now)
-            except ForecastingError as error:
-                raise ForecastingError(
-                    f"The night of {night.session} of {span.name} cannot be made again; its rows "
-                    f"or its fetch may have been changed: {error}"
-                ) from None
+            for row in rows:
+                _withdraw(withdrawn, scratch, before=row["issued_at"])
+                advance(done, len(span.again))
+                done += 1
+                _make_again(row, span, scratch, now=now)
 
 
-def _copy(span: Span, scratch: Settings, run_ids: Sequence[str]) -> None:
-    """Copy what nights left."""
-    if not run_ids:
-        return
-    with connect.reading(span.settings.url) as stored, connect.transaction(scratch.url) as copied:
-        write.copy_nights(stored, copied, *span.settings.key, run_ids, before=span.first)
+def _make_again(row: Row, span: Span, scratch: Settings, *, now: Clock) -> None:
+    try:
+        rerun_night(row, settings_of(row, scratch), now=now)
+    except ForecastingError as error:
+        raise ForecastingError(
+            f"The night of {row['as_of']} of {span.name} cannot be made again; its rows or its "
+            f"fetch may have been changed: {error}"
+        ) from None
 
 
-def _withdraw(span: Span, scratch: Settings, *, before: datetime) -> None:
-    """Withdraw the models that had been before an instant, and no others."""
-    with connect.reading(span.settings.url) as stored, connect.transaction(scratch.url) as copied:
-        for model in read.table_rows(stored, "models", span.settings.columns | {"name": LSTM}):
+def _withdraw(withdrawn: Sequence[Row], scratch: Settings, *, before: datetime) -> None:
+    """Of the withdrawn models, withdraw those that had been before an instant, and no others."""
+    with connect.transaction(scratch.url) as copied:
+        for model in withdrawn:
             at = model["withdrawn_at"]
-            if at is not None:
-                then = {"withdrawn_at": at if at <= before else None}
-                write.update(copied, "models", model["id"], then)
+            then = {"withdrawn_at": at if at <= before else None}
+            write.update(copied, "models", model["id"], then)
 
 
 def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
@@ -319,16 +305,9 @@ def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
     is_told = row["mode_kind"] in ("asked", "unreadable")
     asked: Mode = row["mode"] if is_told else "auto"
     night = make_night(
-        row["symbol"],
-        row["as_of"],
-        settings,
-        now=now,
-        mode=asked,
-        trigger=row["trigger"],
+        row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"]
     )
-    (done,) = work_off([replace(night, stored_id=row["id"], stored_fetch=row["fetch_id"])])
-    if done.error is not None:
-        raise done.error
+    make_past_night(replace(night, stored_id=row["id"], stored_fetch=row["fetch_id"]))
 
 
 def concluded(span: Span, scratch: Settings) -> str:
@@ -343,8 +322,7 @@ def concluded(span: Span, scratch: Settings) -> str:
         path = span.settings.data_dir.absolute() / f"{file}.csv"
         found.differences.to_csv(path, index=False)
         raise ForecastingError(
-            f"{_differing(span, found)} {_about_code(span, found)} All differences are in {path}, "
-            f"the ledger of the re-run in {scratch.data_dir}."
+            f"{_differing(span, found)} {_about_code(span, found)} All differences are in {path}."
         )
     sentence = _same(span, found)
     if span.is_incomplete:

@@ -105,12 +105,6 @@ def serve_lock(folder: Path) -> AbstractContextManager[None]:
     return _file_lock(folder / "serve.lock", refusal)
 
 
-def verify_lock(folder: Path) -> AbstractContextManager[None]:
-    """A block in which this process alone verifies nights in a folder of the data folder."""
-    refusal = f"Another `verify` runs on the data folder {folder} ({{}}). Wait for its end."
-    return _file_lock(folder / "verify.lock", refusal)
-
-
 @contextmanager
 def _file_lock(path: Path, refusal: str) -> Iterator[None]:
     """A block that holds a lock file, in which is the name of this process."""

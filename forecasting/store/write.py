@@ -28,6 +28,7 @@ from forecasting.store.schema import (
     UtcDateTime,
     bar,
     bar_versions,
+    fetch,
     forecast,
     forecasts,
     metadata,
@@ -313,11 +314,15 @@ def write_standings(connection: Connection, symbol: str, target: str, kind: str)
     connection.execute(_STANDINGS, {**scope, "oldest": oldest, **rounding})
 
 
-def copy_inputs(source: Connection, target: Connection) -> None:
-    """Copy the fetched data to a ledger without any; the rest can be computed from it."""
+def copy_inputs(source: Connection, target: Connection, symbol: str, of_target: str) -> None:
+    """Copy what was fetched of a symbol, and of the market series of its nights, to a ledger."""
+    of_market = select(fetch.symbol).join(runs, run.market_fetch == fetch.id)
+    markets = of_market.where(*of_series(run, symbol, of_target))
+    symbols = {symbol, *source.scalars(markets)}
     for name in ("fetches", "bar_versions", "corporate_actions", "events", "findings"):
         table = metadata.tables[name]
-        for batch in source.execute(select(table)).mappings().partitions(5000):
+        of_symbols = select(table).where(table.c.symbol.in_(symbols))
+        for batch in source.execute(of_symbols).mappings().partitions(5000):
             target.execute(sa.insert(table), [dict(row) for row in batch])
 
 

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from flows import clock, nightly
+from forecasting.audit import verify as verifying
+from forecasting.audit.evidence import compare
 from forecasting.audit.verify import settings_of, verify
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night import models
@@ -127,14 +129,20 @@ def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
     reasons = {reason for (reason,) in select("mode_reason", "runs")}
     assert len(reasons) >= 5 and all(reason.startswith("«") for reason in reasons)
     monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
+    made_again = []
+
+    def seen(*nights, rerun, **stored):
+        made_again.append((_scores(rerun), digest_counts(rerun)))
+        return compare(*nights, rerun=rerun, **stored)
+
+    monkeypatch.setattr(verifying, "compare", seen)
     assert verified(EARLY).startswith(
         f"MSFT volume: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts"
     )
     # The source was not asked, and this process is where it was
     assert (len(yahoo.requests), read_settings().data_dir) == (asked, tmp_path / "data")
-    again = f"sqlite:///{tmp_path / 'data' / 'verify' / 'forecasting.db'}"
-    assert _scores(read_settings().url) == _scores(again)
-    assert digest_counts(again) == told
+    monkeypatch.setattr(verifying, "compare", compare)
+    assert made_again == [(_scores(read_settings().url), told)]
     _assert_nights_before_the_newest_fit_from_scratch_are_copied()
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'published'"
     with connect.transaction(read_settings().url) as connection:
