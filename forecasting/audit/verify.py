@@ -221,7 +221,7 @@ def why_not_verified(night: StoredNight, settings: Settings) -> Omission | None:
         return Omission("no such night in table runs")
     status = run["status"]
     if not night.is_issued:
-        is_lost = status == "done" and "issued_before" not in notes_of(run)
+        is_lost = status == "done" and "issued_before" not in notes_of(run["notes"])
         return Omission(f"status {status}, without forecasts", is_stored=is_lost)
     if status != "done":
         return Omission(f"status {status}, with forecasts")

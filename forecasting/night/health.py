@@ -147,15 +147,14 @@ def _why_missing(
     if issued is not None:
         values = {"issued": issued["issued_at"], "session": issued["target_session"]}
         return Condition("issued_late", values)
-    of_session = own.columns | {"as_of": state.session}
-    night = read.row(connection, "runs", of_session, order=("started_at DESC",))
-    if night is not None and night["status"] == "running":
+    night = read.newest_attempt(connection, *own.key, cast("date", state.session))
+    if night is not None and night.status == "running":
         kinds: dict[bool | None, Kind] = {True: "running", False: "cut_off", None: "unended"}
-        values = {"session": night["as_of"], "began": night["started_at"]}
+        values = {"session": night.as_of, "began": night.started_at}
         return Condition(kinds[is_locked], values)
-    if night is not None and night["status"] != "done":
-        kind: Kind = "late" if night["status"] == "late" else "failed"
-        return Condition(kind, {"reason": night["error"] or night["note"]})
+    if night is not None and night.status != "done":
+        kind: Kind = "late" if night.status == "late" else "failed"
+        return Condition(kind, {"reason": night.error or night.note})
     return _why_not_begun(connection, own, state, is_locked)
 
 

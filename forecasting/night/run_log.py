@@ -94,7 +94,7 @@ def open_run(
         "settings": json.dumps(settings, sort_keys=True),
     }
     added = write.add(connection, "runs", row)
-    if not added and _row(connection, night)["status"] in ("late", "failed"):
+    if not added and _status(connection, night) in ("late", "failed"):
         reopened = {"status": "running", "error": None}
         write.update(
             connection,
@@ -107,7 +107,8 @@ def open_run(
 
 def add_notes(connection: connect.Connection, run_id: str, notes: Mapping[str, str]) -> None:
     """Note, by kind, what a night's row should say; an empty text takes the note of a kind away."""
-    stored = notes_of(read.row(connection, "runs", {"id": run_id}) or {})
+    run = read.run_with(connection, run_id)
+    stored = {} if run is None else notes_of(run.notes)
     # Without those of a kind that an earlier release had
     kept = {kind: text for kind, text in {**stored, **notes}.items() if text and kind in NOTES}
     if kept != stored:
@@ -121,9 +122,9 @@ def add_notes(connection: connect.Connection, run_id: str, notes: Mapping[str, s
         )
 
 
-def notes_of(row: Row) -> dict[str, str]:
-    """The notes of a row of table runs, by kind."""
-    return json.loads(row.get("notes") or "{}")
+def notes_of(text: str) -> dict[str, str]:
+    """The notes of a night by kind, from column notes of table runs."""
+    return json.loads(text or "{}")
 
 
 def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:
@@ -135,7 +136,7 @@ def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None
             started_at=night.now(),
             notes=notes,
         )
-        if _row(connection, night)["status"] not in ("done", "closed"):
+        if _status(connection, night) not in ("done", "closed"):
             write.update(
                 connection,
                 "runs",
@@ -200,11 +201,12 @@ def _seconds(night: Night) -> dict[str, float]:
 
 def _has_row(night: Night) -> bool:
     with connect.reading(night.url) as connection:
-        return bool(_row(connection, night))
+        return read.run_with(connection, night.id) is not None
 
 
-def _row(connection: connect.Connection, night: Night) -> Row:
-    return read.row(connection, "runs", {"id": night.id}) or {}
+def _status(connection: connect.Connection, night: Night) -> str:
+    run = read.run_with(connection, night.id)
+    return "" if run is None else run.status
 
 
 def mark_cut_off(settings: Settings) -> None:

@@ -17,7 +17,6 @@ from forecasting.plain_text import named, plain_text
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
-from forecasting.store.frames import Row
 from forecasting.values import check_symbol, listed
 from forecasting.vocabulary import PUBLISHED, Target
 
@@ -151,11 +150,11 @@ def check_forecast(
     )
     if origins:
         raise StoreError(missing)
-    run = read.unfinished_run(connection, symbol, target, after=date.min) or Row()
-    if reason := run.get("error") or run.get("note"):
+    run = read.unfinished_run(connection, symbol, target, after=date.min)
+    if run is not None and (run.error or run.note):
         raise StoreError(
-            f"{symbol} {target} has no forecast; its night of {run['as_of']} has status "
-            f"{run['status']}: {reason}"
+            f"{symbol} {target} has no forecast; its night of {run.as_of} has status "
+            f"{run.status}: {run.error or run.note}"
         )
     raise StoreError(f"{missing}{_held(connection, symbol)}")
 

@@ -39,6 +39,7 @@ from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
+from forecasting.store.rows import RunRow
 from forecasting.vocabulary import PUBLISHED, Clock, short_id
 
 if TYPE_CHECKING:
@@ -181,45 +182,45 @@ def _of_runs(
     """What a person should see of completed nights, or of those of the lines."""
     run_ids = [night.id for night in nights]
     if not nights:
-        run_ids = [line.run["id"] for line in lines if line.run]
+        run_ids = [line.run.id for line in lines if line.run]
     for run_id in run_ids:
-        run = read.row(connection, "runs", {"id": run_id, "status": "done"})
-        if run is None:
+        run = read.run_with(connection, run_id)
+        if run is None or run.status != "done":
             continue
         for condition in [*_notable_data(connection, run), *_notable(connection, run)]:
-            yield f"{run['symbol']} {run['target']}", condition
+            yield f"{run.symbol} {run.target}", condition
 
 
-def _notable(connection: Connection, run: Row) -> Iterator[Condition]:
+def _notable(connection: Connection, run: RunRow) -> Iterator[Condition]:
     """What a person should see of a completed night beside its forecasts and its data."""
-    of_night = {"session": run["as_of"]}
-    market = notes_of(run).get("market")
+    of_night = {"session": run.as_of}
+    market = notes_of(run.notes).get("market")
     if market:
         yield Condition("market", of_night | {"note": market})
-    if run["mode_kind"] == "drift":
-        yield Condition("drift", of_night | {"reason": run["mode_reason"]})
-    series = (run["symbol"], run["target"])
-    before = read.newest_network(connection, *series, before=run["as_of"])
-    fit = read.model_of_run(connection, *series, run["id"])
+    if run.mode_kind == "drift":
+        yield Condition("drift", of_night | {"reason": run.mode_reason})
+    series = (run.symbol, run.target)
+    before = read.newest_network(connection, *series, before=run.as_of)
+    fit = read.model_of_run(connection, *series, run.id)
     if fit is None or before is None:  # a first fit's refusal is the reason of the baseline's line
         return
     of_fit = of_night | {"model": fit.id}
     if fit.refused:
         yield Condition("fit_refused", of_fit | {"reason": fit.refused})
     elif fit.method == "scratch":
-        why = {"reason": run["mode_reason"], "before": before.id}
+        why = {"reason": run.mode_reason, "before": before.id}
         yield Condition("model", of_fit | why)
 
 
-def _notable_data(connection: Connection, run: Row) -> Iterator[Condition]:
-    fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
+def _notable_data(connection: Connection, run: RunRow) -> Iterator[Condition]:
+    fetch = read.newest_fetch(connection, run.symbol, run_id=run.id)
     if fetch is None:
         return
-    of_night = {"session": run["as_of"]}
+    of_night = {"session": run.as_of}
     if fetch.verdict in ("split", "revised", "held"):  # dividends and new bars are routine
         found = {"verdict": fetch.verdict, "detail": fetch.detail}
         yield Condition("revised", of_night | found)
-    of_run = {"symbol": run["symbol"], "run_id": run["id"]}
+    of_run = {"symbol": run.symbol, "run_id": run.id}
     began = read.values(connection, "fetches", "fetched_at", of_run)[0]
     findings = read.findings(connection, fetch.id)
     new = without_bar(findings[findings["since"] >= began])

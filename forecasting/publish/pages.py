@@ -38,7 +38,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.store.rows import FetchRow, ModelRow
+from forecasting.store.rows import FetchRow, ModelRow, RunRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import PUBLISHED, Clock, Target
 
@@ -187,7 +187,7 @@ def _details(
     connection: Connection, view: NightView, settings: Settings, *, last: date | None, brief: bool
 ) -> NightDetails:
     row = view.forecasts[0]
-    run = _with_id(connection, "runs", row["run_id"])
+    run = cast(RunRow, read.run_with(connection, row["run_id"]))
     fetch = cast(FetchRow, read.fetch_with(connection, row["fetch_id"]))
     newest_fetch = fetch
     if view.is_behind:
@@ -208,7 +208,7 @@ def _details(
         findings=read.findings(connection, newest_fetch.id),
         past_days=_past_days(connection, view, settings.exchange),
         changed=_changed_inputs(connection, run),
-        margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
+        margin=read.row(connection, "fallback_margins", {"run_id": run.id}),
         exchange=settings.exchange,
         cost_ratio=settings.cost_ratio,
     )
@@ -224,12 +224,7 @@ def _past_days(connection: Connection, view: NightView, exchange: str) -> dict[d
     }
 
 
-def _with_id(connection: Connection, table: str, row_id: str) -> Row:
-    (row,) = read.table_rows(connection, table, {"id": row_id})
-    return row
-
-
-def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
+def _changed_inputs(connection: Connection, run: RunRow) -> list[tuple[str, object, object]]:
     """What the night ran under that the last finished one did not: name, value then and now."""
     before = read.done_before(connection, run)
     if before is None:
@@ -240,9 +235,9 @@ def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object,
     return [(name, then.get(name), now.get(name)) for name in names]
 
 
-def _inputs(connection: Connection, run: Row) -> dict[str, object]:
-    market = read.market_of_run(connection, run["id"])
-    return json.loads(run["settings"]) | {"source": run["source"], "market": market}
+def _inputs(connection: Connection, run: RunRow) -> dict[str, object]:
+    market = read.market_of_run(connection, run.id)
+    return json.loads(run.settings) | {"source": run.source, "market": market}
 
 
 def with_models(connection: Connection, view: NightView) -> NightView:
@@ -382,8 +377,10 @@ def _addressed(view: NightView, settings: Settings) -> NightView:
     )
 
 
-def _with_failure(run: Row | None, failed: Night | None) -> Row | None:
-    """The row of a symbol's newest night, or that of a failure that could not be written."""
-    if failed is None or (run is not None and run["status"] != "done"):
+def _with_failure(run: RunRow | None, failed: Night | None) -> RunRow | None:
+    """The run of a symbol's newest night, or that of a failure that could not be written."""
+    if failed is None or (run is not None and run.status != "done"):
         return run
-    return {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}
+    error = str(failed.error)
+    own = (failed.id, failed.session, *failed.key)
+    return RunRow(*own, status="failed", started_at=failed.now(), error=error)

@@ -18,7 +18,7 @@ from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
-from forecasting.store.rows import FetchRow, ModelRow
+from forecasting.store.rows import FetchRow, ModelRow, RunRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -102,7 +102,7 @@ class NightDetails:
     Mappings carry the tables' column names, frames the columns listed.
     """
 
-    run: Mapping[str, Any]  # the row of `runs`, as fetch and model of what was published
+    run: RunRow  # as fetch and model of what was published
     fetch: FetchRow
     model: ModelRow
     record: TrackRecord  # of the scores up to this night
@@ -125,7 +125,7 @@ class NightDetails:
         trained_to = self.model.trained_to
         if trained_to is None:
             return None
-        return len(after(trained_to, as_day(self.run["as_of"]), self.exchange))
+        return len(after(trained_to, self.run.as_of, self.exchange))
 
 
 NO_HISTORY = pd.DataFrame({"value": [], "settled": []})
@@ -137,8 +137,8 @@ class NightView:
 
     symbol: str
     target: Target
-    # The newest row of `runs`, whatever came of it; None before the first night
-    run: Mapping[str, Any] | None = None
+    # The newest, whatever came of it; None before the first night
+    run: RunRow | None = None
     # Rows of view published_forecasts, with `title` and `source` of their fetch: those of a week,
     # the nearest session first, or that one alone; empty where there is none, and then nothing
     # that is said of them can be asked for
@@ -275,14 +275,14 @@ class NightView:
         if self.run is None:
             yield Condition("no_night", {"symbol": self.symbol, "target": self.target})
             return
-        is_published = bool(self.forecasts) and as_day(self.run["as_of"]) <= self.origin
+        is_published = bool(self.forecasts) and self.run.as_of <= self.origin
         kinds = _PUBLISHED if is_published else _UNPUBLISHED
-        kind = kinds.get(self.run["status"])
+        kind = kinds.get(self.run.status)
         if kind is not None:
-            reason = self.run["note"] if self.run["error"] is None else self.run["error"]
+            reason = self.run.note if self.run.error is None else self.run.error
             yield Condition(kind, {"reason": reason})
-        elif self.run["note"]:
-            yield Condition("note", {"reason": self.run["note"]})
+        elif self.run.note:
+            yield Condition("note", {"reason": self.run.note})
 
     def _of_forecast(self, row: Mapping[str, Any], *, is_behind: bool) -> Iterator[Condition]:
         """Of the newest forecasts: all of a night are issued alike."""
@@ -308,8 +308,8 @@ class NightView:
                 for name, then, now in details.changed
             ]
             yield Condition("inputs", {"changes": "; ".join(each)})
-        if self.is_behind and details.run["note"]:
-            yield Condition("note", {"reason": details.run["note"]})
+        if self.is_behind and details.run.note:
+            yield Condition("note", {"reason": details.run.note})
 
     @property
     def is_behind(self) -> bool:

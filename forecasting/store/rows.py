@@ -58,3 +58,27 @@ class WeightsRow:
 
     card: str
     tensors: bytes
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One night, of table runs; defaults are those of a night that could not be written."""
+
+    id: str
+    as_of: date
+    symbol: str
+    target: str
+    status: str
+    started_at: datetime
+    source: str = ""
+    trigger: str = ""
+    mode: str = ""
+    mode_reason: str = ""
+    mode_kind: str = ""
+    flow_run_id: str | None = None
+    code_version: str = ""
+    settings_hash: str = ""
+    settings: str = ""
+    note: str = ""
+    notes: str = ""
+    error: str | None = None

@@ -33,7 +33,7 @@ def opened(night, **notes):
 
 def row(night):
     with connect.reading(night.settings.url) as connection:
-        return read.row(connection, "runs", {"id": night.id}) or {}
+        return read.run_with(connection, night.id)
 
 
 def test_a_night_that_is_done_is_not_marked_as_stopped(night):
@@ -41,7 +41,7 @@ def test_a_night_that_is_done_is_not_marked_as_stopped(night):
     with connect.transaction(night.settings.url) as connection:
         write.update(connection, "runs", night.id, {"status": "done"})
     run_log.mark_stopped(replace(night, error=HistoryError("a worker was lost")))
-    assert (row(night)["status"], row(night)["error"]) == ("done", None)
+    assert (row(night).status, row(night).error) == ("done", None)
 
 
 def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_symbol_and_target(

@@ -13,7 +13,7 @@ from forecasting.sessions import next_sessions, shift
 from forecasting.store.rows import FetchRow
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
-from tests.store.rows import run_row, stored_model
+from tests.store.rows import stored_model, stored_run
 
 ORIGIN = date(2024, 3, 8)
 SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
@@ -133,7 +133,7 @@ def report_data(target: str = "volume", **changed) -> NightView:
     `changed` replaces fields of it or of its details; a dict for run, fetch or model adds to it.
     """
     values = values_of(target)
-    run = run_row(
+    run = stored_run(
         "9c1f20ab77e01234",
         ORIGIN.isoformat(),
         target=target,
@@ -169,7 +169,7 @@ def report_data(target: str = "volume", **changed) -> NightView:
         trained_to=date(2024, 3, 6),
     )
     details = {
-        "run": run | changed.pop("run", {}),
+        "run": replace(run, **changed.pop("run", {})),
         "fetch": FetchRow(**(fetch | changed.pop("fetch", {}))),
         "model": replace(model, **changed.pop("model", {})),
         "record": track_record(changed.pop("scored", long_record(target))),
@@ -177,7 +177,7 @@ def report_data(target: str = "volume", **changed) -> NightView:
         "past_days": {date(2024, 1, 31): ["earnings"]},
     }
     own = {name: changed.pop(name) for name in list(changed) if name in NightView.__match_args__}
-    symbol = details["run"]["symbol"]
+    symbol = details["run"].symbol
     ahead = details["record"].ahead(1).tail(1).astype({"inside_80": bool}).to_dict("records")
     history = pd.DataFrame({"value": values, "settled": True})
     fields = {
@@ -222,7 +222,7 @@ def index_line(symbol: str = "SBUX", target: str = "volume", **changed) -> Night
     values = changed.pop("values", [8e6, 10e6, 12e6, 10e6, 10e6] * 5)
     days = [date.fromordinal(ORIGIN.toordinal() - ago) for ago in range(len(values))][::-1]
     fields = {
-        "run": {"as_of": ORIGIN, "status": "done", "error": None, "note": ""},
+        "run": stored_run("", str(ORIGIN)),
         "history": pd.DataFrame({"value": values, "settled": True}, index=days),
         "result": {
             "target_session": ORIGIN,

@@ -8,6 +8,7 @@ from datetime import date
 from forecasting.report.digest import SHOWN, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
 from tests.report.nights import ORIGIN, index_line
+from tests.store.rows import stored_run
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
 HALF_MORE = {"horizon": 5, "q10": 51e6, "q50": 75e6, "q90": 99e6}  # than five usual sessions
@@ -19,7 +20,7 @@ def in_each_form(digest):
 
 
 def morning():
-    failed = {"as_of": date(2024, 3, 11), "status": "failed", "error": "no rows of BAD", "note": ""}
+    failed = stored_run("", "2024-03-11", status="failed", error="no rows of BAD")
     return [
         index_line("SBUX", q50=9e6, totals=[HALF_MORE | {"q10": 49e6}]),
         index_line(
@@ -95,7 +96,7 @@ def test_alerts_that_hold_stand_first_in_every_form():
 
 
 def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow():
-    late = {"as_of": ORIGIN, "status": "late", "error": None, "note": "No bar by 09:00."}
+    late = stored_run("", str(ORIGIN), status="late", note="No bar by 09:00.")
     older = {
         "origin_session": date(2024, 3, 7),
         "target_session": ORIGIN,

@@ -5,6 +5,7 @@ import pytest
 from forecasting.evaluate.significance import Skill
 from forecasting.report.page import render_index
 from tests.report.nights import index_line
+from tests.store.rows import stored_run
 
 SKILL = Skill("ridge", 250, 0.12, 0.01)
 
@@ -48,11 +49,11 @@ def test_a_row_has_median_interval_change_why_last_result_and_status():
         ({"kind": "late"}, "issued late"),
         ({"kind": "replay"}, "made afterwards"),
         (
-            {"run": {"as_of": "2024-03-11", "status": "late", "error": None, "note": "no bar"}},
+            {"run": stored_run("", "2024-03-11", status="late", note="no bar")},
             "stale",
         ),
         (
-            {"run": {"as_of": "2024-03-11", "status": "failed", "error": "no disk", "note": ""}},
+            {"run": stored_run("", "2024-03-11", status="failed", error="no disk")},
             "failed",
         ),
     ],

@@ -13,6 +13,7 @@ from forecasting.report.prefect import (
     subject_tags,
 )
 from tests.report.nights import ORIGIN, forecasts, index_line, plain, report_data
+from tests.store.rows import stored_run
 
 OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
 
@@ -22,7 +23,7 @@ def night_of(symbol="SBUX", *, status="done", note="", **changed):
 
     `changed` replaces columns of its forecast.
     """
-    run = {"symbol": symbol, "as_of": ORIGIN, "status": status, "error": None, "note": note}
+    run = stored_run("", str(ORIGIN), status=status, note=note)
     shown = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6, "usual": 8e6} | changed
     return index_line(
         symbol, run=run, opens=OPENS, **({"values": [6e6, 8e6, 10e6, 8e6, 8e6] * 4} | shown)
@@ -31,7 +32,7 @@ def night_of(symbol="SBUX", *, status="done", note="", **changed):
 
 def failed(symbol, error="no rows"):
     """A symbol whose first night failed."""
-    run = {"symbol": symbol, "as_of": ORIGIN, "status": "failed", "error": error, "note": ""}
+    run = stored_run("", str(ORIGIN), status="failed", error=error)
     return NightView(symbol, "volume", run)
 
 

@@ -13,6 +13,7 @@ from forecasting.report.terminal import (
 )
 from forecasting.settings import Settings
 from tests.report.nights import forecasts, report_data, scored
+from tests.store.rows import stored_run
 
 
 def night_text(data, *, now, width):
@@ -134,7 +135,7 @@ def test_many_symbols_are_a_line_each_in_a_pipe_and_where_there_is_room():
             run={"symbol": "IBM"},
             scored=scored(),
             forecasts=forecasts(kind="late", status="fallback"),
-            unfinished={"as_of": "2024-03-11", "status": "failed", "error": "x", "note": ""},
+            unfinished=stored_run("", "2024-03-11", status="failed", error="x"),
         ),
     ]
     for width in (None, 100):

@@ -1,11 +1,12 @@
 import math
-from datetime import date
+from dataclasses import replace
 
 import pytest
 
 from forecasting.evaluate.significance import Skill
 from forecasting.report import wording
 from tests.report.nights import forecasts, plain, report_data
+from tests.store.rows import stored_run
 
 
 @pytest.mark.parametrize(
@@ -69,26 +70,26 @@ def test_a_skill_is_a_sentence_or_of_too_few_nights(n, share, p_value, sentence,
     assert (wording.skill_sentence(skill), wording.skill_brief(skill)) == (sentence, brief)
 
 
-UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": None}
+UNFINISHED = stored_run("", "2024-03-11", note="No bar by 09:00.")
 
 
 @pytest.mark.parametrize(
     ("changed", "tone", "title", "fact"),
     [
         (
-            {"unfinished": UNFINISHED | {"status": "late"}},
+            {"unfinished": replace(UNFINISHED, status="late")},
             "warn",
             "Stale",
             "No bar by 09:00.",
         ),
         (
-            {"unfinished": UNFINISHED | {"status": "failed"}},
+            {"unfinished": replace(UNFINISHED, status="failed")},
             "warn",
             "Newest night failed",
             "No bar by 09:00.",
         ),
         (
-            {"unfinished": UNFINISHED | {"status": "running"}},
+            {"unfinished": replace(UNFINISHED, status="running")},
             "info",
             "Running",
             "A run is at work on it.",

@@ -12,7 +12,7 @@ from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Request, Response
 from forecasting.sessions import next_sessions
 from forecasting.store import read, schema, write
-from forecasting.store.rows import ModelRow
+from forecasting.store.rows import ModelRow, RunRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
@@ -89,6 +89,11 @@ def run_row(id: str, as_of: str, **changed) -> dict[str, Any]:
         "settings": "{}",
     }
     return row | changed
+
+
+def stored_run(id: str, as_of: str, **changed) -> RunRow:
+    """The same as it is read."""
+    return RunRow(**run_row(id, as_of, **changed))
 
 
 def model_row(id: str, name: str = "lstm", **changed) -> dict[str, Any]:

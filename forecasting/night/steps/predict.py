@@ -144,7 +144,8 @@ def _no_fit(connection: connect.Connection, night: Night) -> str:
     refused = read.model_of_run(connection, *night.key, night.id)
     if refused is not None:
         return f"the gate refused tonight's fit: {refused.refused}"
-    reason = str(notes_of(read.row(connection, "runs", {"id": night.id}) or {}).get("no_model", ""))
+    run = read.run_with(connection, night.id)
+    reason = "" if run is None else notes_of(run.notes).get("no_model", "")
     return f"{reason[:1].lower()}{reason[1:]}"
 
 

@@ -79,8 +79,7 @@ def fit_network(night: Night) -> Night:
     with connect.reading(night.url) as connection:
         fitted = read.model_of_run(connection, *night.key, night.id)
         if fitted is not None:
-            may_publish = not fitted.refused and fitted.withdrawn_at is None
-            return replace(night, fit=fitted.id) if may_publish else night
+            return _with_found(night, fitted)
         before = _newest_before(connection, night)
     windows = windows_of(night)
     choice, parent = _choose(night, before, windows)
@@ -151,6 +150,13 @@ def _choose(
             raise
         facts = replace(before.facts, damage=str(error))
     return choose_mode(night.mode, facts), parent
+
+
+def _with_found(night: Night, fitted: ModelRow) -> Night:
+    """The night with the fit that it finds stored, if that may be published."""
+    if fitted.refused or fitted.withdrawn_at is not None:
+        return night
+    return replace(night, fit=fitted.id)
 
 
 def _facts(connection: connect.Connection, night: Night, before: ModelRow) -> ParentFacts:

@@ -14,7 +14,6 @@ from forecasting.store import schema
 from forecasting.store.frames import (
     Row,
     first_record,
-    first_row,
     newest,
     of_series,
     records,
@@ -22,7 +21,7 @@ from forecasting.store.frames import (
     rows,
     view,
 )
-from forecasting.store.rows import ModelRow, WeightsRow
+from forecasting.store.rows import ModelRow, RunRow, WeightsRow
 from forecasting.store.schema import (
     RUNNING,
     fetch,
@@ -55,24 +54,40 @@ def newest_finished(connection: Connection, symbol: str, target: str) -> date | 
     )
 
 
-def done_before(connection: Connection, night: Row) -> Row | None:
-    """The newest night that is done before another, rows of table runs; None before the first."""
-    same_day = (run.as_of == night["as_of"]) & (run.started_at < night["started_at"])
+def run_with(connection: Connection, run_id: str) -> RunRow | None:
+    """The run with an id; None without one."""
+    return first_record(connection, RunRow, select(*run).where(run.id == run_id))
+
+
+def newest_attempt(
+    connection: Connection, symbol: str, target: str, session: date
+) -> RunRow | None:
+    """The run of a session that was started last; None without any."""
+    of_session = (*of_series(run, symbol, target), run.as_of == session)
+    attempts = select(*run).where(*of_session).order_by(run.started_at.desc())
+    return first_record(connection, RunRow, attempts)
+
+
+def done_before(connection: Connection, night: RunRow) -> RunRow | None:
+    """The newest night that is done before another; None before the first."""
+    same_day = (run.as_of == night.as_of) & (run.started_at < night.started_at)
     earlier = (
         select(*run)
-        .where(*of_series(run, night["symbol"], night["target"]), run.status == "done")
-        .where((run.as_of < night["as_of"]) | same_day)
+        .where(*of_series(run, night.symbol, night.target), run.status == "done")
+        .where((run.as_of < night.as_of) | same_day)
         .order_by(run.as_of.desc(), run.started_at.desc())
     )
-    return first_row(connection, earlier)
+    return first_record(connection, RunRow, earlier)
 
 
-def unfinished_run(connection: Connection, symbol: str, target: str, *, after: date) -> Row | None:
-    """The run of the newest session after `after`, a row of table runs, if it is late or failed."""
+def unfinished_run(
+    connection: Connection, symbol: str, target: str, *, after: date
+) -> RunRow | None:
+    """The run of the newest session after `after`, if it is late or failed; else None."""
     newest = newest_run(connection, symbol, target)
-    if newest is None or newest["as_of"] <= after:
+    if newest is None or newest.as_of <= after:
         return None
-    return newest if newest["status"] in ("late", "failed") else None
+    return newest if newest.status in ("late", "failed") else None
 
 
 def running(connection: Connection) -> dict[str, date]:
@@ -218,14 +233,15 @@ def passed_fits(symbol: str, target: str) -> sa.Select[Any]:
 
 def newest_run(
     connection: Connection, symbol: str, target: str, *, last: date = date.max
-) -> Row | None:
-    """The run of the newest session up to `last`, a row of table runs; of one session a done one.
+) -> RunRow | None:
+    """The run of the newest session up to `last`; of one session a done one.
 
     A failed one is history, and left out, once bars that were fetched later have led to another
     night; so is one of a day that was no session.
     """
     wanted = (*of_series(run, symbol, target), run.as_of <= last, ~_is_history())
-    return first_row(connection, select(*run).where(*wanted).order_by(*_NEWEST_FIRST))
+    newest_first = select(*run).where(*wanted).order_by(*_NEWEST_FIRST)
+    return first_record(connection, RunRow, newest_first)
 
 
 _NEWEST_FIRST = (run.as_of.desc(), run.status != "done", run.started_at.desc())
@@ -255,11 +271,12 @@ def _is_history() -> sa.ColumnElement[bool]:
 
 def newest_runs(
     connection: Connection, symbols: Collection[str], *, first: date, last: date = date.max
-) -> dict[tuple[str, str], Row]:
+) -> dict[tuple[str, str], RunRow]:
     """As `newest_run`, of sessions from `first` to `last`, by symbol and target."""
     wanted = (run.as_of.between(first, last), run.symbol.in_(symbols), ~_is_history())
-    newest_last = reversed(rows(connection, select(runs).where(*wanted).order_by(*_NEWEST_FIRST)))
-    return {(line["symbol"], line["target"]): line for line in newest_last}
+    newest_first = select(runs).where(*wanted).order_by(*_NEWEST_FIRST)
+    newest_last = reversed(records(connection, RunRow, newest_first))
+    return {(night.symbol, night.target): night for night in newest_last}
 
 
 def skills(

@@ -110,13 +110,13 @@ def test_a_failed_night_is_history_once_later_bars_led_to_another_night(
     write.add(connection, "runs", run_row("failed", LAST, **failed))
     found = read.newest_run(connection, SYMBOL, TARGET)
     assert found
-    assert found["id"] == newest
+    assert found.id == newest
     assert read.newest_runs(connection, [SYMBOL], first=date.min)[SYMBOL, TARGET] == found
     unfinished = partial(read.unfinished_run, connection, SYMBOL, TARGET)
     assert (unfinished(after=EVE) is not None) == (newest == "failed")
-    assert unfinished(after=found["as_of"]) is None
+    assert unfinished(after=found.as_of) is None
     write.update(connection, "fetches", fetched_at, {"run_id": "failed"})
-    assert read.newest_run(connection, SYMBOL, TARGET, last=LAST_DAY)["id"] == "failed"
+    assert read.newest_run(connection, SYMBOL, TARGET, last=LAST_DAY).id == "failed"
 
 
 def test_a_run_has_its_market_series_and_the_done_night_before_it_of_its_target(connection):
@@ -135,8 +135,9 @@ def test_a_run_has_its_market_series_and_the_done_night_before_it_of_its_target(
     write.update(connection, "fetches", f"{LAST}T21:00", {"symbol": "SPY"})
     markets = {run: read.market_of_run(connection, run) for run in ("eve", "second", "first")}
     assert markets == {"eve": SYMBOL, "second": "SPY", "first": ""}
-    of_each = [read.done_before(connection, night) for night in nights]
-    assert [before and before["id"] for before in of_each] == [None, "eve", "first", "first", None]
+    stored = (read.run_with(connection, night["id"]) for night in nights)
+    of_each = [read.done_before(connection, night) for night in stored]
+    assert [before and before.id for before in of_each] == [None, "eve", "first", "first", None]
 
 
 def test_the_newest_run_is_of_a_session_up_to_the_last_one_done_before_late_and_not_closed(
@@ -149,7 +150,7 @@ def test_the_newest_run_is_of_a_session_up_to_the_last_one_done_before_late_and_
     for last, day in ((EVE, FIRST), (LAST_DAY, LAST), (date.max, LAST)):
         found = read.newest_run(connection, SYMBOL, TARGET, last=last)
         assert found
-        assert found["id"] == day
+        assert found.id == day
     newest = partial(read.newest_runs, connection, [SYMBOL, "KO"])
     assert [*newest(first=LAST_DAY, last=date.max)] == [(SYMBOL, TARGET)]
     assert newest(first=date(2024, 3, 11), last=date.max) == {}
