@@ -22,6 +22,7 @@ from forecasting.report.night_view import NightView
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
+from forecasting.store.rows import FetchRow
 from forecasting.store.schema import metadata
 from forecasting.vocabulary import Clock
 from tests.builders import csv_of_small_night, set_small_night
@@ -185,4 +186,4 @@ def ingest_only(settings: Settings, session: date, *, now: Clock, accept: bool =
     if done.error is not None:
         raise done.error
     with connect.reading(settings.url) as connection:
-        return read.fetch_with(connection, done.fetch_id)
+        return read.stored(connection, FetchRow, {"id": done.fetch_id})

@@ -42,6 +42,7 @@ from forecasting.sessions import (
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
+from forecasting.store.rows import RunRow
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
 
@@ -147,7 +148,8 @@ def _why_missing(
     if issued is not None:
         values = {"issued": issued["issued_at"], "session": issued["target_session"]}
         return Condition("issued_late", values)
-    night = read.newest_attempt(connection, *own.key, cast("date", state.session))
+    of_session = own.columns | {"as_of": state.session}
+    night = read.stored(connection, RunRow, of_session, order=("started_at DESC",))
     if night is not None and night.status == "running":
         kinds: dict[bool | None, Kind] = {True: "running", False: "cut_off", None: "unended"}
         values = {"session": night.as_of, "began": night.started_at}

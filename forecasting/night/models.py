@@ -51,7 +51,7 @@ def show_model(model_id: str, settings: Settings) -> dict[str, Any]:
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         model = stored_model(connection, model_id)
-        stored = read.weights_of(connection, model.id)
+        stored = read.stored(connection, WeightsRow, {"model_id": model.id})
         lineage = read.lineage(connection, model)
     return {**asdict(model), "weights": _state(model, stored), **lineage}
 

@@ -16,6 +16,7 @@ from forecasting.night.night import Night
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
+from forecasting.store.rows import RunRow
 from forecasting.values import source_name
 from forecasting.vocabulary import RunStatus
 
@@ -107,7 +108,7 @@ def open_run(
 
 def add_notes(connection: connect.Connection, run_id: str, notes: Mapping[str, str]) -> None:
     """Note, by kind, what a night's row should say; an empty text takes the note of a kind away."""
-    run = read.run_with(connection, run_id)
+    run = read.stored(connection, RunRow, {"id": run_id})
     stored = {} if run is None else notes_of(run.notes)
     # Without those of a kind that an earlier release had
     kept = {kind: text for kind, text in {**stored, **notes}.items() if text and kind in NOTES}
@@ -201,11 +202,11 @@ def _seconds(night: Night) -> dict[str, float]:
 
 def _has_row(night: Night) -> bool:
     with connect.reading(night.url) as connection:
-        return read.run_with(connection, night.id) is not None
+        return read.stored(connection, RunRow, {"id": night.id}) is not None
 
 
 def _status(connection: connect.Connection, night: Night) -> str:
-    run = read.run_with(connection, night.id)
+    run = read.stored(connection, RunRow, {"id": night.id})
     return "" if run is None else run.status
 
 

@@ -190,18 +190,30 @@ def _behind(deficit: Deficit, *, in_fallback: bool) -> str:
     )
 
 
-def margin_of(deficit: Deficit, *, in_fallback: bool) -> dict[str, str | float | None]:
-    """How near the network is to being behind, as columns of table fallback_margins."""
+@dataclass(frozen=True)
+class Margin:
+    """How near a night's network is to being behind: columns of table fallback_margins."""
+
+    baseline: str
+    deficit: float
+    origins: int
+    statistic: float
+    limit_statistic: float
+    limit_deficit: float | None
+
+
+def margin_of(deficit: Deficit, *, in_fallback: bool) -> Margin:
+    """How near the network is to being behind."""
     network = deficit.network_pinball
     baseline = deficit.baseline_pinball
-    return {
-        "baseline": deficit.baseline,
-        "deficit": network / baseline - 1.0 if baseline else 0.0,
-        "origins": deficit.origins,
-        "statistic": deficit.statistic,
-        "limit_statistic": _limit(in_fallback=in_fallback),
-        "limit_deficit": None if in_fallback else TOLERANCE,
-    }
+    return Margin(
+        baseline=deficit.baseline,
+        deficit=network / baseline - 1.0 if baseline else 0.0,
+        origins=deficit.origins,
+        statistic=deficit.statistic,
+        limit_statistic=_limit(in_fallback=in_fallback),
+        limit_deficit=None if in_fallback else TOLERANCE,
+    )
 
 
 def _limit(*, in_fallback: bool) -> float:

@@ -39,7 +39,7 @@ from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.store.rows import RunRow
+from forecasting.store.rows import ModelRow, RunRow
 from forecasting.vocabulary import PUBLISHED, Clock, short_id
 
 if TYPE_CHECKING:
@@ -184,8 +184,8 @@ def _of_runs(
     if not nights:
         run_ids = [line.run.id for line in lines if line.run]
     for run_id in run_ids:
-        run = read.run_with(connection, run_id)
-        if run is None or run.status != "done":
+        run = read.stored(connection, RunRow, {"id": run_id, "status": "done"})
+        if run is None:
             continue
         for condition in [*_notable_data(connection, run), *_notable(connection, run)]:
             yield f"{run.symbol} {run.target}", condition
@@ -201,7 +201,7 @@ def _notable(connection: Connection, run: RunRow) -> Iterator[Condition]:
         yield Condition("drift", of_night | {"reason": run.mode_reason})
     series = (run.symbol, run.target)
     before = read.newest_network(connection, *series, before=run.as_of)
-    fit = read.model_of_run(connection, *series, run.id)
+    fit = read.stored(connection, ModelRow, {"run_id": run.id})
     if fit is None or before is None:  # a first fit's refusal is the reason of the baseline's line
         return
     of_fit = of_night | {"model": fit.id}

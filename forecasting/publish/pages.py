@@ -28,6 +28,7 @@ from forecasting.night.folders import (
 from forecasting.night.night import Night
 from forecasting.night.plan import check_session
 from forecasting.night.symbols import Outcomes, check_forecast, each_stored, only_symbol
+from forecasting.predict.fallback import Margin
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import actual_of
 from forecasting.report.night_view import NO_HISTORY, NightDetails, NightView
@@ -187,8 +188,8 @@ def _details(
     connection: Connection, view: NightView, settings: Settings, *, last: date | None, brief: bool
 ) -> NightDetails:
     row = view.forecasts[0]
-    run = cast(RunRow, read.run_with(connection, row["run_id"]))
-    fetch = cast(FetchRow, read.fetch_with(connection, row["fetch_id"]))
+    run = cast(RunRow, read.stored(connection, RunRow, {"id": row["run_id"]}))
+    fetch = cast(FetchRow, read.stored(connection, FetchRow, {"id": row["fetch_id"]}))
     newest_fetch = fetch
     if view.is_behind:
         newest_fetch = read.newest_fetch(connection, view.symbol, with_bars=False) or fetch
@@ -203,12 +204,12 @@ def _details(
     return NightDetails(
         run=run,
         fetch=fetch,
-        model=cast(ModelRow, read.model_with(connection, row["model_id"])),
+        model=cast(ModelRow, read.stored(connection, ModelRow, {"id": row["model_id"]})),
         record=track_record(scored),
         findings=read.findings(connection, newest_fetch.id),
         past_days=_past_days(connection, view, settings.exchange),
         changed=_changed_inputs(connection, run),
-        margin=read.row(connection, "fallback_margins", {"run_id": run.id}),
+        margin=read.stored(connection, Margin, {"run_id": run.id}),
         exchange=settings.exchange,
         cost_ratio=settings.cost_ratio,
     )

@@ -14,6 +14,7 @@ import pandas as pd
 
 from forecasting.conditions import Condition, Kind
 from forecasting.evaluate.significance import Skill
+from forecasting.predict.fallback import Margin
 from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
@@ -109,8 +110,7 @@ class NightDetails:
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
     # By past session: earnings, half day and the like
     past_days: Mapping[date, Sequence[str]] = field(default_factory=dict)
-    # The row of `fallback_margins` of this night; None without one
-    margin: Mapping[str, Any] | None = None
+    margin: Margin | None = None  # None without a comparison
     # Inputs that the last finished night had not: name, then, now
     changed: Sequence[tuple[str, object, object]] = ()
     # Of a page alone: of the model `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`

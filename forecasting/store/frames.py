@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func
 from sqlalchemy.sql.expression import ColumnCollection
 from sqlalchemy.types import TypeEngine
 
+from forecasting.store.rows import TABLES
 from forecasting.store.schema import FORECAST_KEY, UtcDateTime, metadata
 
 if TYPE_CHECKING:
@@ -119,6 +120,17 @@ def first_record(
 ) -> Record | None:
     """The first of `records`; None when the statement has no row."""
     return next(iter(records(connection, kind, statement.limit(1))), None)
+
+
+def stored(
+    connection: Connection,
+    kind: type[Record],
+    where: Mapping[str, Any],
+    *,
+    order: Sequence[str] = (),
+) -> Record | None:
+    """The first row of a kind whose columns have these values; None when there is none."""
+    return first_record(connection, kind, _chosen(TABLES[kind], where, order))
 
 
 def table_rows(

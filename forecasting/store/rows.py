@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from forecasting.predict.fallback import Margin
+
 
 @dataclass(frozen=True)
 class FetchRow:
@@ -82,3 +84,13 @@ class RunRow:
     note: str = ""
     notes: str = ""
     error: str | None = None
+
+
+TABLES: dict[type, str] = {
+    FetchRow: "fetches",
+    Margin: "fallback_margins",
+    ModelRow: "models",
+    RunRow: "runs",
+    WeightsRow: "weights",
+}
+"""The table of each kind of row."""

@@ -13,6 +13,7 @@ from forecasting.night.folders import write_whole
 from forecasting.night.night import make_night
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
+from forecasting.store.rows import RunRow
 from tests.builders import LAST
 from tests.nights import rows
 from tests.store.rows import run_row
@@ -33,7 +34,7 @@ def opened(night, **notes):
 
 def row(night):
     with connect.reading(night.settings.url) as connection:
-        return read.run_with(connection, night.id)
+        return read.stored(connection, RunRow, {"id": night.id})
 
 
 def test_a_night_that_is_done_is_not_marked_as_stopped(night):

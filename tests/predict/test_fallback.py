@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from itertools import product
 
@@ -120,7 +120,7 @@ def test_a_margin_is_the_relative_excess_with_the_limits_of_the_night(
     deficit = replace(BEHIND, baseline_pinball=baseline)
     shared = {"baseline": "ridge", "origins": 250, "statistic": 3.4}
     found = margin_of(deficit, in_fallback=in_fallback)
-    assert found == pytest.approx(shared | expected)
+    assert asdict(found) == pytest.approx(shared | expected)
 
 
 def losses(means, origins, seed=0):

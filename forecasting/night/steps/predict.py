@@ -1,7 +1,7 @@
 """Write each night's forecasts: of the network and of every baseline, in one way."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import cast
 
@@ -29,7 +29,7 @@ from forecasting.preprocess.windows import Windows, actual_of
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
-from forecasting.store.rows import ModelRow, WeightsRow
+from forecasting.store.rows import ModelRow, RunRow, WeightsRow
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION
 from forecasting.train.linear import linear_forecast
@@ -79,9 +79,9 @@ def write_forecasts(night: Night) -> Night:
             stored,
         )
         if facts.deficit is not None:
-            row: Row = night.columns | {"session": night.session}
-            row |= fallback.margin_of(facts.deficit, in_fallback=facts.in_fallback)
-            write.add(connection, "fallback_margins", row)
+            margin = fallback.margin_of(facts.deficit, in_fallback=facts.in_fallback)
+            of_night = night.columns | {"session": night.session}
+            write.add(connection, "fallback_margins", of_night | asdict(margin))
     return night
 
 
@@ -90,7 +90,7 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
     session = night.session
     exchange = night.exchange
     known_at = cast(datetime, night.data_as_of)
-    model = read.model_with(connection, night.fit)
+    model = read.stored(connection, ModelRow, {"id": night.fit})
     if model is None:
         model = read.newest_network(connection, *night.key, before=session)
     bars = read.bars(
@@ -122,7 +122,7 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
         age = len(after(cast(date, model.trained_to), session, exchange))
         facts = replace(facts, model=model.id, age_sessions=age)
         fitted_with = read.market_of_run(connection, model.run_id)
-        weights = read.weights_of(connection, model.id)
+        weights = read.stored(connection, WeightsRow, {"model_id": model.id})
     return PredictionInputs(
         bars=bars,
         model=model,
@@ -141,10 +141,10 @@ def _of_run(night: Night) -> Row:
 
 
 def _no_fit(connection: connect.Connection, night: Night) -> str:
-    refused = read.model_of_run(connection, *night.key, night.id)
+    refused = read.stored(connection, ModelRow, night.columns)
     if refused is not None:
         return f"the gate refused tonight's fit: {refused.refused}"
-    run = read.run_with(connection, night.id)
+    run = read.stored(connection, RunRow, {"id": night.id})
     reason = "" if run is None else notes_of(run.notes).get("no_model", "")
     return f"{reason[:1].lower()}{reason[1:]}"
 

@@ -128,7 +128,8 @@ def input_fetch(
     so live and replay read the same rows, and a night within a span reads the rows that it would
     read alone. A replay names the fetch that is `stored` of it.
     """
-    if stored and (named := read.fetch_with(connection, stored)) is not None:
+    named = read.stored(connection, FetchRow, {"id": stored}) if stored else None
+    if named is not None:
         return named
     # The last moment for a live forecast
     cutoff = opens_at(shift(session, 1, own.exchange), own.exchange)

@@ -77,7 +77,7 @@ def fit_network(night: Night) -> Night:
     One that was killed after its fit finds its model again and fits none.
     """
     with connect.reading(night.url) as connection:
-        fitted = read.model_of_run(connection, *night.key, night.id)
+        fitted = read.stored(connection, ModelRow, night.columns)
         if fitted is not None:
             return _with_found(night, fitted)
         before = _newest_before(connection, night)
@@ -125,7 +125,7 @@ def _newest_before(connection: connect.Connection, night: Night) -> Parent | Non
         return None
     return Parent(
         model,
-        stored=read.weights_of(connection, model.id),
+        stored=read.stored(connection, WeightsRow, {"model_id": model.id}),
         facts=_facts(connection, night, model),
         fitted_with=read.market_of_run(connection, model.run_id),
     )

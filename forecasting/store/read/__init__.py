@@ -1,6 +1,6 @@
 """Read queries on an open connection: `read.NAME` is a function of one of these modules."""
 
-from forecasting.store.frames import newest, row, table_rows, values, view
+from forecasting.store.frames import newest, row, stored, table_rows, values, view
 from forecasting.store.read.forecasts import (
     answer,
     bars_of_nights,
@@ -19,7 +19,6 @@ from forecasting.store.read.inputs import (
     event_rows,
     events,
     fetch_as_of,
-    fetch_with,
     findings,
     newest_fetch,
     newest_flag,
@@ -31,21 +30,16 @@ from forecasting.store.read.runs import (
     issued_by_run,
     lineage,
     market_of_run,
-    model_of_run,
-    model_with,
     models_beginning,
     networks,
-    newest_attempt,
     newest_finished,
     newest_network,
     newest_run,
     newest_runs,
     newest_scratch,
-    run_with,
     running,
     skills,
     unfinished_run,
-    weights_of,
 )
 from forecasting.store.read.scores import (
     closed_totals,

@@ -53,11 +53,6 @@ def newest_fetch(
     return first_record(connection, FetchRow, newest)
 
 
-def fetch_with(connection: Connection, fetch_id: str) -> FetchRow | None:
-    """The fetch with an id; None without one."""
-    return first_record(connection, FetchRow, select(*fetch).where(fetch.id == fetch_id))
-
-
 def paused_until(connection: Connection, source: str) -> datetime | None:
     """Until when a source is left alone after its newest rate limit; None where it had none."""
     newest = select(func.max(fetch.paused_until)).where(PAUSED, fetch.source == source)

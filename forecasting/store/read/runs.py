@@ -21,7 +21,7 @@ from forecasting.store.frames import (
     rows,
     view,
 )
-from forecasting.store.rows import ModelRow, RunRow, WeightsRow
+from forecasting.store.rows import ModelRow, RunRow
 from forecasting.store.schema import (
     RUNNING,
     fetch,
@@ -30,8 +30,6 @@ from forecasting.store.schema import (
     models,
     run,
     runs,
-    weight,
-    weights,
 )
 from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import LSTM
@@ -52,20 +50,6 @@ def newest_finished(connection: Connection, symbol: str, target: str) -> date | 
         "as_of",
         done,
     )
-
-
-def run_with(connection: Connection, run_id: str) -> RunRow | None:
-    """The run with an id; None without one."""
-    return first_record(connection, RunRow, select(*run).where(run.id == run_id))
-
-
-def newest_attempt(
-    connection: Connection, symbol: str, target: str, session: date
-) -> RunRow | None:
-    """The run of a session that was started last; None without any."""
-    of_session = (*of_series(run, symbol, target), run.as_of == session)
-    attempts = select(*run).where(*of_session).order_by(run.started_at.desc())
-    return first_record(connection, RunRow, attempts)
 
 
 def done_before(connection: Connection, night: RunRow) -> RunRow | None:
@@ -111,28 +95,11 @@ def models_beginning(connection: Connection, beginning: str, *, limit: int) -> l
     return records(connection, ModelRow, named.order_by(model.id).limit(limit))
 
 
-def model_with(connection: Connection, model_id: str) -> ModelRow | None:
-    """The model with an id; None without one."""
-    return first_record(connection, ModelRow, select(*model).where(model.id == model_id))
-
-
-def model_of_run(connection: Connection, symbol: str, target: str, run_id: str) -> ModelRow | None:
-    """The network that a run of a symbol and target has fitted; None without one."""
-    fitted = select(*model).where(*of_series(model, symbol, target), model.run_id == run_id)
-    return first_record(connection, ModelRow, fitted)
-
-
 def networks(connection: Connection, symbol: str, target: str) -> list[ModelRow]:
     """All networks of a symbol and target, the newest first."""
     of_networks = select(*model).where(*of_series(model, symbol, target), model.name == LSTM)
     newest_first = of_networks.order_by(model.created_at.desc(), model.id)
     return records(connection, ModelRow, newest_first)
-
-
-def weights_of(connection: Connection, model_id: str) -> WeightsRow | None:
-    """The weights of a network; None where the ledger keeps none of it."""
-    kept = select(weights).where(weight.model_id == model_id)
-    return first_record(connection, WeightsRow, kept)
 
 
 def newest_scratch(

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.store import connect, read, write
+from forecasting.store.rows import ModelRow
 from tests.store.rows import SERIES, SYMBOL, TARGET, model_row, run_row, stored_model
 
 DAY = date(2024, 3, 8)
@@ -16,7 +17,7 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "forecasts_of_run": partial(
         read.row, table="forecasts", where=SERIES | OF_RUN | {"origin_session": DAY}
     ),
-    "model_of_run": partial(read.model_of_run, **SERIES, **OF_RUN),
+    "model_of_run": partial(read.stored, kind=ModelRow, where=SERIES | OF_RUN),
     "lineage": partial(read.lineage, model=MODEL),
     "newest_network": partial(read.newest_network, **SERIES),
     "newest_fetch": partial(read.newest_fetch, symbol=SYMBOL),

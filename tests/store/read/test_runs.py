@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from forecasting.store import read, write
+from forecasting.store.rows import ModelRow, RunRow
 from tests.builders import EVE
 from tests.builders import LAST as LAST_DAY
 from tests.store.rows import (
@@ -33,7 +34,7 @@ def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(
         connection, "models", *(model_row(child, parent_id=parent) for child, parent in links)
     )
     for child, parents in {"c": ["b", "a", "?"], "x": ["y", "x"]}.items():
-        model = read.model_with(connection, child)
+        model = read.stored(connection, ModelRow, {"id": child})
         assert model
         assert read.lineage(connection, model)["parents"] == parents
 
@@ -135,7 +136,7 @@ def test_a_run_has_its_market_series_and_the_done_night_before_it_of_its_target(
     write.update(connection, "fetches", f"{LAST}T21:00", {"symbol": "SPY"})
     markets = {run: read.market_of_run(connection, run) for run in ("eve", "second", "first")}
     assert markets == {"eve": SYMBOL, "second": "SPY", "first": ""}
-    stored = (read.run_with(connection, night["id"]) for night in nights)
+    stored = (read.stored(connection, RunRow, {"id": night["id"]}) for night in nights)
     of_each = [read.done_before(connection, night) for night in stored]
     assert [before and before.id for before in of_each] == [None, "eve", "first", "first", None]
 
