@@ -26,19 +26,20 @@ CLEAN_ENV = for name in $$(env | sed -n 's/^\(PREFECT_[A-Z_]*\|FORECASTING_[A-Z_
 	export PREFECT_HOME="$(CURDIR)/$(DATA)/prefect" PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 \
 	FORECASTING_DATA_DIR="$(DATA)" FORECASTING_SOURCE=sample
 
-# Prefect's, at a free port and with a password, until the shell ends.
-OWN_SERVER = port=$$($(BIN)/python -c "import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[1])"); \
+# Prefect's, at a free port and with a password, until the shell ends. It takes half a minute to start, during which the
+# past nights are made without it.
+OWN_SERVER = mkdir -p $$PREFECT_HOME; port=$$($(BIN)/python -c "import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[1])"); \
 	export PREFECT_SERVER_API_PORT=$$port PREFECT_API_URL=http://127.0.0.1:$$port/api; \
 	export PREFECT_API_AUTH_STRING=admin:$$($(BIN)/python -c "import secrets; print(secrets.token_hex(16))"); \
 	export PREFECT_SERVER_API_AUTH_STRING=$$PREFECT_API_AUTH_STRING; trap '$(BIN)/prefect server stop > /dev/null' EXIT INT; \
-	PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=CRITICAL $(BIN)/prefect server start --background > /dev/null && $(BIN)/prefect server status --wait --timeout 300 > /dev/null
+	PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=CRITICAL $(BIN)/prefect server start --background > /dev/null
 
 .PHONY: demo check test lint format lock audit sbom dist mutants picture clean
 
 demo: $(VENV)/.installed
-	@$(CLEAN_ENV); \
-	$(BIN)/forecasting catch-up --from 2018-10-31 --to 2018-12-28 && \
-	$(OWN_SERVER) && $(BIN)/forecasting run && \
+	@$(CLEAN_ENV); $(OWN_SERVER) && \
+	env -u PREFECT_API_URL $(BIN)/forecasting catch-up --from 2018-09-19 --to 2018-12-28 --refit-every 35 && \
+	$(BIN)/prefect server status --wait --timeout 300 > /dev/null && $(BIN)/forecasting run && \
 	echo && echo "The forecasts again, and Prefect's record of the newest night on http://127.0.0.1:4200:" && \
 	echo "FORECASTING_DATA_DIR=$(DATA) FORECASTING_SOURCE=sample $(BIN)/forecasting show" && \
 	echo "PREFECT_HOME=$(DATA)/prefect $(BIN)/prefect server start"

@@ -128,7 +128,7 @@ def order(
     elif orders is None and shares is not None and len(in_force.symbols) == 1:
         asked = {in_force.symbols[0]: planning.shares_of(shares)}
     else:
-        raise UsageError("Expected --orders csv:FILE, or --shares with one --symbol.")
+        raise UsageError("Expected --orders FILE.csv, or --shares with one --symbol.")
     plans = planning.plan_orders(
         in_force,
         asked,

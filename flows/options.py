@@ -77,7 +77,7 @@ def _day(name: str, text: str, default: str | bool = False) -> Any:  # noqa: ANN
 # It overrides a variable: a command does nothing with it
 _setting = partial(_option, callback=override)
 
-_SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
+_SOURCE = "yahoo, a .csv or .parquet file, sample or an installed NAME:ARGUMENT."
 
 
 def of_settings(  # noqa: PLR0913 - each is an option
@@ -110,7 +110,7 @@ def of_settings(  # noqa: PLR0913 - each is an option
         str | None,
         _setting(
             "--events",
-            "csv:PATH|yahoo",
+            "PATH|yahoo",
             "Earnings dates: a file (columns announced, timing, symbol), or yahoo.",
             "FORECASTING_EVENTS, else the source's",
         ),
@@ -120,7 +120,7 @@ def of_settings(  # noqa: PLR0913 - each is an option
         _setting(
             "--market",
             "SERIES",
-            "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or "
+            "Index whose close is an input: a symbol of the source, a .csv or .parquet file, or "
             "none.",
             "FORECASTING_MARKET, else ^VIX of yahoo",
         ),
@@ -207,7 +207,7 @@ AsOfOrigin = Annotated[
 ]
 Shares = Annotated[str | None, _option("--shares", "NUMBER", "Shares of the order, like 3e6.")]
 Orders = Annotated[
-    str | None, _option("--orders", "csv:FILE", "A book: columns symbol and shares.")
+    str | None, _option("--orders", "FILE", "A book, CSV: columns symbol and shares or qty.")
 ]
 Participation = Annotated[
     str, _option("--participation", "SHARE", "Share of each session's volume.", True)

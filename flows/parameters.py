@@ -11,6 +11,7 @@ from forecasting.errors import UsageError
 from forecasting.night.symbols import joined
 from forecasting.plain_text import plain_text
 from forecasting.settings import Settings, read_settings
+from forecasting.values import with_kind
 from forecasting.vocabulary import Clock
 
 LONGEST_NAME = 100  # Characters of a run's name, which has symbols that nothing has checked yet
@@ -45,6 +46,7 @@ def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequ
     one of the folders, symbolic links followed. The error is the same whether the file exists or
     not.
     """
+    text = with_kind(text)
     name, _, argument = text.partition(":")
     is_file = name in ("csv", "parquet")
     resolved = Path()

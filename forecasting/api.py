@@ -116,8 +116,9 @@ class Ledger:
         """
         from forecasting.publish.orders import pace_of, plan_orders
 
+        symbol = check_symbol(symbol)
         plans = plan_orders(
-            self._for_reading(check_symbol(symbol), target="volume"),
+            self._for_reading(symbol, target="volume"),
             {symbol: shares},
             pace_of(participation, chance, None if by is None else check_day("by", by)),
             now=clock_of(now),

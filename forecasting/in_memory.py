@@ -128,6 +128,7 @@ def held_inputs(
 
     Frames become files in a folder that is deleted; with one of bars, the ledger is there too.
     """
+    symbol = None if symbol is None else check_symbol(symbol)
     chosen = dict(inputs)
     series: list[str] = []
     symbols = settings.symbols
@@ -266,7 +267,7 @@ def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.Data
         names["y"] = target
     rows = _with_days(frame).rename(columns=lambda name: str(name).lower()).rename(columns=names)
     if "symbol" not in rows:
-        rows = rows.assign(symbol=_UNNAMED if symbol is None else check_symbol(symbol))
+        rows = rows.assign(symbol=symbol or _UNNAMED)
     if target == "volume" and not rows.columns.isin(PRICES).any():
         # A price that never moves is an input that says nothing
         rows = rows.assign(**dict.fromkeys(PRICES, 1.0))

@@ -5,6 +5,7 @@ A closure or half day that is announced at short notice is in a newer exchange_c
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -32,6 +33,7 @@ NS=XBOM NZ=XNZE OL=XOSL PA=XPAR PR=XPRA PS=XPHS RG=XRIS RO=XBSE SA=BVMF SG=XSTU 
 SR=XSAU SS=XSHG ST=XSTO SW=XSWX SZ=XSHG T=XTKS TA=XTAE TL=XTAL TO=XTSE TW=XTAI TWO=XTAI V=XTSE
 VI=XWBO VS=XLIT WA=XWAR XA=XASX XC=XLON
 """
+_AROUND_THE_CLOCK = re.compile(r"-(USD[CT]?|EUR|GBP|JPY|BTC|ETH)$|=[FX]$")
 _BY_SUFFIX = dict(pair.split("=") for pair in _SUFFIXES.split())
 
 
@@ -44,6 +46,21 @@ def exchange_of(symbol: str, *, overrides: Mapping[str, str], default: str) -> s
         return overrides[symbol]
     _, dot, suffix = symbol.rpartition(".")
     return _BY_SUFFIX.get(suffix, default) if dot else default
+
+
+def check_has_sessions(symbol: str) -> None:
+    """Raise a UsageError for a coin (BTC-USD), a future (ES=F) or a currency pair (EURUSD=X).
+
+    One of their sessions opens as another closes.
+    """
+    if not _AROUND_THE_CLOCK.search(symbol):
+        return
+    raise UsageError(
+        f"{symbol} trades around the clock, and a forecast is live only where it is made between a "
+        "close and the next open. Name the days to forecast in FORECASTING_EXCHANGES, as "
+        f"{symbol}=XNYS: New York's sessions alone. With 24/7, or CMES for a future, every day is "
+        "forecast and no forecast is ever live."
+    )
 
 
 def is_us_stock(symbol: str) -> bool:

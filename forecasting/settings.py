@@ -36,17 +36,23 @@ from pydantic_settings import (
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import without_password
-from forecasting.sessions import check_exchange, exchange_of, parse_exchanges
+from forecasting.sessions import (
+    check_exchange,
+    check_has_sessions,
+    exchange_of,
+    parse_exchanges,
+)
 from forecasting.values import (
-    MARKET_FORMS,
     NO_MARKET,
     MarketChoice,
+    check_market,
     check_symbol,
     check_web_address,
-    chooses_market,
+    is_file,
     listed,
     market_symbol,
     parse_targets,
+    with_kind,
 )
 from forecasting.vocabulary import RULES
 from forecasting.vocabulary import Target as Target
@@ -73,7 +79,7 @@ EXAMPLES = {
 
 
 def _valid_symbol(symbol: str) -> str:
-    """`symbol` itself; its error is one that pydantic collects, so that the variable is named."""
+    """The symbol in capitals; pydantic collects its error, so that the variable is named."""
     try:
         return check_symbol(symbol)
     except UsageError as error:
@@ -88,14 +94,8 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _with_home(text: str) -> str:
-    """The option of a source with the user's folder in place of ~."""
-    return re.sub("^(csv:|parquet:|)~(?=/)", rf"\1{Path.home()}", text)
-
-
-def _market(text: str) -> str:
-    if not chooses_market(text):
-        raise ValueError(f"Expected {MARKET_FORMS}, found {text[:40]!r}")
-    return text
+    """The option of a source, of a path alone too, with the user's folder in place of ~."""
+    return re.sub("^(csv:|parquet:|)~(?=/)", rf"\1{Path.home()}", with_kind(text))
 
 
 def _of_text(read: Callable[[str], object]) -> BeforeValidator:
@@ -151,13 +151,13 @@ class Settings(BaseSettings):
     """What is forecast: volume, range, comma separated, or all."""
 
     source: _Source = "yahoo"
-    """yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."""
+    """yahoo, a .csv or .parquet file, sample or an installed NAME:ARGUMENT."""
 
     events: _Source | None = None
     """Earnings dates as csv:PATH (columns announced, timing, symbol) or yahoo."""
 
-    market: Annotated[_Source, AfterValidator(_market)] | None = None
-    """Market series: a symbol of the source, csv:PATH, parquet:PATH or none; else ^VIX of yahoo."""
+    market: Annotated[_Source, AfterValidator(check_market)] | None = None
+    """Market series: a symbol of the source, a .csv or .parquet file, none; else ^VIX of yahoo."""
 
     files: Annotated[tuple[Path, ...], NoDecode, _of_text(listed)] = ()
     """Folders of files that flow parameters may name, comma separated; else sources in data_dir."""
@@ -230,8 +230,19 @@ class Settings(BaseSettings):
         return values
 
     def exchange_of(self, symbol: str) -> str:
-        """The exchange of `symbol`: from `exchanges`, else from its suffix, else `exchange`."""
+        """The exchange of `symbol`: from `exchanges`, else from its suffix, else `exchange`.
+
+        A UsageError for one that trades around the clock, unless a setting names its sessions.
+        """
+        if symbol not in self.exchanges and self.exchange == "XNYS":
+            check_has_sessions(symbol)
         return exchange_of(symbol, overrides=self.exchanges, default=self.exchange)
+
+    @model_validator(mode="after")
+    def _have_sessions(self) -> "Settings":
+        for symbol in self.symbols:
+            self.exchange_of(symbol)
+        return self
 
     def for_symbol(self, symbol: str) -> "Settings":
         """The settings of one symbol, with its exchange."""
@@ -289,7 +300,7 @@ class Settings(BaseSettings):
         if chosen in (None, NO_MARKET):
             return None
         symbol = market_symbol(chosen)
-        has_own_file = symbol != chosen
+        has_own_file = is_file(chosen)
         return MarketChoice(
             symbol,
             source=chosen if has_own_file else self.source,
@@ -410,6 +421,8 @@ def _in_folder(folder: Path, name: str, value: Any) -> Any:  # noqa: ANN401 - of
         return [_in_folder(folder, "data_dir", path) for path in paths]
     if not isinstance(value, str):
         return value
+    if name in ("source", "events", "market"):
+        value = with_kind(value)
     kind = next(filter(value.startswith, ("csv:", "parquet:", "sqlite:///")), "")
     if not kind and name != "data_dir":
         return value

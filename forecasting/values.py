@@ -15,8 +15,7 @@ SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 Prefect names."""
 
 MARKET_FORMS = (
-    "none, a symbol in capitals as ^VIX, or csv:PATH or parquet:PATH named with up to 14 of A-Z "
-    "0-9 . - = ^"
+    "none, a symbol as ^VIX, or a .csv or .parquet file named with up to 14 of A-Z 0-9 . - = ^"
 )
 """What chooses a market series, in words."""
 
@@ -32,22 +31,28 @@ _FILE = re.compile(r"(csv|parquet):(.+)")
 
 
 def check_symbol(symbol: str) -> str:
-    """`symbol` itself; a UsageError for one that is not in Yahoo's ticker alphabet, in capitals."""
+    """The symbol in capitals; a UsageError for one that is not in Yahoo's ticker alphabet."""
     if not isinstance(symbol, str):  # Python's callers may give anything
         raise UsageError(
             f"Invalid symbol {symbol!r:.60}: expected one text, such as 'SBUX'. Loop over several."
         )
-    if not SYMBOL.fullmatch(symbol):
+    if not SYMBOL.fullmatch(symbol.upper()):
         raise UsageError(
             f"Invalid symbol {symbol!r:.60}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, "
-            "^GSPC); write it as Yahoo does, in capitals."
+            "^GSPC); write it as Yahoo does."
         )
-    return symbol
+    return symbol.upper()
 
 
 def listed(text: str) -> list[str]:
     """The values of a comma separated text, in their order."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def with_kind(path: str) -> str:
+    """The option csv:PATH or parquet:PATH of a path alone; any other text itself."""
+    kind = PurePath(path).suffix[1:].lower()
+    return f"{kind}:{path}" if kind in ("csv", "parquet") and ":" not in path else path
 
 
 def is_file(source: str) -> bool:
@@ -82,8 +87,11 @@ def check_option(name: str, text: str) -> str:
     if name == "target":
         texts = parse_targets(text)
         return ",".join(check_choice("--target", part, Target) for part in texts or [""])
-    if name == "market" and not chooses_market(text):
-        raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.")
+    if name == "market":
+        try:
+            return check_market(text)
+        except ValueError:
+            raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.") from None
     if name == "cost_ratio" and not (
         re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d\d?)?", text) and float(text) > 0.0
     ):
@@ -141,15 +149,21 @@ class MarketChoice:
     has_own_file: bool = False  # whether the source is a file of this series alone
 
 
-def chooses_market(text: str) -> bool:
-    """Whether a text is `none` or leads to the symbol of a market series."""
-    return text == NO_MARKET or SYMBOL.fullmatch(market_symbol(text)) is not None
+def check_market(text: str) -> str:
+    """The market series of a text: `none`, a file, or a symbol in capitals; else a ValueError."""
+    if text.lower() == NO_MARKET:
+        return NO_MARKET
+    chosen = with_kind(text)
+    symbol = market_symbol(chosen)
+    if not SYMBOL.fullmatch(symbol):
+        raise ValueError(f"Expected {MARKET_FORMS}, found {text[:40]!r}")
+    return chosen if is_file(chosen) else symbol
 
 
 def market_symbol(text: str) -> str:
     """The symbol that the series is stored under: of VIX.csv or vix.parquet `^VIX`."""
     file = _FILE.fullmatch(text)
-    return text if file is None else f"^{Path(file[2]).stem.upper().lstrip('^')}"
+    return text.upper() if file is None else f"^{Path(file[2]).stem.upper().lstrip('^')}"
 
 
 def check_web_address(text: str) -> str:

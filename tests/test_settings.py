@@ -47,9 +47,9 @@ def test_an_empty_variable_counts_as_not_set():
     [
         ("MEMBERS", ["none"], "expected a valid integer, found 'none'"),
         ("TARGETS", ["price", "all,price"], "expected 'volume' or 'range', found 'price'"),
-        ("SYMBOLS", ["SBUX,msft"], "Invalid symbol 'msft': expected 1 to 15 of A-Z"),
+        ("SYMBOLS", ["SBUX,ms/ft"], "Invalid symbol 'ms/ft': expected 1 to 15 of A-Z"),
         ("SYMBOLS", [",", " , "], "Expected one or several, found none"),
-        ("EXCHANGES", ["vod=XLON"], "Invalid symbol 'vod': expected 1 to 15 of A-Z"),
+        ("EXCHANGES", ["v/d=XLON"], "Invalid symbol 'v/d': expected 1 to 15 of A-Z"),
         ("COST_RATIO", ["0", "-3", "inf", "nan", "three"], ""),
         (
             "TIMEZONE",
@@ -63,7 +63,7 @@ def test_an_empty_variable_counts_as_not_set():
         ),
         (
             "MARKET",
-            ["vix", "VIX.csv", "csv:a name with spaces.csv", "None"],
+            ["the vix", "csv:a name with spaces.csv", "a name with spaces.csv"],
             "Expected none, a symbol",
         ),
     ],
@@ -169,6 +169,31 @@ def test_a_file_is_read_in_the_types_of_toml_and_variables_come_first(folder):
         "cost_ratio": 2.0,
         "alerts": "median > 2 usual; SBUX q90 > 2e7",
     }
+
+
+def test_a_path_alone_is_the_file_of_its_kind_and_a_symbol_stands_in_capitals(folder):
+    file = folder / "forecasting.toml"
+    file.write_text('source = "bars.parquet"\nmarket = "VIX.CSV"\nsymbols = "sbux,vod.l"')
+    set_variables(EVENTS="~/dates.csv", EXCHANGES="vod.l=XAMS")
+    settings = read_settings()
+    assert settings.source == f"parquet:{folder}/bars.parquet"
+    assert settings.events == f"csv:{Path.home()}/dates.csv"
+    assert settings.symbols == ("SBUX", "VOD.L")
+    assert settings.exchange_of("VOD.L") == "XAMS"
+    assert settings.market_choice == MarketChoice("^VIX", f"csv:{folder}/VIX.CSV", "XNYS", True)
+    set_variables(MARKET="^gspc", SOURCE="yahoo")
+    assert read_settings().market_choice == MarketChoice("^GSPC", "yahoo", "XNYS")
+
+
+@pytest.mark.parametrize("symbol", ["BTC-USD", "ES=F", "EURUSD=X"])
+def test_what_trades_around_the_clock_needs_sessions_that_a_setting_names(symbol):
+    set_variables(SYMBOLS=f"BRK-B,{symbol}")
+    with pytest.raises(UsageError, match=f"{symbol}.* FORECASTING_EXCHANGES"):
+        read_settings()
+    set_variables(EXCHANGES=f"{symbol}=XNYS")
+    assert read_settings().series[symbol].exchange == "XNYS"
+    set_variables(EXCHANGES="", EXCHANGE="24/7")
+    assert read_settings().series[symbol].exchange == "24/7"
 
 
 @pytest.mark.parametrize(
@@ -400,7 +425,8 @@ def test_the_setting_or_its_default_chooses_symbol_source_and_exchange_of_the_ma
 def test_a_symbol_is_accepted_as_yahoo_writes_it_and_no_other():
     for symbol in ("SBUX", "BRK-B", "VOD.L", "^GSPC", "7203.T"):
         assert check_symbol(symbol) == symbol
-    for symbol in ("", "sbux", "../SBUX", "-SBUX", "SB UX", "A" * 16, "SBUX\n"):
+    assert check_symbol("brk-b") == "BRK-B"
+    for symbol in ("", "../SBUX", "-SBUX", "SB UX", "A" * 16, "SBUX\n"):
         with pytest.raises(UsageError, match="write it as Yahoo does") as refused:
             check_symbol(symbol)
         assert repr(symbol) in str(refused.value)
@@ -417,11 +443,16 @@ def test_a_day_is_a_date_inside_the_calendars_its_text_or_a_midnight():
 
 
 def test_an_option_is_refused_as_it_was_typed():
-    for given in (("target", "range"), ("market", "none"), ("cost_ratio", "2.5")):
+    for given in (
+        ("target", "range"),
+        ("market", "none"),
+        ("market", "csv:VIX.csv"),
+        ("cost_ratio", "2.5"),
+    ):
         assert check_option(*given) == given[1]
     wrong = {
         "target": ["volumes", ""],
-        "market": ["VIX.csv"],
+        "market": ["the vix"],
         "cost_ratio": ["0", "-1", "nan", "1e999", "three"],
     }
     for name, text in ((name, text) for name, texts in wrong.items() for text in texts):

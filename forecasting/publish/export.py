@@ -192,7 +192,8 @@ def answer(
     Every text in them is clean.
     """
     if symbol:
-        check_known(settings.for_symbol(check_symbol(symbol)), target)
+        symbol = check_symbol(symbol)
+        check_known(settings.for_symbol(symbol), target)
     migrate.check_ready(settings.url, writes=False)
     asked = {"symbol": symbol, "target": target, "horizon": horizon}
     equal = {column: value for column, value in asked.items() if value}

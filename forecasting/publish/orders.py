@@ -21,13 +21,16 @@ from forecasting.report.terminal import Parts
 from forecasting.report.units import full_day, percent, short_day
 from forecasting.report.wording import notices
 from forecasting.settings import Settings
-from forecasting.values import SYMBOL
+from forecasting.values import SYMBOL, with_kind
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Clock
 
 CAUTION = (
     "The forecast is of all trading, the order's included, as it was in the past; a large share "
     "moves the market. *: beyond the 5 or 95% quantile, extrapolated."
 )
+
+
+_THOUSANDS = r",(?=\d{3}\b)"  # of 1,000, which a spreadsheet writes
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,28 @@ def _above_zero(name: str, stated: object, *, most: float, example: str) -> floa
 
 
 def read_orders(choice: str) -> dict[str, float]:
-    """Shares by symbol of the file that csv:FILE names, with columns symbol and shares."""
-    kind, _, path = choice.partition(":")
+    """Shares by symbol, bought and sold, of the CSV file that FILE or csv:FILE names.
+
+    A column side changes nothing, nor does a minus: a sale takes volume as a purchase does.
+    """
+    kind, _, path = with_kind(choice).partition(":")
     if kind != "csv" or not path:
         raise UsageError(
-            f"Invalid --orders {choice[:100]!r}: expected csv:FILE with columns symbol and shares."
+            f"Invalid --orders {choice[:100]!r}: expected FILE.csv with columns symbol and shares "
+            "or qty."
         )
     table = read_file(Path(path), "csv", "orders csv:FILE", needed="orders")
     rows = table.rows
     if rows.empty:
         raise UsageError(f"Expected a line for each order in {table.name}; found only a header.")
-    shares = pd.to_numeric(rows["shares"], errors="coerce")
+    stated = rows["shares"].str.replace(_THOUSANDS, "", regex=True)
+    shares = pd.to_numeric(stated, errors="coerce").abs()
     is_symbol = rows["symbol"].str.fullmatch(SYMBOL.pattern).to_numpy(dtype=bool)
     is_size = shares.between(0.0, np.inf, inclusive="neither").to_numpy()
     reasons = first_faults(
         misfits(rows),
-        faults(~is_symbol, "expected a symbol in capitals, as Yahoo writes it", rows["symbol"]),
-        faults(~is_size, "expected a number of shares above 0", rows["shares"]),
+        faults(~is_symbol, "expected a symbol as Yahoo writes it", rows["symbol"]),
+        faults(~is_size, "expected a number of shares, not 0", rows["shares"]),
     )
     if len(reasons):
         raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that line.")

@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
     ("flow", "given"),
     [
-        (nightly.nightly, {"symbols": ["sbux"]}),
-        (nightly.nightly, {"symbols": ["sbux"], "first": LAST, "last": LAST}),
-        (backtest.backtest, {"symbol": "sbux", "first": LAST, "last": LAST}),
+        (nightly.nightly, {"symbols": ["sb/x"]}),
+        (nightly.nightly, {"symbols": ["sb/x"], "first": LAST, "last": LAST}),
+        (backtest.backtest, {"symbol": "sb/x", "first": LAST, "last": LAST}),
     ],
 )
 def test_a_refused_parameter_logs_no_traceback(flow, given, caplog):

@@ -38,7 +38,8 @@ def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_
 @pytest.mark.parametrize(
     ("option", "form", "told"),
     [
-        ("events", "{}", "Expected events as csv:PATH"),
+        ("events", "xls:{}", "Expected events as csv:PATH"),
+        ("events", "{}", "lacks announced"),
         ("events", "csv:{}", "lacks announced"),
         ("market", "csv:{}", "lacks date, close"),
         ("market", "^VIX", r"bars.csv has no rows of \^VIX"),
@@ -165,6 +166,11 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
     assert "volumes'" not in str(refused.value)
     with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
         narrowed(source="house:http://10.0.0.1")
+    for path in ("/etc/bars.csv", "csv:/etc/bars.csv"):
+        with pytest.raises(UsageError, match="a file outside them"):
+            narrowed(source=path)
+    with pytest.raises(UsageError, match="FORECASTING_EXCHANGES"):
+        narrowed(symbols=["btc-usd"])
 
 
 @pytest.mark.usefixtures("settings_in_force")

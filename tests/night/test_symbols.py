@@ -64,14 +64,14 @@ def test_the_exit_code_is_that_of_the_failures_where_they_agree_and_nothing_was_
 
 def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):
     file = tmp_path / "list.txt"
-    file.write_bytes("\ufeff# my list\nSBUX\r\n\n  BRK-B # B shares\n^GSPC\n".encode())
-    assert asked_symbols(["MSFT,SBUX", "AAPL"], file) == ["MSFT", "SBUX", "AAPL", "BRK-B", "^GSPC"]
+    file.write_bytes("\ufeff# my list\nSBUX\r\n\n  brk-b # B shares\n^GSPC\n".encode())
+    assert asked_symbols(["msft,SBUX", "AAPL"], file) == ["MSFT", "SBUX", "AAPL", "BRK-B", "^GSPC"]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"SBUX\nsbux\n", "line 2: Invalid symbol 'sbux'"),
+        (b"SBUX\nsb/x\n", "line 2: Invalid symbol 'sb/x'"),
         (b"SBUX MSFT\n", "line 1: Invalid symbol 'SBUX MSFT'"),
         (b"# nothing\n\n", "found none"),
         (b"\xff\xfe\x00", "no UTF-8"),

@@ -129,7 +129,7 @@ def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(
     broken.write_text("symbols")
     addresses.write_text(f'target = "vol"\nnotify = ["{address}"]')
     invalid = [
-        ("SYMBOLS", "sbux"),
+        ("SYMBOLS", "sb/x"),
         ("RUNNER", "bad"),
         ("SECRETS_DIR", "/nowhere"),
         ("DATA_DIR", f"{tmp_path}/lost"),

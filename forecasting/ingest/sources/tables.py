@@ -39,6 +39,8 @@ _NAMES = {
     **{name: name for name in (*BARS, *OPTIONAL, "symbol", "announced", "timing", "shares")},
     "date": "session",
     "ticker": "symbol",
+    "qty": "shares",
+    "quantity": "shares",
     "adjclose": "adj_close",
     "adjusted_close": "adj_close",
     "stock_splits": "splits",
@@ -89,7 +91,9 @@ def write_file(frame: pd.DataFrame, path: Path, *, needed: Columns) -> pd.DataFr
     for name, column in rows.items():
         is_number = pd.api.types.is_numeric_dtype(column)
         is_time = pd.api.types.is_datetime64_any_dtype(column)
-        if name == "symbol" or not (is_number or is_time):
+        if name == "symbol":
+            rows = rows.assign(symbol=_symbols(column))
+        elif not (is_number or is_time):
             rows = rows.assign(**{str(name): _texts(column)})
     if needed == "events":
         rows.to_csv(path, index=False)
@@ -117,7 +121,7 @@ def _read(path: Path, kind: Kind, needed: Columns, state: tuple[int, ...]) -> Ta
 def _table(name: str, rows: pd.DataFrame) -> Table:
     if "symbol" not in rows:
         return Table(name, rows, None)
-    rows = rows.assign(symbol=_texts(rows["symbol"]))
+    rows = rows.assign(symbol=_symbols(rows["symbol"]))
     return Table(name, rows, dict(rows.groupby("symbol").indices))
 
 
@@ -275,6 +279,10 @@ def read_numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:
     size = np.abs(numbers)
     broken |= (size > _SIZES[1]) | ((size < _SIZES[0]) & (size > 0.0))
     return numbers, faults(broken, f"expected a number for {column.name}", column)
+
+
+def _symbols(column: pd.Series) -> pd.Series:
+    return _texts(column).str.upper()
 
 
 def _texts(column: pd.Series) -> pd.Series:

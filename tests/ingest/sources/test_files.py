@@ -311,7 +311,7 @@ LINE = "2024-03-07,90,92,89,91,700\n"
             rf"line 2: .* found '\\x1b\[31m{'x' * 15}'; no row",
         ),
         (
-            HEADER.replace("Date", "Symbol,Date") + "hunter2,2024-03-08,1,2,3,4,5\n",
+            HEADER.replace("Date", "Symbol,Date") + "hunter_2,2024-03-08,1,2,3,4,5\n",
             r"no rows of SBUX.* writes it\.$",
         ),
     ],
