@@ -176,7 +176,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
     [
         ({"h": 6}, r"1 to 5 sessions ahead\. The models"),
         ({"target": "volumes"}, "volume or range"),
-        ({"symbol": "sb/x"}, "sb/x"),
+        ({"symbol": "sb x"}, "sb x"),
         ({"symbol": ["A", "B"]}, r"\['A', 'B'\]: expected one"),
         ({"frame": BARS.reset_index(drop=True)}, "lacks date"),
         ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, "of MSFT, found no row"),
