@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from forecasting.evaluate.significance import diebold_mariano, p_value_of_enough
+from forecasting.evaluate.figures import MIN_PAIRS
+from forecasting.evaluate.significance import (
+    ENOUGH_NIGHTS,
+    Skill,
+    diebold_mariano,
+    p_value_of_enough,
+)
+from forecasting.vocabulary import HORIZONS
 
 
 def naive_diebold_mariano(a, b, lag):
@@ -70,3 +77,14 @@ def test_a_p_value_needs_ten_known_pairs_for_each_session_of_the_horizon(horizon
     assert p_value_of_enough(ours[1:], theirs[1:], horizon=horizon) is None
     theirs[0] = np.nan
     assert p_value_of_enough(ours, theirs, horizon=horizon) is None
+
+
+def test_the_test_of_five_sessions_needs_one_pair_more_than_sessions():
+    ours, theirs = np.random.default_rng(0).normal(size=(2, MIN_PAIRS))
+    assert 0.0 < diebold_mariano(ours, theirs, horizon=len(HORIZONS))[1] < 1.0
+    assert diebold_mariano(ours[1:], theirs[1:], horizon=len(HORIZONS)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("n", "known"), [(ENOUGH_NIGHTS, True), (ENOUGH_NIGHTS - 1, False)])
+def test_a_lead_is_known_from_enough_nights_on(n, known):
+    assert Skill("ridge", n, 0.1, 0.01).is_known is known

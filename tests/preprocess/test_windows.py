@@ -31,6 +31,7 @@ from forecasting.sessions import between, next_sessions, sessions_index
 from forecasting.settings import Settings
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import baseline_quantiles
+from forecasting.vocabulary import HORIZONS
 from tests.builders import no_events, random_bars, scaled
 from tests.train.windows import newest_windows, some_events
 
@@ -141,6 +142,7 @@ def test_the_last_row_is_the_origin_and_has_no_known_target():
     assert np.isnan(windows.scaled[-1]).all()
     assert np.isfinite(windows.scaled[:-5]).all()
     assert windows.learnable_sessions == len(windows.steps)
+    assert windows.known_to(280).learnable_sessions == windows.warm_up + 281
     volumes = from_model(windows.scaled, windows.level)
     at = BARS.index.get_loc(pd.Timestamp(ORIGIN)) - 5
     np.testing.assert_allclose(volumes[-6], BARS["volume"].iloc[at + 1 : at + 6])
@@ -234,6 +236,10 @@ HALF = {"half_day", "half_day_november", "after_holiday"}
         (date(2024, 6, 28), {"weekday_fri", "month_06", "month_end", "quarter_end", "russell"}),
         (date(2024, 11, 29), {"weekday_fri", "month_11", "month_end", "index_review", "index_review_large"} | HALF),
         (date(2019, 4, 18), {"weekday_thu", "month_04", "third_friday", "before_holiday"}),
+        # The earliest and the latest Thursday before a Good Friday that is the third one
+        (date(2022, 4, 14), {"weekday_thu", "month_04", "third_friday", "before_holiday"}),
+        (date(2000, 4, 20), {"weekday_thu", "month_04", "third_friday", "before_holiday"}),
+        (date(2018, 6, 22), {"weekday_fri", "month_06", "russell"}),
         (date(2024, 5, 8), {"weekday_wed", "month_05"}),
     ],
 )  # fmt: skip
@@ -323,12 +329,14 @@ def test_the_sessions_around_earnings_have_the_flags_of_their_position():
     after = [f"earnings+{k}" for k in range(6)] + ["earnings+6..10"] * 5
     at = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-31")))
     for start, stop in ((at - 6, at + 12), (at - 6, at - 3), (at + 3, at + 12)):
-        own, _ = event_flags(
+        own, ahead = event_flags(
             earnings("2024-01-31", "2024-01-02"), SESSIONS[start].date(), stop - start, "XNYS"
         )
         names = [
             [name for name, value in zip(EVENT_NAMES, row, strict=True) if value] for row in own
         ]
+        for horizon in HORIZONS:
+            np.testing.assert_array_equal(ahead[:-horizon, horizon - 1], own[horizon:])
         assert (
             names == [[], *([name] for name in run_up + after), []][start - at + 6 : stop - at + 6]
         )

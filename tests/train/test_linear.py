@@ -289,3 +289,13 @@ def test_the_linear_model_depends_on_known_targets_alone_and_forecasts_ascending
     )
     np.testing.assert_array_equal(before, after)
     assert (np.diff(before, axis=-1) >= 0.0).all()
+
+
+def test_quantiles_of_rows_are_those_of_the_forecast_less_the_centre_that_a_network_adds_back():
+    windows = some_windows()
+    rows = np.array([3, 280])
+    adjusted = linear.adjust(windows, linear.fit_effect(windows))
+    forecast = np.log(linear.linear_forecast(windows, rows).quantiles)
+    scaled = forecast - (windows.level[rows][:, None] + adjusted.centre[rows])[..., None]
+    found = linear.linear_quantiles(windows, rows, adjusted)
+    np.testing.assert_allclose(found, scaled, rtol=1e-9, atol=1e-9)

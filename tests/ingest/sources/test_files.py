@@ -216,6 +216,8 @@ def test_a_frame_is_read_from_its_file_as_it_was_without_rows_that_have_no_text(
     bars = as_yahoo(BARS).reset_index().assign(Symbol=[" SBUX ", *["SBUX"] * 59])
     written = tables.write_file(bars.astype({"Volume": object}), tmp_path / "bars", needed="bars")
     assert written["symbol"].unique().tolist() == ["SBUX"]
+    coded = tables.write_file(bars.assign(Symbol=600519), tmp_path / "coded", needed="bars")
+    assert coded["symbol"].unique().tolist() == ["600519"]
     assert_bars(fetch(tmp_path / "bars", kind="parquet"))
 
 

@@ -15,6 +15,7 @@ from tests.store.rows import (
     part_rows,
     store_bars,
     store_forecasts,
+    total_row,
 )
 
 FIRST = date(2024, 3, 5)
@@ -98,12 +99,24 @@ def test_past_forecasts_reach_back_to_the_oldest_that_the_longest_horizon_needs(
 
 
 def test_the_bars_of_nights_are_those_that_each_had(connection):
-    """One of 5 March's bar, before it was restated; others in a replay of the same night."""
-    store_bars(connection, {"2024-03-05": 1.0, "2024-03-06": 2.0}, seen="2024-03-06T21:00")
-    live = forecast_row("lstm", "2024-03-06")
-    replay = live | {"kind": "replay", "data_as_of": at("2024-03-08T21:00")}
+    """One of 5 March's bar, before it was restated; others in a replay of when it was."""
+    stored = {"2024-03-05": 1.0, "2024-03-06": 2.0}
+    store_bars(connection, stored, seen="2024-03-06T21:00", settled=("2024-03-05",))
+    live = forecast_row("lstm", "2024-03-06", data_as_of=at("2024-03-06T21:00"))
+    replay = live | {"kind": "replay", "data_as_of": at("2024-03-07T21:00")}
     store_forecasts(connection, live, replay)
     store_bars(connection, {"2024-03-05": 3.0}, seen="2024-03-07T21:00", version=2)
     found = read.bars_of_nights(connection, [SYMBOL], LAST, first=FIRST)
     volumes = {kind: rows["volume"].tolist() for kind, rows in found.groupby("kind")}
     assert volumes == {"live": [1.0, 2.0], "replay": [3.0, 2.0]}
+    assert found[found["kind"] == "live"]["settled"].tolist() == [True, False]
+
+
+def test_totals_of_an_origin_are_by_their_night_the_shortest_first(connection):
+    two = [forecast_row("lstm", "2024-03-06", horizon=horizon) for horizon in (3, 2)]
+    before = forecast_row("lstm", "2024-03-05", horizon=2)
+    other = forecast_row("lstm", "2024-03-06", horizon=2, symbol="KO")
+    store_forecasts(connection, *two, before, other)
+    write.add(connection, "total_forecasts", *map(total_row, (*two, before, other)))
+    (totals,) = read.totals_of(connection, [SYMBOL], LAST).values()
+    assert [row["horizon"] for row in totals] == [2, 3]
