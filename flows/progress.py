@@ -1,14 +1,17 @@
-"""Progress of long work: a bar on standard error, where that is a terminal, while it lasts."""
+"""Progress of long work on standard error: a bar on a terminal, elsewhere a line a minute."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event, Thread
 
 from forecasting.night.night import Night
 from forecasting.vocabulary import Progress
 
 Update = Callable[[str, int, int], None]
+
+LINE_S = 60.0  # between two lines, where there is no terminal
 
 
 @dataclass
@@ -50,7 +53,7 @@ def nights_bar() -> NightsBar:
 
 @contextmanager
 def watched_nights() -> Iterator[NightsBar]:
-    """Within the block, the nights that this process runs show their steps on the terminal."""
+    """Within the block, the nights that this process runs show their steps."""
     with _bar("starting") as update:
         _shown.append(NightsBar(update))
         try:
@@ -61,7 +64,7 @@ def watched_nights() -> Iterator[NightsBar]:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
-    """A bar on the terminal, if there is one."""
+    """A bar on the terminal, else a line a minute."""
     with _bar(what) as update:
         yield lambda done, total: update(what, done, total)
 
@@ -75,7 +78,11 @@ def _bar(what: str) -> Iterator[Update]:
     console = Console(stderr=True, markup=False, highlight=False)
     # Rich would take FORCE_COLOR for a terminal
     is_terminal = sys.stderr.isatty() and not console.is_dumb_terminal
-    with Bar(console=console, transient=True, disable=not is_terminal) as bar:
+    if not is_terminal:
+        with _lines(what) as update:
+            yield update
+        return
+    with Bar(console=console, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda description, done, total: bar.update(
             task,
@@ -84,3 +91,26 @@ def _bar(what: str) -> Iterator[Update]:
             total=total,
             refresh=True,
         )
+
+
+@contextmanager
+def _lines(what: str) -> Iterator[Update]:
+    """A thread writes what is at work, a line a minute, until the block ends."""
+    newest = what
+    ended = Event()
+
+    def update(words: str, done: int, total: int) -> None:
+        nonlocal newest
+        newest = f"{words} ({done / max(total, 1):.0%})"
+
+    def write() -> None:
+        while not ended.wait(LINE_S):
+            sys.stderr.write(f"{newest}\n")
+
+    thread = Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        yield update
+    finally:
+        ended.set()
+        thread.join()
