@@ -164,6 +164,6 @@ def _held(connection: Connection, symbol: str) -> str:
     nights = read.newest_published(connection)
     if not nights:
         return ""
-    nights.sort(key=lambda night: night["symbol"] != symbol)
-    series = named([f"{night['symbol']} {night['target']}" for night in nights], HELD_NAMED)
+    nights.sort(key=lambda night: night.symbol != symbol)
+    series = named([f"{night.symbol} {night.target}" for night in nights], HELD_NAMED)
     return f". The database holds forecasts of {series}: choose by --symbol and --target."

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import get_args
 
+from forecasting.report.wording import JudgedAlert
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
-from forecasting.store.frames import Row
+from forecasting.store.rows import ForecastRow
 from forecasting.values import SYMBOL
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
@@ -64,7 +65,9 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
     return alerts, refused
 
 
-def judged_alerts(settings: Settings, *, last: date = date.max) -> tuple[list[Row], list[str]]:
+def judged_alerts(
+    settings: Settings, *, last: date = date.max
+) -> tuple[list[JudgedAlert], list[str]]:
     """Each of FORECASTING_ALERTS on each symbol's newest published forecast, and what is wrong.
 
     Args:
@@ -72,8 +75,7 @@ def judged_alerts(settings: Settings, *, last: date = date.max) -> tuple[list[Ro
         last: Newest session that a forecast may be made on.
 
     Returns:
-        A row an alert and symbol: whether it holds, and the value that it compares, in usual values
-        or in the target's unit; and a sentence on each kind of alert that cannot be judged.
+        One an alert and symbol, and a sentence on each kind of alert that cannot be judged.
     """
     alerts, refused = parse_alerts(settings.alerts)
     if not alerts or migrate.is_missing(settings.url):
@@ -86,39 +88,42 @@ def judged_alerts(settings: Settings, *, last: date = date.max) -> tuple[list[Ro
     return judged, _wrong(refused, unknown)
 
 
-def _newest(connection: Connection, settings: Settings, target: str, last: date) -> list[Row]:
+def _newest(
+    connection: Connection, settings: Settings, target: str, last: date
+) -> list[ForecastRow]:
     """Each symbol's newest published forecast one session ahead, of those that have one."""
     weeks = [read.published(connection, one, target, last=last) for one in settings.symbols]
     return [week[0] for week in weeks if week]
 
 
-def _judged(alert: ForecastAlert, newest: Sequence[Row]) -> list[Row]:
+def _judged(alert: ForecastAlert, newest: Sequence[ForecastRow]) -> list[JudgedAlert]:
     """The alert on the forecast of each symbol that it is of."""
     judged = []
     for row in newest:
-        if alert.symbol not in ("", row["symbol"]):
+        if alert.symbol not in ("", row.symbol):
             continue
         value = _compared(alert, row)
-        judged.append(
-            {
-                "symbol": row["symbol"],
-                "target": alert.target,
-                "alert": alert.text,
-                "compared": alert.value,
-                "of_usual": alert.of_usual,
-                "value": value,
-                "holds": value > alert.number if alert.sign == ">" else value < alert.number,
-            }
+        one = JudgedAlert(
+            symbol=row.symbol,
+            target=row.target,
+            alert=alert.text,
+            compared=alert.value,
+            of_usual=alert.of_usual,
+            value=value,
+            holds=value > alert.number if alert.sign == ">" else value < alert.number,
         )
+        judged.append(one)
     return judged
 
 
-def _compared(alert: ForecastAlert, row: Row) -> float:
+def _compared(alert: ForecastAlert, row: ForecastRow) -> float:
     """The value that an alert compares, in usual values or in the target's unit."""
-    value = row["q90"] - row["q10"] if alert.value == "width" else row[_QUANTILE_OF[alert.value]]
+    value = row.q90 - row.q10
+    if alert.value != "width":
+        value = getattr(row, _QUANTILE_OF[alert.value])
     if not alert.of_usual:
-        return float(value)
-    return math.nan if row["usual"] is None else float(value / row["usual"])
+        return value
+    return math.nan if row.usual is None else value / row.usual
 
 
 def _wrong(refused: Sequence[str], unknown: Sequence[str]) -> list[str]:

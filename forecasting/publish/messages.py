@@ -32,13 +32,12 @@ from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
 from forecasting.report.units import full_day, short_day
-from forecasting.report.wording import without_bar
+from forecasting.report.wording import JudgedAlert, without_bar
 from forecasting.report.words import sentence_of
 from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
-from forecasting.store.frames import Row
 from forecasting.store.rows import ModelRow, RunRow
 from forecasting.vocabulary import PUBLISHED, Clock, short_id
 
@@ -122,11 +121,11 @@ def _digest(
     )
 
 
-def _judged(settings: Settings, nights: Sequence[Night]) -> tuple[list[Row], list[str]]:
+def _judged(settings: Settings, nights: Sequence[Night]) -> tuple[list[JudgedAlert], list[str]]:
     """As `judged_alerts`, of the run's targets."""
     last = max((night.session for night in nights), default=date.max)
     judged, wrong = judged_alerts(settings, last=last)
-    return [row for row in judged if row["target"] in settings.targets], wrong
+    return [one for one in judged if one.target in settings.targets], wrong
 
 
 def _newest_session(line: NightView, settings: Settings, at: datetime) -> date:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -161,22 +161,25 @@ def _sessions(night: NightView, shares: float, pace: Pace) -> list[dict[str, Any
             f"Expected totals among the forecasts of {night.symbol} of {night.origin}; found none: "
             "a release without them made its night. Run the next one."
         )
-    rows = list(night.forecasts)
-    totals = pd.DataFrame([rows[0], *night.totals])[list(QUANTILE_COLUMNS)].to_numpy(float)
+    rows = pd.DataFrame([asdict(night.forecasts[0]), *night.totals])
+    totals = rows[list(QUANTILE_COLUMNS)].to_numpy(float)
     needed = shares / pace.participation
     # Each total is interpolated for itself: without this a chance could fall with the sessions
     chances = np.maximum.accumulate([chance_of(total, needed) for total in totals])
     amounts = np.maximum.accumulate([amount_at(total, 1.0 - pace.chance) for total in totals])
+    each = zip(night.forecasts, chances.tolist(), amounts.tolist(), strict=True)
     return [
         {
-            "session": row["target_session"],
-            "traded": {name: pace.participation * row[name] for name in ("q10", "q50", "q90")},
+            "session": row.target_session,
+            "traded": {
+                name: pace.participation * getattr(row, name) for name in ("q10", "q50", "q90")
+            },
             "done_chance": chance,
             "is_extrapolated": not QUANTILES[0] <= chance <= QUANTILES[-1],
             # The share of the volume with which it is done by then with the chance asked for
             "takes": shares / amount,
         }
-        for row, chance, amount in zip(rows, chances.tolist(), amounts.tolist(), strict=True)
+        for row, chance, amount in each
     ]
 
 

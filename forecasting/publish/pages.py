@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -38,8 +39,7 @@ from forecasting.sessions import calendar, last_completed, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
-from forecasting.store.frames import Row
-from forecasting.store.rows import FetchRow, ModelRow, RunRow
+from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, RunRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import PUBLISHED, Clock, Target
 
@@ -188,8 +188,8 @@ def _details(
     connection: Connection, view: NightView, settings: Settings, *, last: date | None, brief: bool
 ) -> NightDetails:
     row = view.forecasts[0]
-    run = cast(RunRow, read.stored(connection, RunRow, {"id": row["run_id"]}))
-    fetch = cast(FetchRow, read.stored(connection, FetchRow, {"id": row["fetch_id"]}))
+    run = cast(RunRow, read.stored(connection, RunRow, {"id": row.run_id}))
+    fetch = cast(FetchRow, read.stored(connection, FetchRow, {"id": row.fetch_id}))
     newest_fetch = fetch
     if view.is_behind:
         newest_fetch = read.newest_fetch(connection, view.symbol, with_bars=False) or fetch
@@ -199,12 +199,12 @@ def _details(
         view.target,
         first=view.origin - (LINE_DAYS if brief else RECORD_DAYS),
         last=last,
-        known_at=row["data_as_of"],
+        known_at=row.data_as_of,
     )
     return NightDetails(
         run=run,
         fetch=fetch,
-        model=cast(ModelRow, read.stored(connection, ModelRow, {"id": row["model_id"]})),
+        model=cast(ModelRow, read.stored(connection, ModelRow, {"id": row.model_id})),
         record=track_record(scored),
         findings=read.findings(connection, newest_fetch.id),
         past_days=_past_days(connection, view, settings.exchange),
@@ -217,7 +217,7 @@ def _details(
 
 def _past_days(connection: Connection, view: NightView, exchange: str) -> dict[date, list[str]]:
     """What was special about the sessions of a view's history."""
-    events = read.events(connection, view.symbol, known_at=view.forecasts[0]["issued_at"])
+    events = read.events(connection, view.symbol, known_at=view.forecasts[0].issued_at)
     reports = set(events["session"][events["withdrawn_from"].isna()].dt.date)
     return {
         day: [*(["earnings"] if day in reports else []), *calendar_notes(day, exchange)]
@@ -255,7 +255,7 @@ def _written(page: str, path: Path) -> Path:
 
 
 def views_of(
-    connection: Connection, weeks: Sequence[Sequence[Row]], *, last: date | None = None
+    connection: Connection, weeks: Sequence[Sequence[ForecastRow]], *, last: date | None = None
 ) -> list[NightView]:
     """The night of each of some published forecasts, by symbol and target.
 
@@ -265,9 +265,9 @@ def views_of(
         last: Newest session of their runs and results, of past nights; None for the newest, which
             have a skill.
     """
-    by_origin = defaultdict[date, list[Sequence[Row]]](list)
+    by_origin = defaultdict[date, list[Sequence[ForecastRow]]](list)
     for week in weeks:
-        by_origin[week[0]["origin_session"]].append(week)
+        by_origin[week[0].origin_session].append(week)
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
     views = [view for some in by_origin.values() for view in _views(connection, some, last=last)]
     if last is None:
@@ -280,11 +280,11 @@ def views_of(
 
 
 def _views(
-    connection: Connection, weeks: Sequence[Sequence[Row]], *, last: date | None
+    connection: Connection, weeks: Sequence[Sequence[ForecastRow]], *, last: date | None
 ) -> list[NightView]:
     """The nights of one origin, without skill."""
-    origin = weeks[0][0]["origin_session"]
-    symbols = {week[0]["symbol"] for week in weeks}
+    origin = weeks[0][0].origin_session
+    symbols = {week[0].symbol for week in weeks}
     bars = read.bars_of_nights(
         connection,
         symbols,
@@ -306,18 +306,18 @@ def _views(
         get_args(Target),
         first=origin,
         last=origin,
-        horizons=[row["horizon"] for row in weeks[0]],
+        horizons=[row.horizon for row in weeks[0]],
     )
     views = []
     for week in weeks:
         row = week[0]
-        key = (row["symbol"], row["target"])
+        key = (row.symbol, row.target)
         view = NightView(
             *key,
             run=runs.get(key),
             forecasts=week,
-            parts={one["horizon"]: parts.get(_key(one), ()) for one in week},
-            history=histories.get(tuple(row[name] for name in _OF_HISTORY), NO_HISTORY),
+            parts={one.horizon: parts.get(_key(one), ()) for one in week},
+            history=histories.get(attrgetter(*_OF_HISTORY)(row), NO_HISTORY),
             result=results.get(key, {}),
             totals=totals.get(_key(row), ()),
         )
@@ -325,8 +325,8 @@ def _views(
     return views
 
 
-def _key(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in FORECAST_KEY)
+def _key(row: ForecastRow) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in FORECAST_KEY)
 
 
 def _histories(bars: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:

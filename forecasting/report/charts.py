@@ -191,12 +191,12 @@ def _coming_slots(data: NightView, plot: Axes, *, start: float, step: float) -> 
         row = shown.row
         x = start + place * step
         middle = x + step / 2
-        marks = _intervals(row, plot, BANDS, middle=middle, width=step - 2)
+        marks = _intervals(vars(row), plot, BANDS, middle=middle, width=step - 2)
         if step > 6.6 * len(shown.median):
-            marks += text(middle, plot.y(row["q50"]) - 5, shown.median, css="value middle")
+            marks += text(middle, plot.y(row.q50) - 5, shown.median, css="value middle")
         for below, name in ((16, f"{shown.session:%a}"), (30, str(shown.session.day))):
             marks += text(middle, plot.floor + below, name, css="axis strong middle")
-        marks += _letter(shown.special_days, middle, plot.y(row["q95"]))
+        marks += _letter(shown.special_days, middle, plot.y(row.q95))
         tip = [
             full_day(shown.session),
             f"median {shown.median}",
@@ -301,11 +301,11 @@ def sparkline(night: NightView) -> str:
     """The drawing in a row of the index: the last sessions, beside them the forecast."""
     known = night.known.iloc[-SPARK_SESSIONS:].tolist()
     row = night.forecasts[0]
-    shown = [*known, row["q10"], row["q90"]]
+    shown = [*known, row.q10, row.q90]
     low = min(shown)
     scale = 26.0 / (max(shown) - low or 1.0)
     step = 116.0 / max(len(known) - 1, 1)
-    bottom, middle, top = (28.0 - (row[name] - low) * scale for name in ("q10", "q50", "q90"))
+    bottom, middle, top = (28.0 - (value - low) * scale for value in (row.q10, row.q50, row.q90))
     points = [(n * step, 28.0 - (value - low) * scale) for n, value in enumerate(known)]
     return (
         '<svg viewBox="0 0 132 30" width="132" height="30" aria-hidden="true">'

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from forecasting.conditions import Condition
 from forecasting.plain_text import named, plain_text, quantity
 from forecasting.report.night_view import NightView, most_unusual_first
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
-from forecasting.report.wording import alert_value
+from forecasting.report.wording import JudgedAlert, alert_value
 from forecasting.report.words import by_cause, sentence_of, word
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
@@ -152,7 +152,7 @@ def make_digest(
     causes: Mapping[str, str] = MappingProxyType({}),
     notes: Sequence[tuple[str, Condition]] = (),
     findings: Sequence[str] = (),
-    alerts: Sequence[Mapping[str, Any]] = (),
+    alerts: Sequence[JudgedAlert] = (),
 ) -> Digest:
     """The message about the newest nights.
 
@@ -163,7 +163,7 @@ def make_digest(
         causes: Why, and what to do, of symbols whose forecast is older.
         notes: What else is to be known of series.
         findings: Further sentences for a person.
-        alerts: Rows of `judged_alerts`.
+        alerts: Those that are judged.
     """
     stored = most_unusual_first(line for line in lines if line.forecasts)
     current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
@@ -234,21 +234,19 @@ def _reasons(
     return sorted(reasons, key=lambda reason: reason.kind != "failed")
 
 
-def _held_alerts(
-    lines: Sequence[NightView], alerts: Sequence[Mapping[str, Any]]
-) -> list[HeldAlert]:
+def _held_alerts(lines: Sequence[NightView], alerts: Sequence[JudgedAlert]) -> list[HeldAlert]:
     """One for each line for whose newest forecast an alert holds."""
-    held = defaultdict[str, list[Mapping[str, Any]]](list)
-    for row in alerts:
-        if row["holds"]:
-            held[f"{row['symbol']} {row['target']}"].append(row)
+    held = defaultdict[str, list[JudgedAlert]](list)
+    for one in alerts:
+        if one.holds:
+            held[f"{one.symbol} {one.target}"].append(one)
     return [_held_alert(line.series, held[line.series]) for line in lines if line.series in held]
 
 
-def _held_alert(series: str, held: Sequence[Mapping[str, Any]]) -> HeldAlert:
-    which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in held)
-    usual = " usual" if held[0]["of_usual"] else ""
-    brief = f"{series} {held[0]['compared']} {alert_value(held[0])}{usual}"
+def _held_alert(series: str, held: Sequence[JudgedAlert]) -> HeldAlert:
+    which = "; ".join(f"{one.alert} (is {alert_value(one)})" for one in held)
+    usual = " usual" if held[0].of_usual else ""
+    brief = f"{series} {held[0].compared} {alert_value(held[0])}{usual}"
     return HeldAlert(series, brief, f"{series}: {which}")
 
 

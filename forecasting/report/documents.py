@@ -72,9 +72,9 @@ def night_document(data: NightView) -> dict[str, Any]:
     return {
         "symbol": data.symbol,
         "target": data.target,
-        "series": data.forecasts[0]["title"],
+        "series": data.forecasts[0].title,
         "origin_session": data.origin,
-        "last_value": data.forecasts[0]["last_value"],
+        "last_value": data.forecasts[0].last_value,
         "usual": data.usual,
         "fetched_at": details.fetch.fetched_at,
         "first_print": data.is_provisional,

@@ -19,7 +19,7 @@ from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
-from forecasting.store.rows import FetchRow, ModelRow, RunRow
+from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, RunRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -42,7 +42,7 @@ _PUBLISHED: dict[str, Kind] = {"failed": "part_failed", "late": "late"}
 class SessionView:
     """What is published for one session: a row of every table of a night."""
 
-    row: Mapping[str, Any]  # of view published_forecasts
+    row: ForecastRow
     unit: Unit  # of the night
     # Of its median in order, the usual level first; empty where they are unknown
     parts: Sequence[tuple[str, float]] = ()
@@ -50,31 +50,31 @@ class SessionView:
     @property
     def session(self) -> date:
         """The session that is forecast."""
-        return as_day(self.row["target_session"])
+        return self.row.target_session
 
     @property
     def median(self) -> str:
         """The median as a bare number."""
-        return self.unit.number(self.row["q50"])
+        return self.unit.number(self.row.q50)
 
     def span(self, low: str, high: str) -> str:
         """The interval between two quantiles in bare numbers."""
-        return self.unit.span(self.row[low], self.row[high])
+        return self.unit.span(getattr(self.row, low), getattr(self.row, high))
 
     @property
     def brief_median(self) -> str:
         """The median with its unit, in brief."""
-        return self.unit.brief(self.row["q50"])
+        return self.unit.brief(self.row.q50)
 
     @property
     def brief_interval(self) -> str:
         """The 80% interval with its unit, in brief."""
-        return self.unit.brief(self.row["q10"], self.row["q90"])
+        return self.unit.brief(self.row.q10, self.row.q90)
 
     @property
     def vs_usual(self) -> float:
         """The median's change against usual as a share; NaN where it is unknown."""
-        share = self.row["vs_usual"]
+        share = self.row.vs_usual
         return math.nan if share is None else float(share)
 
     @property
@@ -85,14 +85,14 @@ class SessionView:
     @property
     def special_days(self) -> list[str]:
         """What is special about the session: earnings, half day, expiry and the like."""
-        days = [day for day in self.row["special_day"].split(", ") if day]
+        days = [day for day in self.row.special_day.split(", ") if day]
         # The hour of a report is in the view
         return ["earnings" if day.startswith("earnings ") else day for day in days]
 
     @property
     def notes(self) -> list[str]:
         """What is to be known of a forecast: that it is a baseline's, and the special days."""
-        kind = [] if self.row["status"] == "ok" else ["baseline"]
+        kind = [] if self.row.status == "ok" else ["baseline"]
         return [*kind, *self.special_days]
 
 
@@ -139,10 +139,9 @@ class NightView:
     target: Target
     # The newest, whatever came of it; None before the first night
     run: RunRow | None = None
-    # Rows of view published_forecasts, with `title` and `source` of their fetch: those of a week,
-    # the nearest session first, or that one alone; empty where there is none, and then nothing
-    # that is said of them can be asked for
-    forecasts: Sequence[Mapping[str, Any]] = ()
+    # Those of a week, the nearest session first, or that one alone; empty where there is none, and
+    # then nothing that is said of them can be asked for
+    forecasts: Sequence[ForecastRow] = ()
     parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)  # by horizon
     # The bars that its fetch had: by date, ascending, `value` (NaN: unknown) and `settled`
     history: pd.DataFrame = field(default_factory=lambda: NO_HISTORY)
@@ -173,26 +172,25 @@ class NightView:
     @property
     def origin(self) -> date:
         """The last session whose bar the forecasts use."""
-        return as_day(self.forecasts[0]["origin_session"])
+        return self.forecasts[0].origin_session
 
     @cached_property
     def unit(self) -> Unit:
         """The unit in which its values are easiest to read."""
-        usual = self.usual if math.isfinite(self.usual) else float(self.forecasts[0]["q50"])
+        usual = self.usual if math.isfinite(self.usual) else self.forecasts[0].q50
         return unit_for(self.target, usual=usual)
 
     @property
     def usual(self) -> float:
         """What a median is compared with; NaN where it is unknown."""
-        usual = self.forecasts[0]["usual"]
+        usual = self.forecasts[0].usual
         return math.nan if usual is None else float(usual)
 
     @cached_property
     def week(self) -> list[SessionView]:
         """Its sessions, the nearest first."""
         return [
-            SessionView(row, self.unit, self.parts.get(row["horizon"], ()))
-            for row in self.forecasts
+            SessionView(row, self.unit, self.parts.get(row.horizon, ())) for row in self.forecasts
         ]
 
     @property
@@ -203,7 +201,7 @@ class NightView:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """The forecasts as a frame."""
-        return pd.DataFrame([dict(row) for row in self.forecasts])
+        return pd.DataFrame(list(self.forecasts))
 
     @cached_property
     def known(self) -> pd.Series[float]:
@@ -237,7 +235,7 @@ class NightView:
             return 0.0
         tenths = quantiles(newest, n=10, method="inclusive")
         width = tenths[-1] - tenths[0]
-        return abs(self.forecasts[0]["q50"] - self.usual) / width if width else 0.0
+        return abs(self.forecasts[0].q50 - self.usual) / width if width else 0.0
 
     @property
     def unusual_total(self) -> Mapping[str, Any] | None:
@@ -284,21 +282,21 @@ class NightView:
         elif self.run.note:
             yield Condition("note", {"reason": self.run.note})
 
-    def _of_forecast(self, row: Mapping[str, Any], *, is_behind: bool) -> Iterator[Condition]:
+    def _of_forecast(self, row: ForecastRow, *, is_behind: bool) -> Iterator[Condition]:
         """Of the newest forecasts: all of a night are issued alike."""
         if self.newest is not None and not is_behind:
             yield Condition("old", {"newest": self.newest})
-        if row["status"] == "fallback":
-            yield Condition("baseline", {"reason": as_sentence(row["reason"])})
-        elif row["reason"]:
-            yield Condition("break", {"reason": as_sentence(row["reason"])})
-        if row["kind"] == "late":
-            values = {"issued": row["issued_at"], "session": self.first.session}
+        if row.status == "fallback":
+            yield Condition("baseline", {"reason": as_sentence(row.reason)})
+        elif row.reason:
+            yield Condition("break", {"reason": as_sentence(row.reason)})
+        if row.kind == "late":
+            values = {"issued": row.issued_at, "session": self.first.session}
             yield Condition("issued_late", values)
-        if row["kind"] == "replay":
+        if row.kind == "replay":
             yield Condition("made_afterwards")
-        if row["source"] == "sample":
-            yield Condition("sample", {"title": row["title"]})
+        if row.source == "sample":
+            yield Condition("sample", {"title": row.title})
 
     def _of_details(self, details: NightDetails) -> Iterator[Condition]:
         """Of the night that published them, where a newer one has brought nothing."""

@@ -91,7 +91,7 @@ def outcome_sentence(nights: Sequence[NightView]) -> str:
     """What the run brought, for its state and its log: the first forecasts of each symbol."""
     shown = [
         f"{night.symbol} {night.target} {short_day(night.first.session)} "
-        f"{night.unit.text(night.first.row['q50'])}, 80% {night.first.span('q10', 'q90')}"
+        f"{night.unit.text(night.first.row.q50)}, 80% {night.first.span('q10', 'q90')}"
         for night in nights
         if night.forecasts
     ]
@@ -155,10 +155,10 @@ def _actions(nights: Sequence[NightView]) -> list[str]:
 def _in_time(nights: Sequence[NightView]) -> str:
     """How many forecasts came before their session opened, and how long before it the last."""
     live = [
-        (night.opens, night.forecasts[0]["issued_at"], night)
+        (night.opens, night.forecasts[0].issued_at, night)
         for night in nights
         # A night that failed or is late leaves what an earlier one published
-        if night.status == "done" and night.opens and night.forecasts[0]["kind"] == "live"
+        if night.status == "done" and night.opens and night.forecasts[0].kind == "live"
     ]
     if not live:
         return ""

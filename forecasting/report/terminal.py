@@ -37,7 +37,7 @@ def night_parts(data: NightView, *, now: datetime) -> Parts:
     """One night: tomorrow in a sentence, notices, the week, data, last result, skill."""
     why = wording.brief_why(data.first, data.first.notes)
     lines = [
-        f"{data.symbol} {data.target}: {data.forecasts[0]['title']}",
+        f"{data.symbol} {data.target}: {data.forecasts[0].title}",
         wording.sentence(data),
         f"Why: {why}." if why else "",
         *(f"{notice.title}: {notice.text}" for notice in wording.notices(data)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -25,7 +26,7 @@ from forecasting.report.units import (
 )
 from forecasting.report.words import WORDS, sentence_of
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import LSTM
+from forecasting.vocabulary import LSTM, Target
 
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
@@ -66,9 +67,9 @@ def headline(data: NightView) -> dict[str, str]:
     against = departure(data.first.vs_usual) or "against"
     return {
         "subject": f"{data.symbol} {rules.verb}",
-        "median": unit.text(row["q50"]),
-        "day": f"on {full_day(row['target_session'])}",
-        "interval": unit.brief(row["q10"], row["q90"]),
+        "median": unit.text(row.q50),
+        "day": f"on {full_day(row.target_session)}",
+        "interval": unit.brief(row.q10, row.q90),
         "comparison": f"{against} the usual {unit.brief(data.usual)}",
     }
 
@@ -187,12 +188,25 @@ def digest_notes(night: NightView) -> str:
     return "; ".join(filter(None, notes))
 
 
-def alert_value(row: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class JudgedAlert:
+    """One of FORECASTING_ALERTS on the newest published forecast of a symbol."""
+
+    symbol: str
+    target: Target
+    alert: str  # as the setting has it
+    compared: str  # the name of the value that it compares
+    of_usual: bool  # whether that is in usual values; else in the target's unit
+    value: float
+    holds: bool
+
+
+def alert_value(judged: JudgedAlert) -> str:
     """The value that an alert compares, in usual values or the target's unit."""
     unit = Unit(decimals=3)
-    if not row["of_usual"]:
-        unit = unit_for(row["target"], usual=row["value"])
-    return unit.brief(row["value"])
+    if not judged.of_usual:
+        unit = unit_for(judged.target, usual=judged.value)
+    return unit.brief(judged.value)
 
 
 def result_words(night: NightView) -> tuple[str, str, str, str]:

@@ -110,9 +110,13 @@ def first_row(connection: Connection, statement: sa.Select[Any]) -> Row | None:
 
 def records(connection: Connection, kind: type[Record], statement: sa.Select[Any]) -> list[Record]:
     """The statement's rows as dataclasses, each field the column of its name."""
+    return records_of(kind, connection.execute(statement))
+
+
+def records_of(kind: type[Record], result: sa.CursorResult[Any]) -> list[Record]:
+    """The rows of a result in the same way."""
     names = [field.name for field in fields(kind)]
-    found = connection.execute(statement).mappings()
-    return [kind(**{name: row[name] for name in names}) for row in found]
+    return [kind(**{name: row[name] for name in names}) for row in result.mappings()]
 
 
 def first_record(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from forecasting.predict.fallback import Margin
+from forecasting.vocabulary import Target
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,38 @@ class RunRow:
     note: str = ""
     notes: str = ""
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class ForecastRow:
+    """What is published for one session, of view published_forecasts joined with its fetch."""
+
+    symbol: str
+    target: Target
+    origin_session: date
+    horizon: int
+    target_session: date
+    q05: float
+    q10: float
+    q25: float
+    q50: float
+    q75: float
+    q90: float
+    q95: float
+    last_value: float | None
+    kind: str
+    status: str
+    reason: str
+    model_id: str
+    issued_at: datetime
+    data_as_of: datetime
+    run_id: str
+    fetch_id: str
+    usual: float | None
+    vs_usual: float | None
+    special_day: str
+    title: str
+    source: str
 
 
 TABLES: dict[type, str] = {

@@ -1,5 +1,6 @@
 """The report page in a real browser, from a file, as a person opens it."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -97,6 +98,6 @@ def tip_is_off_the_plot(page, layout):
 def test_only_a_page_whose_session_is_over_is_marked_stale(opened):
     assert opened(report_data()).locator("#stale").is_visible()
     days = next_sessions(date(2059, 1, 2), 5)
-    coming = [row | {"target_session": day} for row, day in zip(forecasts(), days, strict=True)]
+    coming = [replace(row, target_session=day) for row, day in zip(forecasts(), days, strict=True)]
     assert not opened(report_data(forecasts=coming)).locator("#stale").is_visible()
     assert opened(report_data(forecasts=forecasts(kind="replay"))).locator("#stale").is_visible()

@@ -45,7 +45,7 @@ def test_alerts_are_judged_on_the_newest_published_forecast_one_session_ahead(da
     def judged(text, last=date.max):
         settings = Settings(database_url=database_url, symbols=(SYMBOL, "MSFT"), alerts=text)
         rows, _ = judged_alerts(settings, last=last)
-        return {row["alert"]: (row["holds"], row["value"]) for row in rows}
+        return {row.alert: (row.holds, row.value) for row in rows}
 
     text = "median > 1.5 usual; width < 41; width < 40; median < 150; SBUX q90 > 100; MSFT q05 > 0"
     assert judged(text) == {

@@ -185,7 +185,7 @@ def test_orders_of_no_file_of_csv_are_refused(choice):
 
 
 def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
-    forecasts = [row | {"origin_session": date(2024, 3, 7)} for row in NIGHT.forecasts]
+    forecasts = [replace(row, origin_session=date(2024, 3, 7)) for row in NIGHT.forecasts]
     older = replace(NIGHT, forecasts=forecasts, newest=NIGHT.origin)
     orders = [
         ordered(shares, night=night) for night, shares in ((older, 1e5), (NIGHT, 1e5), (NIGHT, 9e6))

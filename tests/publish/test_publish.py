@@ -200,18 +200,16 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     settings = read_settings()
     (past,) = newest_reports(settings, days[0])
     (newest,) = newest_reports(settings)
-    assert (
-        past.known.iloc[-1] == past.forecasts[0]["last_value"] == bars["volume"].loc[str(days[0])]
-    )
+    assert past.known.iloc[-1] == past.forecasts[0].last_value == bars["volume"].loc[str(days[0])]
     assert (
         newest.known.iloc[-1]
-        == newest.forecasts[0]["last_value"]
+        == newest.forecasts[0].last_value
         == 4.0 * bars["volume"].loc[str(LAST)]
     )
     assert past.is_provisional
     ahead = newest.full.record.ahead(1)
     assert ahead["actual"].tolist() == [4.0 * bars["volume"].loc[str(day)] for day in days[1:]]
-    assert ahead["q50"].iloc[0] == pytest.approx(4.0 * past.forecasts[0]["q50"])
+    assert ahead["q50"].iloc[0] == pytest.approx(4.0 * past.forecasts[0].q50)
 
 
 NEWEST = "2024-03-08"
@@ -376,4 +374,4 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
         "done",
         datetime(2024, 3, 11, 13, 30, tzinfo=UTC),
     )
-    assert (done.first.row["target_session"], done.first.row["q50"]) == (date(2024, 3, 11), 100.0)
+    assert (done.first.row.target_session, done.first.row.q50) == (date(2024, 3, 11), 100.0)

@@ -10,7 +10,7 @@ import pandas as pd
 from forecasting.report.night_view import NightDetails, NightView
 from forecasting.report.record import track_record
 from forecasting.sessions import next_sessions, shift
-from forecasting.store.rows import FetchRow
+from forecasting.store.rows import FetchRow, ForecastRow
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
 from tests.store.rows import stored_model, stored_run
@@ -18,6 +18,7 @@ from tests.store.rows import stored_model, stored_run
 ORIGIN = date(2024, 3, 8)
 SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
 ISSUED = datetime(2024, 3, 9, 10, 31, tzinfo=UTC)
+UNNAMED = dict.fromkeys(("model_id", "run_id", "fetch_id"), "")
 FINDING_COLUMNS = ["session", "rule", "severity", "value", "detail", "since"]
 
 
@@ -31,8 +32,8 @@ def values_of(target: str, *, sessions: int = 80) -> pd.Series:
     return bars["volume"] if target == "volume" else np.log(bars["high"] / bars["low"])
 
 
-def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> list[dict]:
-    """Five rows of view published_forecasts, medians 1% apart, upward from the last value; `changed` replaces whole columns."""
+def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> list[ForecastRow]:
+    """Five published forecasts, medians 1% apart, upward from the last value; `changed` replaces whole columns."""
     last = float(values_of(target).iloc[-1])
     medians = last * (1 + 0.01 * np.array(HORIZONS))
     rows = pd.DataFrame(medians[:, None] * SPREAD, columns=list(QUANTILE_COLUMNS))
@@ -51,8 +52,11 @@ def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> list[
         special_day=["", "", "earnings after the close before", "", "triple witching"],
         title="Starbucks Corporation",
         source="yahoo",
+        **UNNAMED,
+        symbol="SBUX",
+        target=target,
     )
-    return rows.assign(**changed).to_dict("records")
+    return [ForecastRow(**row) for row in rows.assign(**changed).to_dict("records")]
 
 
 @cache  # a record has 600 scores, of 200 pairs of sessions
@@ -190,8 +194,11 @@ def report_data(target: str = "volume", **changed) -> NightView:
     return NightView(symbol, target, **(fields | own))
 
 
-def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[str, object]:
+def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> ForecastRow:
     row = {
+        **UNNAMED,
+        **dict.fromkeys(QUANTILE_COLUMNS, 12e6),
+        "last_value": None,
         "symbol": symbol,
         "target": target,
         "horizon": 1,
@@ -211,7 +218,7 @@ def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[st
         "data_as_of": ISSUED,
     } | changed
     usual = row["usual"]
-    return {"vs_usual": None if usual is None else row["q50"] / usual - 1} | row
+    return ForecastRow(**({"vs_usual": None if usual is None else row["q50"] / usual - 1} | row))
 
 
 def index_line(symbol: str = "SBUX", target: str = "volume", **changed) -> NightView:

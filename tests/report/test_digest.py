@@ -3,10 +3,12 @@
 # ruff: noqa: RUF001 - what is sent is compared as it is
 
 import re
+from dataclasses import replace
 from datetime import date
 
 from forecasting.report.digest import SHOWN, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
+from forecasting.report.wording import JudgedAlert
 from tests.report.nights import ORIGIN, index_line
 from tests.store.rows import stored_run
 
@@ -66,20 +68,15 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results():
 
 
 def held_row(symbol, alert, value, *, of_usual=False):
-    of = {
-        "symbol": symbol,
-        "target": "volume",
-        "alert": alert,
-        "compared": alert.removeprefix(f"{symbol} ").split()[0],
-    }
-    return of | {"value": value, "of_usual": of_usual, "holds": True}
+    compared = alert.removeprefix(f"{symbol} ").split()[0]
+    return JudgedAlert(symbol, "volume", alert, compared, of_usual, value, holds=True)
 
 
 def test_alerts_that_hold_stand_first_in_every_form():
     ratio = held_row("ADBE", "median > 1.5 usual", 1.824, of_usual=True)
     others = (
         held_row("GONE", "median > 1", 2.0),
-        held_row("SBUX", "q90 > 20e6", 16e6) | {"holds": False},
+        replace(held_row("SBUX", "q90 > 20e6", 16e6), holds=False),
     )
     digest = make_digest(
         morning(), alerts=[ratio, held_row("ADBE", "ADBE q90 > 20e6", 28e6), *others]

@@ -39,7 +39,7 @@ def failed(symbol, error="no rows"):
 def fallback(symbol, **changed):
     """A night whose network is not published."""
     night = night_of(symbol, reason="the model is too old", **changed)
-    return replace(night, forecasts=[{**night.forecasts[0], "status": "fallback"}])
+    return replace(night, forecasts=[replace(night.forecasts[0], status="fallback")])
 
 
 def test_few_symbols_and_what_is_unusual_become_tags_once():

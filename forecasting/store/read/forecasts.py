@@ -14,10 +14,12 @@ from forecasting.store.frames import (
     first_row,
     frame,
     of_series,
+    records_of,
     rows,
     view_result,
 )
 from forecasting.store.read.inputs import LATEST, PRICES, next_history, split_factors
+from forecasting.store.rows import ForecastRow
 from forecasting.store.schema import (
     FORECAST_KEY,
     bar,
@@ -146,10 +148,8 @@ def published(
     *,
     origin: date | None = None,
     last: date = date.max,
-) -> list[Row]:
+) -> list[ForecastRow]:
     """The published forecasts of an origin, the nearest session first; empty without any.
-
-    They are rows of view published_forecasts, with `title` and `source` of their fetch.
 
     Args:
         connection: An open one.
@@ -166,7 +166,7 @@ def published(
     return _with_fetch(connection, "published_forecasts", _OF_ORIGIN, of_origin)
 
 
-def newest_published(connection: Connection) -> list[Row]:
+def newest_published(connection: Connection) -> list[ForecastRow]:
     """The same one session ahead at the newest origin of each symbol and target, ascending."""
     ahead = "horizon = 1 ORDER BY symbol, target"
     return _with_fetch(connection, "latest_forecasts", ahead, {})
@@ -174,10 +174,9 @@ def newest_published(connection: Connection) -> list[Row]:
 
 def _with_fetch(
     connection: Connection, view: str, condition: str, values: Mapping[str, object]
-) -> list[Row]:
+) -> list[ForecastRow]:
     chosen = f"(SELECT v.*, b.title, b.source FROM {view} v JOIN fetches b ON b.id = v.fetch_id) v"  # noqa: S608 - of this package
-    found = view_result(connection, chosen, condition, values)
-    return [dict(row) for row in found.mappings()]
+    return records_of(ForecastRow, view_result(connection, chosen, condition, values))
 
 
 def totals_of(

@@ -49,7 +49,7 @@ def test_an_origin_is_published_with_a_row_a_horizon_the_best_of_each(ledger):
         (LAST, [101.0, 104.0]),
         (FIRST, [100.0, 104.0]),
     ):
-        assert [row["q50"] for row in asked(origin=origin)] == medians
+        assert [row.q50 for row in asked(origin=origin)] == medians
     assert asked(origin=date(2024, 3, 4)) == read.published(ledger, "NONE", TARGET) == []
 
 

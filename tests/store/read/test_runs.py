@@ -212,9 +212,9 @@ def test_the_night_and_the_result_of_a_series_are_published_live_and_one_session
     newest = partial(read.published, scored, SYMBOL, TARGET)
     for day, median in ((EVE, 91.0), (LAST_DAY, 92.0)):
         found, *_ = newest(last=day)
-        assert (found["q50"], found["title"]) == (median, "Starbucks")
+        assert (found.q50, found.title) == (median, "Starbucks")
     assert newest(last=date(2024, 3, 6)) == []
-    every = [(row["symbol"], row["q50"]) for row in read.newest_published(scored)]
+    every = [(row.symbol, row.q50) for row in read.newest_published(scored)]
     assert every == [("KO", 96.0), (SYMBOL, 97.0), (SYMBOL, 92.0)]
 
     def results(symbols, **asked):
