@@ -77,6 +77,11 @@ _BUSY_VOLUME = 3.0
 _BUSY_MOVE = 0.15
 
 
+UNREADABLE = "row_unreadable"
+"""Rule of a row of a file that cannot be read: its value is the line, its session that of the row
+before where it has no date of its own."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something wrong with one session's bar, or with the earnings dates since that session."""

@@ -255,8 +255,8 @@ def _history_restated(alarming: pd.DataFrame) -> _Why:
     ratio = float((1.0 + alarming["volume"]).median())
     prices = int((alarming["price"] > PRICE_TOLERANCE).sum())
     detail = (
-        f"{len(alarming)} settled bars would be restated by one fetch (volume by a median of "
-        f"x{ratio:.4g}, prices of {prices}); expected at most {RESTATED}."
+        f"One fetch would restate {len(alarming)} settled bars; expected at most {RESTATED}. "
+        f"At the median their volume is multiplied by {ratio:.4g}; {prices} have other prices."
     )
     return "history_restated", ratio, detail
 

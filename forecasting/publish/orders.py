@@ -191,7 +191,7 @@ def order_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
             full_day(one["session"]),
             *(f"{shares:,.0f}" for shares in one["traded"].values()),
             _odds(one),
-            percent(one["takes"], decimals=1),
+            _taken(one),
         ]
         for one in order["sessions"]
     ]
@@ -241,8 +241,8 @@ def _sum(orders: Sequence[Mapping[str, Any]]) -> str:
     counts = {short_day(day): count for count, day in enumerate(days, 1)}
     done = ", ".join(f"{count} by {day}" for day, count in counts.items())
     return (
-        f"Of {quantity(len(counted), 'order')} forecast on {full_day(newest)}, done with "
-        f"{_stated(orders[0]['chance'])}: {done if days else 'none within five sessions'}."
+        f"Of {quantity(len(counted), 'order')} forecast on {full_day(newest)}, done with a chance "
+        f"of {_stated(orders[0]['chance'])}: {done if days else 'none within five sessions'}."
     )
 
 
@@ -266,11 +266,22 @@ def _answer(order: Mapping[str, Any]) -> str:
     chance = _stated(order["chance"])
     # Rounded it is beyond five too
     sessions = max(order["sessions_needed"], 5.1)
-    answer = f"Not within five sessions with {chance}; at this pace about {sessions:.1f}."
+    answer = (
+        f"Not done within five sessions with a chance of {chance}; at this pace it takes about "
+        f"{sessions:.1f} sessions."
+    )
     if order["done_by"] is not None:
-        answer = f"Done by {full_day(order['done_by'])} with {chance}."
+        answer = f"Done by {full_day(order['done_by'])} with a chance of {chance}."
     by = order["by"]
     if by is None:
         return answer
-    takes = f"{percent(by['takes'], decimals=1)} of the volume"
-    return f"To be done by {full_day(by['session'])} with {chance} it takes {takes}. {answer}"
+    aim = f"To be done by {full_day(by['session'])} with a chance of {chance}"
+    if by["takes"] > 1.0:
+        return f"{aim} it needs more than the whole volume. {answer}"
+    return f"{aim} it takes {_taken(by)} of the volume. {answer}"
+
+
+def _taken(session: Mapping[str, Any]) -> str:
+    """The share of the volume that an order takes to be done by a session, where there is one."""
+    takes = session["takes"]
+    return "not within this session" if takes > 1.0 else percent(takes, decimals=1)

@@ -147,7 +147,12 @@ def line_listing(nights: Sequence[NightView], *, now: datetime) -> Listing:
     columns = ["symbol", "session", "median", "80% interval"]
     if ratio is not None:
         columns.append(wording.level_name(ratio))
-    columns += ["vs usual", "last", "skill", "note, why"]
+    columns += ["vs usual", "last"]
+    # Past nights have none
+    has_skill = any(data.skill is not None for data in nights)
+    if has_skill:
+        columns.append("skill")
+    columns.append("note, why")
     rows = []
     for data in nights:
         line = data.first
@@ -159,12 +164,10 @@ def line_listing(nights: Sequence[NightView], *, now: datetime) -> Listing:
         ]
         if ratio is not None:
             row.append(data.unit.brief(cost_quantiles(data.rows, ratio).iloc[0]))
-        row += [
-            line.change,
-            data.hit,
-            wording.skill_brief(data.skill),
-            wording.brief_why(line, [*map(word, data.flags), *line.special_days]),
-        ]
+        row += [line.change, data.hit]
+        if has_skill:
+            row.append(wording.skill_brief(data.skill))
+        row.append(wording.brief_why(line, [*map(word, data.flags), *line.special_days]))
         rows.append(row)
     return columns, rows
 

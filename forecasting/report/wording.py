@@ -12,6 +12,7 @@ import pandas as pd
 from forecasting.conditions import Kind
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
+from forecasting.ingest.bar_rules import UNREADABLE
 from forecasting.plain_text import quantity
 from forecasting.report.night_view import NightView, SessionView
 from forecasting.report.units import (
@@ -38,8 +39,8 @@ SKILL = (
     "Skill: how much lower the pinball loss was than the reference baseline's, one session ahead, "
     "over the newest 250 nights; + is better."
 )
-ADDED = "Network, trees, combination and other are what models add, not causes."
-PARTS = f"Usual times the factors is the median. {ADDED}"
+ADDED = "Network, trees, combination and other are corrections by models, not causes."
+PARTS = f"The median is the usual value multiplied by the factors. {ADDED}"
 _PART_WORDS = {
     "month_end": "month end nearby",
     "index": "index review nearby",
@@ -153,16 +154,42 @@ def brief_why(line: SessionView, notes: Sequence[str]) -> str:
     return "; ".join([*(note for note in notes if note not in names), *factors])
 
 
+def fallback_sentence(margin: Mapping[str, Any]) -> str:
+    """How the network's loss compares with the best baseline's, and when that is published.
+
+    Args:
+        margin: A row of table fallback_margins.
+    """
+    compared = "more" if margin["deficit"] > 0 else "less"
+    loss = f"{percent(abs(margin['deficit']), decimals=1)} {compared} loss"
+    limit = f"Diebold and Mariano's statistic is above {margin['limit_statistic']:g}"
+    if margin["limit_deficit"] is not None:
+        limit = f"its loss is {percent(margin['limit_deficit'])} higher and {limit}"
+    return (
+        f"The network has {loss} than {forecaster_label(margin['baseline'])} over "
+        f"{quantity(margin['origins'], 'origin')}. The baseline is published while {limit}; it is "
+        f"{margin['statistic']:.1f}."
+    )
+
+
 def without_bar(findings: pd.DataFrame) -> str:
     """The newest session of each rule by which a bar or its volume is missing or rejected."""
     missing = findings.query(
         "severity == 'reject' or rule in ('missing_session', 'volume_unknown')"
     )
     texts = []
-    for rule, days in missing.groupby("rule")["session"]:
-        more = f" and {len(days) - 1} more" if len(days) > 1 else ""
-        texts.append(f"{str(rule).replace('_', ' ')} {full_day(as_day(days.max()))}{more}")
+    for rule, found in missing.groupby("rule"):
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        newest = found.sort_values(["session", "value"]).to_dict("records")[-1]
+        texts.append(f"{str(rule).replace('_', ' ')} {finding_place(newest)}{more}")
     return "; ".join(texts)
+
+
+def finding_place(finding: Mapping[Any, Any]) -> str:
+    """The session of a finding, or the line of a row whose date may be what cannot be read."""
+    if finding["rule"] == UNREADABLE:
+        return f"line {finding['value']:.0f}"
+    return full_day(as_day(finding["session"]))
 
 
 def forecast_words(night: NightView) -> str:

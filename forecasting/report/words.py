@@ -98,7 +98,9 @@ WORDS: dict[Kind, Words] = {
         "info", "sample", "{title}. Real bars, but not current ones.", heading="Sample data"
     ),
     "note": Words("info", "note", "{reason}"),
-    "unjudged": Words("warn", "alerts", "Only new forecasts are judged by alerts, not {series}."),
+    "unjudged": Words(
+        "warn", "alerts", "Alerts were not checked where there is no new forecast: {series}."
+    ),
 }
 
 

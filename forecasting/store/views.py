@@ -224,8 +224,8 @@ SELECT f.symbol, f.target, f.origin_session, f.horizon, f.target_session, f.kind
     f.last_value, p.actual AS first_print_actual, p.error AS first_print_error, p.pinball AS first_print_pinball,
     s.actual AS settled_actual, s.error AS settled_error, s.pinball AS settled_pinball,
     COALESCE(s.actual, p.actual) AS actual, COALESCE(s.error, p.error) AS error,
-    COALESCE(s.pinball, p.pinball) AS pinball, COALESCE(s.inside_80, p.inside_80) AS inside_80,
-    COALESCE(s.inside_90, p.inside_90) AS inside_90, f.status, f.reason, f.issued_at, f.data_as_of, f.model_id,
+    -COALESCE(s.error, p.error) AS actual_less_median, COALESCE(s.pinball, p.pinball) AS pinball,
+    COALESCE(s.inside_80, p.inside_80) AS inside_80, COALESCE(s.inside_90, p.inside_90) AS inside_90, f.status, f.reason, f.issued_at, f.data_as_of, f.model_id,
     f.run_id, f.calendar
 FROM forecasts f
 JOIN models m ON m.id = f.model_id
@@ -242,6 +242,8 @@ JOIN models m ON m.id = f.model_id
         "settled_error": "q50 - settled_actual: positive when too high.",
         "settled_pinball": "Mean pinball loss against it.",
         "actual": "settled_actual, or first_print_actual while not settled.",
+        "actual_less_median": "actual - q50, as pages and messages have it: positive when more came "
+        "than forecast.",
     },
 )
 
@@ -250,7 +252,8 @@ VIEWS["forecast_revisions"] = View(
 SELECT f.symbol, f.target, f.target_session, f.horizon, f.origin_session, f.kind, f.q10, f.q50, f.q90,
     f.q50 / NULLIF(LAG(f.q50) OVER (
         PARTITION BY f.symbol, f.target, f.target_session ORDER BY f.horizon DESC
-    ), 0) - 1 AS revision, f.actual, f.error, f.inside_80, f.model, f.status, f.calendar, f.issued_at
+    ), 0) - 1 AS revision, f.actual, f.error, f.actual_less_median, f.inside_80, f.model, f.status, f.calendar,
+    f.issued_at
 FROM (
     SELECT f.*, row_number() OVER (
         PARTITION BY f.symbol, f.target, f.target_session, f.horizon
@@ -267,6 +270,7 @@ WHERE f.place = 1
         "revision": "q50 / q50 of the session before - 1; NULL for the first forecast of the "
         "target session.",
         "actual": "Actual value, settled where it is; NULL without one.",
+        "actual_less_median": "actual - q50: positive when more came than forecast.",
     },
 )
 

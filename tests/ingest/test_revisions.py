@@ -157,8 +157,8 @@ def test_a_fetch_that_restates_more_than_twenty_settled_bars_is_held_whole(moved
         assert (len(findings), len(revision.versions), revision.until_accepted) == (22, 21, False)
         return
     detail = (
-        "21 settled bars would be restated by one fetch (volume by a median of x1.25, prices of "
-        "2); expected at most 20."
+        "One fetch would restate 21 settled bars; expected at most 20. At the median their volume "
+        "is multiplied by 1.25; 2 have other prices."
     )
     newest_known = bars.index[-2].date()
     assert revision.findings == [

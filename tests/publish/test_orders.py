@@ -93,9 +93,7 @@ def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes
     order = ordered(0.1 * 12.0 * slow, by=NIGHT.week[0].session)
     assert (order["done_by"], order["sessions_needed"]) == (None, pytest.approx(12.0))
     shown = printed(order_parts([order]), width=None)
-    assert "Not within five sessions with 90%; at this pace about 12.0." in shown
-    takes = f"{100 * order['by']['takes']:.1f}%"
-    assert f"To be done by Mon 11 Mar 2024 with 90% it takes {takes} of the volume." in shown
+    assert "at this pace it takes about 12.0 sessions." in shown
     assert shown.count("< 1%*") == 5
 
 
@@ -106,12 +104,21 @@ def test_more_than_five_sessions_are_needed_exactly_when_it_is_not_done_within_f
         assert (order["sessions_needed"] > 5.0) == (order["done_by"] is None)
         if order["done_by"] is None:
             shown = printed(order_parts([order]), width=None)
-            assert float(shown.partition("pace about ")[2][:3]) > 5.0
+            assert float(shown.partition("takes about ")[2][:3]) > 5.0
+
+
+def test_an_order_above_the_whole_volume_of_a_session_is_not_done_within_it():
+    order = ordered(4.0 * NIGHT.rows["q05"][0], by=NIGHT.week[0].session)
+    assert order["by"]["takes"] > 1.0
+    title, (_, rows), *_ = order_parts([order])
+    assert rows[0][-1] == "not within this session"
+    assert "more than the whole volume" in title
+    assert f"{100 * order['by']['takes']:.1f}%" not in title
 
 
 def test_a_chance_is_shown_with_the_decimals_that_it_has():
     shown = printed(order_parts([ordered(1e5, chance="97.5%")]), width=None)
-    assert "Done by Mon 11 Mar 2024 with 97.5%." in shown
+    assert "Done by Mon 11 Mar 2024 with a chance of 97.5%." in shown
     assert "97.5% takes" in shown
 
 
@@ -191,7 +198,10 @@ def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
         ordered(shares, night=night) for night, shares in ((older, 1e5), (NIGHT, 1e5), (NIGHT, 9e6))
     ]
     shown = printed(book_parts(orders), width=None)
-    assert "Of 2 orders forecast on Fri 8 Mar 2024, done with 90%: 1 by Mon 11 Mar." in shown
+    assert (
+        "Of 2 orders forecast on Fri 8 Mar 2024, done with a chance of 90%: 1 by Mon 11 Mar."
+        in shown
+    )
     assert shown.count("Stale:") == 1
     assert [order["is_stale"] for order in orders] == [True, False, False]
 
@@ -224,4 +234,4 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
     words = ["order", "--orders", f"csv:{book}", "--by", f"{night.week[1].session}"]
     shown = CliRunner().invoke(cli.app, words).stdout
     assert shown.startswith("1 order at 10% of the volume")
-    assert f"To be done by {full_day(night.week[1].session)} with 90%" in shown
+    assert f"To be done by {full_day(night.week[1].session)} with a chance of 90%" in shown

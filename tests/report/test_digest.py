@@ -58,7 +58,7 @@ TEXT = """\
 - SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
 
 Usual is the median of the last 20 sessions. The most unusual is furthest from usual, in widths of the usual 80% interval.
-Network, trees, combination and other are what models add, not causes."""
+Network, trees, combination and other are corrections by models, not causes."""
 
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results():
@@ -85,7 +85,7 @@ def test_alerts_that_hold_stand_first_in_every_form():
     held = f"ADBE volume: {which}"
     count = "3 of 4 volume forecasts of Mon 11 Mar"
     assert digest.title == f"Alert ADBE volume median 1.824 usual, {count}, 1 failed"
-    assert "Only new forecasts are judged by alerts, not BAD volume." in digest.problems
+    assert "Alerts were not checked where there is no new forecast: BAD volume." in digest.problems
     text, page = in_each_form(digest)
     assert text.startswith(f"- Alert: {held}\n\n1 failed, 2 things to know.")
     assert text.count("+82% against usual") == 1
@@ -127,7 +127,9 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
         alerts=[held_row("SBUX", "median > 1", 2.0)],
     )
     assert alone.title.startswith("Stale, ")
-    assert alone.problems == ["Only new forecasts are judged by alerts, not SBUX volume."]
+    assert alone.problems == [
+        "Alerts were not checked where there is no new forecast: SBUX volume."
+    ]
 
 
 def test_rows_link_to_pages_that_a_web_server_has():

@@ -75,8 +75,8 @@ Thu 14 Mar    7.37    5.16–11.05       +5%
 Fri 15 Mar    7.44    5.21–11.16       +6%  triple witching x2.21
 
 In M shares. Usual is 7.03 M shares, the median of the last 20 sessions up to
-Fri 8 Mar 2024. Network, trees, combination and other are what models add, not
-causes. All: --why.
+Fri 8 Mar 2024. Network, trees, combination and other are corrections by models,
+not causes. All: --why.
 
 Model:        lstm 3f9c2ab1a77d0e11, trained up to Wed 6 Mar 2024
 Data:         bars up to Fri 8 Mar 2024, 1 day old, fetched Sat 9 Mar 2024 10:31
@@ -97,8 +97,8 @@ Wed 13 Mar  Usual 7.03 M; recent x1.06.
 Thu 14 Mar
 Fri 15 Mar  Usual 7.03 M; triple witching x2.21.
 
-Usual times the factors is the median. Network, trees, combination and other are
-what models add, not causes."""
+The median is the usual value multiplied by the factors. Network, trees,
+combination and other are corrections by models, not causes."""
 
 LINES = """\
 symbol       session     median  80% interval  vs usual  last  skill  note, why
@@ -150,6 +150,12 @@ def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_thei
     assert "\nMon 11 Mar 2024 " in shown
     ((_, session, *_, notes),) = line_listing([data], now=now)[1]
     assert (session, notes) == ("Mon 11 Mar 2024", "stale; made afterwards")
+
+
+def test_past_nights_which_have_no_skill_have_no_column_of_it():
+    past = report_data(skill=None)
+    assert "skill" not in line_listing([past, past], now=NOW)[0]
+    assert "skill" in line_listing([past, report_data(skill=SKILL)], now=NOW)[0]
 
 
 def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():

@@ -1,6 +1,8 @@
 import math
 from dataclasses import replace
+from datetime import date
 
+import pandas as pd
 import pytest
 
 from forecasting.evaluate.significance import Skill
@@ -143,3 +145,25 @@ def test_each_exception_has_its_notice(changed, tone, title, fact):
 
 def test_the_page_that_a_night_writes_before_its_end_does_not_say_that_it_runs():
     assert wording.notices(report_data(run={"status": "running"})) == []
+
+
+def test_a_row_that_cannot_be_read_is_named_by_its_line_which_may_have_no_date():
+    of_row_before = {"session": date(2026, 4, 10), "severity": "reject", "value": 602.0}
+    findings = pd.DataFrame([of_row_before | {"rule": "row_unreadable"}])
+    assert wording.without_bar(findings) == "row unreadable line 602"
+    other = pd.DataFrame([of_row_before | {"rule": "missing_session"}])
+    assert wording.without_bar(other) == "missing session Fri 10 Apr 2026"
+
+
+@pytest.mark.parametrize(
+    ("deficit", "limit", "facts"),
+    [
+        (-0.05, 0.05, ("5.0% less loss than ridge over 250 origins", "5% higher and", "above 3")),
+        (0.061, None, ("6.1% more loss than ridge over 250 origins", "while Diebold", "is -2.6")),
+    ],
+)
+def test_the_margin_of_a_baseline_is_a_sentence_with_its_limits(deficit, limit, facts):
+    margin = {"baseline": "ridge", "deficit": deficit, "origins": 250, "statistic": -2.6}
+    margin |= {"limit_statistic": 3.0, "limit_deficit": limit}
+    for fact in facts:
+        assert fact in wording.fallback_sentence(margin)

@@ -130,11 +130,12 @@ def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(c
         (forecast_row("lstm", "2024-03-07"), []),
     )
     names = ("role", "first_print_error", "settled_error", "error", "pinball", "actual")
+    names += ("actual_less_median",)
     by = ("origin_session", "role")
     assert view_rows(connection, "forecast_vs_actual", *names, "inside_80", by=by) == [
-        ("baseline", 10.0, None, 10.0, 4.0, 90.0, True),
-        ("published", 10.0, 5.0, 5.0, 2.0, 95.0, False),
-        ("published", None, None, None, None, None, None),
+        ("baseline", 10.0, None, 10.0, 4.0, 90.0, -10.0, True),
+        ("published", 10.0, 5.0, 5.0, 2.0, 95.0, -5.0, False),
+        ("published", None, None, None, None, None, None, None),
     ]
 
 

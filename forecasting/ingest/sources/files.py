@@ -10,7 +10,7 @@ import pandas as pd
 
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import implied_dividends, make_actions
-from forecasting.ingest.bar_rules import PRICES, Finding
+from forecasting.ingest.bar_rules import PRICES, UNREADABLE, Finding
 from forecasting.ingest.sources import Request, Response, canonical
 from forecasting.ingest.sources.tables import (
     BARS,
@@ -125,7 +125,7 @@ class Files:
         dated = pd.Series(days, rows.index).ffill().bfill().dt.date
         dated = dated[reasons.index].drop_duplicates()
         findings = [
-            Finding(dated[line], "row_unreadable", "reject", line, f"Left out, {reasons[line]}.")
+            Finding(dated[line], UNREADABLE, "reject", line, f"Left out, {reasons[line]}.")
             for line in dated.index.tolist()
         ]
         return frame[is_readable], days.max().date(), tuple(findings)
