@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from forecasting.evaluate.significance import Skill
+from forecasting.predict.fallback import Margin
 from forecasting.report import wording
 from tests.report.nights import forecasts, plain, report_data
 from tests.store.rows import stored_run
@@ -163,7 +164,6 @@ def test_a_row_that_cannot_be_read_is_named_by_its_line_which_may_have_no_date()
     ],
 )
 def test_the_margin_of_a_baseline_is_a_sentence_with_its_limits(deficit, limit, facts):
-    margin = {"baseline": "ridge", "deficit": deficit, "origins": 250, "statistic": -2.6}
-    margin |= {"limit_statistic": 3.0, "limit_deficit": limit}
+    margin = Margin("ridge", deficit, 250, -2.6, limit_statistic=3.0, limit_deficit=limit)
     for fact in facts:
         assert fact in wording.fallback_sentence(margin)
