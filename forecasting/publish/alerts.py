@@ -18,8 +18,9 @@ from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 _FORM = (
     "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > 20e6`"
 )
+_TARGETS = "|".join(get_args(Target))
 _ALERT = re.compile(
-    rf"(?:({SYMBOL.pattern})\s+)?(?:({'|'.join(get_args(Target))})\s+)?"
+    rf"(?:(?!(?:{_TARGETS})\s)((?i:{SYMBOL.pattern}))\s+)?(?:({_TARGETS})\s+)?"
     rf"(median|width|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
     r"\s*(\d{1,15}(?:\.\d{1,15})?(?:e\d{1,2})?)(\s+usual)?",
     re.ASCII,
@@ -54,7 +55,7 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
         symbol, target, value, sign, number, usual = match.groups("")
         alert = ForecastAlert(
             part,
-            symbol,
+            symbol.upper(),
             target or "volume",
             value,
             sign,

@@ -14,9 +14,9 @@ LAST = "2024-03-08"
 
 
 def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
-    text = " median > 1.5 usual;width<0.3; SBUX q90 > 20e6 ; range q10 < 0.01"
+    text = " median > 1.5 usual;width<0.3; sbux q90 > 20e6 ; range q10 < 0.01"
     wrong = (
-        "median|mean > 1|q15 > 1|sbux q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > "
+        "median|mean > 1|q15 > 1|sb/x q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > "
         "1e999|q90 > 1 often"
     )
     wrong += "|q90 > 1, q10 < 2|q90 > 1 q10 < 2|median > 1.5usual|1 < q90|q90 > \u0663"
@@ -25,7 +25,7 @@ def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
     assert alerts == [
         ForecastAlert("median > 1.5 usual", "", "volume", "median", ">", number=1.5, of_usual=True),
         ForecastAlert("width<0.3", "", "volume", "width", "<", number=0.3, of_usual=False),
-        ForecastAlert("SBUX q90 > 20e6", "SBUX", "volume", "q90", ">", number=20e6, of_usual=False),
+        ForecastAlert("sbux q90 > 20e6", "SBUX", "volume", "q90", ">", number=20e6, of_usual=False),
         ForecastAlert("range q10 < 0.01", "", "range", "q10", "<", number=0.01, of_usual=False),
     ]
 
