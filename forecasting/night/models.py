@@ -11,6 +11,11 @@ from forecasting.store.rows import ModelRow, WeightsRow
 from forecasting.train.checkpoint import Checkpoint, unpack
 from forecasting.vocabulary import LSTM, Clock
 
+_OF_FETCH = (
+    *("source", "fetched_at", "row_count"),
+    *("first_received", "last_received", "payload_hash"),
+)
+
 
 def load_model(model: ModelRow, stored: WeightsRow | None) -> Checkpoint:
     """The checkpoint of a network from its weights.
@@ -53,7 +58,19 @@ def show_model(model_id: str, settings: Settings) -> dict[str, Any]:
         model = stored_model(connection, model_id)
         stored = read.stored(connection, WeightsRow, {"model_id": model.id})
         lineage = read.lineage(connection, model)
-    return {**asdict(model), "weights": _state(model, stored), **lineage}
+    night = lineage.fitted_by
+    return {
+        **asdict(model),
+        "weights": _state(model, stored),
+        "parents": lineage.parents,
+        "settings": getattr(night, "settings", None),
+        "fitted_on_the_night_of": getattr(night, "as_of", None),
+        "why_so": getattr(night, "mode_reason", None),
+        **{f"bars_{name}": getattr(lineage.trained_on, name, None) for name in _OF_FETCH},
+        "forecasts": lineage.forecasts,
+        "first_origin": lineage.first_origin,
+        "last_origin": lineage.last_origin,
+    }
 
 
 def _state(model: ModelRow, stored: WeightsRow | None) -> str:

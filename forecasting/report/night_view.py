@@ -19,6 +19,7 @@ from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
+from forecasting.store.read import Lineage
 from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, RunRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
@@ -98,10 +99,7 @@ class SessionView:
 
 @dataclass(frozen=True)
 class NightDetails:
-    """What a page and the documents of one night add to its view.
-
-    Mappings carry the tables' column names, frames the columns listed.
-    """
+    """What a page and the documents of one night add to its view."""
 
     run: RunRow  # as fetch and model of what was published
     fetch: FetchRow
@@ -113,8 +111,7 @@ class NightDetails:
     margin: Margin | None = None  # None without a comparison
     # Inputs that the last finished night had not: name, then, now
     changed: Sequence[tuple[str, object, object]] = ()
-    # Of a page alone: of the model `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`
-    lineage: Mapping[str, Any] | None = None
+    lineage: Lineage | None = None  # of the model, for a page alone
     exchange: str = "XNYS"
     # Cost of an overestimate per unit over that of an underestimate
     cost_ratio: float | None = None

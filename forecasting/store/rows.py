@@ -20,6 +20,7 @@ class FetchRow:
     first_received: date | None
     last_received: date | None
     row_count: int
+    payload_hash: str
     verdict: str
     detail: str
 

@@ -160,6 +160,7 @@ def report_data(target: str = "volume", **changed) -> NightView:
         "last_received": ORIGIN,
         "fetched_at": ISSUED,
         "row_count": 2562,
+        "payload_hash": "",
     }
     model = stored_model(
         "3f9c2ab1a77d0e11",

@@ -26,6 +26,7 @@ from forecasting.store.read.inputs import (
     symbol_with,
 )
 from forecasting.store.read.runs import (
+    Lineage,
     done_before,
     issued_by_run,
     lineage,

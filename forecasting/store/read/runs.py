@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
 from typing import Any
@@ -17,11 +18,11 @@ from forecasting.store.frames import (
     newest,
     of_series,
     records,
-    row,
     rows,
+    stored,
     view,
 )
-from forecasting.store.rows import ModelRow, RunRow
+from forecasting.store.rows import FetchRow, ModelRow, RunRow
 from forecasting.store.schema import (
     RUNNING,
     fetch,
@@ -114,48 +115,32 @@ def newest_scratch(
     return connection.scalar(trained_to)
 
 
-_FETCH_COLUMNS = (
-    "source",
-    "fetched_at",
-    "row_count",
-    "first_received",
-    "last_received",
-    "payload_hash",
-)
+@dataclass(frozen=True)
+class Lineage:
+    """What a model came from, and the forecasts that it has made."""
+
+    parents: list[str]  # ids of its ancestors, the nearest first
+    fitted_by: RunRow | None  # None for a baseline
+    trained_on: FetchRow | None  # the fetch of its training bars
+    forecasts: int
+    first_origin: date | None
+    last_origin: date | None
 
 
-def lineage(connection: Connection, model: ModelRow, *, last: date = date.max) -> Row:
-    """What a model came from, and its forecasts of origins up to `last`.
-
-    Args:
-        connection: An open one.
-        model: Whose.
-        last: The newest origin that counts.
-
-    Returns:
-        `parents`, the ids of its ancestors, the nearest first; settings, session and reason of the
-        run that fitted it; `bars_*` of the fetch of its training bars; number, first and last
-        origin of its forecasts.
-    """
-    trained_on = row(connection, "fetches", {"id": model.fetch_id}) or {}
-    fitted_by = row(connection, "runs", {"id": model.run_id}) or {}
+def lineage(connection: Connection, model: ModelRow, *, last: date = date.max) -> Lineage:
+    """The lineage of a model, with its forecasts of origins up to `last`."""
     origin = forecast.origin_session
     of_model = (
         select(func.count(), func.min(origin), func.max(origin))
         .where(*of_series(forecast, model.symbol, model.target))
         .where(forecast.model_id == model.id, origin <= last)
     )
-    count, first_origin, last_origin = connection.execute(of_model).one()
-    return {
-        "parents": _ancestors(connection, model),
-        "settings": fitted_by.get("settings"),
-        "fitted_on_the_night_of": fitted_by.get("as_of"),
-        "why_so": fitted_by.get("mode_reason"),
-        **{f"bars_{name}": trained_on.get(name) for name in _FETCH_COLUMNS},
-        "forecasts": count,
-        "first_origin": first_origin,
-        "last_origin": last_origin,
-    }
+    return Lineage(
+        _ancestors(connection, model),
+        stored(connection, RunRow, {"id": model.run_id}),
+        stored(connection, FetchRow, {"id": model.fetch_id}),
+        *connection.execute(of_model).one(),
+    )
 
 
 def _ancestors(connection: Connection, model: ModelRow) -> list[str]:

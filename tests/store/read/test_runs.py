@@ -36,7 +36,7 @@ def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(
     for child, parents in {"c": ["b", "a", "?"], "x": ["y", "x"]}.items():
         model = read.stored(connection, ModelRow, {"id": child})
         assert model
-        assert read.lineage(connection, model)["parents"] == parents
+        assert read.lineage(connection, model).parents == parents
 
 
 def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connection):
@@ -232,6 +232,6 @@ def test_a_model_has_its_forecasts_up_to_a_session_and_what_it_was_fitted_on(sco
     (stored,) = read.models_beginning(scored, "lstm", limit=2)
     model = replace(stored, fetch_id="2024-01-02T21:00", run_id=FIRST)
     found = read.lineage(scored, model, last=LAST_DAY)
-    names = ("forecasts", "first_origin", "last_origin", "fitted_on_the_night_of", "bars_source")
-    assert [found[name] for name in names] == [4, EVE, LAST_DAY, EVE, "csv:SBUX.csv"]
-    assert read.lineage(scored, model, last=EVE)["forecasts"] == 1
+    assert (found.forecasts, found.first_origin, found.last_origin) == (4, EVE, LAST_DAY)
+    assert (found.fitted_by.as_of, found.trained_on.source) == (EVE, "csv:SBUX.csv")
+    assert read.lineage(scored, model, last=EVE).forecasts == 1
