@@ -97,7 +97,6 @@ def test_what_is_no_server_of_prefect_is_named(answer, words):
 @pytest.mark.parametrize(
     ("place", "headers"),
     [
-        ("user:geheim@127.0.0.1:1/api", {}),
         ("user:geheim@127.0.0.1:port/api", {}),
         ("user:geheim@127.0.0.1:1/api?key=geheim#geheim", {}),
         ("127.0.0.1:1/api", {"X-Key": "geheim\n"}),

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 import migrations
 from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.store import migrate, read, views, write
-from forecasting.store.connect import engine, kept_open, reading, transaction
+from forecasting.store.connect import kept_open, reading, transaction
 from forecasting.store.lock import night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 from forecasting.store.schema import metadata
@@ -46,18 +46,6 @@ def test_the_schema_does_not_change_under_a_run(database_url):
         assert current(database_url) == NEWEST
         upgrade(database_url)  # which changes nothing
     downgrade(database_url, "0009")
-
-
-def test_an_upgrade_waits_for_the_nights_of_0009(postgres_url, monkeypatch):
-    downgrade(postgres_url, "0009")
-    monkeypatch.setattr("forecasting.store.connect.BUSY_TIMEOUT_S", 1)
-    engine.cache_clear()
-    with engine(postgres_url).begin() as connection:
-        connection.exec_driver_sql("LOCK TABLE standings IN SHARE UPDATE EXCLUSIVE MODE")
-        with pytest.raises(StoreError, match="holds a lock on standings"):
-            upgrade(postgres_url)
-    engine.cache_clear()
-    upgrade(postgres_url)
 
 
 def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
