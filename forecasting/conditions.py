@@ -43,7 +43,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Condition:
-    """One of them, with the values that its sentence states."""
+    """One condition, with the values that its sentence states."""
 
     kind: Kind
     values: Mapping[str, Any] = field(default_factory=dict)

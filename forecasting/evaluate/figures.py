@@ -113,7 +113,7 @@ class BacktestResult:
         )
 
     def _totals(self) -> dict[str, dict[str, float]]:
-        """By number of sessions, the figures of their totals; empty but for volume."""
+        """The figures of the totals by their number of sessions; empty but for volume."""
         if self.totals is None:
             return {}
         by_length = {}
@@ -138,7 +138,7 @@ class BacktestResult:
         return dollar_volume_r2(dollars, quantiles[..., MEDIAN])
 
     def metric_rows(self) -> list[dict[str, object]]:
-        """The same figures as rows of the table metrics, but for model_id and run_id."""
+        """The figures as rows of the table metrics, but for model_id and run_id."""
         shared = {
             "symbol": self.symbol,
             "target": self.target,

@@ -283,7 +283,7 @@ def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def valid_events(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of event rows, in the order first seen, those that tonight may use."""
+    """The events that tonight may use, of rows in the order first seen."""
     intervals = validity_intervals(rows)
     return intervals.loc[intervals["withdrawn_from"].isna(), rows.columns]
 

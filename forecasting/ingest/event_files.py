@@ -103,7 +103,7 @@ def shipped_events(symbol: str, *, exchange: str = _SHIPPED_EXCHANGE) -> pd.Data
 
 @cache
 def _lines() -> dict[str, str]:
-    """By symbol, the first day and the days from each to the next, with a mark where timed."""
+    """The dates of each symbol as text: the first day, then the days from each to the next."""
     text = gzip.decompress(_SHIPPED.read_bytes()).decode()
     return dict(line.split(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
 

@@ -181,7 +181,7 @@ def _changes(
 
 
 def _dividends(dividends: pd.DataFrame) -> list[tuple[Change, str]]:
-    """As `_changes`, of the new dividends."""
+    """The changes that new dividends are, in words: the newest three, then how many before."""
     newest = dividends.tail(3).itertuples()
     words = [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in newest]
     if len(dividends) > 3:
@@ -240,7 +240,7 @@ _Why = tuple[str, float, str]
 
 
 def _unexplained(known: pd.DataFrame, bars: pd.DataFrame) -> _Why:
-    """Of prices that moved as no split explains."""
+    """The finding that prices moved as no split explains."""
     ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
     moved = ratios[has_moved(ratios)]
     ratio = float(moved.median())
@@ -251,7 +251,7 @@ def _unexplained(known: pd.DataFrame, bars: pd.DataFrame) -> _Why:
 
 
 def _history_restated(alarming: pd.DataFrame) -> _Why:
-    """Of more settled bars than RESTATED that would change."""
+    """The finding that more settled bars than RESTATED would change."""
     ratio = float((1.0 + alarming["volume"]).median())
     prices = int((alarming["price"] > PRICE_TOLERANCE).sum())
     detail = (

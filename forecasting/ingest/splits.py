@@ -186,7 +186,7 @@ def _leaps(before: pd.DataFrame, now: pd.DataFrame) -> pd.Series:
 def _one_ratio(
     known: pd.DataFrame, before: pd.DataFrame, now: pd.DataFrame, moved: pd.Series
 ) -> pd.Series | None:
-    """As `basis`: where all closes up to one session moved by one ratio, and volumes by it too."""
+    """The basis where closes up to one session, and volumes, moved by one ratio; else None."""
     ratio = before["close"] / now["close"]
     count = int(moved.sum())
     factor = float(ratio[moved].median())

@@ -96,7 +96,7 @@ class Night:
 
     @property
     def id(self) -> str:
-        """The same for the same night and settings, so that a repeated run finds its rows."""
+        """The id of its run: equal for equal nights and settings, so a run again finds its rows."""
         parts = (
             self.symbol,
             self.session.isoformat(),

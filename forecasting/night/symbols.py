@@ -71,7 +71,7 @@ def each_symbol(settings: Settings, work: Callable[[Settings], Value]) -> Outcom
 
 
 def each_stored(settings: Settings, work: Callable[[Settings], Value]) -> Outcomes[Value]:
-    """As `each_symbol`, of `work` that reads the ledger; a StoreError where there is none."""
+    """What came of `work` that reads the ledger, by name; a StoreError where there is none."""
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
         return each_symbol(settings, work)

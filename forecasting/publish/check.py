@@ -41,7 +41,7 @@ def _fresh(fresh: list[LiveState]) -> str:
 
 
 def _advice(missing: Sequence[LiveState]) -> list[str]:
-    """By exchange until when a live forecast can be made, and what to do before."""
+    """Until when a live forecast can be made, and what to do before: a sentence an exchange."""
     known = [state for state in missing if state.opens is not None]
     known.sort(key=lambda state: (state.exchange, state.is_open))
     groups = groupby(known, key=lambda state: (state.exchange, state.opens, state.is_open))
@@ -49,7 +49,7 @@ def _advice(missing: Sequence[LiveState]) -> list[str]:
 
 
 def _advice_of(some: Sequence[LiveState]) -> str:
-    """The same of symbols of one exchange."""
+    """The advice of `_advice` for the symbols of one exchange."""
     kinds = dict.fromkeys(state.condition.kind for state in some if state.condition)
     steps = [f"{WORDS[kind].advice}." for kind in kinds if WORDS[kind].advice]
     first = some[0]

@@ -122,7 +122,7 @@ def _digest(
 
 
 def _judged(settings: Settings, nights: Sequence[Night]) -> tuple[list[JudgedAlert], list[str]]:
-    """As `judged_alerts`, of the run's targets."""
+    """The alerts on the run's targets, judged, and what is wrong with any."""
     last = max((night.session for night in nights), default=date.max)
     judged, wrong = judged_alerts(settings, last=last)
     return [one for one in judged if one.target in settings.targets], wrong

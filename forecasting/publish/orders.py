@@ -155,7 +155,7 @@ def order_document(night: NightView, stated: object, pace: Pace) -> dict[str, An
 
 
 def _sessions(night: NightView, shares: float, pace: Pace) -> list[dict[str, Any]]:
-    """By session: what is traded, the chance that all is by then, and what that takes."""
+    """What is traded by each session, the chance that all is by then, and what that takes."""
     if not night.totals:
         raise StoreError(
             f"Expected totals among the forecasts of {night.symbol} of {night.origin}; found none: "

@@ -21,14 +21,14 @@ from forecasting.vocabulary import Clock, Mode
 
 
 def published_step(step: Step, nights: list[Night]) -> list[Night]:
-    """As `call_step`; a night that is evaluated has its page written."""
+    """The nights after a step; one that has been evaluated has its page too."""
     return evaluate(nights, publish_page) if step == "evaluate" else call_step(step, nights)
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
     """The ids of the nights of the session `as_of`, or of all missing ones, once they are run.
 
-    Where all are finished, with whatever settings but another source, theirs, and none is run.
+    Where all are finished, with whatever settings but of the same source, none is run again.
     """
     options = RunOptions(as_of, as_of, mode)
     migrate.check_ready(settings.url)
@@ -41,7 +41,7 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
 
 
 def _finished(settings: Settings, newest: Mapping[str, date]) -> list[list[str]]:
-    """Of each series the ids of the finished nights of its symbol's newest session."""
+    """The ids of the finished nights of each series at its symbol's newest session."""
     of_source = {"source": source_name(settings.source), "status": "done"}
     with connect.reading(settings.url) as connection:
         return [

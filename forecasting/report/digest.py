@@ -188,7 +188,7 @@ def _unjudged(lines: Sequence[NightView], current: Sequence[NightView]) -> list[
 
 
 def _results(lines: Sequence[NightView]) -> list[NightView]:
-    """Those with a result of the newest session, misses first, the largest error first."""
+    """The nights with a result of the newest session, misses first, the largest error first."""
     scored = [line for line in lines if line.result]
     newest = max((line.result_session for line in scored), default=date.min)
     of_newest = [line for line in scored if line.result_session == newest]
@@ -235,7 +235,7 @@ def _reasons(
 
 
 def _held_alerts(lines: Sequence[NightView], alerts: Sequence[JudgedAlert]) -> list[HeldAlert]:
-    """One for each line for whose newest forecast an alert holds."""
+    """What is said of each night for whose newest forecast an alert holds."""
     held = defaultdict[str, list[JudgedAlert]](list)
     for one in alerts:
         if one.holds:
@@ -280,7 +280,7 @@ def digest_markdown(digest: Digest, *, link: str = "", has_pages: bool = True) -
 
 
 def digest_html(digest: Digest, *, link: str = "") -> str:
-    """The same Markdown as a page for mail."""
+    """The message as a page for mail, made of its Markdown."""
     from markdown_it import MarkdownIt
 
     body = MarkdownIt("commonmark", {"html": False}).render(digest_markdown(digest, link=link))

@@ -80,7 +80,7 @@ class SessionView:
 
     @property
     def change(self) -> str:
-        """The same in words; a dash where it is unknown."""
+        """The median's change against usual in words; a dash where it is unknown."""
         return percent(self.vs_usual, signed=True)
 
     @property
@@ -266,7 +266,7 @@ class NightView:
         return sorted(found, key=lambda condition: get_args(Kind).index(condition.kind))
 
     def _of_run(self) -> Iterator[Condition]:
-        """Of the newest night, whether or not it published something."""
+        """The condition of the newest night, whether or not it published something."""
         if self.run is None:
             yield Condition("no_night", {"symbol": self.symbol, "target": self.target})
             return
@@ -280,7 +280,7 @@ class NightView:
             yield Condition("note", {"reason": self.run.note})
 
     def _of_forecast(self, row: ForecastRow, *, is_behind: bool) -> Iterator[Condition]:
-        """Of the newest forecasts: all of a night are issued alike."""
+        """The conditions of the newest forecasts, of which one shows all: they are issued alike."""
         if self.newest is not None and not is_behind:
             yield Condition("old", {"newest": self.newest})
         if row.status == "fallback":
@@ -296,7 +296,7 @@ class NightView:
             yield Condition("sample", {"title": row.title})
 
     def _of_details(self, details: NightDetails) -> Iterator[Condition]:
-        """Of the night that published them, where a newer one has brought nothing."""
+        """The conditions of the night that published them, which newer ones may have followed."""
         if details.changed:
             each = [
                 f"{name} {_input(now)}, before {_input(then)}"
@@ -313,7 +313,7 @@ class NightView:
 
     @property
     def status(self) -> str:
-        """In a word what came of the newest night, like failed, stale or done."""
+        """What came of the newest night in a word, like failed, stale or done."""
         return next((word(one) for one in self._of_run() if one.kind != "note"), "done")
 
     @property

@@ -90,7 +90,7 @@ def _facts(data: NightView, now: datetime) -> list[list[str]]:
 
 
 def _cost_parts(data: NightView) -> Parts:
-    """With a cost ratio, the quantile of each forecast, then the mean costs of each forecaster."""
+    """What a cost ratio adds: the quantile of each forecast, the mean costs of each forecaster."""
     ratio = data.full.cost_ratio
     if ratio is None:
         return []

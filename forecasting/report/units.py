@@ -43,7 +43,7 @@ class Unit:
         return "\N{EN DASH}".join(map(self.number, values)) + gap + self.name
 
     def brief(self, *values: float) -> str:
-        """As `text`, without the word `shares`."""
+        """A value or an interval as by `text`, without the word `shares`."""
         return replace(self, name=self.name.removesuffix(SHARES).rstrip()).text(*values)
 
 
@@ -103,7 +103,7 @@ def short_day(session: date) -> str:
 
 
 def near_day(session: date, year: int) -> str:
-    """As `short_day` in the current `year`, else as `full_day`."""
+    """A day as `short_day` has it in the current `year`, else as `full_day` does."""
     return short_day(session) if session.year == year else full_day(session)
 
 

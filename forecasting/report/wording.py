@@ -87,7 +87,7 @@ def departure(share: float) -> str:
 
 
 def sentence(data: NightView) -> str:
-    """The same as plain text."""
+    """The headline as plain text."""
     return "{subject} {median} {day} (80% interval {interval}), {comparison}.".format(
         **headline(data)
     )
@@ -257,7 +257,7 @@ def _too_few(nights: int) -> str:
 
 
 def skill_brief(skill: Skill | None) -> str:
-    """The same for a cell, like `+8%` or `12 of 60`; empty for None."""
+    """A skill for a cell of a table, like `+8%` or `12 of 60`; empty for None."""
     if skill is None:
         return ""
     if not skill.is_known:

@@ -103,18 +103,13 @@ def rows(connection: Connection, statement: sa.Select[Any]) -> list[Row]:
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
-def first_row(connection: Connection, statement: sa.Select[Any]) -> Row | None:
-    """The statement's first row; None when it has none."""
-    return next(iter(rows(connection, statement.limit(1))), None)
-
-
 def records(connection: Connection, kind: type[Record], statement: sa.Select[Any]) -> list[Record]:
     """The statement's rows as dataclasses, each field the column of its name."""
     return records_of(kind, connection.execute(statement))
 
 
 def records_of(kind: type[Record], result: sa.CursorResult[Any]) -> list[Record]:
-    """The rows of a result in the same way."""
+    """The rows of a result as dataclasses, each field the column of its name."""
     names = [field.name for field in fields(kind)]
     return [kind(**{name: row[name] for name in names}) for row in result.mappings()]
 
@@ -155,7 +150,8 @@ def row(
     connection: Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
 ) -> Row | None:
     """The first of the rows that `table_rows` gives; None when there is none."""
-    return first_row(connection, _chosen(table, where, order))
+    first = rows(connection, _chosen(table, where, order).limit(1))
+    return first[0] if first else None
 
 
 def values(connection: Connection, table: str, column: str, where: Mapping[str, Any]) -> list[Any]:

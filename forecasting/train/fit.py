@@ -82,7 +82,7 @@ def fit_scratch(
 
 @loop.one_thread()
 def fit_warm(windows: Windows, parent: Checkpoint, *, settings: Settings) -> Checkpoint:
-    """The same, continued from a parent (see `check_parent`): scaler and effects unchanged."""
+    """The fit continued from a parent (see `check_parent`), with its scaler and effects."""
     _check_rows(windows)
     tensors = prepare(parent.card, windows).tensors
     networks = loop.load_members(parent.weights, tensors, settings.members)

@@ -216,7 +216,7 @@ def _what_it_has(columns: list[str], ours: list[str], needed: tuple[str, ...]) -
 
 
 def faults(broken: NDArray[np.bool_] | pd.Series, expected: str, cells: pd.Series) -> pd.Series:
-    """By line, what was expected of each broken cell and what was found, cut to 20 characters."""
+    """What was expected of each broken cell and what was found, cut to 20 characters, by line."""
     named = cells.index.name
     reasons = {
         line: f"{named} {line}: {expected}; found {str(cell)[:20]!r}"
@@ -226,7 +226,7 @@ def faults(broken: NDArray[np.bool_] | pd.Series, expected: str, cells: pd.Serie
 
 
 def first_faults(*reasons: pd.Series) -> pd.Series:
-    """Of each line the first fault, in the file's order."""
+    """The first fault of each line, in the file's order."""
     return pd.concat(reasons).groupby(level=0).first()
 
 

@@ -88,7 +88,7 @@ class Yahoo:
         self.timeout_s = timeout_s
 
     def fetch(self, request: Request) -> Response:
-        """As `Source.fetch`, in one attempt, which may be repeated in the same process."""
+        """The response to a request, in one attempt, which may be repeated in the same process."""
         return _within(self.timeout_s, partial(self._request, request), request.symbol)
 
     def earnings_dates(self, symbols: Sequence[str], session: date) -> pd.DataFrame:

@@ -311,7 +311,7 @@ def _notes(request: Request, newest: datetime | None, now: datetime) -> dict[str
 def _fetch_id(
     response: Response, revision: revisions.Revision, fetched_at: datetime, run_id: str
 ) -> str:
-    """The same for the same response to a night; each that stored nothing has its own."""
+    """The id of a fetch: the same for the same response to a night, unless it stored nothing."""
     request = response.request
     parts = ["fetch", request.source, request.symbol, f"{request.first}..{request.last}"]
     if revision.error is not None:

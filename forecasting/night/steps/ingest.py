@@ -187,7 +187,7 @@ def _is_enough(request: FetchRow | None, session: date, first: date) -> bool:
 
 
 def fetch_and_store(wanted: Mapping[str, Wanted]) -> dict[str, Night]:
-    """By symbol, the night of each request with its fetch or its error.
+    """The night of each request, by symbol, with its fetch or its error.
 
     A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's
     text. After a refusal, of this run or an earlier one, a source is not requested for the symbols
@@ -216,7 +216,7 @@ def fetch_and_store(wanted: Mapping[str, Wanted]) -> dict[str, Night]:
 
 
 def _pauses(wanted: Mapping[str, Wanted]) -> dict[str, RateLimitedError]:
-    """By source, the refusal of one that is left alone: an earlier request would extend it."""
+    """The refusals of sources that are left alone, by name: a request now would extend them."""
     refusals = {}
     nights = {source.name: night for night, source, _ in wanted.values()}
     for name, night in nights.items():
@@ -233,7 +233,10 @@ def _pauses(wanted: Mapping[str, Wanted]) -> dict[str, RateLimitedError]:
 def _received_together(
     wanted: Mapping[str, Wanted], refusals: dict[str, RateLimitedError]
 ) -> dict[str, Response | Exception]:
-    """By symbol, the responses of sources that return many symbols' bars; refusals are added."""
+    """The responses of sources that return many symbols' bars at once, by symbol.
+
+    Their refusals are added to `refusals`.
+    """
     together: dict[tuple[str, date, date], list[Request]] = {}
     sources = {}
     for _, source, request in wanted.values():

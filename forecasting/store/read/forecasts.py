@@ -11,7 +11,6 @@ from sqlalchemy import Connection, func, select
 from forecasting.store.frames import (
     Row,
     best_first,
-    first_row,
     frame,
     of_series,
     records_of,
@@ -167,7 +166,7 @@ def published(
 
 
 def newest_published(connection: Connection) -> list[ForecastRow]:
-    """The same one session ahead at the newest origin of each symbol and target, ascending."""
+    """What is published one session ahead at the newest origin of each symbol and target."""
     ahead = "horizon = 1 ORDER BY symbol, target"
     return _with_fetch(connection, "latest_forecasts", ahead, {})
 
@@ -227,15 +226,16 @@ def issued_before(
 
     None before the first.
     """
-    newest = first_row(connection, _before(symbol, target, session))
-    return None if newest is None else (newest["origin_session"], newest["data_as_of"])
+    newest = connection.execute(_before(symbol, target, session).limit(1)).first()
+    return None if newest is None else (newest.origin_session, newest.data_as_of)
 
 
 def in_fallback(connection: Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was not published."""
     of_network = (forecast.calibration != "", forecast.role.in_((PUBLISHED, NETWORK)))
-    newest = first_row(connection, _before(symbol, target, before).where(*of_network))
-    return newest is not None and newest["role"] == NETWORK
+    issued = _before(symbol, target, before).where(*of_network)
+    newest = connection.execute(issued.limit(1)).first()
+    return newest is not None and newest.role == NETWORK
 
 
 def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:

@@ -224,7 +224,7 @@ def _is_history() -> sa.ColumnElement[bool]:
 def newest_runs(
     connection: Connection, symbols: Collection[str], *, first: date, last: date = date.max
 ) -> dict[tuple[str, str], RunRow]:
-    """As `newest_run`, of sessions from `first` to `last`, by symbol and target."""
+    """The `newest_run` of each symbol and target, of sessions from `first` to `last`."""
     wanted = (run.as_of.between(first, last), run.symbol.in_(symbols), ~_is_history())
     newest_first = select(runs).where(*wanted).order_by(*_NEWEST_FIRST)
     newest_last = reversed(records(connection, RunRow, newest_first))

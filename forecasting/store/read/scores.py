@@ -135,7 +135,7 @@ def scored(
     last: date | None,
     known_at: datetime,
 ) -> pd.DataFrame:
-    """The same on the share basis of `known_at`, without data_as_of and first_received."""
+    """The counted scores on the share basis of `known_at`, less data_as_of and first_received."""
     rows = counted_scores(connection, symbol, target, first=first, last=last, known_at=known_at)
     of_value = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
     return on_basis_at(connection, symbol, target, rows, of_value, at=known_at)
