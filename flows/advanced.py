@@ -85,7 +85,7 @@ def verify(first: options.First = None, last: options.Last = None) -> None:
     from flows.progress import progress_bar
     from forecasting.audit.verify import verify as verify_nights
 
-    verdicts = verify_nights(settings(), now=clock.now, first=first, last=last, bar=progress_bar)
+    verdicts = verify_nights(settings(), first=first, last=last, bar=progress_bar)
     for sentence in verdicts.values.values():
         console.echo(sentence)
     verdicts.raise_failed()

@@ -27,7 +27,7 @@ from forecasting.sessions import between
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
-from forecasting.vocabulary import LSTM, RULES, Clock, Mode
+from forecasting.vocabulary import LSTM, RULES, Mode
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,6 @@ class Span:
 def verify(
     settings: Settings,
     *,
-    now: Clock,
     first: date | None = None,
     last: date | None = None,
     bar: Bar = no_bar,
@@ -101,7 +100,6 @@ def verify(
 
     Args:
         settings: Its symbols and targets.
-        now: The clock of the nights.
         first: A session; the newest fit from scratch up to it is the first night. None: the newest.
         last: Its last session; None for the newest.
         bar: Shows the progress.
@@ -112,7 +110,7 @@ def verify(
         span = span_of(own, first, last)
         if span.again:
             with throw_away_ledger(own) as scratch:
-                make_again(span, scratch, now=now, bar=bar)
+                make_again(span, scratch, bar=bar)
                 return concluded(span, scratch)
         if span.is_incomplete:
             raise ForecastingError(f"{span.name}: {_not_verified(span.left)}")
@@ -257,7 +255,7 @@ def settings_of(run: Row, settings: Settings) -> Settings:
     return settings.model_copy(update=inputs | fields).for_symbol(run["symbol"])
 
 
-def make_again(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
+def make_again(span: Span, scratch: Settings, *, bar: Bar) -> None:
     """Make the nights again in the order in which they were made; copy the others there."""
     own = span.settings
     with connect.reading(own.url) as stored, connect.transaction(scratch.url) as copied:
@@ -271,18 +269,18 @@ def make_again(span: Span, scratch: Settings, *, now: Clock, bar: Bar) -> None:
             if not is_again:
                 ids = [row["run_id"] for row in rows]
                 with connect.reading(own.url) as stored, connect.transaction(scratch.url) as copied:
-                    write.copy_nights(stored, copied, *own.key, ids, before=span.first)
+                    write.copy_nights(stored, copied, *own.key, ids)
                 continue
             for row in rows:
                 _withdraw(withdrawn, scratch, before=row["issued_at"])
                 advance(done, len(span.again))
                 done += 1
-                _make_again(row, span, scratch, now=now)
+                _make_again(row, span, scratch)
 
 
-def _make_again(row: Row, span: Span, scratch: Settings, *, now: Clock) -> None:
+def _make_again(row: Row, span: Span, scratch: Settings) -> None:
     try:
-        rerun_night(row, settings_of(row, scratch), now=now)
+        rerun_night(row, settings_of(row, scratch))
     except ForecastingError as error:
         raise ForecastingError(
             f"The night of {row['as_of']} of {span.name} cannot be made again; its rows or its "
@@ -299,13 +297,18 @@ def _withdraw(withdrawn: Sequence[Row], scratch: Settings, *, before: datetime) 
             write.update(copied, "models", model["id"], then)
 
 
-def rerun_night(row: Row, settings: Settings, *, now: Clock) -> None:
-    """Make one night again without asking its source."""
+def rerun_night(row: Row, settings: Settings) -> None:
+    """Make one night again at the instant when it was issued, without asking its source."""
     # Unreadable weights are a fault of then, and do not come again
     is_told = row["mode_kind"] in ("asked", "unreadable")
     asked: Mode = row["mode"] if is_told else "auto"
     night = make_night(
-        row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"]
+        row["symbol"],
+        row["as_of"],
+        settings,
+        now=lambda: row["issued_at"],
+        mode=asked,
+        trigger=row["trigger"],
     )
     make_past_night(replace(night, stored_id=row["id"], stored_fetch=row["fetch_id"]))
 
@@ -316,7 +319,7 @@ def concluded(span: Span, scratch: Settings) -> str:
     Raises:
         ForecastingError: Something differs, or something stored is left out.
     """
-    found = compare(span.again, span.settings.exchange, stored=span.settings.url, rerun=scratch.url)
+    found = compare(span.again, stored=span.settings.url, rerun=scratch.url)
     if len(found.differences):
         file = "-".join(["differences", *span.settings.key])
         path = span.settings.data_dir.absolute() / f"{file}.csv"
@@ -334,14 +337,13 @@ def _same(span: Span, found: Comparison) -> str:
     """That all is the same, and what is not compared."""
     nights = sorted(row["as_of"] for row in span.again)
     same = ", ".join(quantity(total, noun) for noun, total in found.totals.items() if total)
-    more = f", {quantity(found.later, 'forecast')} of a later run" if found.later else ""
     before = ""
     if any(night.session < span.first for night in span.nights):
         before = f", nights before {span.first}, which were copied"
     return (
         f"{span.name}: {_not_verified(span.left)}{quantity(len(nights), 'night')}, {nights[0]} to "
-        f"{nights[-1]}: all {same} the same to the bit, by {code_version()}. Not compared: kinds, "
-        f"instants, reasons, standings{more}{before}."
+        f"{nights[-1]}: all {same} the same to the bit, by {code_version()}. Not compared: "
+        f"instants of fits and scores, reasons, standings{before}."
     )
 
 
@@ -373,7 +375,7 @@ def _differing(span: Span, found: Comparison) -> str:
 def _about_code(span: Span, found: Comparison) -> str:
     """Where to look for the cause of a difference."""
     nights = sorted(span.again, key=itemgetter("as_of"))
-    first = min(found.differences["session"].dropna(), default=nights[-1]["as_of"])
+    first = min(found.differences["origin_session"].dropna(), default=nights[-1]["as_of"])
     may_follow = any(min(days) < first for days in span.left.values())
     follow = "They may follow from the nights that were not verified. " if may_follow else ""
     others = [row for row in nights if row["code_version"] != code_version()]

@@ -21,7 +21,7 @@ from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import Revision, adjustment
 from forecasting.ingest.sources import Response
 from forecasting.store import read, schema
-from forecasting.store.frames import Row, of_series, rows, same_forecast
+from forecasting.store.frames import Row, of_series
 from forecasting.store.read.inputs import PRICES
 from forecasting.store.read.runs import passed_fits
 from forecasting.store.schema import (
@@ -29,26 +29,19 @@ from forecasting.store.schema import (
     bar,
     bar_versions,
     fetch,
-    forecast,
-    forecasts,
     metadata,
     model,
-    models,
     run,
     runs,
-    score,
-    scores,
     standing,
     standings,
-    total_forecasts,
-    total_scores,
     weight,
     weights,
 )
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, PUBLISHED_LINE, finding_id
+from forecasting.vocabulary import HORIZONS, PUBLISHED, PUBLISHED_LINE, finding_id
 
 WEIGHTS_KEPT = 3  # Of each series: after the newest is withdrawn, or refused, there is another
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
@@ -321,54 +314,20 @@ def copy_inputs(source: Connection, target: Connection, symbol: str, of_target: 
     symbols = {symbol, *source.scalars(markets)}
     for name in ("fetches", "bar_versions", "corporate_actions", "events", "findings"):
         table = metadata.tables[name]
-        of_symbols = select(table).where(table.c.symbol.in_(symbols))
-        for batch in source.execute(of_symbols).mappings().partitions(5000):
-            target.execute(sa.insert(table), [dict(row) for row in batch])
+        _copy(source, target, name, select(table).where(table.c.symbol.in_(symbols)))
 
 
 def copy_nights(
-    source: Connection,
-    target: Connection,
-    symbol: str,
-    of_target: str,
-    run_ids: Sequence[str],
-    *,
-    before: date,
+    source: Connection, target: Connection, symbol: str, of_target: str, run_ids: Sequence[str]
 ) -> None:
-    """Copy what nights wrote to a copy of the inputs, with scores of sessions before `before`.
-
-    A forecast that names the run of another session is none of that run.
-    """
-    of_other = (run.id == forecast.run_id) & (run.as_of != forecast.origin_session)
-    of_runs = forecast.run_id.in_(run_ids) & ~sa.exists().where(of_other)
-    is_baseline = model.run_id.is_(None)
-    fitted = select(model.id).where(*of_series(model, symbol, of_target), model.run_id.in_(run_ids))
-    chosen = {
-        runs: run.id.in_(run_ids),
-        models: is_baseline | model.run_id.in_(run_ids),
-        forecasts: of_runs,
-        total_forecasts: _of_forecasts(total_forecasts, of_runs),
-        scores: _of_forecasts(scores, of_runs) & (score.target_session < before),
-        total_scores: _of_forecasts(total_scores, of_runs)
-        & (total_scores.c.target_session < before),
-    }
-    for table, condition in chosen.items():
-        wanted = (*of_series(table.c, symbol, of_target), condition)
-        copied = rows(source, select(table).where(*wanted))
-        add(target, table.name, *copied)
-    add(target, "weights", *rows(source, select(weights).where(weight.model_id.in_(fitted))))
-    for kind in KINDS:
-        write_standings(
-            target,
-            symbol,
-            of_target,
-            kind,
-        )
+    """Copy what runs have left to a ledger with a copy of their inputs."""
+    for name, chosen in read.rows_of_runs(symbol, of_target, run_ids).items():
+        _copy(source, target, name, chosen)
 
 
-def _of_forecasts(table: sa.Table, wanted: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """That a row is of a forecast with a condition."""
-    return sa.exists().where(same_forecast(table.c, forecast), wanted)
+def _copy(source: Connection, target: Connection, table: str, chosen: sa.Select[Any]) -> None:
+    for batch in source.execute(chosen).mappings().partitions(5000):
+        add(target, table, *(dict(row) for row in batch))
 
 
 def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None:

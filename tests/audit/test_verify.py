@@ -87,8 +87,8 @@ def live(yahoo, monkeypatch):
     a_night(seventh)
     a_night(eighth)
     networks, _ = models.list_models(read_settings())
-    by_age = sorted(networks, key=lambda row: str(row["trained_to"]))
-    models.withdraw(by_age[-1]["id"], read_settings(), now=clock.now)
+    by_age = sorted(networks, key=lambda row: str(row.trained_to))
+    models.withdraw(by_age[-1].id, read_settings(), now=clock.now)
     a_night(ninth)
     a_night(tenth)
     monkeypatch.setenv("FORECASTING_MARKET", "none")
@@ -101,7 +101,7 @@ def live(yahoo, monkeypatch):
 
 def verified(first=None):
     """The one symbol's sentence, or its error."""
-    found = verify(read_settings(), now=clock.now, first=first)
+    found = verify(read_settings(), first=first)
     found.raise_failed()
     return found.values["MSFT"]
 
@@ -150,7 +150,8 @@ def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
             sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}")
         )
     with pytest.raises(
-        ForecastingError, match=rf"first a forecast \(session {LAST}, horizon 1.* q95 was stored"
+        ForecastingError,
+        match=rf"first a forecast \(origin_session {LAST}, horizon 1.* q95 was stored",
     ):
         verified(LAST)
     with connect.transaction(read_settings().url) as connection:
@@ -158,7 +159,7 @@ def test_every_night_lived_through_in_other_words_comes_out_again_to_the_bit(
         connection.execute(sa.text(f"UPDATE forecasts SET run_id = {other} WHERE {touched}"))
     with pytest.raises(
         ForecastingError,
-        match=rf"first a forecast \(session {LAST}, .*: not stored, but made again",
+        match=rf"first a forecast \(origin_session {LAST}, .*: not stored, but made again",
     ):
         verified(LAST)
 
@@ -214,14 +215,14 @@ _ALTERED = {
     f"{_OF_LAST}": "^MSFT volume: 30 of 60 .* last_value was stored as 1.0 and",
     f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was stored as 1 and",
     "UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' "
-    f"{_OF_LAST}": "kind was stored as live and",
+    f"{_OF_LAST}": r"first a forecast \(.* kind live\): stored, but not made again",
     "UPDATE models SET seed = 9, artifact_hash = 'x' "
     f"{_OF_MODEL}": "1 of 7 .* seed was stored as 9 and comes out as 0",
     f"UPDATE forecasts SET calendar = '1' {_OF_LAST} AND horizon = "
     "1": "^MSFT volume: 6 of 60 .* calendar was stored as",
     f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'published'; UPDATE t "
     "SET kind = 'late'; INSERT INTO forecasts SELECT * FROM "
-    "t": "70 of 140 forecast parts, 4 of 16 totals of",
+    "t": "5 of 65 forecasts of 2 nights differ .* kind late.*: stored, but not made again",
     "UPDATE scores SET error = error + 1 WHERE horizon = 1 AND role = "
     "'published'": "1 of 6 scores .* error was stored",
     "DELETE FROM scores WHERE horizon = 1 AND role = "
@@ -249,7 +250,7 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
         with closing(sqlite3.connect(ledger)) as connection:
             of_night = f" WHERE as_of = '{LAST}'" if "UPDATE runs" in statements else ""
             connection.executescript(statements.replace("FIRST", fetch) + of_night)
-        found = verify(read_settings(), now=clock.now, last=LAST)
+        found = verify(read_settings(), last=LAST)
         text = found.values.get("MSFT") or str(found.errors["MSFT"])
         assert re.search(told, text), (statements, text)
         for path in re.findall(r"differences are in (\S+\.csv)", text):

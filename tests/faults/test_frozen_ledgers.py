@@ -8,7 +8,7 @@ after them, come out again to the bit.
 import re
 import tarfile
 from contextlib import nullcontext
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -115,7 +115,7 @@ def longer_bars(seed: int) -> pd.DataFrame:
 
 def assert_verified(count: int):
     """Assert that so many nights of each series are the same, and the older ones are named."""
-    found = verify(read_settings(), now=lambda: datetime.now(UTC))
+    found = verify(read_settings())
     found.raise_failed()
     for text in found.values.values():
         assert OLDER.why in text

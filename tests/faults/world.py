@@ -719,7 +719,7 @@ def is_moved(world: World, run: Row) -> bool:
     folder.mkdir()
     alter(Path(world.url.removeprefix("sqlite:///")), folder / "forecasting.db", run)
     there = read_settings().model_copy(update={"data_dir": folder, "database_url": None})
-    rerun_night(run, settings_of(run, there), now=world.now)
+    rerun_night(run, settings_of(run, there))
     again = read_all(there.url)
     return any(
         issued(again[name], run) != issued(world.rows[name], run)

@@ -304,6 +304,8 @@ def _write(
 def _issued_at(connection: connect.Connection, night: Night) -> datetime:
     """Now; by a clock that is behind, after all fetches and forecasts, and so seldom live."""
     now = night.now()
+    if night.stored_id is not None:  # made again, beside fetches of later
+        return now
     of_symbol = {"symbol": night.symbol}
     fetched = read.newest(
         connection,

@@ -28,6 +28,7 @@ from forecasting.store.read.inputs import (
 from forecasting.store.read.runs import (
     Lineage,
     done_before,
+    due_scores,
     issued_by_run,
     lineage,
     market_of_run,
@@ -38,6 +39,7 @@ from forecasting.store.read.runs import (
     newest_run,
     newest_runs,
     newest_scratch,
+    rows_of_runs,
     running,
     skills,
     unfinished_run,

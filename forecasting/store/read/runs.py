@@ -1,9 +1,9 @@
 """Runs, one a night, the models that they fitted, and each symbol's and target's newest night."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -19,18 +19,29 @@ from forecasting.store.frames import (
     of_series,
     records,
     rows,
+    same_forecast,
     stored,
     view,
 )
 from forecasting.store.rows import FetchRow, ModelRow, RunRow
 from forecasting.store.schema import (
     RUNNING,
+    bar,
+    bar_versions,
     fetch,
     forecast,
+    forecast_parts,
+    forecasts,
     model,
     models,
     run,
     runs,
+    score,
+    scores,
+    total_forecasts,
+    total_scores,
+    weight,
+    weights,
 )
 from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import LSTM
@@ -88,6 +99,39 @@ def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]
     found = (*first, func.max(network).label("network_id"))
     of_symbol = select(*night, *found).where(*of_series(forecast, symbol, target))
     return rows(connection, of_symbol.group_by(*night).order_by(forecast.origin_session))
+
+
+def rows_of_runs(symbol: str, target: str, run_ids: Sequence[str]) -> dict[str, sa.Select[Any]]:
+    """What runs have left of their own sessions: rows by table, after those that they refer to.
+
+    A forecast that names the run of another session is none of that run.
+    """
+    of_own_run = (run.id == forecast.run_id) & (run.as_of == forecast.origin_session)
+    of_runs = forecast.run_id.in_(run_ids) & sa.exists().where(of_own_run)
+    issued = select(forecast.model_id).where(*of_series(forecast, symbol, target), of_runs)
+    fitted = select(model.id).where(*of_series(model, symbol, target), model.run_id.in_(run_ids))
+    chosen: dict[sa.Table, sa.ColumnElement[bool]] = {
+        runs: run.id.in_(run_ids),
+        models: model.id.in_(issued) | model.run_id.in_(run_ids),
+        forecasts: of_runs,
+    }
+    for table in (forecast_parts, total_forecasts, scores, total_scores):
+        chosen[table] = sa.exists().where(same_forecast(table.c, forecast), of_runs)
+    statements = {
+        table.name: select(table).where(*of_series(table.c, symbol, target), condition)
+        for table, condition in chosen.items()
+    }
+    return statements | {"weights": select(weights).where(weight.model_id.in_(fitted))}
+
+
+def due_scores(
+    symbol: str, target: str, columns: tuple[str, ...], *, known_at: datetime
+) -> sa.Select[Any]:
+    """These columns of the scores by bars that an instant has seen, the settled ones settled."""
+    by_bar = (bar.symbol == score.symbol) & (bar.session == score.target_session)
+    joined = select(*score[columns]).join(bar_versions, by_bar & (bar.version == score.bar_version))
+    bar_at = sa.case((score.stage == "settled", bar.settled_at), else_=bar.first_seen_at)
+    return joined.where(*of_series(score, symbol, target), bar_at <= known_at)
 
 
 def models_beginning(connection: Connection, beginning: str, *, limit: int) -> list[ModelRow]:
