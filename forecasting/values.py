@@ -161,7 +161,9 @@ def check_market(text: str) -> str:
 
 
 def market_symbol(text: str) -> str:
-    """The symbol that the series is stored under: of VIX.csv or vix.parquet `^VIX`."""
+    """The symbol that the series is stored under: of VIX.csv or vix.parquet `^VIX`; or `none`."""
+    if text == NO_MARKET:
+        return text
     file = _FILE.fullmatch(text)
     return text.upper() if file is None else f"^{Path(file[2]).stem.upper().lstrip('^')}"
 

@@ -263,8 +263,9 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
 
 
 def test_a_night_has_its_own_settings_whatever_has_been_set_since():
-    then = Settings().for_symbol("SBUX")
-    run = {"symbol": "SBUX", "target": "volume", "source": "yahoo"}
-    run["settings"] = json.dumps(then.forecast_fields())
-    since = Settings(train_sessions=400, market="none")
-    assert settings_of(run, since).hash == then.hash
+    for market in (None, "none", "^VXN"):
+        then = Settings(market=market).for_symbol("SBUX")
+        run = {"symbol": "SBUX", "target": "volume", "source": "yahoo"}
+        run["settings"] = json.dumps(then.forecast_fields())
+        own = settings_of(run, Settings(train_sessions=400, market="^GSPC"))
+        assert (own.hash, own.market_choice) == (then.hash, then.market_choice)
