@@ -20,7 +20,7 @@ PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
 def random_bars(
-    days: int = 400, *, seed: int = 0, last: date = LAST, level: float = 8e6, exchange: str = "XNYS"
+    days: int = 400, *, seed: int = 0, last: date = LAST, exchange: str = "XNYS"
 ) -> pd.DataFrame:
     """Canonical bars for the `days` sessions up to `last`: volume with weekday pattern and memory,
     prices that fit."""
@@ -34,7 +34,7 @@ def random_bars(
     opened = close * np.exp(rng.normal(0.0, 0.004, days))
     high = np.maximum(opened, close) * np.exp(np.abs(rng.normal(0.0, 0.006, days)))
     low = np.minimum(opened, close) * np.exp(-np.abs(rng.normal(0.0, 0.006, days)))
-    volume = np.round(level * np.exp(log_volume) / 100) * 100
+    volume = np.round(8e6 * np.exp(log_volume) / 100) * 100
     bars = pd.DataFrame(
         {
             "open": opened,

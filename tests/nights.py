@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -67,33 +67,22 @@ def nights_done(url: str) -> int:
         )
 
 
+def lasting(row: Mapping[str, object]) -> dict[str, object]:
+    """A row without times and Prefect's ids, which alone may differ between two ways to a night."""
+    return {name: value for name, value in row.items() if not any(part in name for part in TIMES)}
+
+
 def timeless(name: str) -> list[dict[str, object]]:
-    """The table's rows without times and Prefect's ids, which alone may differ between two ways to
-    the same night."""
-    kept = [
-        {k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows(name)
-    ]
-    return sorted(kept, key=str)
+    """The table's rows as `lasting`."""
+    return sorted(map(lasting, rows(name)), key=str)
 
 
-def contents(url: str, without: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[str]]:
-    """Every table's rows without what may differ, as sorted text.
-
-    And without the columns of `without`, by table.
-    """
-    left_out = without or {}
+def contents(url: str) -> dict[str, list[str]]:
+    """Every table's rows as `lasting`, as sorted text."""
     with connect.reading(url) as connection:
         return {
             table.name: sorted(
-                str(
-                    {
-                        name: value
-                        for name, value in row.items()
-                        if not any(part in name for part in TIMES)
-                        and name not in left_out.get(table.name, ())
-                    }
-                )
-                for row in connection.execute(table.select()).mappings()
+                str(lasting(row)) for row in connection.execute(table.select()).mappings()
             )
             for table in metadata.sorted_tables
         }

@@ -332,8 +332,8 @@ def late_split(day: date, ratio: float) -> Edit:
     return edit
 
 
-def live_bar(day: date, *, share: float = 0.2) -> Edit:
-    """An unfinished bar of `day`, stamped noon, with a share of the last volume.
+def live_bar(day: date) -> Edit:
+    """An unfinished bar of `day`, stamped noon, with a fifth of the last volume.
 
     A final bar stays beside it.
     """
@@ -343,7 +343,7 @@ def live_bar(day: date, *, share: float = 0.2) -> Edit:
             session=pd.Timestamp(day), timestamp=_seconds([pd.Timestamp(day)], hour=12.0)
         )
         return pd.concat(
-            [rows, bar.assign(volume=(bar["volume"] * share).round())], ignore_index=True
+            [rows, bar.assign(volume=(bar["volume"] * 0.2).round())], ignore_index=True
         )
 
     return edit

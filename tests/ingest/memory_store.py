@@ -72,14 +72,13 @@ def fetched_of(
     actions: pd.DataFrame | None = None,
     *,
     live: bool = False,
-    findings: tuple[Finding, ...] = (),
     **changed,
 ) -> Response:
     """A response that brought `bars`, asked for exactly their span; `changed` is of its request."""
     span = {"first": bars.index[0].date(), "last": bars.index[-1].date()}
     request = Request(**{"source": "test", "symbol": "SBUX"} | span | changed)
     actions = NO_ACTIONS if actions is None else actions
-    return Response(request, bars, actions, live=live, title="a test", findings=findings)
+    return Response(request, bars, actions, live=live, title="a test")
 
 
 def found(findings: Sequence[Finding]) -> list[tuple[date, str, str]]:
