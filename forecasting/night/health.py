@@ -146,7 +146,7 @@ def _why_missing(
     """Why a completed session has no live forecast."""
     issued = read.row(connection, "forecasts", own.columns | {"origin_session": state.session})
     if issued is not None:
-        values = {"issued": issued["issued_at"], "session": issued["target_session"]}
+        values = {"issued": issued.issued_at, "session": issued.target_session}
         return Condition("issued_late", values)
     of_session = own.columns | {"as_of": state.session}
     night = read.stored(connection, RunRow, of_session, order=("started_at DESC",))

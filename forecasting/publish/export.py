@@ -133,8 +133,9 @@ def _fetched_at(connection: Connection, settings: Settings, session: date) -> da
         )
     of_night = {"symbol": symbol, "target": settings.target, "origin_session": session}
     newest_first = ("issued_at DESC", "fetch_id")
-    issued = read.row(connection, "forecasts", of_night, order=newest_first) or {"fetch_id": ""}
-    return input_fetch(connection, settings, session, stored=issued["fetch_id"]).fetched_at
+    issued = read.row(connection, "forecasts", of_night, order=newest_first)
+    stored = "" if issued is None else issued.fetch_id
+    return input_fetch(connection, settings, session, stored=stored).fetched_at
 
 
 def known_symbols(settings: Settings, target: str | None) -> list[str]:

@@ -169,10 +169,10 @@ def _replayed(connection: Connection, line: NightView, settings: Settings) -> li
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": PUBLISHED}
     live = read.newest(connection, "scores", "target_session", of | {"kind": "live"})
     newest = read.row(connection, "scores", of, order=("target_session DESC", "kind = 'replay'"))
-    if live is None or newest is None or newest["kind"] != "replay":
+    if live is None or newest is None or newest.kind != "replay":
         return []
     exchange = settings.for_symbol(line.symbol).exchange
-    return after(live, newest["target_session"], exchange)
+    return after(live, newest.target_session, exchange)
 
 
 def _of_runs(

@@ -161,7 +161,7 @@ def _sessions(night: NightView, shares: float, pace: Pace) -> list[dict[str, Any
             f"Expected totals among the forecasts of {night.symbol} of {night.origin}; found none: "
             "a release without them made its night. Run the next one."
         )
-    rows = pd.DataFrame([asdict(night.forecasts[0]), *night.totals])
+    rows = pd.DataFrame([asdict(night.forecasts[0]), *map(asdict, night.totals)])
     totals = rows[list(QUANTILE_COLUMNS)].to_numpy(float)
     needed = shares / pace.participation
     # Each total is interpolated for itself: without this a chance could fall with the sessions

@@ -326,7 +326,8 @@ def _views(
 
 
 def _key(row: ForecastRow) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in FORECAST_KEY)
+    key: tuple[Any, ...] = attrgetter(*FORECAST_KEY)(row)
+    return key
 
 
 def _histories(bars: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:

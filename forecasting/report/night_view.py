@@ -20,7 +20,7 @@ from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_fo
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
 from forecasting.store.read import Lineage
-from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, RunRow
+from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, RunRow, TotalRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -145,7 +145,7 @@ class NightView:
     # The newest score that counts, one session ahead, as read.counted_scores; empty without one
     result: Mapping[Any, Any] = field(default_factory=dict)
     skill: Skill | None = None  # None before the first score, and of a past night
-    totals: Sequence[Mapping[str, Any]] = ()  # of the next sessions together; empty but for volume
+    totals: Sequence[TotalRow] = ()  # of the next sessions together; empty but for volume
     opens: datetime | None = None  # when the nearest session opens
     page: str = ""  # file name or address of its page; empty where there is none
     # Whether the ledger has a newer forecast of it: a run was of a past night
@@ -235,11 +235,11 @@ class NightView:
         return abs(self.forecasts[0].q50 - self.usual) / width if width else 0.0
 
     @property
-    def unusual_total(self) -> Mapping[str, Any] | None:
+    def unusual_total(self) -> TotalRow | None:
         """The total of its next five sessions, where the usual one is outside its 80% interval."""
         for total in self.totals:
-            usual = total["horizon"] * self.usual
-            if total["horizon"] == HORIZONS[-1] and not total["q10"] <= usual <= total["q90"]:
+            usual = total.horizon * self.usual
+            if total.horizon == HORIZONS[-1] and not total.q10 <= usual <= total.q90:
                 return total
         return None
 

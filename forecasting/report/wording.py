@@ -102,9 +102,9 @@ def usual_sentence(data: NightView) -> str:
 def totals_sentence(data: NightView) -> str:
     """The totals of the next sessions with their 80% intervals; empty without any."""
     each = [
-        f"{row['horizon']} sessions {data.unit.number(row['q50'])} "
-        f"({data.unit.span(row['q10'], row['q90'])})"
-        for row in data.totals
+        f"{total.horizon} sessions {data.unit.number(total.q50)} "
+        f"({data.unit.span(total.q10, total.q90)})"
+        for total in data.totals
     ]
     return f"Together (80% interval): the next {', '.join(each)}." if each else ""
 
@@ -203,10 +203,10 @@ def digest_notes(night: NightView) -> str:
     notes = [brief_why(night.first, night.first.notes)]
     total = night.unusual_total
     if total is not None:
-        share = relative(total["q50"], total["horizon"] * night.usual)
+        share = relative(total.q50, total.horizon * night.usual)
         notes.append(
-            f"the next {total['horizon']} sessions {night.unit.brief(total['q50'])} "
-            f"({night.unit.brief(total['q10'], total['q90'])}), "
+            f"the next {total.horizon} sessions {night.unit.brief(total.q50)} "
+            f"({night.unit.brief(total.q10, total.q90)}), "
             f"{percent(share, signed=True)} against usual"
         )
     return "; ".join(filter(None, notes))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Record = TypeVar("Record", bound="DataclassInstance")
 
 Row = dict[str, Any]
-"""One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
+"""Values by column that are written to a table, or copied from it as they are."""
 
 Columns = ColumnCollection[str, Any]
 """The columns of a table or subquery, by name: `bar.session`."""
@@ -148,10 +148,9 @@ def table_rows(
 
 def row(
     connection: Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
-) -> Row | None:
-    """The first of the rows that `table_rows` gives; None when there is none."""
-    first = rows(connection, _chosen(table, where, order).limit(1))
-    return first[0] if first else None
+) -> sa.Row[Any] | None:
+    """The first row of a table whose columns have these values, read at once; None without any."""
+    return connection.execute(_chosen(table, where, order).limit(1)).first()
 
 
 def values(connection: Connection, table: str, column: str, where: Mapping[str, Any]) -> list[Any]:

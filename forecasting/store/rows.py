@@ -120,6 +120,25 @@ class ForecastRow:
     source: str
 
 
+@dataclass(frozen=True)
+class TotalRow:
+    """The volume of the next `horizon` sessions together, of table total_forecasts."""
+
+    symbol: str
+    target: Target
+    origin_session: date
+    horizon: int
+    model_id: str
+    kind: str
+    q05: float
+    q10: float
+    q25: float
+    q50: float
+    q75: float
+    q90: float
+    q95: float
+
+
 TABLES: dict[type, str] = {
     FetchRow: "fetches",
     Margin: "fallback_margins",

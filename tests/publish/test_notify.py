@@ -184,7 +184,7 @@ def missing(night_folder, csv_of_bars, posted, monkeypatch):
     with connect.transaction(read_settings().url) as connection:
         for symbol, row in rest.items():
             write.add(connection, "runs", run_row(symbol, row.pop("as_of"), symbol=symbol, **row))
-        stored = read.row(connection, "fetches", {})
+        stored = read.table_rows(connection, "fetches", {})[0]
         write.add(connection, "fetches", stored | {"id": "n", "run_id": None} | down)
 
 

@@ -28,12 +28,12 @@ from forecasting.settings import read_settings
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import after, newest_reports
-from tests.report.nights import report_data
+from tests.report.nights import report_data, total
 
 NIGHT = report_data()
 QUANTILES_OF = total_quantiles(NIGHT.rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float))
 TOTALS = [
-    {"horizon": place + 1} | dict(zip(QUANTILE_COLUMNS, QUANTILES_OF[place], strict=True))
+    total(place + 1, **dict(zip(QUANTILE_COLUMNS, QUANTILES_OF[place], strict=True)))
     for place in range(1, 5)
 ]
 NIGHT = replace(NIGHT, totals=TOTALS)

@@ -10,7 +10,7 @@ import pandas as pd
 from forecasting.report.night_view import NightDetails, NightView
 from forecasting.report.record import track_record
 from forecasting.sessions import next_sessions, shift
-from forecasting.store.rows import FetchRow, ForecastRow
+from forecasting.store.rows import FetchRow, ForecastRow, TotalRow
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
 from tests.store.rows import stored_model, stored_run
@@ -190,6 +190,12 @@ def report_data(target: str = "volume", **changed) -> NightView:
         "details": NightDetails(**(details | changed)),
     }
     return NightView(symbol, target, **(fields | own))
+
+
+def total(horizon: int, **quantiles: float) -> TotalRow:
+    """The total of some sessions, with 0 for the quantiles that nobody looks at."""
+    levels = dict.fromkeys(QUANTILE_COLUMNS, 0.0) | quantiles
+    return TotalRow("SBUX", "volume", ORIGIN, horizon, "", "live", **levels)
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> ForecastRow:

@@ -9,11 +9,11 @@ from datetime import date
 from forecasting.report.digest import SHOWN, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
 from forecasting.report.wording import JudgedAlert
-from tests.report.nights import ORIGIN, index_line
+from tests.report.nights import ORIGIN, index_line, total
 from tests.store.rows import stored_run
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
-HALF_MORE = {"horizon": 5, "q10": 51e6, "q50": 75e6, "q90": 99e6}  # than five usual sessions
+HALF_MORE = total(5, q10=51e6, q50=75e6, q90=99e6)  # than five usual sessions
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
 
@@ -24,7 +24,7 @@ def in_each_form(digest):
 def morning():
     failed = stored_run("", "2024-03-11", status="failed", error="no rows of BAD")
     return [
-        index_line("SBUX", q50=9e6, totals=[HALF_MORE | {"q10": 49e6}]),
+        index_line("SBUX", q50=9e6, totals=[replace(HALF_MORE, q10=49e6)]),
         index_line(
             "ADBE",
             q50=18.24e6,

@@ -10,6 +10,7 @@ from tests.report.nights import (
     long_record,
     report_data,
     scored,
+    total,
 )
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -141,8 +142,7 @@ def test_the_audit_has_the_facts_of_model_data_and_provenance(changed, facts):
 
 
 def test_a_page_has_the_totals_below_the_table_in_a_sentence():
-    total = {"q05": 18e6, "q10": 20e6, "q25": 22e6, "q50": 24e6, "q75": 26e6, "q90": 30e6}
-    totals = [total | {"horizon": length, "q95": 10e6 * length} for length in (4, 5)]
+    totals = [total(length, q10=20e6, q50=24e6, q90=30e6) for length in (4, 5)]
     page = page_of(totals=totals)
     assert "Together (80% interval): the next 4 sessions 24.00 (20.00" in page
     assert 'id="totals"' not in page_of()

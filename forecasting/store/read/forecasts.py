@@ -1,7 +1,9 @@
 """Forecasts as issued."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any, get_args
 
 import pandas as pd
@@ -13,12 +15,12 @@ from forecasting.store.frames import (
     best_first,
     frame,
     of_series,
+    records,
     records_of,
-    rows,
     view_result,
 )
 from forecasting.store.read.inputs import LATEST, PRICES, next_history, split_factors
-from forecasting.store.rows import ForecastRow
+from forecasting.store.rows import ForecastRow, TotalRow
 from forecasting.store.schema import (
     FORECAST_KEY,
     bar,
@@ -180,7 +182,7 @@ def _with_fetch(
 
 def totals_of(
     connection: Connection, symbols: Collection[str], origin: date
-) -> dict[tuple[Any, ...], list[Row]]:
+) -> dict[tuple[Any, ...], list[TotalRow]]:
     """The totals of an origin, the shortest first, by the key of the forecast one session ahead."""
     totals = total_forecasts.c
     statement = (
@@ -188,10 +190,10 @@ def totals_of(
         .where(totals.symbol.in_(symbols), totals.origin_session == origin)
         .order_by(totals.horizon)
     )
-    by_key: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows(connection, statement):
-        key = tuple({**row, "horizon": HORIZONS[0]}[name] for name in FORECAST_KEY)
-        by_key.setdefault(key, []).append(row)
+    by_key: dict[tuple[Any, ...], list[TotalRow]] = {}
+    for total in records(connection, TotalRow, statement):
+        first = replace(total, horizon=HORIZONS[0])
+        by_key.setdefault(attrgetter(*FORECAST_KEY)(first), []).append(total)
     return by_key
 
 

@@ -119,4 +119,4 @@ def test_totals_of_an_origin_are_by_their_night_the_shortest_first(connection):
     store_forecasts(connection, *two, before, other)
     write.add(connection, "total_forecasts", *map(total_row, (*two, before, other)))
     (totals,) = read.totals_of(connection, [SYMBOL], LAST).values()
-    assert [row["horizon"] for row in totals] == [2, 3]
+    assert [total.horizon for total in totals] == [2, 3]
