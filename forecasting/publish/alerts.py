@@ -1,27 +1,27 @@
-"""Alerts of FORECASTING_ALERTS, judged on the newest published forecasts, and wrong ones."""
+"""Alerts of FORECASTING_ALERTS, judged on the newest nights, and wrong ones."""
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import get_args
 
+from forecasting.report.night_view import NightView
 from forecasting.report.wording import JudgedAlert
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
-from forecasting.store.rows import ForecastRow
 from forecasting.values import SYMBOL
-from forecasting.vocabulary import QUANTILE_COLUMNS, Target
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Target
 
 _FORM = (
-    "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > 20e6`"
+    "[SYMBOL] [TARGET] median, width, q05 to q95, total (of volume) or skill, > or <, NUMBER "
+    "[usual] (not of a skill), as `SBUX q90 > 20e6`"
 )
 _TARGETS = "|".join(get_args(Target))
 _ALERT = re.compile(
     rf"(?:(?!(?:{_TARGETS})\s)((?i:{SYMBOL.pattern}))\s+)?(?:({_TARGETS})\s+)?"
-    rf"(median|width|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
+    rf"(median|width|total|skill|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
     r"\s*(\d{1,15}(?:\.\d{1,15})?(?:e\d{1,2})?)(\s+usual)?",
     re.ASCII,
 )
@@ -32,14 +32,16 @@ _QUANTILE_OF = {"median": "q50", **{name: name for name in QUANTILE_COLUMNS}}
 
 @dataclass(frozen=True)
 class ForecastAlert:
-    """A condition on a published forecast one session ahead."""
+    """A condition on a published forecast one session ahead, on a total, or on the skill."""
 
     text: str  # as the user wrote it
     symbol: str  # whose forecast; empty for every symbol's
     target: str  # of what; volume where the user names none
-    value: str  # median, width (of the 80% interval) or a quantile, as q90
+    # median, width (of the 80% interval) or a quantile, as q90; total (the median of the next five
+    # sessions together); or skill
+    value: str
     sign: str  # > or <
-    number: float  # in the target's own unit, or times the usual value
+    number: float  # in the target's own unit, of a skill a share, or times the usual value
     of_usual: bool  # whether it is times the usual value
 
 
@@ -49,7 +51,7 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
     refused = list[str]()
     for part in (part.strip() for part in text.split(";") if part.strip()):
         match = _ALERT.fullmatch(part)
-        if match is None:
+        if match is None or _is_of_nothing(*match.group(2, 3, 6)):
             refused.append(part)
             continue
         symbol, target, value, sign, number, usual = match.groups("")
@@ -66,65 +68,67 @@ def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
     return alerts, refused
 
 
-def judged_alerts(
-    settings: Settings, *, last: date = date.max
-) -> tuple[list[JudgedAlert], list[str]]:
-    """Each of FORECASTING_ALERTS on each symbol's newest published forecast, and what is wrong.
+def _is_of_nothing(target: str | None, value: str, usual: str | None) -> bool:
+    """Whether there is no such value: volume alone has totals, and no skill is usual."""
+    return (value == "total" and target == "range") or (value == "skill" and usual is not None)
 
-    Args:
-        settings: Its alerts, of any target.
-        last: Newest session that a forecast may be made on.
 
-    Returns:
-        One an alert and symbol, and a sentence on each kind of alert that cannot be judged.
-    """
+def wrong_alerts(settings: Settings) -> list[str]:
+    """A sentence on each kind of alert of FORECASTING_ALERTS that cannot be judged."""
     alerts, refused = parse_alerts(settings.alerts)
     if not alerts or migrate.is_missing(settings.url):
-        return [], _wrong(refused, [])
+        return _wrong(refused, [])
     with connect.reading(settings.url) as connection:
-        targets = {alert.target for alert in alerts}
-        newest = {one: _newest(connection, settings, one, last) for one in targets}
         unknown = _unknown_names(connection, settings, alerts)
-    judged = [row for alert in alerts for row in _judged(alert, newest[alert.target])]
-    return judged, _wrong(refused, unknown)
+    return _wrong(refused, unknown)
 
 
-def _newest(
-    connection: Connection, settings: Settings, target: str, last: date
-) -> list[ForecastRow]:
-    """Each symbol's newest published forecast one session ahead, of those that have one."""
-    weeks = [read.published(connection, one, target, last=last) for one in settings.symbols]
-    return [week[0] for week in weeks if week]
+def judged_alerts(settings: Settings, nights: Sequence[NightView]) -> list[JudgedAlert]:
+    """Each of FORECASTING_ALERTS on each night with a forecast that it is of.
 
-
-def _judged(alert: ForecastAlert, newest: Sequence[ForecastRow]) -> list[JudgedAlert]:
-    """The alert on the forecast of each symbol that it is of."""
+    None holds of a value that is unknown, as the skill of too few nights.
+    """
+    alerts, _ = parse_alerts(settings.alerts)
     judged = []
-    for row in newest:
-        if alert.symbol not in ("", row.symbol):
-            continue
-        value = _compared(alert, row)
-        one = JudgedAlert(
-            symbol=row.symbol,
-            target=row.target,
-            alert=alert.text,
-            compared=alert.value,
-            of_usual=alert.of_usual,
-            value=value,
-            holds=value > alert.number if alert.sign == ">" else value < alert.number,
-        )
-        judged.append(one)
+    for night in nights:
+        if night.forecasts:
+            judged += [_judged(alert, night) for alert in alerts if _is_of(alert, night)]
     return judged
 
 
-def _compared(alert: ForecastAlert, row: ForecastRow) -> float:
-    """The value that an alert compares, in usual values or in the target's unit."""
-    value = row.q90 - row.q10
-    if alert.value != "width":
-        value = getattr(row, _QUANTILE_OF[alert.value])
-    if not alert.of_usual:
-        return value
-    return math.nan if row.usual is None else value / row.usual
+def _is_of(alert: ForecastAlert, night: NightView) -> bool:
+    return alert.target == night.target and alert.symbol in ("", night.symbol)
+
+
+def _judged(alert: ForecastAlert, night: NightView) -> JudgedAlert:
+    value, usual = _compared(alert.value, night)
+    if alert.of_usual:
+        value = value / usual if usual else math.nan
+    return JudgedAlert(
+        symbol=night.symbol,
+        target=night.target,
+        alert=alert.text,
+        compared=alert.value,
+        of_usual=alert.of_usual,
+        value=value,
+        holds=value > alert.number if alert.sign == ">" else value < alert.number,
+    )
+
+
+def _compared(name: str, night: NightView) -> tuple[float, float]:
+    """What an alert names, and its usual value; each NaN where it is unknown."""
+    row = night.forecasts[0]
+    if name == "skill":
+        skill = night.skill
+        if skill is None or not skill.is_known:
+            return math.nan, math.nan
+        return skill.share, math.nan
+    if name == "total":
+        totals = {total.horizon: total.q50 for total in night.totals}
+        return totals.get(HORIZONS[-1], math.nan), HORIZONS[-1] * night.usual
+    if name == "width":
+        return row.q90 - row.q10, night.usual_width
+    return getattr(row, _QUANTILE_OF[name]), night.usual
 
 
 def _wrong(refused: Sequence[str], unknown: Sequence[str]) -> list[str]:

@@ -25,14 +25,14 @@ from forecasting.night.plan import newest_session
 from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, joined
 from forecasting.plain_text import named, unmarked
-from forecasting.publish.alerts import judged_alerts
+from forecasting.publish.alerts import judged_alerts, wrong_alerts
 from forecasting.publish.check import check_lines
 from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
 from forecasting.report.units import full_day, short_day
-from forecasting.report.wording import JudgedAlert, without_bar
+from forecasting.report.wording import without_bar
 from forecasting.report.words import sentence_of
 from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings, read_settings, settings_to_send
@@ -110,22 +110,14 @@ def _digest(
             *_outages(connection, current, settings),
             *_of_runs(connection, nights, lines),
         ]
-    judged, wrong = _judged(settings, nights)
     return make_digest(
         lines,
         newest_sessions=newest_sessions,
         causes=causes,
         notes=notes,
-        findings=wrong,
-        alerts=judged,
+        findings=wrong_alerts(settings),
+        alerts=judged_alerts(settings, lines),
     )
-
-
-def _judged(settings: Settings, nights: Sequence[Night]) -> tuple[list[JudgedAlert], list[str]]:
-    """The alerts on the run's targets, judged, and what is wrong with any."""
-    last = max((night.session for night in nights), default=date.max)
-    judged, wrong = judged_alerts(settings, last=last)
-    return [one for one in judged if one.target in settings.targets], wrong
 
 
 def _newest_session(line: NightView, settings: Settings, at: datetime) -> date:
@@ -279,7 +271,7 @@ def message_checks(settings: Settings) -> dict[str, Callable[[], str]]:
     """The checks of addresses and alerts that are set, by name; as `night_checks`."""
 
     def alerts() -> str:
-        _, wrong = judged_alerts(settings)
+        wrong = wrong_alerts(settings)
         if wrong:
             raise UsageError(" ".join(wrong))
         return settings.alerts

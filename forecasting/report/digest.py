@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from forecasting.conditions import Condition
 from forecasting.plain_text import named, plain_text, quantity
-from forecasting.report.night_view import NightView, most_unusual_first
+from forecasting.report.night_view import NightView
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
 from forecasting.report.wording import JudgedAlert, alert_value
@@ -42,7 +42,7 @@ class Digest:
     """A message."""
 
     lines: Sequence[NightView]  # one a symbol and target
-    forecasts: Sequence[NightView]  # the most unusual first
+    forecasts: Sequence[NightView]  # of all targets, the most unusual first
     # Of the newest scored session, misses first, the largest error first
     results: Sequence[NightView]
     alerts: Sequence[HeldAlert]
@@ -53,6 +53,16 @@ class Digest:
     def problems(self) -> list[str]:
         """What a person should know, a sentence a reason; empty where all is well."""
         return [reason.text for reason in self.reasons]
+
+    @property
+    def unusual(self) -> list[NightView]:
+        """The forecasts that a message prints, the most unusual first."""
+        return [line for line in self.forecasts if not line.is_as_usual]
+
+    @property
+    def as_usual(self) -> str:
+        """Which other series are forecast as usual; empty without any."""
+        return named([line.series for line in self.forecasts if line.is_as_usual], 3)
 
     @property
     def is_well(self) -> bool:
@@ -165,7 +175,7 @@ def make_digest(
         findings: Further sentences for a person.
         alerts: Those that are judged.
     """
-    stored = most_unusual_first(line for line in lines if line.forecasts)
+    stored = sorted((line for line in lines if line.forecasts), key=lambda line: -line.unusualness)
     current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
     forecasts = current
     stale = ""

@@ -25,6 +25,9 @@ from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
 USUAL_SESSIONS = 20
+NEARLY_USUAL = 0.1
+"""Usual widths from usual within which a digest leaves a forecast out."""
+
 MADE = {
     "live": "live",
     "late": WORDS["issued_late"].word,
@@ -223,16 +226,31 @@ class NightView:
 
     @property
     def unusualness(self) -> float:
-        """The median's distance from usual in widths of the usual interval; 0 where it is unknown.
+        """The median's distance from usual in usual widths; 0 where it is unknown."""
+        width = self.usual_width
+        is_known = width > 0.0 and not math.isnan(self.usual)
+        return abs(self.forecasts[0].q50 - self.usual) / width if is_known else 0.0
+
+    @cached_property
+    def usual_width(self) -> float:
+        """The width of the usual 80% interval; NaN where it is unknown.
 
         That interval holds the middle 80% of the last 20 values.
         """
         newest = self.known.tolist()[-USUAL_SESSIONS:]
-        if len(newest) < 2 or math.isnan(self.usual):
-            return 0.0
+        if len(newest) < 2:
+            return math.nan
         tenths = quantiles(newest, n=10, method="inclusive")
-        width = tenths[-1] - tenths[0]
-        return abs(self.forecasts[0].q50 - self.usual) / width if width else 0.0
+        return tenths[-1] - tenths[0]
+
+    @property
+    def is_as_usual(self) -> bool:
+        """Whether the median and the total of the next five sessions are near usual.
+
+        It is not where it is unknown.
+        """
+        is_near = self.usual_width > 0.0 and self.unusualness < NEARLY_USUAL
+        return is_near and not math.isnan(self.usual) and self.unusual_total is None
 
     @property
     def unusual_total(self) -> TotalRow | None:
@@ -354,6 +372,6 @@ def _input(value: object) -> str:
 
 
 def most_unusual_first(nights: Iterable[NightView]) -> list[NightView]:
-    """The nights by target, and within one by distance from usual."""
+    """The nights by target, as tables group them, and within one by distance from usual."""
     targets = list(TARGETS)
     return sorted(nights, key=lambda night: (targets.index(night.target), -night.unusualness))

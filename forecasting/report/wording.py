@@ -226,7 +226,9 @@ class JudgedAlert:
 
 
 def alert_value(judged: JudgedAlert) -> str:
-    """The value that an alert compares, in usual values or the target's unit."""
+    """The value that an alert compares: in usual values, the target's unit, or percent."""
+    if judged.compared == "skill":
+        return percent(judged.value, signed=True)
     unit = Unit(decimals=3)
     if not judged.of_usual:
         unit = unit_for(judged.target, usual=judged.value)

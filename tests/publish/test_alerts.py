@@ -1,16 +1,14 @@
 """Alerts: conditions as users write them, and which hold tonight."""
 
-from datetime import date
+from dataclasses import replace
 
+from forecasting.evaluate.significance import Skill
 from forecasting.publish.alerts import ForecastAlert, judged_alerts, parse_alerts
+from forecasting.report.night_view import NightView
 from forecasting.settings import Settings
-from forecasting.store import write
-from forecasting.store.connect import transaction
-from forecasting.vocabulary import QUANTILE_COLUMNS
-from tests.store.rows import SYMBOL, at, forecast_row, part_rows, store_scored
+from tests.report.nights import index_line, total
 
-FIRST = "2024-03-07"
-LAST = "2024-03-08"
+SYMBOL = "SBUX"
 
 
 def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
@@ -19,7 +17,7 @@ def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
         "median|mean > 1|q15 > 1|sb/x q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > "
         "1e999|q90 > 1 often"
     )
-    wrong += "|q90 > 1, q10 < 2|q90 > 1 q10 < 2|median > 1.5usual|1 < q90|q90 > \u0663"
+    wrong += "|q90 > 1, q10 < 2|q90 > 1 q10 < 2|median > 1.5usual|range total > 1|skill > 1 usual|1 < q90|q90 > \u0663"
     alerts, refused = parse_alerts("; ".join([text, *wrong.split("|")]))
     assert refused == wrong.split("|")
     assert alerts == [
@@ -30,33 +28,43 @@ def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
     ]
 
 
-def test_alerts_are_judged_on_the_newest_published_forecast_one_session_ahead(database_url):
-    raised = {name: 160.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
-    old = forecast_row("lstm", FIRST)
-    newest = forecast_row("lstm", LAST, **raised)
-    hidden = forecast_row("lstm", LAST, kind="replay", issued_at=at("2025-01-01T00:00"))
-    of_range = forecast_row("lstm", LAST, target="range")
-    others = [forecast_row("ridge", FIRST, role="baseline"), forecast_row("lstm", LAST, 2)]
-    with transaction(database_url) as connection:
-        store_scored(connection, *((row, []) for row in [old, newest, hidden, of_range, *others]))
-        write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
-        write.add(connection, "forecast_parts", *part_rows(of_range, usual=80.0))
+VALUES = [80.0, 90.0, 100.0, 110.0, 120.0] * 5  # the middle 80% of the last twenty is 40 wide
 
-    def judged(text, last=date.max):
-        settings = Settings(database_url=database_url, symbols=(SYMBOL, "MSFT"), alerts=text)
-        rows, _ = judged_alerts(settings, last=last)
-        return {row.alert: (row.holds, row.value) for row in rows}
 
-    text = "median > 1.5 usual; width < 41; width < 40; median < 150; SBUX q90 > 100; MSFT q05 > 0"
-    assert judged(text) == {
-        "median > 1.5 usual": (True, newest["q50"] / 100.0),
-        "width < 41": (True, 40.0),
-        "width < 40": (False, 40.0),
-        "median < 150": (False, newest["q50"]),
-        "SBUX q90 > 100": (True, newest["q90"]),
+def night(target="volume", *, q10=80.0, q50=160.0, q90=130.0, **changed):
+    return index_line(SYMBOL, target, q10=q10, q50=q50, q90=q90, values=VALUES, **changed)
+
+
+def judged(text, *nights):
+    rows = judged_alerts(Settings(alerts=text), nights)
+    return {row.alert: (row.holds, row.value) for row in rows}
+
+
+def test_alerts_are_judged_on_each_night_with_a_forecast_that_they_are_of():
+    volume = night(usual=100.0)
+    text = "median > 1.5 usual; width < 51; width < 50; median < 150; SBUX q90 > 100; MSFT q05 > 0"
+    assert judged(text, volume, night("range"), NightView("MSFT", "volume")) == {
+        "median > 1.5 usual": (True, 1.6),
+        "width < 51": (True, 50.0),
+        "width < 50": (False, 50.0),
+        "median < 150": (False, 160.0),
+        "SBUX q90 > 100": (True, 130.0),
     }
-    before = judged(text, date.fromisoformat(FIRST))
-    assert before["median < 150"] == (True, old["q50"])
-    assert not before["median > 1.5 usual"][0]  # the older has no usual value
-    ranges = judged("range width < 0.49 usual; range width < 0.51 usual; range median > 1.2 usual")
-    assert [holds for holds, _ in ranges.values()] == [False, True, True]
+    assert not judged("median > 1.5 usual", night(usual=None))["median > 1.5 usual"][0]
+
+
+def test_a_width_is_compared_with_the_usual_width_not_with_the_usual_volume():
+    assert judged("width > 1.2 usual", night()) == {"width > 1.2 usual": (True, 50.0 / 40.0)}
+    assert judged("width > 1.2 usual", night(q90=120.0))["width > 1.2 usual"] == (False, 1.0)
+
+
+def test_an_alert_may_be_of_the_total_of_five_sessions_and_of_the_skill():
+    behind = Skill("ridge", 60, -0.03, 0.2)
+    shown = night(usual=100.0, totals=[total(5, q10=600.0, q50=750.0, q90=900.0)], skill=behind)
+    assert judged("total > 1.4 usual; total > 751; skill < 0.02", shown) == {
+        "total > 1.4 usual": (True, 1.5),
+        "total > 751": (False, 750.0),
+        "skill < 0.02": (True, -0.03),
+    }
+    young = night(skill=replace(behind, n=59))
+    assert not any(holds for holds, _ in judged("total > 1; skill < 0.02", young).values())

@@ -141,12 +141,28 @@ def test_rows_link_to_pages_that_a_web_server_has():
 
 def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form():
     digest = make_digest(
-        [index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)]
+        [index_line(f"S{place:02d}", q50=11e6 + place * 1e5) for place in range(SHOWN + 3)]
     )
     assert [line.symbol for line in digest.forecasts][:2] == [f"S{SHOWN + 2}", f"S{SHOWN + 1}"]
     for text in in_each_form(digest):
         assert text.count("Results of Fri 8 Mar, 15 of 15 hit") == 1
         assert text.count("and 3 more, all in reports/index.html") == 2
+
+
+def test_forecasts_are_sorted_over_targets_and_those_as_usual_are_named_alone():
+    total = replace(HALF_MORE, q10=49e6)
+    lines = [
+        index_line("A", q50=10.3e6),
+        index_line("B", q50=12e6),
+        index_line("A", "range", q50=7e6),
+        index_line("C", q50=9.7e6, totals=[total]),
+        index_line("D", q50=10.1e6, totals=[HALF_MORE]),
+    ]
+    digest = make_digest(lines)
+    assert [line.series for line in digest.unusual] == ["A range", "B volume", "D volume"]
+    text = digest_markdown(digest, has_pages=False)
+    assert "- As usual: A volume, C volume." in text
+    assert "- A volume: " not in text.partition("## Results")[0]
 
 
 def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits():
