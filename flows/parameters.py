@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from forecasting.errors import UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.symbols import joined
 from forecasting.plain_text import plain_text
+from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.values import with_kind
 from forecasting.vocabulary import Clock
@@ -81,7 +83,20 @@ def targets_of(given: Mapping[str, Any], settings: Settings) -> list[str]:
 
 
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
-    """A run's name in Prefect's list, as `nightly-SBUX-volume-2024-03-08`, else by its day."""
+    """A run's name in Prefect's list, as `nightly-SBUX-volume-2024-03-08`.
+
+    Without a span its session is the newest completed one of the first symbol.
+    """
     days = [given.get("first"), given.get("last")]
-    named = dict.fromkeys(day for day in days if day) or [now().date()]
+    named = dict.fromkeys(day for day in days if day) or [_newest_completed(given, now=now)]
     return plain_text("-".join([flow, *subject_of(given), *map(str, named)]), limit=LONGEST_NAME)
+
+
+def _newest_completed(given: Mapping[str, Any], *, now: Clock) -> date:
+    """The newest completed session of the first symbol of a run; the day without a calendar."""
+    settings = read_settings()
+    first, *_ = given.get("symbols") or settings.symbols
+    try:
+        return last_completed(now(), settings.exchange_of(given.get("symbol") or first))
+    except ForecastingError:  # the run says so
+        return now().date()

@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import PrefectConsoleHandler
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from prefect.utilities.urls import url_for
 
 from flows import clock
@@ -161,14 +161,14 @@ def last_state(
 
     Its data, which the caller of the flow gets, are the ids of the nights that are done, None
     without any, or the errors as one. A run is Stale whose only errors are bars that may still
-    come.
+    come: of Prefect's type cancelled, which its list shows in grey, neither as done nor as failed.
     """
     ids, failed = outcome_of(nights, settings)
     if failed:
         error = combined(failed, of=len(settings.series))
         message = plain_text(error)
         if error.exit_code == DataLateError.exit_code:
-            return Completed(name="Stale", data=error, message=f"{message} {done}".strip())
+            return Cancelled(name="Stale", data=error, message=f"{message} {done}".strip())
         name = "PartlyFailed" if len(failed) < len(settings.series) else "Failed"
         return Failed(name=name, message=message, data=error)
     if ids:

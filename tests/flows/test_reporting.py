@@ -67,6 +67,7 @@ def test_the_last_state_of_a_run_says_what_became_of_its_nights(nights, settings
     assert state.name == name
     assert str(state.message).startswith(message)
     assert state.is_failed() == name.endswith("Failed")
+    assert state.is_cancelled() == (name == "Stale")  # grey in Prefect's list, not green
     failure = UsageError if settings is ONE else SymbolsFailedError
     assert isinstance(state.data, failure) == (state.is_failed() or name == "Stale")
     if name == "Completed":

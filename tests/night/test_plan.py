@@ -187,7 +187,7 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
             {"symbols": ["MSFT"], "last": "2024-03-06"},
             "nightly-MSFT-volume-2024-03-06",
         ),
-        ("nightly", {"symbols": ["MSFT"], "target": "range"}, "nightly-MSFT-range-2024-03-09"),
+        ("nightly", {"symbols": ["MSFT"], "target": "range"}, "nightly-MSFT-range-2024-03-08"),
         (
             "backtest",
             {"symbol": None, "first": "2023-01-03", "last": "2023-12-29"},
@@ -196,8 +196,6 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
         ("nightly", {"symbols": ["A" * 10_000]}, f"nightly-{'A' * 92}"),
     ],
 )
-def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(
-    flow, given, name
-):
+def test_a_run_is_named_by_flow_symbols_target_and_the_newest_session(flow, given, name):
     shown = run_name(flow, given, now=lambda: SATURDAY)
     assert shown == name or len(shown) == 100
