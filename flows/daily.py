@@ -1,6 +1,7 @@
 """The commands of every day."""
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -121,6 +122,12 @@ def check(
     notify: Annotated[
         bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")
     ] = False,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics", metavar="PATH", help="A file for Prometheus' node exporter, as x.prom."
+        ),
+    ] = None,
 ) -> str:
     """Exit 4 unless each symbol has a live forecast. It must be of the newest session.
 
@@ -128,7 +135,7 @@ def check(
     """
     from forecasting.publish.messages import check_fresh
 
-    return check_fresh(now=clock.now, sends=notify)
+    return check_fresh(now=clock.now, sends=notify, metrics=metrics)
 
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")

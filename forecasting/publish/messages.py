@@ -18,7 +18,7 @@ from forecasting.errors import (
     UsageError,
     explained,
 )
-from forecasting.night.folders import INDEX, page_address, runs_folder
+from forecasting.night.folders import INDEX, check_writable, page_address, runs_folder
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.night.plan import newest_session
@@ -28,6 +28,7 @@ from forecasting.plain_text import named, unmarked
 from forecasting.publish.alerts import judged_alerts, wrong_alerts
 from forecasting.publish.check import check_lines
 from forecasting.publish.export import check_known
+from forecasting.publish.metrics import write_metrics
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
@@ -230,18 +231,23 @@ def send_failed(settings: Settings, error: ForecastingError) -> None:
         )
 
 
-def check_fresh(*, now: Clock, sends: bool = False) -> str:
+def check_fresh(*, now: Clock, sends: bool = False, metrics: Path | None = None) -> str:
     """A sentence that names the symbols and sessions with a live forecast.
 
     Args:
         now: The clock that says which session is the newest.
         sends: Whether an end of missing forecasts is sent.
+        metrics: The file for Prometheus; None without one.
 
     Raises:
         NoLiveForecastError: A symbol lacks the live forecast of its newest completed session.
     """
     settings = read_settings()
+    if metrics is not None:
+        check_writable(metrics)
     states = live_states(settings, now=now)
+    if metrics is not None:
+        write_metrics(metrics, settings, states, now())
     missing = [state for state in states if state.condition is not None]
     lines = check_lines(states)
     text = " ".join(lines)

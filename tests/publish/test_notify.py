@@ -26,7 +26,7 @@ from forecasting.store import connect, read, write
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
-from tests.nights import after, damage_weights, night
+from tests.nights import after, damage_weights, night, select
 from tests.store.rows import run_row
 
 pytestmark = [
@@ -206,6 +206,30 @@ def test_a_check_names_what_is_missing_and_why(posted):
     )
     for line, wanted in zip(text.splitlines(), expected, strict=True):
         assert re.fullmatch(wanted, line), text
+
+
+@pytest.mark.usefixtures("missing")
+def test_a_check_writes_the_figures_of_each_series_for_prometheus(tmp_path):
+    out = tmp_path / "forecasting.prom"
+    out.write_text("of yesterday")
+    assert run("check", "--metrics", str(out))[0] == 4
+    lines = [line for line in out.read_text().splitlines() if not line.startswith("#")]
+    figures = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+    of_test = '{symbol="TEST",target="volume"}'
+    missing = {
+        f'forecasting_live_missing{{symbol="{symbol}",target="volume"}}': float(symbol != "TEST")
+        for symbol in ("TEST", "LATE", "DOWN", "CUT", "NEW")
+    }
+    assert missing.items() <= figures.items()
+    assert len(figures) == len(missing) + 3  # those of the one live night
+    issued, rows = select("max(issued_at), count(*)", "forecasts")[0]
+    age = (clock.now() - pd.Timestamp(issued, tz="UTC")).total_seconds()
+    assert figures[f"forecasting_live_night_age_seconds{of_test}"] == age
+    assert figures[f"forecasting_live_night_rows{of_test}"] == rows
+    assert figures[f"forecasting_live_night_duration_seconds{of_test}"] > 0.0
+    assert list(tmp_path.glob(".forecasting-*")) == []
+    code, _, err = run("check", "--metrics", str(tmp_path / "none" / "x.prom"))
+    assert (code, "there is no folder" in err) == (2, True)
 
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
