@@ -32,7 +32,7 @@ from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
-from forecasting.values import check_choice, check_day, check_symbol, check_text
+from forecasting.values import check_choice, check_day, check_symbol, check_text, with_kind
 from forecasting.vocabulary import Clock, Mode, Target
 
 Symbols = str | Iterable[str]
@@ -212,7 +212,7 @@ class Ledger:
             done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=clock)
         reports = each_report(settings, day, now=clock).values
         if day is None:
-            day = last_completed(clock(), settings.for_symbol(symbol).exchange)
+            day = last_completed(clock(), settings.exchange_of(settings.symbol))
         warn_of(reports, newest=day)
         history = export.frame("history", settings)
         return history[history["run_id"].isin(done)].reset_index(drop=True)
@@ -292,7 +292,9 @@ class Ledger:
     ) -> Settings:
         """The settings with the symbols, target and inputs of one call; None keeps a setting."""
         update: dict[str, object] = {
-            name: check_text(name, text) for name, text in inputs.items() if text is not None
+            name: with_kind(check_text(name, text))
+            for name, text in inputs.items()
+            if text is not None
         }
         if symbols:
             update["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols)))

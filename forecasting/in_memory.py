@@ -22,7 +22,14 @@ from forecasting.report.night_view import NightView
 from forecasting.results import Forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
-from forecasting.values import NO_MARKET, check_choice, check_symbol, check_text
+from forecasting.values import (
+    NO_MARKET,
+    check_choice,
+    check_symbol,
+    check_text,
+    is_file,
+    with_kind,
+)
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Target
 
 _UNNAMED = "SERIES"  # the symbol of a frame without any
@@ -146,7 +153,7 @@ def held_inputs(
         update: dict[str, object] = {"symbols": symbols}
         for option, value in chosen.items():
             if value is not None:
-                update[option] = check_text(option, value)
+                update[option] = with_kind(check_text(option, value))
         try:
             yield settings.model_copy(update=update)
         except DataLateError as error:
@@ -225,10 +232,11 @@ def _market_input(market: object, series: Sequence[str], path: Path) -> object:
             closes = closes.set_axis(["close"], axis="columns")
         write_file(_with_days(closes), path, needed="series")
         return f"parquet:{path}"
-    is_file = str(market).startswith(("csv:", "parquet:"))
-    if is_file or not series or market in (None, NO_MARKET, *series):
+    if is_file(with_kind(str(market))) or not series or market in (None, NO_MARKET, *series):
         return market
-    forms = "a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the bars"
+    forms = (
+        "a frame (date, close), a series by day, a .csv or .parquet file or a symbol of the bars"
+    )
     raise UsageError(f"Expected as market {forms}; found {market!r:.60}.")
 
 

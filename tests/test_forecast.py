@@ -230,7 +230,7 @@ def test_a_ledger_without_nights_is_empty_and_refuses_a_symbol(stored):
     with pytest.raises(UsageError, match="found an empty list"):
         stored.latest([])
     with pytest.raises(UsageError, match=r"dates\.csv"):
-        stored.run_night("TEST", source="parquet:bars.parquet", events="csv:dates.csv")
+        stored.run_night("test", source="bars.parquet", events="dates.csv")
 
 
 @pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
@@ -286,8 +286,8 @@ def test_a_backtest_of_a_frame_is_that_of_its_file(tested, stored, has_files):
     if has_files:
         INDEX[["close"]].rename_axis("date").to_csv("vix.csv")
         pd.DataFrame({"announced": ["2024-01-30"], "timing": [""]}).to_csv("dates.csv", index=False)
-        inputs = {"market": "csv:vix.csv", "events": "csv:dates.csv"}
-    source = "parquet:bars.parquet"
+        inputs = {"market": "vix.csv", "events": "csv:dates.csv"}
+    source = "bars.parquet"
     found = stored.backtest("TEST", *SPAN, source=source, refit_every=30, **inputs)
     pd.testing.assert_frame_equal(found.forecasts, of_series(tested, "TEST").forecasts)
 

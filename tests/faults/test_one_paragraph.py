@@ -69,7 +69,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_is_logge
         ("run --source ftp:x", 2, "yahoo, csv:PATH"),
         ("run --target price", 2, "Invalid --target 'price': expected volume or range."),
         ("run --target all,price", 2, "Invalid --target 'price': expected volume or range."),
-        ("run --market VIX.csv", 2, "Invalid --market 'VIX.csv': expected none, a symbol in capitals"),
+        ("run --market VIX;csv", 2, "Invalid --market 'VIX;csv': expected none, a symbol as ^VIX"),
         ("run --symbol ''", 2, "after --symbol"),
         ("run --source sample --as-of 1900-01-01", 2, "1900-01-01"),
         ("show --symbols-file /nowhere/list.txt", 2, "--symbols-file /nowhere/list.txt"),
