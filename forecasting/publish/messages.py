@@ -18,7 +18,7 @@ from forecasting.errors import (
     UsageError,
     explained,
 )
-from forecasting.night.folders import INDEX, check_writable, page_address, runs_folder
+from forecasting.night.folders import INDEX, page_address, runs_folder
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.night.plan import newest_session
@@ -243,8 +243,6 @@ def check_fresh(*, now: Clock, sends: bool = False, metrics: Path | None = None)
         NoLiveForecastError: A symbol lacks the live forecast of its newest completed session.
     """
     settings = read_settings()
-    if metrics is not None:
-        check_writable(metrics)
     states = live_states(settings, now=now)
     if metrics is not None:
         write_metrics(metrics, settings, states, now())

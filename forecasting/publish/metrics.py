@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from forecasting.night.folders import write_whole
+from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.health import LiveState
 from forecasting.settings import Settings
 from forecasting.store import connect, read
@@ -27,6 +27,7 @@ def write_metrics(out: Path, settings: Settings, states: Sequence[LiveState], at
 
     A series without a live forecast has the first figure alone.
     """
+    check_writable(out)
     with connect.reading(settings.url) as connection:
         figures = [(state, _figures(connection, state, at)) for state in states]
     lines = []
