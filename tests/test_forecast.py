@@ -108,6 +108,7 @@ def test_volumes_alone_are_forecast_and_drawn_on_axes_of_their_own():
         fc.forecast(long, symbol="TEST", target="range")
 
 
+@pytest.mark.slow
 def test_what_a_caller_should_know_is_a_warning_where_the_forecast_is_called():
     with pytest.warns(UserWarning) as told:
         fc.forecast(BARS, symbol="TEST", market=BARS["close"].iloc[:-20])
@@ -136,6 +137,7 @@ def test_a_young_series_is_forecast_by_a_baseline_with_a_warning(sessions, model
     assert found.quantiles["reason"].str.contains(f"^{sessions} of 436").all()
 
 
+@pytest.mark.slow
 def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_threads_too():
     at = pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York", name="Earnings Date")
     listed = pd.DataFrame({"EPS Estimate": [0.9]}, at)
@@ -280,6 +282,7 @@ def of_series(tested, symbol):
     return fc.Backtest(*(rows[rows["symbol"] == symbol].reset_index(drop=True) for rows in frames))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_files", [False, True])
 def test_a_backtest_of_a_frame_is_that_of_its_file(tested, stored, has_files):
     inputs = {"market": INDEX["close"], "events": ["2024-01-30"]}
