@@ -43,7 +43,7 @@ def backtest(
         target: volume or range; without it the first of FORECASTING_TARGETS.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
             FORECASTING_SOURCE.
-        events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS or a
+        events: yahoo, or a .csv file in FORECASTING_FILES; without it FORECASTING_EVENTS or a
             night's.
         market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it
             FORECASTING_MARKET.

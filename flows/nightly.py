@@ -94,7 +94,7 @@ def nightly(
         target: volume or range, or a list of both; without it FORECASTING_TARGETS.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
             FORECASTING_SOURCE.
-        events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS,
+        events: yahoo, or a .csv file in FORECASTING_FILES; without it FORECASTING_EVENTS,
             else the source's.
         market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it
             FORECASTING_MARKET.

@@ -68,7 +68,7 @@ _SECRETS = ("database_url", "notify")
 
 EXAMPLES = {
     "database_url": "postgresql:///forecast",
-    "events": "csv:dates.csv",
+    "events": "dates.csv",
     "market": "^VIX",
     "notify": "ntfys://ntfy.example.org/forecasts",
     "workers": 2,
@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     """yahoo, a .csv or .parquet file, sample or an installed NAME:ARGUMENT."""
 
     events: _Source | None = None
-    """Earnings dates as csv:PATH (columns announced, timing, symbol) or yahoo."""
+    """Earnings dates: a .csv file (columns announced, timing, symbol) or yahoo."""
 
     market: Annotated[_Source, AfterValidator(check_market)] | None = None
     """Market series: a symbol of the source, a .csv or .parquet file, none; else ^VIX of yahoo."""

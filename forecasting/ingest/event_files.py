@@ -80,12 +80,12 @@ def check_events(option: str | None, symbols: Sequence[str]) -> str:
 
 
 def path_of(option: str) -> Path:
-    """The file that csv:PATH names; a UsageError for anything else."""
+    """The file that csv:PATH, an option with its kind, names; a UsageError for anything else."""
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
         raise UsageError(
-            f"Expected events as csv:PATH, with columns announced and timing, or {OF_YAHOO}; found "
-            f"{option!r:.60}."
+            f"Expected events as a .csv file with columns announced and timing, or {OF_YAHOO}; "
+            f"found {option!r:.60}."
         )
     return Path(path)
 
@@ -117,4 +117,4 @@ def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
 
 
 def _table(path: Path) -> Table:
-    return read_file(path, "csv", "events csv:PATH", needed="events")
+    return read_file(path, "csv", "events", needed="events")

@@ -81,7 +81,7 @@ def read_orders(choice: str) -> dict[str, float]:
             f"Invalid --orders {choice[:100]!r}: expected FILE.csv with columns symbol and shares "
             "or qty."
         )
-    table = read_file(Path(path), "csv", "orders csv:FILE", needed="orders")
+    table = read_file(Path(path), "csv", "orders", needed="orders")
     rows = table.rows
     if rows.empty:
         raise UsageError(f"Expected a line for each order in {table.name}; found only a header.")

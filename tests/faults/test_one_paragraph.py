@@ -66,7 +66,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_is_logge
     [
         ("run --as-of yesterday", 2, "2024-03-08"),
         ("run --mode fast", 2, "auto, scratch, warm or skip"),
-        ("run --source ftp:x", 2, "yahoo, csv:PATH"),
+        ("run --source ftp:x", 2, "expected yahoo, a .csv or .parquet file, sample"),
         ("run --target price", 2, "Invalid --target 'price': expected volume or range."),
         ("run --target all,price", 2, "Invalid --target 'price': expected volume or range."),
         ("run --market VIX;csv", 2, "Invalid --market 'VIX;csv': expected none, a symbol as ^VIX"),

@@ -66,7 +66,7 @@ def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, com
     words = f"{command} --source sample {option} csv:nofile.csv"
     code, _, err = run(*words.split())
     assert (code, list(here.iterdir())) == (2, [])
-    assert err.startswith(f"Expected a file in {option[2:]} csv:PATH; found nothing at /")
+    assert err.startswith(f"Expected a file in {option[2:]}; found nothing at /")
 
 
 def test_what_refuses_a_run_that_nobody_watches_is_sent(here, posted):

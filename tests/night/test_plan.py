@@ -38,7 +38,7 @@ def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_
 @pytest.mark.parametrize(
     ("option", "form", "told"),
     [
-        ("events", "xls:{}", "Expected events as csv:PATH"),
+        ("events", "xls:{}", "Expected events as a .csv file"),
         ("events", "{}", "lacks announced"),
         ("events", "csv:{}", "lacks announced"),
         ("market", "csv:{}", "lacks date, close"),

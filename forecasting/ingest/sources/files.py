@@ -48,7 +48,7 @@ class Files:
 
         With `one_series` it is a market series alone, whose date and close suffice.
         """
-        self.option = f"{'market' if one_series else 'source'} {kind}:PATH"
+        self.option = "market" if one_series else "source"
         self.one_series = one_series
         self.today = today
         check_regular(path, self.option)

@@ -25,7 +25,7 @@ def source_of(
     one_series: bool = False,
     today: date = NEWEST_DAY,
 ) -> Source:
-    """The source that --source names: yahoo, csv:PATH, parquet:PATH, sample, or a package's.
+    """The source that an option names: yahoo, csv:PATH, parquet:PATH, sample, or a package's.
 
     Yahoo keeps time zones and cookies in `cache_dir` between nights. With `one_series` a file has a
     market series alone. Rows of a file after `today`, the exchange's date, are unreadable. Any
@@ -58,16 +58,13 @@ def _refusal(text: str) -> UsageError:
     meant = _meant(text, ["yahoo", "csv", "parquet", "sample", *(offer.name for offer in offers)])
     hint = f"Did you mean {meant}?" if meant else "A package can offer others: docs/developer.md."
     return UsageError(
-        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. {hint}"
+        f"Invalid source {text!r}: expected yahoo, a .csv or .parquet file, sample{others}. {hint}"
     )
 
 
 def _meant(text: str, names: Sequence[str]) -> str:
     """The option that a wrong one nearly is; else empty."""
     kind, colon, argument = text.partition(":")
-    suffix = Path(text).suffix[1:]
-    if not colon and suffix in ("csv", "parquet"):
-        return f"{suffix}:{text}"
     near = [name for name in get_close_matches(kind.lower(), names, n=1) if name != kind]
     return f"{near[0]}{colon}{argument}" if near else ""
 

@@ -388,7 +388,7 @@ def test_a_market_series_needs_dates_and_closes_alone(tmp_path):
         Files("csv", write(tmp_path, BARS[["open"]].rename_axis("Date")), one_series=True).newest(
             "^VIX"
         )
-    with pytest.raises(UsageError, match="in market csv:PATH"):
+    with pytest.raises(UsageError, match="in market;"):
         Files("csv", tmp_path / "absent.csv", one_series=True)
 
 
@@ -410,7 +410,7 @@ def test_only_regular_files_of_limited_size_are_read(tmp_path, monkeypatch):
         ("at most 0 MiB", path),
     ):
         with pytest.raises(UsageError, match=message) as caught:
-            check_regular(refused, "--source csv:PATH")
+            check_regular(refused, "--source")
         assert len(str(caught.value)) < 500
 
 

@@ -217,8 +217,6 @@ def test_anything_else_is_a_usage_error(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("/bars/x.csv", "csv:/bars/x.csv"),
-        ("x.parquet", "parquet:x.parquet"),
         ("yaho", "yahoo"),
         ("YAHOO", "yahoo"),
         ("cvs:x.csv", "csv:x.csv"),
