@@ -245,7 +245,7 @@ def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] =
 
     session = StandInSession(url)
     setattr_(yahoo, "SESSION", session)
-    setattr_(yahoo, "PAUSE_S", 0.0)
+    setattr_(yahoo, "PAUSES_S", (0.0, 0.0))
 
 
 def forget_yahoo():

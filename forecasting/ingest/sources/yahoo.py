@@ -37,8 +37,9 @@ TIMEOUT_S = 190.0
 of a cookie, which some name servers block, and 30 s for the data; then it goes on without one,
 and after an HTTP error does all again."""
 
-# Least seconds between two requests of one process: of several symbols, of bars and earnings dates
-PAUSE_S = 1.0
+PAUSES_S = (0.25, 1.0)
+"""Least seconds between two requests of one process, of bars or earnings dates: until Yahoo refuses
+a request for the first time, and from then on."""
 
 # yfinance serves a request that ends in the past from a cache, failures included; a week past the
 # newest session lies in the future on any live night. Bars after the requested session are cut
@@ -86,10 +87,17 @@ class Yahoo:
         """A source with yfinance's caches in a folder."""
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
+        self._refused = cache_dir / "refused"  # a file, which later nights and processes find
+
+    @property
+    def pause_s(self) -> float:
+        """Least seconds between two requests of this process, of `PAUSES_S`."""
+        unrefused, refused = PAUSES_S
+        return refused if self._refused.exists() else unrefused
 
     def fetch(self, request: Request) -> Response:
         """The response to a request, in one attempt, which may be repeated in the same process."""
-        return _within(self.timeout_s, partial(self._request, request), request.symbol)
+        return self._within(partial(self._request, request), request.symbol)
 
     def earnings_dates(self, symbols: Sequence[str], session: date) -> pd.DataFrame:
         """As `EarningsSource.earnings_dates`, of US stocks, from a week before the session on.
@@ -104,7 +112,7 @@ class Yahoo:
             some = listed[start : start + _CALENDAR_SYMBOLS]
             request = partial(self._request_calendar, some, first, last)
             try:
-                rows.append(_within(self.timeout_s, request, "the earnings calendar"))
+                rows.append(self._within(request, "the earnings calendar"))
             except SourceError as error:
                 if start == 0:
                     raise
@@ -177,6 +185,27 @@ class Yahoo:
         )
         return calendar_dates(calendars.get_earnings_calendar(limit=_CALENDAR_ROWS), symbols)
 
+    def _within(self, call: Callable[[], Result], symbol: str) -> Result:
+        """The result of `call`, a pause after the last response; its failure is a source error."""
+        if _responded_at and (left := _responded_at[-1] + self.pause_s - _monotonic()) > 0.0:
+            _sleep(left)
+        try:
+            return within(self.timeout_s, call, name=f"yahoo-{symbol}")
+        except TimeLimitError as error:
+            raise UnavailableError(
+                f"Yahoo did not respond for {symbol} in {self.timeout_s:g} s. Check the network; "
+                "try again."
+            ) from error
+        except SourceError:
+            raise
+        except Exception as error:
+            failure = _source_error(error, symbol)
+            if isinstance(failure, RateLimitedError):
+                self._refused.touch()
+            raise failure from error
+        finally:
+            _responded_at.append(_monotonic())
+
     def _yfinance(self) -> Any:  # noqa: ANN401 - a module
         """The package yfinance, with what it keeps for the process set up."""
         _check_curl()
@@ -218,24 +247,6 @@ def _keep_caches_in(folder: Path) -> None:
 
 
 _responded_at: deque[float] = deque(maxlen=1)
-
-
-def _within(timeout_s: float, call: Callable[[], Result], symbol: str) -> Result:
-    """The result of `call`, PAUSE_S after the last response; its failure is a source error."""
-    if _responded_at and (left := _responded_at[-1] + PAUSE_S - _monotonic()) > 0.0:
-        _sleep(left)
-    try:
-        return within(timeout_s, call, name=f"yahoo-{symbol}")
-    except TimeLimitError as error:
-        raise UnavailableError(
-            f"Yahoo did not respond for {symbol} in {timeout_s:g} s. Check the network; try again."
-        ) from error
-    except SourceError:
-        raise
-    except Exception as error:
-        raise _source_error(error, symbol) from error
-    finally:
-        _responded_at.append(_monotonic())
 
 
 def _source_error(error: Exception, symbol: str) -> Exception:

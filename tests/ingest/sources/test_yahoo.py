@@ -73,7 +73,22 @@ def test_bars_and_actions_equal_yahoos(yahoo):
     pd.testing.assert_frame_equal(announced.actions, ACTIONS)
 
 
-def test_two_requests_of_one_process_lie_a_second_apart(yahoo, monkeypatch):
+def test_requests_are_further_apart_from_the_first_refusal_on_in_later_nights_too(
+    stand_in, yahoo, monkeypatch
+):
+    monkeypatch.setattr(source, "PAUSES_S", (0.01, 0.02))
+    stand_in.fail_always("500")
+    with pytest.raises(UnavailableError):
+        fetch(yahoo)
+    assert yahoo.pause_s == 0.01
+    stand_in.fail_always("429")
+    with pytest.raises(RateLimitedError):
+        fetch(yahoo)
+    assert yahoo.pause_s == 0.02
+    assert Yahoo(yahoo.cache_dir).pause_s == 0.02
+
+
+def test_two_requests_of_one_process_lie_a_pause_apart(yahoo, monkeypatch):
     clock = [100.0]
     slept = []
 
@@ -84,7 +99,7 @@ def test_two_requests_of_one_process_lie_a_second_apart(yahoo, monkeypatch):
     monkeypatch.setattr(source, "_monotonic", lambda: clock[0])
     monkeypatch.setattr(source, "_sleep", sleep)
     monkeypatch.setattr(source, "_responded_at", deque(maxlen=1))
-    monkeypatch.setattr(source, "PAUSE_S", 1.0)
+    monkeypatch.setattr(source, "PAUSES_S", (1.0, 2.0))
     fetch(yahoo)
     clock[0] += 0.25
     yahoo.earnings_dates(["SBUX"], APRIL)
