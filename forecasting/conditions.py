@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Kind = Literal[
-    # Of the newest night, which has brought no forecast
+    # What came of the newest night
     "failed",
+    "part_failed",
     "late",
     "refused",
     "no_calendar",
@@ -16,10 +17,10 @@ Kind = Literal[
     "unended",
     "running",
     "no_night",
+    "done",
     "behind",
     # Of the newest forecast
     "old",
-    "part_failed",
     "baseline",
     "break",
     "issued_late",
@@ -40,6 +41,9 @@ Kind = Literal[
 ]
 """A kind of condition, those of one group the most severe first."""
 
+FAILED: frozenset[Kind] = frozenset({"failed", "part_failed"})
+"""The kinds of a night that an error stopped, before or after its forecast."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -47,3 +51,8 @@ class Condition:
 
     kind: Kind
     values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rank(self) -> int:
+        """The place of its kind among all, the most severe first."""
+        return get_args(Kind).index(self.kind)

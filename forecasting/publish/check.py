@@ -26,7 +26,7 @@ def _missing(missing: Sequence[LiveState], *, of: int) -> list[str]:
     conditions = [(state.series, state.condition) for state in missing if state.condition]
     return [
         f"{len(missing)} of {quantity(of, 'live forecast')} {are} missing.",
-        *(f"- {names}: {kind}. {why}" for kind, names, why in by_cause(conditions)),
+        *(f"- {cause.text}" for cause in by_cause(conditions)),
         *_advice(missing),
     ]
 

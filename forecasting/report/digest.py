@@ -10,13 +10,13 @@ from datetime import date
 from types import MappingProxyType
 from typing import NamedTuple
 
-from forecasting.conditions import Condition
+from forecasting.conditions import FAILED, Condition
 from forecasting.plain_text import named, plain_text, quantity
 from forecasting.report.night_view import NightView
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
 from forecasting.report.wording import JudgedAlert, alert_value
-from forecasting.report.words import by_cause, sentence_of, word
+from forecasting.report.words import Cause, by_cause, sentence_of
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
 SHOWN = 12
@@ -30,13 +30,6 @@ class HeldAlert(NamedTuple):
     text: str
 
 
-class Reason(NamedTuple):
-    """What a person should know."""
-
-    kind: str  # failed, late, fallback or another one
-    text: str
-
-
 @dataclass(frozen=True)
 class Digest:
     """A message."""
@@ -47,7 +40,7 @@ class Digest:
     results: Sequence[NightView]
     alerts: Sequence[HeldAlert]
     stale: str = ""  # that no forecast is of its newest completed session; empty where one is
-    reasons: Sequence[Reason] = ()
+    reasons: Sequence[Cause] = ()  # what a person should know, that which failed first
 
     @property
     def problems(self) -> list[str]:
@@ -78,13 +71,13 @@ class Digest:
     @property
     def failed(self) -> str:
         """How many symbols' newest night failed; empty where none did."""
-        count = sum(line.status == "failed" for line in self.lines)
+        count = sum(line.outcome.kind in FAILED for line in self.lines)
         return f"{count} failed" if count else ""
 
     @property
     def things(self) -> str:
         """How many other things are to know; empty without any."""
-        count = sum(reason.kind != "failed" for reason in self.reasons)
+        count = sum(reason.kind not in FAILED for reason in self.reasons)
         return f"{quantity(count, 'thing')} to know" if count else ""
 
     @property
@@ -185,16 +178,16 @@ def make_digest(
     reasons = _reasons(digest, causes, notes)
     if alerts:
         reasons += _unjudged(lines, current)
-    reasons += [Reason("finding", text) for text in findings]
+    reasons += [Cause("unjudged", "", text) for text in findings]
     return replace(digest, reasons=reasons)
 
 
-def _unjudged(lines: Sequence[NightView], current: Sequence[NightView]) -> list[Reason]:
+def _unjudged(lines: Sequence[NightView], current: Sequence[NightView]) -> list[Cause]:
     series = [line.series for line in lines if line not in current]
     if not series:
         return []
     condition = Condition("unjudged", {"series": named(series, 3)})
-    return [Reason(word(condition), sentence_of(condition))]
+    return [Cause(condition.kind, "", sentence_of(condition))]
 
 
 def _results(lines: Sequence[NightView]) -> list[NightView]:
@@ -227,7 +220,7 @@ def _stale(
 
 def _reasons(
     digest: Digest, older: Mapping[str, str], notes: Sequence[tuple[str, Condition]]
-) -> list[Reason]:
+) -> list[Cause]:
     """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
     problems = []
     for line in digest.lines:
@@ -237,11 +230,8 @@ def _reasons(
             problem = Condition("behind", values | {"cause": older.get(line.symbol, "")})
         if problem is not None:
             problems.append((line.series, problem))
-    reasons = [
-        Reason(kind, f"{names}: {kind}. {why}")
-        for kind, names, why in by_cause([*problems, *notes])
-    ]
-    return sorted(reasons, key=lambda reason: reason.kind != "failed")
+    causes = by_cause([*problems, *notes])
+    return sorted(causes, key=lambda cause: cause.kind not in FAILED)
 
 
 def _held_alerts(lines: Sequence[NightView], alerts: Sequence[JudgedAlert]) -> list[HeldAlert]:

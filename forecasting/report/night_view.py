@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from statistics import quantiles
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 
@@ -36,7 +36,7 @@ MADE = {
 """When a forecast of each kind was issued, in words."""
 
 _UNPUBLISHED: dict[str, Kind] = {"failed": "failed", "late": "late", "running": "running"}
-"""The condition of a night by its status; no other status is one."""
+"""The outcome of a night by its status; of any other status it is done."""
 
 # One that is still running has written its page already, in its last step
 _PUBLISHED: dict[str, Kind] = {"failed": "part_failed", "late": "late"}
@@ -278,28 +278,31 @@ class NightView:
         """What is wrong with the night, or is to be known of it, the most severe first."""
         found = [*self._of_run()]
         if self.forecasts:
-            found += self._of_forecast(self.forecasts[0], is_behind=bool(found))
+            found += self._of_forecast(self.forecasts[0])
         if self.details is not None:
             found += self._of_details(self.details)
-        return sorted(found, key=lambda condition: get_args(Kind).index(condition.kind))
+        return sorted(found, key=lambda condition: condition.rank)
 
-    def _of_run(self) -> Iterator[Condition]:
-        """The condition of the newest night, whether or not it published something."""
+    @cached_property
+    def outcome(self) -> Condition:
+        """What came of the newest night, whether or not it published something."""
         if self.run is None:
-            yield Condition("no_night", {"symbol": self.symbol, "target": self.target})
-            return
+            return Condition("no_night", {"symbol": self.symbol, "target": self.target})
         is_published = bool(self.forecasts) and self.run.as_of <= self.origin
         kinds = _PUBLISHED if is_published else _UNPUBLISHED
-        kind = kinds.get(self.run.status)
-        if kind is not None:
-            reason = self.run.note if self.run.error is None else self.run.error
-            yield Condition(kind, {"reason": reason})
-        elif self.run.note:
-            yield Condition("note", {"reason": self.run.note})
+        reason = self.run.note if self.run.error is None else self.run.error
+        return Condition(kinds.get(self.run.status, "done"), {"reason": reason})
 
-    def _of_forecast(self, row: ForecastRow, *, is_behind: bool) -> Iterator[Condition]:
+    def _of_run(self) -> Iterator[Condition]:
+        """What is to be known of the newest night: that it is not done, or its note."""
+        if self.outcome.kind != "done":
+            yield self.outcome
+        elif self.outcome.values["reason"]:
+            yield Condition("note", self.outcome.values)
+
+    def _of_forecast(self, row: ForecastRow) -> Iterator[Condition]:
         """The conditions of the newest forecasts, of which one shows all: they are issued alike."""
-        if self.newest is not None and not is_behind:
+        if self.newest is not None and self.outcome.kind == "done":
             yield Condition("old", {"newest": self.newest})
         if row.status == "fallback":
             yield Condition("baseline", {"reason": as_sentence(row.reason)})
@@ -327,12 +330,7 @@ class NightView:
     @property
     def is_behind(self) -> bool:
         """Whether the newest night failed or is late, so that the forecast is of an earlier one."""
-        return bool(self.forecasts) and any(one.kind in _NOT_MADE for one in self._of_run())
-
-    @property
-    def status(self) -> str:
-        """What came of the newest night in a word, like failed, stale or done."""
-        return next((word(one) for one in self._of_run() if one.kind != "note"), "done")
+        return bool(self.forecasts) and self.outcome.kind in ("failed", "late")
 
     @property
     def flags(self) -> list[Condition]:
@@ -360,9 +358,6 @@ class NightView:
         """The problem and the notes of its newest run."""
         notes = [one for one in self.conditions if one.kind == "note"]
         return notes if self.problem is None else [self.problem, *notes]
-
-
-_NOT_MADE = ("failed", "late")
 
 
 def _input(value: object) -> str:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from forecasting.conditions import FAILED
 from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import NightView, most_unusual_first
@@ -25,7 +26,6 @@ SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it
 
 _SIGNS = {"^": "caret", ".": "dot", "=": "equals", "&": "and", "_": "line"}
-_SEVERITY = ["failed", "stale", "running", "no night yet", "done"]
 
 
 class Artifact(NamedTuple):
@@ -110,16 +110,19 @@ def outcome_tags(nights: Sequence[NightView]) -> list[str]:
 
 def counts_of(nights: Sequence[NightView]) -> str:
     """How many forecasts ended how, the worst first."""
-    counts = Counter(night.status for night in nights)
-    worst_first = sorted(counts, key=_SEVERITY.index)
-    shown = ", ".join(f"{counts[status]} {status}" for status in worst_first)
+    counts = Counter(word(night.outcome) for night in _worst_first(nights))
+    shown = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
     return f"{quantity(len(nights), 'forecast')}: {shown}"
+
+
+def _worst_first(nights: Sequence[NightView]) -> list[NightView]:
+    return sorted(nights, key=lambda night: night.outcome.rank)
 
 
 def outcome_artifact(nights: Sequence[NightView]) -> Artifact:
     """The page of a run for a person on call: how it ended, what to do, the forecasts."""
     counts = counts_of(nights)
-    ordered = sorted(most_unusual_first(nights), key=lambda night: _SEVERITY.index(night.status))
+    ordered = _worst_first(most_unusual_first(nights))
     template = environment().get_template("outcomes.md")
     body = template.render(
         nights=ordered,
@@ -136,11 +139,11 @@ def _actions(nights: Sequence[NightView]) -> list[str]:
     """A line a reason, with the symbols that it is of, then what to do about all of its kind."""
     problems = [(night.series, one) for night in nights for one in night.to_know]
     lines = [
-        f"**{markdown_text(names)}: {kind}.** {markdown_text(why)}"
-        for kind, names, why in by_cause(problems)
+        f"**{markdown_text(cause.series)}: {cause.word}.** {markdown_text(cause.why)}"
+        for cause in by_cause(problems)
     ]
     kinds = {one.kind for _, one in problems}
-    if kinds & {"failed", "part_failed", "late"}:
+    if kinds & {*FAILED, "late"}:
         lines.append(
             "The next night makes up for what failed or is stale. At once: `prefect deployment run "
             "nightly/nightly`"
@@ -158,7 +161,7 @@ def _in_time(nights: Sequence[NightView]) -> str:
         (night.opens, night.forecasts[0].issued_at, night)
         for night in nights
         # A night that failed or is late leaves what an earlier one published
-        if night.status == "done" and night.opens and night.forecasts[0].kind == "live"
+        if night.outcome.kind == "done" and night.opens and night.forecasts[0].kind == "live"
     ]
     if not live:
         return ""

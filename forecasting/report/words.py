@@ -56,6 +56,7 @@ WORDS: dict[Kind, Words] = {
         "See whether its process runs",
     ),
     "running": Words("info", "running", "A run is at work on it."),
+    "done": Words("info", "done", "{reason}"),
     "no_night": Words(
         "wrong",
         "no night yet",
@@ -121,13 +122,33 @@ def _shown(value: object) -> object:
     return full_day(value) if isinstance(value, date) else value
 
 
-def by_cause(conditions: Iterable[tuple[str, Condition]]) -> list[tuple[str, str, str]]:
-    """Word, series and sentence of each condition of a series, once for all of one cause."""
-    causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
+class Cause(NamedTuple):
+    """A condition of one series, or what several have in common."""
+
+    kind: Kind
+    series: str  # empty of a condition that is of none
+    why: str  # its sentence
+
+    @property
+    def word(self) -> str:
+        """A word or two for it."""
+        return WORDS[self.kind].word
+
+    @property
+    def text(self) -> str:
+        """The series, the word and the sentence."""
+        return f"{self.series}: {self.word}. {self.why}" if self.series else self.why
+
+
+def by_cause(conditions: Iterable[tuple[str, Condition]]) -> list[Cause]:
+    """The conditions of series, once for all of one cause."""
+    alike = defaultdict[tuple[str, str], list[tuple[str, Condition]]](list)
     for series, condition in conditions:
-        sentence = sentence_of(condition)
-        causes[word(condition), of_each(sentence, series)].append((series, sentence))
-    return [
-        (kind, named([series for series, _ in some], 3), some[0][1] if len(some) == 1 else cause)
-        for (kind, cause), some in causes.items()
-    ]
+        cause = of_each(sentence_of(condition), series)
+        alike[word(condition), cause].append((series, condition))
+    causes = []
+    for (_, cause), some in alike.items():
+        first = some[0][1]
+        why = sentence_of(first) if len(some) == 1 else cause
+        causes.append(Cause(first.kind, named([series for series, _ in some], 3), why))
+    return causes

@@ -366,10 +366,10 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
     done, bad, new = pages.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
-    assert (bad.symbol, bad.status, bad.forecasts) == ("BAD", "failed", ())
+    assert (bad.symbol, bad.outcome.kind, bad.forecasts) == ("BAD", "failed", ())
     assert bad.problem == Condition("failed", {"reason": "no rows of BAD"})
     assert new.problem == Condition("no_night", {"symbol": "NEW", "target": "volume"})
-    assert (done.symbol, done.status, done.opens) == (
+    assert (done.symbol, done.outcome.kind, done.opens) == (
         SYMBOL,
         "done",
         datetime(2024, 3, 11, 13, 30, tzinfo=UTC),

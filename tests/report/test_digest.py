@@ -9,6 +9,7 @@ from datetime import date
 from forecasting.report.digest import SHOWN, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
 from forecasting.report.wording import JudgedAlert
+from forecasting.report.words import WORDS
 from tests.report.nights import ORIGIN, index_line, total
 from tests.store.rows import stored_run
 
@@ -65,6 +66,14 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results():
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     assert digest.title == "1 failed, 3 of 4 volume forecasts of Mon 11 Mar, 2 things to know"
     assert digest_markdown(digest, has_pages=False) == TEXT
+
+
+def test_what_failed_is_counted_by_its_kind_whatever_its_word(monkeypatch):
+    for kind, words in WORDS.items():
+        monkeypatch.setitem(WORDS, kind, words._replace(word="word"))
+    digest = make_digest(morning())
+    assert (digest.failed, digest.things) == ("1 failed", "1 thing to know")
+    assert digest.problems[0] == "BAD volume: word. no rows of BAD"
 
 
 def held_row(symbol, alert, value, *, of_usual=False):

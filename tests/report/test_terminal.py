@@ -144,7 +144,11 @@ def test_many_symbols_are_a_line_each_in_a_pipe_and_where_there_is_room():
 
 def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_their_year():
     now = datetime(2026, 12, 1, tzinfo=UTC)
-    data = report_data(forecasts=forecasts(kind="replay"), newest=date(2026, 11, 30))
+    data = report_data(
+        forecasts=forecasts(kind="replay"),
+        newest=date(2026, 11, 30),
+        run={"note": "The clock was set back."},
+    )
     shown = night_text(data, now=now, width=None)
     assert "\nStale: The newest completed session is Mon 30 Nov 2026.\nMade afterwards: " in shown
     assert "\nMon 11 Mar 2024 " in shown
