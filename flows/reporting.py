@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -200,30 +201,23 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
         add_artifact(night_artifact(shown), f"the artifact of {some[0].symbol}")
 
 
-def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
-    """Send the digest of the run, once, as `messages.send_digest`."""
-    run = flow_run()
-    if run is not None and run.id in _digested:
-        return
-    is_made = messages.send_digest(settings, nights, now=clock.now, link=run_link())
-    if is_made and run is not None and nights:
-        _digested.add(run.id)
-
-
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
     """A sentence for the last state; the run's digest is sent, its page of symbols and tags added.
 
     Empty where that failed. A run without nights has neither page nor tags: what it finds is of
     earlier runs.
     """
-    send_digest(settings, nights)
-    if flow_run() is None or not nights:
+    run = flow_run()
+    newest = cache(partial(newest_nights, settings, nights))  # once, for message and page
+    is_made = messages.send_digest(settings, nights, newest, now=clock.now, link=run_link())
+    if run is None or not nights:
         return ""
+    if is_made:
+        _digested.add(run.id)
     try:
-        newest = newest_nights(settings, nights)
-        add_artifact(outcome_artifact(newest), "the page of outcomes")
-        add_tags(outcome_tags(newest))
-        return outcome_sentence(newest)
+        add_artifact(outcome_artifact(newest()), "the page of outcomes")
+        add_tags(outcome_tags(newest()))
+        return outcome_sentence(newest())
     except Exception as error:  # as of the digest, no night has failed by it
         logger.warning("the page of the run was not made: %s", explained(error))
         return ""

@@ -57,27 +57,42 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     return _digest(settings, lines, (), now())
 
 
-def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str = "") -> bool:
+def send_digest(
+    settings: Settings,
+    nights: Sequence[Night],
+    newest: Callable[[], Sequence[NightView]],
+    *,
+    now: Clock,
+    link: str = "",
+) -> bool:
     """Whether the one message of a run about its nights could be made; else there is a warning.
 
     It is sent unless it has been: a symbol that fails for good is tried by every run of a morning.
-    Without nights it is sent where that of the run before could not be.
+    Without nights it is sent where that of the run before could not be. `newest` reads the
+    `newest_nights` of the run, if the message is made.
     """
     try:
-        _send_digest(settings, nights, now=now, link=link)
+        _send_digest(settings, nights, newest, now=now, link=link)
     except Exception as error:  # which would hide those of nights
         logger.warning("the digest of the run was not made: %s", explained(error))
         return False
     return True
 
 
-def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str) -> None:
+def _send_digest(
+    settings: Settings,
+    nights: Sequence[Night],
+    newest: Callable[[], Sequence[NightView]],
+    *,
+    now: Clock,
+    link: str,
+) -> None:
     remembered = runs_folder(settings) / "-".join(["digest", *settings.targets])
     last = remembered.read_text(encoding="utf-8") if remembered.is_file() else None
     was_not_sent = last == ""
     if settings.notify is None or not (nights or was_not_sent):
         return
-    digest = _digest(settings, newest_nights(settings, nights), nights, now())
+    digest = _digest(settings, newest(), nights, now())
     text = digest_markdown(digest, has_pages=False)
     session = last_completed(now(), settings.exchange_of(settings.symbols[0]))
     digest_id = short_id("digest", session.isoformat(), text)

@@ -13,7 +13,7 @@ from forecasting.night.run_log import mark_cut_off
 from forecasting.night.steps.evaluate import evaluate
 from forecasting.night.symbols import combined
 from forecasting.publish.messages import send_digest, send_failed
-from forecasting.publish.pages import publish_page, update_index
+from forecasting.publish.pages import newest_nights, publish_page, update_index
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read
 from forecasting.values import source_name
@@ -82,7 +82,7 @@ def run_here(
         failure = explained(error)
         send_failed(settings, failure)
         raise failure from None
-    send_digest(settings, nights, now=now)
+    send_digest(settings, nights, partial(newest_nights, settings, nights), now=now)
     _, failed = outcome_of(nights, settings)
     if failed:
         raise combined(failed, of=len(settings.series))
