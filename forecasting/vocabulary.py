@@ -84,6 +84,6 @@ def short_id(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:12]
 
 
-def finding_id(fetch_id: str, session: date, rule: str) -> str:
-    """Sixteen hex digits of a finding: from its first fetch, its session and its rule."""
-    return hashlib.sha256(f"{fetch_id}|{session}|{rule}".encode()).hexdigest()[:16]
+def finding_id(fetch_id: str, place: date | float | None, rule: str) -> str:
+    """Sixteen hex digits of a finding: from its first fetch, its session or line, and its rule."""
+    return hashlib.sha256(f"{fetch_id}|{place}|{rule}".encode()).hexdigest()[:16]

@@ -79,7 +79,7 @@ def _refused(
     """
     request = checked.request
     if unit is not None and not request.accept:
-        usable = days[days < pd.Timestamp(unit.session)]
+        usable = days[days < str(unit.session)]
         return nothing_changed(_held(request, unit.detail, _UNTIL_ACCEPTED, usable), [unit])
     unusable = _unusable(checked, findings, stored)
     if unusable is not None:

@@ -78,20 +78,24 @@ _BUSY_MOVE = 0.15
 
 
 UNREADABLE = "row_unreadable"
-"""Rule of a row of a file that cannot be read: its value is the line, its session that of the row
-before where it has no date of its own."""
+"""Rule of a row of a file that cannot be read: its value is the line, its session as written."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """Something wrong with one session's bar, or with the earnings dates since that session."""
 
-    session: date
+    session: date | None  # None of a row of a file whose date cannot be read
     rule: str  # as stored in table `findings`
     # `reject` keeps the row out of the bars, `flag` only records it
     severity: Literal["reject", "flag"]
     value: float | None  # the offending number
     detail: str  # one sentence that explains the rule
+
+    @property
+    def place(self) -> date | float | None:
+        """Its session, or of a row without a readable date its line."""
+        return self.value if self.session is None else self.session
 
     @property
     def is_persistent(self) -> bool:

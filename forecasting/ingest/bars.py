@@ -1,7 +1,6 @@
 """Bars of a response: checked by bar_rules.py, compared with those stored, and hashed."""
 
 import hashlib
-from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -46,7 +45,7 @@ def check_bars(response: Response, *, known: pd.DataFrame) -> tuple[pd.DataFrame
     findings += more + _left_out(response, known)
     if not of_index:
         findings += doubts(bars, response.actions, known, changed_rows(bars, known))
-    return bars, sorted(findings, key=attrgetter("session", "rule"))
+    return bars, sorted(findings, key=lambda one: (one.session is None, one.session, one.rule))
 
 
 def _untraded(response: Response) -> NDArray[np.bool_]:
@@ -77,9 +76,7 @@ def _untraded(response: Response) -> NDArray[np.bool_]:
 def _left_out(response: Response, known: pd.DataFrame) -> list[Finding]:
     """The findings on rows that could not be read and on sessions without a bar."""
     request = response.request
-    findings = [
-        finding for finding in response.findings if request.first <= finding.session <= request.last
-    ]
+    findings = list(response.findings)
     if response.bars.empty:
         return findings
     seen = response.bars.index

@@ -183,10 +183,10 @@ def without_bar(findings: pd.DataFrame) -> str:
 
 
 def finding_place(finding: Mapping[Any, Any]) -> str:
-    """The session of a finding, or the line of a row whose date may be what cannot be read."""
-    if finding["rule"] == UNREADABLE:
-        return f"line {finding['value']:.0f}"
-    return full_day(as_day(finding["session"]))
+    """The session of a finding, of a row of a file its line, and its session where it has one."""
+    day = "" if pd.isna(finding["session"]) else full_day(as_day(finding["session"]))
+    line = f"line {finding['value']:.0f}" if finding["rule"] == UNREADABLE else ""
+    return ", ".join(filter(None, [line, day]))
 
 
 def forecast_words(night: NightView) -> str:

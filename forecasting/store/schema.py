@@ -286,10 +286,11 @@ findings = Table(
     metadata,
     _key("id", _ID, "Id, derived from fetch, session and rule."),
     *_same("symbol"),
-    _column(
+    _optional(
         "session",
         Date,
-        "Session of the bar; of `earnings_stale` the newest one that reacted to earnings.",
+        "Session of the bar; of `earnings_stale` the newest one that reacted to earnings; NULL of "
+        "a row of a file (`value`: its line) without a readable date.",
     ),
     _column(
         "rule",

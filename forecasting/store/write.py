@@ -162,27 +162,40 @@ def _add_findings(
     request = response.request
     of_symbol = {"symbol": request.symbol, "cleared_at": None}
     gone = {
-        (row["session"], row["rule"], row["severity"]): row
+        (_place(row), row["rule"], row["severity"]): row
         for row in read.table_rows(connection, "findings", of_symbol)
     }
     new = []
     for finding in findings:
-        key = (finding.session, finding.rule, finding.severity)
+        key = (finding.place, finding.rule, finding.severity)
         if finding.is_persistent and key in gone and _is_same(finding.value, gone[key]["value"]):
             del gone[key]
         else:
             new.append(finding)
     if len(response.bars):
         first = max(request.first, response.bars.index[0].date())
-        ids = [row["id"] for row in gone.values() if first <= row["session"] <= request.last]
+        last = request.last
+        today = seen["first_seen_at"].date()
+        ids = [
+            row["id"]
+            for row in gone.values()
+            # A day unknown or still to come is of a row of a file, which is read whole
+            if row["session"] is None or row["session"] > today or first <= row["session"] <= last
+        ]
         cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
         connection.execute(cleared.values(cleared_at=seen["first_seen_at"]))
     add(connection, "findings", *(_finding_row(one, request.symbol, seen) for one in new))
 
 
+def _place(row: Row) -> date | float | None:
+    """That of a stored finding, as `Finding.place`."""
+    place: date | float | None = row["value"] if row["session"] is None else row["session"]
+    return place
+
+
 def _finding_row(finding: Finding, symbol: str, seen: Row) -> Row:
     return {
-        "id": finding_id(seen["fetch_id"], finding.session, finding.rule),
+        "id": finding_id(seen["fetch_id"], finding.place, finding.rule),
         "symbol": symbol,
         "fetch_id": seen["fetch_id"],
         "cleared_at": None if finding.is_persistent else seen["first_seen_at"],

@@ -3,7 +3,8 @@
 A source's pause after its rate limit, and no table of a lock. A night publishes its own fit, so that
 roles say who made a forecast and no table of promotions is left: the models of published forecasts,
 and what the gate refused, say what it said. Weights are in a table; those of before lie in files,
-which nothing reads: the next fit is from scratch.
+which nothing reads: the next fit is from scratch. A row of a file without a readable date has no
+session.
 """
 
 import sqlalchemy as sa
@@ -50,6 +51,8 @@ def upgrade() -> None:
         sa.Column("tensors", sa.LargeBinary, nullable=False),
     )
     op.drop_column("models", "artifact_path")
+    with op.batch_alter_table("findings") as findings:
+        findings.alter_column("session", existing_type=sa.Date, nullable=True)
 
 
 def _rename_roles(names: dict[str, str]) -> None:
@@ -60,6 +63,9 @@ def _rename_roles(names: dict[str, str]) -> None:
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM findings WHERE session IS NULL")
+    with op.batch_alter_table("findings") as findings:
+        findings.alter_column("session", existing_type=sa.Date, nullable=False)
     op.add_column("models", sa.Column("artifact_path", sa.Text))
     op.drop_table("weights")
     _create_promotions()

@@ -148,12 +148,14 @@ def test_the_page_that_a_night_writes_before_its_end_does_not_say_that_it_runs()
     assert wording.notices(report_data(run={"status": "running"})) == []
 
 
-def test_a_row_that_cannot_be_read_is_named_by_its_line_which_may_have_no_date():
-    of_row_before = {"session": date(2026, 4, 10), "severity": "reject", "value": 602.0}
-    findings = pd.DataFrame([of_row_before | {"rule": "row_unreadable"}])
-    assert wording.without_bar(findings) == "row unreadable line 602"
-    other = pd.DataFrame([of_row_before | {"rule": "missing_session"}])
-    assert wording.without_bar(other) == "missing session Fri 10 Apr 2026"
+def test_a_row_that_cannot_be_read_is_named_by_its_line_and_by_its_date_if_it_has_one():
+    dated = {"session": date(2027, 1, 4), "severity": "reject", "value": 602.0}
+    row = dated | {"rule": "row_unreadable"}
+    assert wording.without_bar(pd.DataFrame([row])) == "row unreadable line 602, Mon 4 Jan 2027"
+    undated = pd.DataFrame([row, row | {"session": None, "value": 603.0}])
+    assert wording.without_bar(undated) == "row unreadable line 603 and 1 more"
+    other = pd.DataFrame([dated | {"rule": "missing_session"}])
+    assert wording.without_bar(other) == "missing session Mon 4 Jan 2027"
 
 
 @pytest.mark.parametrize(

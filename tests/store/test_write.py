@@ -313,6 +313,20 @@ def test_a_finding_is_stored_once_and_cleared_by_the_fetch_that_no_longer_shows_
     assert stored(connection) == days
 
 
+@pytest.mark.parametrize("day", [None, date(2027, 1, 4)], ids=["no date", "after today"])
+def test_a_row_of_no_session_yet_stays_open_by_its_line_whatever_sessions_are_asked_for(
+    connection, day
+):
+    lines = [Finding(day, "row_unreadable", "reject", line, "Left out.") for line in (602, 603)]
+    shown = lines if day is None else lines[:1]
+    night(connection, 8, *shown)
+    night(connection, 9, *shown, **OLD)
+    assert stored(connection) == [(f"{SYMBOL} 8", None)] * len(shown)
+    assert read.findings(connection, f"{SYMBOL} 9")["value"].tolist() == [602, 603][: len(shown)]
+    night(connection, 10, **OLD)
+    assert stored(connection) == [(f"{SYMBOL} 8", 10)] * len(shown)
+
+
 def test_a_night_shows_its_open_and_its_new_findings(connection):
     night(connection, 8, rejected(), JUMP)
     night(connection, 9, rejected(), rejected(day=FIRST))

@@ -72,8 +72,13 @@ class Files:
             live=bars.index[-1] == every.index[-1],
             title=f"{symbol}, daily, from {self.path.name}",
             library_version=f"pandas {version('pandas')}",
-            findings=findings,
+            findings=tuple(finding for finding in findings if self._concerns(finding, request)),
         )
+
+    def _concerns(self, finding: Finding, request: Request) -> bool:
+        """Whether a row that cannot be read is of the sessions requested, or of no session yet."""
+        day = finding.session
+        return day is None or day > self.today or request.first <= day <= request.last
 
     def newest(self, symbol: str) -> date:
         """The newest session that the file has a row of, readable or not, up to today."""
@@ -121,14 +126,18 @@ class Files:
             raise UsageError(
                 f"{table.name} {reasons.iloc[0]}; no row of {symbol} can be read. Correct them."
             )
-        # Its own date, or that of the row before
-        dated = pd.Series(days, rows.index).ffill().bfill().dt.date
-        dated = dated[reasons.index].drop_duplicates()
-        findings = [
-            Finding(dated[line], UNREADABLE, "reject", line, f"Left out, {reasons[line]}.")
-            for line in dated.index.tolist()
-        ]
-        return frame[is_readable], days.max().date(), tuple(findings)
+        return frame[is_readable], days.max().date(), _unreadable(rows["session"], reasons)
+
+
+def _unreadable(written: pd.Series, reasons: pd.Series) -> tuple[Finding, ...]:
+    """The findings on rows that cannot be read, by line, of each day as written the first alone."""
+    days, _ = read_days(written[reasons.index], _FIRST_DAY, NEWEST_DAY)
+    dated = pd.Series(days.date, reasons.index)
+    once = dated[~dated.duplicated() | dated.isna()]
+    return tuple(
+        Finding(None if pd.isna(day) else day, UNREADABLE, "reject", line, f"Left out, {why}.")
+        for line, day, why in zip(once.index.tolist(), once, reasons[once.index], strict=True)
+    )
 
 
 def _of_symbol(table: Table, symbol: str) -> pd.DataFrame:

@@ -250,13 +250,13 @@ def test_a_newest_row_that_cannot_be_used_is_there_and_of_equal_rows_one_is_kept
     assert_bars(fetched, MANY[:-1] if is_unreadable else MANY)
 
 
-def test_a_newest_row_cut_off_in_its_date_is_of_the_row_before(tmp_path):
+def test_a_row_without_a_readable_date_has_its_line_alone(tmp_path):
     path = tmp_path / "SBUX.csv"
     path.write_text("\n".join([*LINES[:-1], NEWEST[:8]]))
-    assert [(row.value, row.session) for row in fetch_many(path).findings] == [(601, DAYS[-2])]
+    assert [(row.value, row.session) for row in fetch_many(path).findings] == [(601, None)]
 
 
-def test_a_row_after_today_is_left_out_with_its_line_and_is_not_the_newest(tmp_path):
+def test_a_row_after_today_is_left_out_under_its_own_date_and_is_not_the_newest(tmp_path):
     path = tmp_path / "SBUX.csv"
     path.write_text("\n".join([*LINES, NEWEST.replace("2024-03-08", "2027-05-03")]))
     later = date(2027, 5, 3)
@@ -266,7 +266,7 @@ def test_a_row_after_today_is_left_out_with_its_line_and_is_not_the_newest(tmp_p
     fetched = source.fetch(Request("csv:SBUX.csv", "SBUX", MANY.index[0].date(), DAYS[-1]))
     assert_bars(fetched, MANY)
     (row,) = fetched.findings
-    assert (row.session, row.value) == (DAYS[-1], 602)
+    assert (row.session, row.value) == (later, 602)
     assert "from 1900-01-01 to 2024-03-08; found '2027-05-03'" in row.detail
 
 
@@ -344,7 +344,7 @@ def test_parquet_with_null_symbols_null_dates_and_far_years_is_read_without_thos
     path = tmp_path / "bars.parquet"
     frame.to_parquet(path)
     fetched = fetch_many(path, kind="parquet")
-    assert (len(fetched.bars), [row.value for row in fetched.findings]) == (596, [11])
+    assert (len(fetched.bars), [row.value for row in fetched.findings]) == (596, [11, 12])
 
 
 @pytest.mark.parametrize(
