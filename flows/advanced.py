@@ -126,7 +126,7 @@ def order(
         asked = planning.read_orders(orders)
         parts = planning.book_parts
     elif orders is None and shares is not None and len(in_force.symbols) == 1:
-        asked = {in_force.symbols[0]: planning.shares_of(shares)}
+        asked = {in_force.symbols[0]: planning.order_of(shares)}
     else:
         raise UsageError("Expected --orders FILE.csv, or --shares with one --symbol.")
     plans = planning.plan_orders(

@@ -1,5 +1,6 @@
 """The ledger for an assistant, read only: the Model Context Protocol over standard streams."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -87,18 +88,19 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
 
 def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
     """The function that says when an order is done."""
-    from forecasting.api import Ledger
+    from forecasting.publish.orders import order_of, pace_of, plan_orders
+    from forecasting.report.documents import json_text
+    from forecasting.values import check_symbol
 
     def order(
         symbol: str, shares: float, participation: float = 0.1, chance: float = 0.9
     ) -> dict[str, Any]:
         with readable_errors():
-            return Ledger(settings).order(
-                symbol,
-                shares,
-                participation=participation,
-                chance=chance,
-                now=clock.now,
-            )
+            orders = {check_symbol(symbol): order_of(shares)}
+            plans = plan_orders(settings, orders, pace_of(participation, chance), now=clock.now)
+            plans.raise_failed()
+            (plan,) = plans.values.values()
+            document: dict[str, Any] = json.loads(json_text(plan))
+        return document
 
     return order

@@ -207,7 +207,7 @@ AsOfOrigin = Annotated[
 ]
 Shares = Annotated[str | None, _option("--shares", "NUMBER", "Shares of the order, like 3e6.")]
 Orders = Annotated[
-    str | None, _option("--orders", "FILE", "A book, CSV: columns symbol and shares or qty.")
+    str | None, _option("--orders", "FILE", "A book, CSV: columns symbol, shares or qty, max.")
 ]
 Participation = Annotated[
     str, _option("--participation", "SHARE", "Share of each session's volume.", True)

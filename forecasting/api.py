@@ -1,6 +1,5 @@
 """The ledger in Python, without a scheduler: `import forecasting as fc`, then `fc.connect(url)`."""
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from forecasting.in_memory import (
     without_inputs,
 )
 from forecasting.publish import export
-from forecasting.report.documents import json_text
 from forecasting.results import Backtest, Forecast
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
@@ -88,45 +86,44 @@ class Ledger:
         """
         return export.frame("totals", self._for_reading(*symbols, target=target))
 
-    def order(  # noqa: PLR0913 - as the command's options
+    def order(
         self,
         symbol: str,
         shares: float,
         *,
         participation: float = 0.1,
         chance: float = 0.9,
-        by: Day | None = None,
         as_of: Day | None = None,
         now: Clock | None = None,
-    ) -> dict[str, Any]:
-        """When an order is done that trades a share of the volume: the document of `order --json`.
+    ) -> pd.DataFrame:
+        """When an order is done that trades a share of the volume: a row a session.
 
-        Of each of the next five sessions what is `traded` (q10, q50, q90), the `done_chance` that
-        the order is done by then, whether that `is_extrapolated` beyond the 5 or 95% quantile, and
-        the participation that it `takes` to be done by then with `chance`. Days are ISO texts.
+        Of each of the next sessions what is traded (`traded_q10`, `traded_q50`, `traded_q90`), the
+        `done_chance` that the order is done by then, whether that `is_extrapolated` beyond the 5 or
+        95% quantile, and the participation that it `takes` to be done by then with `chance`; in
+        every row `done_by` (NaT where it is by none of them), `sessions_needed` and `is_stale`.
+        Raises as `latest`.
 
         Args:
             symbol: Whose volume.
             shares: Of the order.
             participation: Share of each session's volume that is traded, above 0 and up to 1.
             chance: With which it is to be done, above 0 and up to 0.99.
-            by: A session by which it is to be done; its row is `by`.
             as_of: A past origin; without it the newest.
             now: The clock; without it the machine's.
         """
-        from forecasting.publish.orders import pace_of, plan_orders
+        from forecasting.publish.orders import order_frame, order_of, pace_of, plan_orders
 
         symbol = check_symbol(symbol)
         plans = plan_orders(
             self._for_reading(symbol, target="volume"),
-            {symbol: shares},
-            pace_of(participation, chance, None if by is None else check_day("by", by)),
+            {symbol: order_of(shares)},
+            pace_of(participation, chance),
             now=clock_of(now),
             as_of=None if as_of is None else check_day("as_of", as_of),
         )
         plans.raise_failed()
-        document: dict[str, Any] = json.loads(json_text(plans.values[symbol]))
-        return document
+        return export.typed(order_frame(plans.values[symbol]))
 
     def history(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores, as view forecast_vs_actual.
@@ -320,23 +317,21 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
     return Ledger(settings)
 
 
-def order(  # noqa: PLR0913 - as the command's options
+def order(
     symbol: str,
     shares: float,
     *,
     participation: float = 0.1,
     chance: float = 0.9,
-    by: Day | None = None,
     as_of: Day | None = None,
     now: Clock | None = None,
-) -> dict[str, Any]:
-    """The document of `Ledger.order`, of the ledger that `connect()` opens."""
+) -> pd.DataFrame:
+    """The frame of `Ledger.order`, of the ledger that `connect()` opens."""
     return connect().order(
         symbol,
         shares,
         participation=participation,
         chance=chance,
-        by=by,
         as_of=as_of,
         now=now,
     )

@@ -63,7 +63,7 @@ _DTYPES = {
     **dict.fromkeys(("horizon", "window_sessions", "n", "version", "place"), "int64"),
     **dict.fromkeys(("volume", "network_n", "reference_n"), "Int64"),  # with NA where unknown
     **dict.fromkeys(("inside_80", "inside_90"), "boolean"),
-    "settled": "bool",
+    **dict.fromkeys(("settled", "is_extrapolated", "is_stale"), "bool"),
 }
 
 

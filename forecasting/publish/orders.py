@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,24 @@ from forecasting.settings import Settings
 from forecasting.values import SYMBOL, with_kind
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Clock
 
+_OF_SESSIONS = ("sessions", "by", "notices")
+
 CAUTION = (
     "The forecast is of all trading, the order's included, as it was in the past; a large share "
     "moves the market. *: beyond the 5 or 95% quantile, extrapolated."
 )
 
-
+_ADDED_UP = "lines of the book added up. Nothing is netted: purchases and sales each take volume."
 _THOUSANDS = r",(?=\d{3}\b)"  # of 1,000, which a spreadsheet writes
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be traded of a symbol."""
+
+    shares: float
+    limit: float = 1.0  # the highest share of a session's volume
+    lines: int = 1  # of a book, purchases and sales added up
 
 
 @dataclass(frozen=True)
@@ -51,29 +62,34 @@ def pace_of(participation: object, chance: object, by: date | None = None) -> Pa
     )
 
 
-def shares_of(stated: object) -> float:
-    """The number of shares of an order."""
-    return _above_zero("shares", stated, most=1e15, example="3e6")
+def order_of(shares: object) -> Order:
+    """The order of a number of shares, which may be a text."""
+    return Order(_above_zero("shares", shares, most=1e15, example="3e6"))
 
 
 def _above_zero(name: str, stated: object, *, most: float, example: str) -> float:
-    text = str(stated)
-    try:
-        number = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
-    except ValueError:
-        number = np.nan
+    number = _number(str(stated))
     if not 0.0 < number <= most:
         raise UsageError(
-            f"Invalid {name} {text[:40]!r}: expected a number above 0 and up to {most:g}, like "
-            f"{example}."
+            f"Invalid {name} {str(stated)[:40]!r}: expected a number above 0 and up to {most:g}, "
+            f"like {example}."
         )
     return number
 
 
-def read_orders(choice: str) -> dict[str, float]:
-    """Shares by symbol, bought and sold, of the CSV file that FILE or csv:FILE names.
+def _number(text: str) -> float:
+    """The number that a text is, a tenth of `10%`; NaN if it is none."""
+    try:
+        return float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        return np.nan
 
-    A column side changes nothing, nor does a minus: a sale takes volume as a purchase does.
+
+def read_orders(choice: str) -> dict[str, Order]:
+    """The order of each symbol in the CSV file that FILE or csv:FILE names.
+
+    Its lines are added up: neither a column side nor a minus changes anything, since a sale takes
+    volume as a purchase does. The lowest of their `max` is the limit.
     """
     kind, _, path = with_kind(choice).partition(":")
     if kind != "csv" or not path:
@@ -87,23 +103,29 @@ def read_orders(choice: str) -> dict[str, float]:
         raise UsageError(f"Expected a line for each order in {table.name}; found only a header.")
     stated = rows["shares"].str.replace(_THOUSANDS, "", regex=True)
     shares = pd.to_numeric(stated, errors="coerce").abs()
+    highest = rows.reindex(columns=["max"], fill_value="")["max"].str.strip()
+    limits = highest.replace("", "100%").map(_number)
     is_symbol = rows["symbol"].str.fullmatch(SYMBOL.pattern).to_numpy(dtype=bool)
     is_size = shares.between(0.0, np.inf, inclusive="neither").to_numpy()
+    is_limit = limits.between(0.0, 1.0, inclusive="right").to_numpy()
     reasons = first_faults(
         misfits(rows),
         faults(~is_symbol, "expected a symbol as Yahoo writes it", rows["symbol"]),
         faults(~is_size, "expected a number of shares, not 0", rows["shares"]),
+        faults(~is_limit, "expected a max above 0 and up to 1, like 8% or 0.08", highest),
     )
     if len(reasons):
         raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that line.")
+    each = pd.DataFrame({"shares": shares, "limit": limits}).groupby(rows["symbol"])
     return {
-        str(symbol): float(total) for symbol, total in shares.groupby(rows["symbol"]).sum().items()
+        str(symbol): Order(float(lines["shares"].sum()), float(lines["limit"].min()), len(lines))
+        for symbol, lines in each
     }
 
 
 def plan_orders(
     settings: Settings,
-    orders: Mapping[str, object],
+    orders: Mapping[str, Order],
     pace: Pace,
     *,
     now: Clock,
@@ -113,7 +135,7 @@ def plan_orders(
 
     Args:
         settings: Of the ledger.
-        orders: Shares by symbol.
+        orders: By symbol.
         pace: How they are traded.
         now: The clock that says which session is the newest.
         as_of: A past origin; None for the newest.
@@ -129,10 +151,10 @@ def plan_orders(
     return Outcomes(dict(slowest_first), plans.errors)
 
 
-def order_document(night: NightView, stated: object, pace: Pace) -> dict[str, Any]:
-    """When an order of the stated shares is done, by a night's forecasts."""
-    shares = shares_of(stated)
-    sessions = {one["session"]: one for one in _sessions(night, shares, pace)}
+def order_document(night: NightView, order: Order, pace: Pace) -> dict[str, Any]:
+    """When an order is done, by a night's forecasts, at the pace or its limit if that is lower."""
+    pace = replace(pace, participation=min(pace.participation, order.limit))
+    sessions = {one["session"]: one for one in _sessions(night, order.shares, pace)}
     if pace.by is not None and pace.by not in sessions:
         known = ", ".join(map(str, sessions))
         raise UsageError(f"Invalid by {pace.by}: expected a session that is forecast: {known}.")
@@ -142,7 +164,8 @@ def order_document(night: NightView, stated: object, pace: Pace) -> dict[str, An
         "symbol": night.symbol,
         "origin_session": night.origin,
         "is_stale": night.newest is not None,
-        "shares": shares,
+        "shares": order.shares,
+        "lines": order.lines,
         "participation": pace.participation,
         "chance": pace.chance,
         "sessions": list(sessions.values()),
@@ -152,6 +175,16 @@ def order_document(night: NightView, stated: object, pace: Pace) -> dict[str, An
         "sessions_needed": len(HORIZONS) * last["takes"] / pace.participation,
         "notices": {notice.title: notice.text for notice in notices(night)},
     }
+
+
+def order_frame(document: Mapping[str, Any]) -> pd.DataFrame:
+    """A row for each session of an order's document."""
+    of_order = {name: value for name, value in document.items() if name not in _OF_SESSIONS}
+    rows = pd.DataFrame(document["sessions"]).rename(columns={"session": "target_session"})
+    traded = pd.DataFrame(rows.pop("traded").tolist()).add_prefix("traded_")
+    whole = pd.concat([rows, traded], axis=1).assign(**of_order)
+    days = ["origin_session", "target_session", "done_by"]
+    return whole.assign(**{day: pd.to_datetime(whole[day]).dt.as_unit("ns") for day in days})
 
 
 def _sessions(night: NightView, shares: float, pace: Pace) -> list[dict[str, Any]]:
@@ -211,17 +244,23 @@ def book_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
         [
             order["symbol"],
             f"{order['shares']:,.0f}",
+            _stated(order["participation"]),
             *map(_odds, order["sessions"]),
             _answer(order),
         ]
         for order in orders
     ]
+    highest = max(order["participation"] for order in orders)
+    limited = any(order["participation"] < highest for order in orders)
     title = (
-        f"{quantity(len(orders), 'order')} at {_stated(orders[0]['participation'])} of the volume, "
+        f"{quantity(len(orders), 'order')} at {_stated(highest)} of the volume"
+        f"{' or at the max of the symbol' if limited else ''}, "
         f"with the chance that each is done within 1 to {len(HORIZONS)} sessions."
     )
-    columns = ["symbol", "shares", *map(str, HORIZONS), "done"]
-    return [title, (columns, rows), _sum(orders), *_causes(orders), CAUTION]
+    columns = ["symbol", "shares", "at", *map(str, HORIZONS), "done"]
+    added_up = [order["symbol"] for order in orders if order["lines"] > 1]
+    about = f"{named(added_up, 5)}: {_ADDED_UP}" if added_up else ""
+    return [title, (columns, rows), _sum(orders), about, *_causes(orders), CAUTION]
 
 
 def _causes(orders: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,10 +1,10 @@
 """Orders: chances and shares against the quantiles they come from, and what is refused."""
 
-import json
 from dataclasses import replace
 from datetime import date
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -14,15 +14,16 @@ from flows.console import printed
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.predict.totals import amount_at, total_quantiles
 from forecasting.publish.orders import (
+    Order,
     book_parts,
     order_document,
+    order_of,
     order_parts,
     pace_of,
     plan_orders,
     read_orders,
 )
 from forecasting.publish.runs import run_missed
-from forecasting.report.documents import json_text
 from forecasting.report.units import full_day
 from forecasting.settings import read_settings
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
@@ -41,7 +42,7 @@ FIRST = NIGHT.rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)[0]
 
 
 def ordered(shares, *, night=NIGHT, participation=0.1, chance=0.9, by=None):
-    return order_document(night, shares, pace_of(participation, chance, by))
+    return order_document(night, order_of(shares), pace_of(participation, chance, by))
 
 
 @pytest.mark.parametrize("at", range(5))
@@ -85,7 +86,7 @@ def test_a_chance_is_in_whole_percent_from_one_to_ninety_nine():
         for one, chance in zip(order["sessions"], chances, strict=True)
     ]
     _, (_, rows), *_ = book_parts([order | {"sessions": sessions}])
-    assert rows[0][2:7] == ["< 1%*", "1%", "50%", "99%", "> 99%*"]
+    assert rows[0][3:8] == ["< 1%*", "1%", "50%", "99%", "> 99%*"]
 
 
 def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes():
@@ -159,13 +160,33 @@ def test_a_night_without_totals_names_what_to_do():
 def test_orders_of_a_file_are_summed_by_symbol(tmp_path):
     path = tmp_path / "orders.csv"
     path.write_text("Symbol,Shares\nSBUX,1e6\nMSFT,5\nSBUX,2e6\n")
-    assert read_orders(f"csv:{path}") == {"MSFT": 5.0, "SBUX": 3e6}
+    assert read_orders(f"csv:{path}") == {"MSFT": Order(5.0), "SBUX": Order(3e6, lines=2)}
 
 
 def test_a_book_of_purchases_and_sales_counts_all_that_trades(tmp_path):
     path = tmp_path / "book.csv"
     path.write_text('ticker,side,qty\nsbux,buy,"1,000,000"\nSBUX,sell,500\nMSFT,,"-2,000.5"\n')
-    assert read_orders(str(path)) == {"MSFT": 2000.5, "SBUX": 1_000_500.0}
+    book = read_orders(str(path))
+    assert book == {"MSFT": Order(2000.5), "SBUX": Order(1_000_500.0, lines=2)}
+    pace = pace_of(0.1, 0.9)
+    orders = [order_document(NIGHT, order, pace) | {"symbol": name} for name, order in book.items()]
+    shown = printed(book_parts(orders), width=None)
+    assert any("SBUX" in line and "netted" in line for line in shown.splitlines())
+    assert "netted" not in printed(book_parts(orders[:1]), width=None)
+
+
+def test_a_limit_of_a_symbol_is_the_lowest_of_its_lines_and_caps_its_participation(tmp_path):
+    path = tmp_path / "book.csv"
+    path.write_text("symbol,shares,max\nSBUX,2e5,8%\nSBUX,1e5,0.05\nMSFT,1e5,\nKO,1e5,30%\n")
+    book = read_orders(str(path))
+    assert {symbol: order.limit for symbol, order in book.items()} == {
+        "KO": 0.3,
+        "MSFT": 1.0,
+        "SBUX": 0.05,
+    }
+    capped = order_document(NIGHT, book["SBUX"], pace_of("10%", 0.9))
+    assert capped["sessions"] == ordered(3e5, participation=0.05)["sessions"]
+    assert order_document(NIGHT, book["KO"], pace_of("10%", 0.9))["participation"] == 0.1
 
 
 @pytest.mark.parametrize(
@@ -175,6 +196,8 @@ def test_a_book_of_purchases_and_sales_counts_all_that_trades(tmp_path):
         ("symbol,shares\nKO,1\nSBUX,abc\n", "line 3: .* number of shares, not 0; found 'abc'"),
         ("symbol,shares\nKO,0\n", "line 2: .* number of shares, not 0; found '0'"),
         ('symbol,shares\nKO,"1,5"\n', "line 2: .* number of shares, not 0; found '1,5'"),
+        ("symbol,shares,max\nKO,1,80\n", "line 2: .* max above 0 .*; found '80'"),
+        ("symbol,shares,max\nKO,1,few\n", "line 2: .* max above 0 .*; found 'few'"),
         ("symbol,shares\ns/x,1\n", "line 2: expected a symbol.*; found 'S/X'"),
     ],
 )
@@ -212,23 +235,32 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
     write_yahoo_csv(random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
     run_missed(settings, as_of=LAST, mode="auto", now=after(LAST))
     later = after(date(2024, 4, 2))
-    plans = plan_orders(settings, {"TEST": 1e6, "NONE": 1.0}, pace_of(0.1, 0.9), now=later)
+    plans = plan_orders(
+        settings, {"TEST": order_of(1e6), "NONE": order_of(1.0)}, pace_of(0.1, 0.9), now=later
+    )
     (night,) = newest_reports(settings)
     assert plans.values["TEST"]["sessions"] == ordered(1e6, night=night)["sessions"]
     assert plans.values["TEST"]["is_stale"]
     assert "Tue 2 Apr 2024" in plans.values["TEST"]["notices"]["Stale"]
     with pytest.raises(SymbolsFailedError, match="Expected a forecast of NONE volume"):
         plans.raise_failed()
-    document = fc.order("TEST", np.int64(1_000_000), now=later)
-    assert json.loads(json.dumps(document)) == json.loads(json_text(plans.values["TEST"]))
-    by = plan_orders(settings, {"TEST": 1e6}, pace_of(0.1, 0.9, date(2024, 4, 9)), now=later)
+    found = fc.order("TEST", np.int64(1_000_000), now=later)
+    sessions = plans.values["TEST"]["sessions"]
+    assert found["takes"].tolist() == [one["takes"] for one in sessions]
+    assert found["traded_q90"].tolist() == [one["traded"]["q90"] for one in sessions]
+    assert found["target_session"].dt.date.tolist() == [one["session"] for one in sessions]
+    assert found["is_stale"].all()
+    assert dict(found.dtypes.astype(str))["done_by"] == "datetime64[ns]"
+    by = plan_orders(
+        settings, {"TEST": order_of(1e6)}, pace_of(0.1, 0.9, date(2024, 4, 9)), now=later
+    )
     with pytest.raises(UsageError, match="by 2024-04-09: expected a session that is forecast"):
         by.raise_failed()
     with pytest.raises(UsageError, match="shares '-1'"):
         fc.order("TEST", -1, now=later)
     with pytest.raises(UsageError, match="Invalid symbol"):
         fc.order(["TEST"], 1e6, now=later)
-    assert fc.order("test", 1e6, now=later) == fc.order("TEST", 1e6, now=later)
+    pd.testing.assert_frame_equal(fc.order("test", 1e6, now=later), found)
     book = tmp_path / "book.csv"
     book.write_text("symbol,shares\nTEST,1e6\n")
     words = ["order", "--orders", f"csv:{book}", "--by", f"{night.week[1].session}"]

@@ -36,7 +36,7 @@ NEEDED: dict[Columns, tuple[str, ...]] = {
 
 OPTIONAL = ("adj_close", "dividends", "splits")
 _NAMES = {
-    **{name: name for name in (*BARS, *OPTIONAL, "symbol", "announced", "timing", "shares")},
+    **{name: name for name in (*BARS, *OPTIONAL, "symbol", "announced", "timing", "shares", "max")},
     "date": "session",
     "ticker": "symbol",
     "qty": "shares",
