@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from itertools import product
 from operator import attrgetter
@@ -39,7 +39,7 @@ from forecasting.sessions import calendar, last_completed, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
-from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, RunRow
+from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, ResultRow, RunRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import PUBLISHED, Clock, Target
 
@@ -179,8 +179,9 @@ def night_view(
         check_forecast(connection, settings.symbol, settings.target, origin=origin)
     (view,) = views_of(connection, [rows], last=origin)
     details = _details(connection, view, settings, last=origin, brief=brief)
-    newest = details.record.ahead(1).tail(1).astype({"inside_80": bool}).to_dict("records")
-    result = newest[0] if newest else {}
+    columns = [field.name for field in fields(ResultRow)]
+    newest = details.record.ahead(1)[columns].tail(1)
+    result = next((ResultRow(*row) for row in newest.itertuples(index=False)), None)
     return replace(view, details=details, result=result)
 
 
@@ -318,7 +319,7 @@ def _views(
             forecasts=week,
             parts={one.horizon: parts.get(_key(one), ()) for one in week},
             history=histories.get(attrgetter(*_OF_HISTORY)(row), NO_HISTORY),
-            result=results.get(key, {}),
+            result=results.get(key),
             totals=totals.get(_key(row), ()),
         )
         views.append(view)

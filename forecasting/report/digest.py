@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
 from forecasting.report.wording import JudgedAlert, alert_value
 from forecasting.report.words import Cause, by_cause, sentence_of
+from forecasting.store.rows import ResultRow
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
 SHOWN = 12
@@ -89,7 +91,11 @@ class Digest:
     @property
     def results_of(self) -> str:
         """The session of the results."""
-        return self._day(self.results[0].result_session)
+        return self._day(max(result.target_session for result in self._scored))
+
+    @property
+    def _scored(self) -> list[ResultRow]:
+        return [line.result for line in self.results if line.result is not None]
 
     def _day(self, session: date) -> str:
         return full_day(session) if self.stale else short_day(session)
@@ -97,10 +103,10 @@ class Digest:
     @property
     def hits(self) -> str:
         """How many results were hits, like `25 of 30 hit`, or `25 of 28 live hit`."""
-        live = [line for line in self.results if line.result["kind"] == "live"]
+        live = [result for result in self._scored if result.kind == "live"]
         if not live:
             return "no live forecast"
-        hits = sum(line.hit == "hit" for line in live)
+        hits = sum(result.inside_80 for result in live)
         which = "" if len(live) == len(self.results) else " live"
         return f"{hits} of {len(live)}{which} hit"
 
@@ -192,16 +198,14 @@ def _unjudged(lines: Sequence[NightView], current: Sequence[NightView]) -> list[
 
 def _results(lines: Sequence[NightView]) -> list[NightView]:
     """The nights with a result of the newest session, misses first, the largest error first."""
-    scored = [line for line in lines if line.result]
-    newest = max((line.result_session for line in scored), default=date.min)
-    of_newest = [line for line in scored if line.result_session == newest]
-    return sorted(
-        of_newest,
-        key=lambda line: (
-            line.hit == "hit",
-            -abs(relative(line.result["actual"], line.result["q50"])),
-        ),
-    )
+    scored = [(line.result, line) for line in lines if line.result is not None]
+    newest = max((result.target_session for result, _ in scored), default=date.min)
+    of_newest = [
+        (result.inside_80, -abs(relative(result.actual, result.q50)), line)
+        for result, line in scored
+        if result.target_session == newest
+    ]
+    return [line for *_, line in sorted(of_newest, key=itemgetter(0, 1))]
 
 
 def _stale(

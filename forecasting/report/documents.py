@@ -14,6 +14,7 @@ from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import NightView
 from forecasting.report.record import cost_quantiles, realised_costs
 from forecasting.report.wording import notices
+from forecasting.store.rows import ResultRow
 from forecasting.vocabulary import LSTM, MEDIAN, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
 
 # significant, of a number: a share in ten million, where a forecast is good for two or three
@@ -86,7 +87,7 @@ def night_document(data: NightView) -> dict[str, Any]:
         "mode": details.run.mode,
         "notices": {notice.title: notice.text for notice in notices(data)},
         "forecasts": forecasts,
-        "last_result": {name: data.result[name] for name in _RESULT} if data.result else None,
+        "last_result": _result(data.result) if data.result else None,
         "skill": None if data.skill is None else asdict(data.skill),
         "track_record": {
             "origins": record.origins,
@@ -96,6 +97,10 @@ def night_document(data: NightView) -> dict[str, Any]:
         },
         "cost": None if details.cost_ratio is None else _cost_document(data, details.cost_ratio),
     }
+
+
+def _result(result: ResultRow) -> dict[str, Any]:
+    return {name: value for name, value in asdict(result).items() if name in _RESULT}
 
 
 def _cost_document(data: NightView, ratio: float) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from statistics import quantiles
-from typing import Any
 
 import pandas as pd
 
@@ -16,11 +15,11 @@ from forecasting.conditions import Condition, Kind
 from forecasting.evaluate.significance import Skill
 from forecasting.predict.fallback import Margin
 from forecasting.report.record import TrackRecord
-from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
+from forecasting.report.units import Unit, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
 from forecasting.store.read import Lineage
-from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, RunRow, TotalRow
+from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, ResultRow, RunRow, TotalRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -145,8 +144,7 @@ class NightView:
     parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)  # by horizon
     # The bars that its fetch had: by date, ascending, `value` (NaN: unknown) and `settled`
     history: pd.DataFrame = field(default_factory=lambda: NO_HISTORY)
-    # The newest score that counts, one session ahead, as read.counted_scores; empty without one
-    result: Mapping[Any, Any] = field(default_factory=dict)
+    result: ResultRow | None = None  # None before the first score
     skill: Skill | None = None  # None before the first score, and of a past night
     totals: Sequence[TotalRow] = ()  # of the next sessions together; empty but for volume
     opens: datetime | None = None  # when the nearest session opens
@@ -264,14 +262,9 @@ class NightView:
     @property
     def hit(self) -> str:
         """`hit` where the newest result is inside its 80% interval, else `miss`; empty without."""
-        if not self.result:
+        if self.result is None:
             return ""
-        return "hit" if self.result["inside_80"] else "miss"
-
-    @property
-    def result_session(self) -> date:
-        """The session of the newest result."""
-        return as_day(self.result["target_session"])
+        return "hit" if self.result.inside_80 else "miss"
 
     @cached_property
     def conditions(self) -> list[Condition]:

@@ -27,6 +27,7 @@ from forecasting.report.units import (
     unit_for,
 )
 from forecasting.report.words import WORDS, sentence_of
+from forecasting.store.rows import ResultRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, Target
 
@@ -235,13 +236,12 @@ def alert_value(judged: JudgedAlert) -> str:
     return unit.brief(judged.value)
 
 
-def result_words(night: NightView) -> tuple[str, str, str, str]:
-    """The newest result: what came; what was forecast; how far off; inside or outside."""
-    actual = night.result["actual"]
-    median = night.result["q50"]
-    off = change(actual, median)
-    side = "inside" if night.result["inside_80"] else "outside"
-    return night.unit.brief(actual), night.unit.brief(median), off, side
+def result_words(night: NightView, result: ResultRow) -> tuple[str, str, str, str]:
+    """A result of a series: what came; what was forecast; how far off; inside or outside."""
+    side = "inside" if result.inside_80 else "outside"
+    unit = night.unit
+    off = change(result.actual, result.q50)
+    return unit.brief(result.actual), unit.brief(result.q50), off, side
 
 
 def skill_sentence(skill: Skill) -> str:
@@ -304,12 +304,12 @@ def calibration_sentence(coverages: pd.DataFrame) -> str:
 def last_result(data: NightView) -> str:
     """How the newest scored forecast one session ahead did; empty before the first score."""
     result = data.result
-    if not result:
+    if result is None:
         return ""
-    actual, median, off, side = result_words(data)
+    actual, median, off, side = result_words(data, result)
     return (
-        f"{full_day(result['target_session'])}: forecast {median}, actual {actual} ({off}), {side} "
-        f"the 80% interval {data.unit.span(result['q10'], result['q90'])}"
+        f"{full_day(result.target_session)}: forecast {median}, actual {actual} ({off}), {side} "
+        f"the 80% interval {data.unit.span(result.q10, result.q90)}"
     )
 
 

@@ -121,6 +121,21 @@ class ForecastRow:
 
 
 @dataclass(frozen=True)
+class ResultRow:
+    """The newest score that counts one session ahead, of view counted_scores and its forecast."""
+
+    symbol: str
+    target: str
+    kind: str
+    target_session: date
+    q10: float
+    q50: float
+    q90: float
+    actual: float
+    inside_80: bool
+
+
+@dataclass(frozen=True)
 class TotalRow:
     """The volume of the next `horizon` sessions together, of table total_forecasts."""
 

@@ -10,7 +10,7 @@ import pandas as pd
 from forecasting.report.night_view import NightDetails, NightView
 from forecasting.report.record import track_record
 from forecasting.sessions import next_sessions, shift
-from forecasting.store.rows import FetchRow, ForecastRow, TotalRow
+from forecasting.store.rows import FetchRow, ForecastRow, ResultRow, TotalRow
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
 from tests.store.rows import stored_model, stored_run
@@ -180,13 +180,14 @@ def report_data(target: str = "volume", **changed) -> NightView:
     }
     own = {name: changed.pop(name) for name in list(changed) if name in NightView.__match_args__}
     symbol = details["run"].symbol
-    ahead = details["record"].ahead(1).tail(1).astype({"inside_80": bool}).to_dict("records")
+    columns = ["kind", "target_session", "q10", "q50", "q90", "actual", "inside_80"]
+    newest = details["record"].ahead(1).tail(1)[columns].to_dict("records")
     history = pd.DataFrame({"value": values, "settled": True})
     fields = {
         "run": changed.pop("unfinished", details["run"]),
         "forecasts": forecasts(target),
         "history": history.set_axis([day.date() for day in history.index]),
-        "result": ahead[0] if ahead else {},
+        "result": ResultRow(symbol, target, **newest[0]) if newest else None,
         "details": NightDetails(**(details | changed)),
     }
     return NightView(symbol, target, **(fields | own))
@@ -196,6 +197,9 @@ def total(horizon: int, **quantiles: float) -> TotalRow:
     """The total of some sessions, with 0 for the quantiles that nobody looks at."""
     levels = dict.fromkeys(QUANTILE_COLUMNS, 0.0) | quantiles
     return TotalRow("SBUX", "volume", ORIGIN, horizon, "", "live", **levels)
+
+
+HIT = ResultRow("SBUX", "volume", "live", ORIGIN, 0.0, 10e6, 0.0, actual=11e6, inside_80=True)
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> ForecastRow:
@@ -235,13 +239,7 @@ def index_line(symbol: str = "SBUX", target: str = "volume", **changed) -> Night
     fields = {
         "run": stored_run("", str(ORIGIN)),
         "history": pd.DataFrame({"value": values, "settled": True}, index=days),
-        "result": {
-            "target_session": ORIGIN,
-            "actual": 11e6,
-            "q50": 10e6,
-            "inside_80": True,
-            "kind": "live",
-        },
+        "result": HIT,
         "parts": {1: changed.pop("parts", ())},
         "page": f"{symbol}-{target}.html",
     }

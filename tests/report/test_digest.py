@@ -10,10 +10,10 @@ from forecasting.report.digest import SHOWN, digest_html, digest_markdown, make_
 from forecasting.report.night_view import NightView
 from forecasting.report.wording import JudgedAlert
 from forecasting.report.words import WORDS
-from tests.report.nights import ORIGIN, index_line, total
+from tests.report.nights import HIT, ORIGIN, index_line, total
 from tests.store.rows import stored_run
 
-MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
+MISS = replace(HIT, actual=4e6, inside_80=False)
 HALF_MORE = total(5, q10=51e6, q50=75e6, q90=99e6)  # than five usual sessions
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
@@ -35,7 +35,9 @@ def morning():
             result=MISS,
             totals=[HALF_MORE],
         ),
-        index_line("MSFT", status="fallback", reason="6% behind ridge over 250 origins", result={}),
+        index_line(
+            "MSFT", status="fallback", reason="6% behind ridge over 250 origins", result=None
+        ),
         NightView("BAD", "volume", failed),
     ]
 
@@ -176,7 +178,7 @@ def test_forecasts_are_sorted_over_targets_and_those_as_usual_are_named_alone():
 
 def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits():
     others = [
-        index_line(kind, result=MISS | {"inside_80": True, "kind": kind})
+        index_line(kind, result=replace(MISS, inside_80=True, kind=kind))
         for kind in ("late", "replay")
     ]
     digest = make_digest([index_line("SBUX"), index_line("KO", result=MISS), *others])

@@ -10,15 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.store.frames import (
-    Row,
     frame,
     kind_rank,
     of_series,
+    records_of,
     same_forecast,
     view_frame,
     view_result,
 )
 from forecasting.store.read.inputs import LATEST, PRICES, next_history, on_basis_at, split_factors
+from forecasting.store.rows import ResultRow
 from forecasting.store.schema import (
     FORECAST_KEY,
     bar,
@@ -115,15 +116,11 @@ def last_results(
     *,
     first: date,
     last: date = date.max,
-) -> dict[tuple[str, str], Row]:
-    """The newest score that counts, one session ahead, by symbol and target.
-
-    Of origins from `first` on and sessions up to `last`: kind, target_session, q10, q50, q90,
-    actual and inside_80.
-    """
+) -> dict[tuple[str, str], ResultRow]:
+    """The newest result by symbol and target, of origins from `first` and sessions up to `last`."""
     wanted = {"symbols": list(symbols), "origin_session": first, "target_session": last}
     found = view_result(connection, _NEWEST_SCORE, "place = 1", wanted)
-    return {(row["symbol"], row["target"]): dict(row) for row in found.mappings()}
+    return {(row.symbol, row.target): row for row in records_of(ResultRow, found)}
 
 
 def scored(

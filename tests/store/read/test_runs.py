@@ -219,8 +219,8 @@ def test_the_night_and_the_result_of_a_series_are_published_live_and_one_session
 
     def results(symbols, **asked):
         found = read.last_results(scored, symbols, **asked)
-        assert {row["actual"] for row in found.values()} <= {2.0}
-        return {key: row["q50"] for key, row in found.items()}
+        assert {row.actual for row in found.values()} <= {2.0}
+        return {key: row.q50 for key, row in found.items()}
 
     of_last = {(SYMBOL, "volume"): 92.0, (SYMBOL, "range"): 97.0, ("KO", "volume"): 96.0}
     assert results([SYMBOL, "KO"], first=LAST_DAY) == of_last
