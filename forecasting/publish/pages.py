@@ -17,7 +17,7 @@ from typing import Any, cast, get_args
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, explained
+from forecasting.errors import ForecastingError, NoBarError, explained
 from forecasting.night.folders import (
     INDEX,
     check_writable,
@@ -28,6 +28,7 @@ from forecasting.night.folders import (
 )
 from forecasting.night.night import Night
 from forecasting.night.plan import check_session
+from forecasting.night.run_log import stopped_status
 from forecasting.night.symbols import Outcomes, check_forecast, each_stored, only_symbol
 from forecasting.predict.fallback import Margin
 from forecasting.preprocess.future_covariates import calendar_notes
@@ -346,7 +347,9 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Nigh
     Of a run's `nights`, nothing after the newest session among them: they may be of the past.
     """
     last = max((night.session for night in nights), default=date.max)
-    failed = {(night.symbol, night.target): night for night in nights if night.error is not None}
+    failed = {
+        night.key: night for night in nights if not isinstance(night.error, NoBarError | None)
+    }
     series = list(product(settings.symbols, settings.targets))
     with connect.reading(settings.url) as connection:
         weeks = [read.published(connection, *one, last=last)[:1] for one in series]
@@ -384,6 +387,5 @@ def _with_failure(run: RunRow | None, failed: Night | None) -> RunRow | None:
     """The run of a symbol's newest night, or that of a failure that could not be written."""
     if failed is None or (run is not None and run.status != "done"):
         return run
-    error = str(failed.error)
-    own = (failed.id, failed.session, *failed.key)
-    return RunRow(*own, status="failed", started_at=failed.now(), error=error)
+    own = (failed.id, failed.session, *failed.key, stopped_status(failed.error), failed.now())
+    return RunRow(*own, error=str(failed.error))

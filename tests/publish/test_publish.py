@@ -2,7 +2,7 @@
 their index."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
@@ -11,9 +11,11 @@ import pytest
 from flows import clock
 from forecasting.api import connect as connect_ledger
 from forecasting.conditions import Condition
+from forecasting.errors import DataLateError, NoBarError, UsageError
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
+from forecasting.night.night import make_night
 from forecasting.publish import pages
 from forecasting.publish.runs import run_missed
 from forecasting.sessions import between, closes_at
@@ -375,3 +377,21 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
         datetime(2024, 3, 11, 13, 30, tzinfo=UTC),
     )
     assert (done.first.row.target_session, done.first.row.q50) == (date(2024, 3, 11), 100.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NoBarError("no session"), "done"),
+        (DataLateError("no bar yet"), "late"),
+        (UsageError("invalid"), "part_failed"),
+    ],
+)
+def test_what_stopped_a_night_that_left_no_row_is_shown_unless_its_day_was_no_session(
+    sqlite_url, error, kind
+):
+    fill(sqlite_url)
+    settings = settings_of(sqlite_url)
+    night = make_night(SYMBOL, date(2024, 3, 8), settings, now=clock.now)
+    (view,) = pages.newest_nights(settings, [replace(night, error=error)])
+    assert view.outcome.kind == kind
