@@ -186,11 +186,12 @@ def clock_of(now: Clock | None) -> Clock:
 
 def warn_of(reports: Mapping[str, NightView], *, newest: date) -> None:
     """Warn the caller of `forecast` or `run_night` of a run's notes, and of bars that end early."""
-    from forecasting.report.wording import notices, without_bar
+    from forecasting.report.wording import without_bar
+    from forecasting.report.words import sentence_of
 
     for name, report in reports.items():
         of_age = ("old", "issued_late", "made_afterwards")  # which a caller's dates decide
-        texts = [notice.text for notice in notices(report) if notice.kind not in of_age]
+        texts = [sentence_of(one) for one in report.conditions if one.kind not in of_age]
         if report.origin < newest:
             texts.append(
                 f"Its bars end with the session {report.origin}, before {newest}: its forecasts "

@@ -19,7 +19,7 @@ from forecasting.publish.pages import night_of
 from forecasting.report.night_view import NightView
 from forecasting.report.terminal import Parts
 from forecasting.report.units import full_day, percent, short_day
-from forecasting.report.wording import notices
+from forecasting.report.words import notices
 from forecasting.settings import Settings
 from forecasting.values import SYMBOL, with_kind
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Clock
@@ -173,7 +173,7 @@ def order_document(night: NightView, order: Order, pace: Pace) -> dict[str, Any]
         "by": sessions.get(pace.by),
         # With the chance asked for, beyond the last session at the pace up to then
         "sessions_needed": len(HORIZONS) * last["takes"] / pace.participation,
-        "notices": {notice.title: notice.text for notice in notices(night)},
+        "notices": notices(night.conditions),
     }
 
 

@@ -13,7 +13,7 @@ from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import NightView
 from forecasting.report.record import cost_quantiles, realised_costs
-from forecasting.report.wording import notices
+from forecasting.report.words import notices
 from forecasting.store.rows import ResultRow
 from forecasting.vocabulary import LSTM, MEDIAN, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
 
@@ -85,7 +85,7 @@ def night_document(data: NightView) -> dict[str, Any]:
         "trained_to": model.trained_to,
         "run_id": details.run.id,
         "mode": details.run.mode,
-        "notices": {notice.title: notice.text for notice in notices(data)},
+        "notices": notices(data.conditions),
         "forecasts": forecasts,
         "last_result": _result(data.result) if data.result else None,
         "skill": None if data.skill is None else asdict(data.skill),

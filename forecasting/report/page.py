@@ -34,6 +34,7 @@ def environment() -> Environment:
         "wording": wording,
         "RANDOM": RANDOM,
         "MADE": MADE,
+        "WORDS": words.WORDS,
     }
     filters = (
         markdown_text,
@@ -46,6 +47,7 @@ def environment() -> Environment:
         units.short_day,
         units.span_of_days,
         wording.forecaster_label,
+        words.notices,
         words.sentence_of,
         words.word,
     )

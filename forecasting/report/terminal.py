@@ -21,7 +21,7 @@ from forecasting.report.units import (
     percent,
     short_day,
 )
-from forecasting.report.words import word
+from forecasting.report.words import notices, word
 from forecasting.settings import Settings
 from forecasting.store.rows import ModelRow
 from forecasting.vocabulary import RANDOM
@@ -40,7 +40,7 @@ def night_parts(data: NightView, *, now: datetime) -> Parts:
         f"{data.symbol} {data.target}: {data.forecasts[0].title}",
         wording.sentence(data),
         f"Why: {why}." if why else "",
-        *(f"{notice.title}: {notice.text}" for notice in wording.notices(data)),
+        *(f"{title}: {text}" for title, text in notices(data.conditions).items()),
     ]
     head = [[line] for line in lines if line]
     return [([], head), *_week_parts(data, now), ([], _facts(data, now)), *_cost_parts(data)]

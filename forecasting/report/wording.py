@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from forecasting.conditions import Kind
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
 from forecasting.ingest.bar_rules import UNREADABLE
@@ -26,7 +25,6 @@ from forecasting.report.units import (
     relative,
     unit_for,
 )
-from forecasting.report.words import WORDS, sentence_of
 from forecasting.store.rows import ResultRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, Target
@@ -51,15 +49,6 @@ _PART_WORDS = {
     "report": "report nearby",
 }
 _FORECASTERS = {"har": "HAR", LSTM: "the network alone"}
-
-
-class Notice(NamedTuple):
-    """A banner at the top of the page."""
-
-    tone: Literal["warn", "info"]
-    title: str
-    text: str
-    kind: Kind
 
 
 def headline(data: NightView) -> dict[str, str]:
@@ -311,19 +300,6 @@ def last_result(data: NightView) -> str:
         f"{full_day(result.target_session)}: forecast {median}, actual {actual} ({off}), {side} "
         f"the 80% interval {data.unit.span(result.q10, result.q90)}"
     )
-
-
-def notices(data: NightView) -> list[Notice]:
-    """What a reader needs to know before the numbers, most severe first."""
-    return [
-        Notice(
-            "info" if WORDS[one.kind].severity == "info" else "warn",
-            WORDS[one.kind].title,
-            sentence_of(one),
-            one.kind,
-        )
-        for one in data.conditions
-    ]
 
 
 def forecaster_label(name: str) -> str:

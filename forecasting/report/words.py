@@ -122,6 +122,11 @@ def _shown(value: object) -> object:
     return full_day(value) if isinstance(value, date) else value
 
 
+def notices(conditions: Iterable[Condition]) -> dict[str, str]:
+    """What each condition says, by its title."""
+    return {WORDS[one.kind].title: sentence_of(one) for one in conditions}
+
+
 class Cause(NamedTuple):
     """A condition of one series, or what several have in common."""
 

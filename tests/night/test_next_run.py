@@ -10,7 +10,7 @@ import pytest
 from flows import clock
 from forecasting.errors import DataLateError, RateLimitedError, UnavailableError
 from forecasting.publish import runs
-from forecasting.report import wording
+from forecasting.report.words import notices
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from tests.builders import EVE, LAST, random_bars
@@ -51,7 +51,7 @@ def statuses():
 
 
 def titles():
-    return [notice.title for notice in wording.notices(newest_reports(read_settings())[0])]
+    return list(notices(newest_reports(read_settings())[0].conditions))
 
 
 def test_a_late_bar_ends_the_run_and_the_next_one_makes_its_night_live(yahoo, run):

@@ -18,7 +18,7 @@ from forecasting.night.run_log import CUT_OFF
 from forecasting.night.steps import train
 from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.report.terminal import model_listing
-from forecasting.report.wording import notices
+from forecasting.report.words import notices
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock
 from forecasting.vocabulary import HORIZONS
@@ -199,7 +199,7 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
         ("source", "csv:TEST.csv", "csv:other.csv"),
         ("train_sessions", 320, 330),
     ]
-    (shown,) = [one.text for one in notices(data) if one.title.startswith("Other inputs")]
+    shown = notices(data.conditions)["Other inputs than the night before"]
     assert all(str(now) in shown for _, _, now in data.full.changed)
 
 
@@ -218,9 +218,7 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     (refused,) = [row for row in rows("models") if row["refused"]]
     assert ", the fit before " in str(refused["refused"])
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
-    (shown,) = [
-        one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"
-    ]
+    shown = notices(newest_reports(read_settings())[0].conditions)["Note"]
     assert str(refused["id"]) in shown
     assert str(refused["refused"]) in shown
     _, listed = model_listing(models.list_models(read_settings())[0])

@@ -8,6 +8,7 @@ import pytest
 from forecasting.evaluate.significance import Skill
 from forecasting.predict.fallback import Margin
 from forecasting.report import wording
+from forecasting.report.words import WORDS, sentence_of
 from tests.report.nights import forecasts, plain, report_data
 from tests.store.rows import stored_run
 
@@ -138,14 +139,15 @@ UNFINISHED = stored_run("", "2024-03-11", note="No bar by 09:00.")
     ],
 )
 def test_each_exception_has_its_notice(changed, tone, title, fact):
-    assert wording.notices(report_data()) == []
-    (notice,) = wording.notices(report_data(**changed))
-    assert (notice.tone, notice.title) == (tone, title)
-    assert fact in notice.text
+    assert report_data().conditions == []
+    (condition,) = report_data(**changed).conditions
+    words = WORDS[condition.kind]
+    assert (words.severity == "info", words.title) == (tone == "info", title)
+    assert fact in sentence_of(condition)
 
 
 def test_the_page_that_a_night_writes_before_its_end_does_not_say_that_it_runs():
-    assert wording.notices(report_data(run={"status": "running"})) == []
+    assert report_data(run={"status": "running"}).conditions == []
 
 
 def test_a_row_that_cannot_be_read_is_named_by_its_line_and_by_its_date_if_it_has_one():
