@@ -155,8 +155,7 @@ def _why_missing(
         values = {"session": night.as_of, "began": night.started_at}
         return Condition(kinds[is_locked], values)
     if night is not None and night.status != "done":
-        kind: Kind = "late" if night.status == "late" else "failed"
-        return Condition(kind, {"reason": night.error or night.note})
+        return night.outcome
     return _why_not_begun(connection, own, state, is_locked)
 
 

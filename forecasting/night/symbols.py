@@ -151,10 +151,10 @@ def check_forecast(
     if origins:
         raise StoreError(missing)
     run = read.unfinished_run(connection, symbol, target, after=date.min)
-    if run is not None and (run.error or run.note):
+    if run is not None and (reason := run.outcome.values["reason"]):
         raise StoreError(
             f"{symbol} {target} has no forecast; its night of {run.as_of} has status "
-            f"{run.status}: {run.error or run.note}"
+            f"{run.status}: {reason}"
         )
     raise StoreError(f"{missing}{_held(connection, symbol)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from statistics import quantiles
@@ -34,11 +34,9 @@ MADE = {
 }
 """When a forecast of each kind was issued, in words."""
 
-_UNPUBLISHED: dict[str, Kind] = {"failed": "failed", "late": "late", "running": "running"}
-"""The outcome of a night by its status; of any other status it is done."""
-
 # One that is still running has written its page already, in its last step
-_PUBLISHED: dict[str, Kind] = {"failed": "part_failed", "late": "late"}
+_PUBLISHED: dict[Kind, Kind] = {"failed": "part_failed", "running": "done"}
+"""What has come of a night that has published its forecasts."""
 
 
 @dataclass(frozen=True)
@@ -281,10 +279,10 @@ class NightView:
         """What came of the newest night, whether or not it published something."""
         if self.run is None:
             return Condition("no_night", {"symbol": self.symbol, "target": self.target})
-        is_published = bool(self.forecasts) and self.run.as_of <= self.origin
-        kinds = _PUBLISHED if is_published else _UNPUBLISHED
-        reason = self.run.note if self.run.error is None else self.run.error
-        return Condition(kinds.get(self.run.status, "done"), {"reason": reason})
+        outcome = self.run.outcome
+        if not self.forecasts or self.run.as_of > self.origin:
+            return outcome
+        return replace(outcome, kind=_PUBLISHED.get(outcome.kind, outcome.kind))
 
     def _of_run(self) -> Iterator[Condition]:
         """What is to be known of the newest night: that it is not done, or its note."""

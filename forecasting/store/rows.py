@@ -3,8 +3,18 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from forecasting.conditions import Condition, Kind
 from forecasting.predict.fallback import Margin
-from forecasting.vocabulary import Target
+from forecasting.vocabulary import RunStatus, Target
+
+# The error of a closed one says that its day was no session
+_OUTCOMES: dict[RunStatus, Kind] = {
+    "running": "running",
+    "done": "done",
+    "late": "late",
+    "failed": "failed",
+    "closed": "failed",
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class RunRow:
     as_of: date
     symbol: str
     target: str
-    status: str
+    status: RunStatus
     started_at: datetime
     source: str = ""
     trigger: str = ""
@@ -86,6 +96,12 @@ class RunRow:
     note: str = ""
     notes: str = ""
     error: str | None = None
+
+    @property
+    def outcome(self) -> Condition:
+        """What came of the night, with what stopped it or else its note."""
+        reason = self.note if self.error is None else self.error
+        return Condition(_OUTCOMES[self.status], {"reason": reason})
 
 
 @dataclass(frozen=True)
