@@ -12,6 +12,8 @@ from datetime import date, datetime
 from itertools import zip_longest
 from typing import Any, Literal
 
+import pandas as pd
+
 from forecasting.errors import ForecastingError, UsageError, explained
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import last_completed
@@ -48,8 +50,9 @@ class Night:
     stored_id: str | None = None  # of a night that is run again, its id
     stored_fetch: str = ""  # of a night that is run again, the fetch that it used
     fetch_id: str = ""  # of ingest, then of preprocess: the fetch that brought the bars
-    # Of preprocess: that fetch's instant, after which nothing is used, and the windows
+    # Of preprocess: that fetch's instant, after which nothing is used, the bars and the windows
     data_as_of: datetime | None = None
+    bars: pd.DataFrame | None = field(default=None, repr=False, compare=False)
     windows: Windows | None = field(default=None, repr=False)
     # Of train: the id of tonight's model; empty without one that passed the gate
     fit: str = ""
@@ -133,6 +136,13 @@ def windows_of(night: Night) -> Windows:
     if night.windows is None:
         raise ValueError(f"Expected the windows of {night.series} {night.session}; found none.")
     return night.windows
+
+
+def bars_of(night: Night) -> pd.DataFrame:
+    """The bars, as known to it, of a night that has been preprocessed."""
+    if night.bars is None:
+        raise ValueError(f"Expected the bars of {night.series} {night.session}; found none.")
+    return night.bars
 
 
 def make_night(

@@ -109,7 +109,8 @@ def work_off(nights: Sequence[Night], call: Call = call_step) -> list[Night]:
     for turn in in_turn(nights):
         for step in steps:
             turn = call(step, turn)
-        done += [replace(night, report=None, windows=None) for night in turn]  # they are large
+        # They are large
+        done += [replace(night, report=None, bars=None, windows=None) for night in turn]
     return done
 
 

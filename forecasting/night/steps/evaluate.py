@@ -3,10 +3,8 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-
-import pandas as pd
 
 from forecasting.errors import StoreError
 from forecasting.evaluate.scores import score_rows, scored_rows
@@ -90,8 +88,7 @@ def _scores(connection: connect.Connection, night: Night, known_at: datetime | N
         {"symbol": night.symbol},
     )
     if newest is not None and newest > session:
-        later = unscored(last=newest)
-        scores += scored(later[later["target_session"] > pd.Timestamp(session)])
+        scores += scored(unscored(first=session + timedelta(days=1), last=newest))
     return scores
 
 
@@ -102,18 +99,15 @@ def _total_scores(
     if not scores or not TARGETS[night.target].has_totals:
         return []
     sessions = [row["target_session"] for row in scores]
-    totals = partial(
-        read.closed_totals,
-        connection,
-        *night.key,
-        first=min(sessions),
-    )
-    closed = totals(known_at=known_at)
-    closed = closed[closed["target_session"] <= night.session]
+    totals = partial(read.closed_totals, connection, *night.key)
+    scored = partial(scored_rows, scored_at=night.now())
+    rows = []
+    if min(sessions) <= night.session:
+        closed = totals(first=min(sessions), known_at=known_at)
+        rows += scored(closed[closed["target_session"] <= night.session])
     if max(sessions) > night.session:
-        later = totals()
-        closed = pd.concat([closed, later[later["target_session"] > night.session]])
-    return scored_rows(closed, scored_at=night.now())
+        rows += scored(totals(first=max(min(sessions), night.session + timedelta(days=1))))
+    return rows
 
 
 def _newest_instant(connection: connect.Connection, night: Night) -> datetime | None:

@@ -11,7 +11,7 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.ingest.splits import BREAKS
 from forecasting.night.models import load_model
-from forecasting.night.night import Night, windows_of
+from forecasting.night.night import Night, bars_of, windows_of
 from forecasting.night.run_log import add_notes, model_row, notes_of
 from forecasting.night.steps.preprocess import (
     check_same_market,
@@ -49,7 +49,6 @@ model."""
 class PredictionInputs:
     """What the store holds before any model forecasts."""
 
-    bars: pd.DataFrame  # as known at the night's session
     model: ModelRow | None  # tonight's fit, else the newest that passed; None without any
     weights: WeightsRow | None
     losses: pd.DataFrame  # as `past_losses` returns them, of SCORED_ORIGINS
@@ -93,13 +92,7 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
     model = read.stored(connection, ModelRow, {"id": night.fit})
     if model is None:
         model = read.newest_network(connection, *night.key, before=session)
-    bars = read.bars(
-        connection,
-        night.symbol,
-        last=session,
-        known_at=known_at,
-    )
-    past = _closed_forecasts(connection, night, bars)
+    past = _closed_forecasts(connection, night, bars_of(night))
     losses = past_losses(connection, night, origins=fallback.SCORED_ORIGINS)
     facts = NetworkFacts(
         model=None,
@@ -124,7 +117,6 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
         fitted_with = read.market_of_run(connection, model.run_id)
         weights = read.stored(connection, WeightsRow, {"model_id": model.id})
     return PredictionInputs(
-        bars=bars,
         model=model,
         weights=weights,
         losses=losses,
@@ -251,7 +243,7 @@ def _write(
     issued_at = _issued_at(connection, night)
     about = _of_run(night) | {
         "kind": forecast_kind(issued_at, night.session, exchange),
-        "last_value": float(actual_of(night.target, stored.bars).iloc[-1]),
+        "last_value": float(actual_of(night.target, bars_of(night)).iloc[-1]),
         "issued_at": issued_at,
         "data_as_of": night.data_as_of,
         "fetch_id": night.fetch_id,

@@ -83,7 +83,7 @@ def make_features(night: Night) -> Night:
             night.id,
             {"market_fetch": market_fetch},
         )
-    return replace(night, fetch_id=fetch.id, data_as_of=at, windows=windows)
+    return replace(night, fetch_id=fetch.id, data_as_of=at, bars=bars, windows=windows)
 
 
 def no_session(night: Night) -> NoBarError:
@@ -190,7 +190,9 @@ def market_snapshot(
     choice, session = market
     fetch_at = partial(read.newest_fetch, connection, choice.symbol, known_at=data_as_of)
     fetch = fetch_at()
-    bars = read.bars(connection, choice.symbol, last=session, known_at=data_as_of)
+    # A month more than the windows, for closes that are filled forward
+    first = first_session(night.session, night.settings) - timedelta(days=30)
+    bars = read.bars(connection, choice.symbol, first=first, last=session, known_at=data_as_of)
     newest = bars.index[-1].date() if len(bars) else None
     note = missing_closes(choice, session, newest, fetch_at(with_bars=False))
     return MarketSeries(bars["close"], choice.exchange), "" if fetch is None else fetch.id, note

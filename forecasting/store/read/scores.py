@@ -255,10 +255,11 @@ def unscored_forecasts(
     symbol: str,
     target: Target,
     *,
+    first: date = date.min,
     last: date,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Forecasts of target sessions up to `last` not yet scored against a bar of that session.
+    """Forecasts of sessions from `first` to `last` not yet scored against a bar of that session.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled
     the current version once it is settled, again after a restatement. With `known_at`, by the bars
@@ -271,15 +272,17 @@ def unscored_forecasts(
     of_symbol = of_series(forecast, symbol, target)
     # The oldest target session, from the index: of a first year of nights all other bars are older.
     oldest = connection.scalar(select(func.min(forecast.target_session)).where(*of_symbol))
-    span = bar.session.between(oldest or date.max, last)
+    first = max(first, oldest or date.max)
+    span = bar.session.between(first, last)
     actual = _actuals(symbol, target, span, known_at or LATEST)
     # Counting first is several times as fast as looking up the scores of every forecast of five
     # years.
     n = func.count().label("n")
     session = forecast.target_session
-    issued = select(session, n).where(*of_symbol).group_by(session).subquery()
+    of_span = (*of_symbol, session.between(first, last))
+    issued = select(session, n).where(*of_span).group_by(session).subquery()
     scored_bar = score["target_session", "stage", "bar_version"]
-    of_scores = of_series(score, symbol, target)
+    of_scores = (*of_series(score, symbol, target), score.target_session.between(first, last))
     done = select(*scored_bar, n).where(*of_scores).group_by(*scored_bar).subquery()
     same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
     not_all_scored = (
