@@ -72,7 +72,7 @@ they show confirms what was chosen since the split was made, on 2026-11-26."""
 
 def main() -> None:
     """Run every requested backtest and print the table."""
-    options = arguments()
+    options = arguments(__doc__)
     if options.without_trees:
         trees.newest_shipped = lambda *_: None
     symbols = symbols_of(options)
@@ -100,10 +100,10 @@ def main() -> None:
         print("\n".join(["", *r2_table(results)]))
 
 
-def arguments() -> argparse.Namespace:
-    """The options of this benchmark."""
+def arguments(description: str | None) -> argparse.Namespace:
+    """The options of a benchmark of backtests."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample"

@@ -41,12 +41,10 @@ def catch_up(
     return start_catch_up(first=first, last=last, refit_every=refit_every)
 
 
-@app.command(
-    epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29"
-)
+@app.command(epilog="Example: forecasting backtest --source SBUX.csv --symbol SBUX")
 def backtest(
-    first: options.FirstOrigin,
-    last: options.LastOrigin,
+    first: options.FirstOrigin = None,
+    last: options.LastOrigin = None,
     refit_every: Annotated[
         int, typer.Option(min=1, metavar="N", help="Sessions between fits; 1: as published.")
     ] = 21,
@@ -59,7 +57,10 @@ def backtest(
         bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")
     ] = False,
 ) -> None:
-    """Work off past nights and score them against every baseline."""
+    """Work off past nights and say whether they are better than what you have.
+
+    Each is scored against every baseline.
+    """
     from flows import console
     from flows.progress import progress_bar
     from forecasting.audit.run_backtest import backtest_spec, run_each

@@ -25,8 +25,8 @@ from forecasting.vocabulary import Target
     retries=0,
 )
 def backtest(
-    first: date,
-    last: date,
+    first: date | None = None,
+    last: date | None = None,
     symbol: str | None = None,
     target: Target | None = None,
     source: str | None = None,
@@ -37,8 +37,8 @@ def backtest(
     """Work off past nights, score them against every baseline, keep the figures in table metrics.
 
     Args:
-        first: First origin session.
-        last: Last origin session.
+        first: First origin session; without it that of the newest 250 up to the last.
+        last: Last origin session; without it the newest.
         symbol: As Yahoo writes it; without it the first of FORECASTING_SYMBOLS.
         target: volume or range; without it the first of FORECASTING_TARGETS.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it

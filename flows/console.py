@@ -147,14 +147,17 @@ def show_nights(
 def show_backtests(
     documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None
 ) -> None:
-    """Print each backtest's figures by horizon beside each baseline's, or JSON, and its file."""
+    """Print the verdict on each backtest, the figures of one by horizon, or JSON, and its file."""
     if not documents:
         return
     if as_json:
         typer.echo(json_text(documents[0] if len(documents) == 1 else documents))
         return
-    for document in documents:
-        typer.echo(printed(terminal.backtest_parts(document), width=width()))
+    if len(documents) == 1:
+        parts = terminal.backtest_parts(documents[0])
+    else:
+        parts = terminal.comparison_parts(documents)
+    typer.echo(printed(parts, width=width()))
     if out is not None:
         echo(f"Written to {out}")
 

@@ -218,8 +218,10 @@ By = Annotated[
 Chance = Annotated[str, _option("--chance", "SHARE", "With which it is to be done.", True)]
 First = Annotated[date | None, _day("--from", "Oldest session.", "the oldest")]
 Last = Annotated[date | None, _day("--to", "Newest session.", "the newest")]
-FirstOrigin = Annotated[date, _day("--from", "First origin session.")]
-LastOrigin = Annotated[date, _day("--to", "Last origin session.")]
+FirstOrigin = Annotated[
+    date | None, _day("--from", "First origin session.", "250 sessions before the last")
+]
+LastOrigin = Annotated[date | None, _day("--to", "Last origin session.", "the newest")]
 ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]
 _OUT = _option("--out", "PATH", "Path of the file to write.", True)
 Out = Annotated[Path | None, _OUT]

@@ -217,8 +217,8 @@ class Ledger:
     def backtest(  # noqa: PLR0913 - as the command's options
         self,
         symbol: str | None,
-        first: Day,
-        last: Day,
+        first: Day | None = None,
+        last: Day | None = None,
         *,
         now: Clock | None = None,
         target: Target | None = None,
@@ -229,6 +229,7 @@ class Ledger:
     ) -> Backtest:
         """The nights from `first` to `last` worked off apart; nothing is stored in the ledger.
 
+        Without `last` to the newest, without `first` the newest 250 up to it.
         `source`, `market` and `events` are those of the command, or frames in the forms that
         `forecast` takes; `refit_every` is the number of sessions between fits. Raises a
         ForecastingError where a series has no bars that can be had, or too few: 436 sessions up to
@@ -242,8 +243,8 @@ class Ledger:
                 f"Invalid refit_every {refit_every!r:.60}: expected a number of sessions, 1 or "
                 "more."
             )
-        first = check_day("first", first)
-        last = check_day("last", last)
+        first = None if first is None else check_day("first", first)
+        last = None if last is None else check_day("last", last)
         given = self._settings([symbol] if symbol is not None else [], target, {})
         inputs = {"source": source, "market": market, "events": events}
         results = []
@@ -339,8 +340,8 @@ def order(
 
 def backtest(  # noqa: PLR0913 - as `forecast`
     frame: pd.DataFrame,
-    first: Day,
-    last: Day,
+    first: Day | None = None,
+    last: Day | None = None,
     *,
     symbol: str | None = None,
     target: Target = "volume",
@@ -350,6 +351,7 @@ def backtest(  # noqa: PLR0913 - as `forecast`
 ) -> Backtest:
     """The nights from `first` to `last` of each series of a frame worked off, without a ledger.
 
+    Without days the newest 250 of each.
     The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for
     `Ledger.backtest`.
     """

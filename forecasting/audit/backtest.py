@@ -48,6 +48,9 @@ from forecasting.vocabulary import (
     short_id,
 )
 
+NEWEST_NIGHTS = 250
+"""Origins of a backtest without a first one: a year."""
+
 # After the newest bar: when the nights are worked off, so that each is a replay
 _LATER = timedelta(days=30)
 
@@ -65,8 +68,9 @@ class BacktestSpec:
     """Which nights to work off."""
 
     settings: Settings  # of one symbol and target
-    first: date  # first and last origin, both included
-    last: date
+    # First and last origin, both included; None: NEWEST_NIGHTS up to the last, up to the newest
+    first: date | None = None
+    last: date | None = None
     refit_every: int = 21  # sessions between fits; 1: as nights are published
     # Least number of origins with a known value at every horizon; figures need `MIN_PAIRS`
     min_origins: int = 0
@@ -140,10 +144,6 @@ def make_past_night(night: Night) -> None:
 
 def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
     """The sessions of the span with a bar, and with a known value after it."""
-    if spec.first > spec.last:
-        raise UsageError(
-            f"Expected a span that begins before it ends; found {spec.first} to {spec.last}."
-        )
     sessions = sessions_index(bars.index[0].date(), bars.index[-1].date(), spec.settings.exchange)
     least = NETWORK_SESSIONS  # a baseline alone has no reference to be compared with
     if len(sessions) <= least:
@@ -153,19 +153,28 @@ def origins_of(bars: pd.DataFrame, spec: BacktestSpec) -> list[date]:
         )
     values = actual_of(spec.settings.target, bars).reindex(sessions)
     known = pd.DataFrame({ahead: values.shift(-ahead).notna() for ahead in HORIZONS})
-    inside = (sessions >= pd.Timestamp(spec.first)) & (sessions <= pd.Timestamp(spec.last))
+    oldest = sessions[least - 1]
+    first = pd.Timestamp(spec.first or oldest)
+    last = pd.Timestamp(spec.last or sessions[-2])
+    if first > last:
+        raise UsageError(
+            f"Expected a span that begins before it ends; found {first.date()} to {last.date()}."
+        )
+    inside = (sessions >= first) & (sessions <= last)
     of_origins = known[inside & sessions.isin(bars.index) & known.any(axis=1)]
-    if of_origins.empty or of_origins.index[0] < sessions[least - 1]:
+    if of_origins.empty or of_origins.index[0] < oldest:
         raise HistoryError(
-            f"Expected origins of {spec.symbol} from {sessions[least - 1].date()}, before which "
-            f"are sessions enough, to {sessions[-2].date()}; found {spec.first} to {spec.last}. "
+            f"Expected origins of {spec.symbol} from {oldest.date()}, before which are sessions "
+            f"enough, to {sessions[-2].date()}; found {first.date()} to {last.date()}. "
             "Choose another span, or ingest more bars."
         )
+    if spec.first is None:
+        of_origins = of_origins.iloc[-NEWEST_NIGHTS:]
     pairs = of_origins.sum().min()
     if pairs < spec.min_origins:
         raise HistoryError(
-            f"Expected {spec.min_origins} or more origins of {spec.symbol} from {spec.first} to "
-            f"{spec.last}, each before {len(HORIZONS)} closed sessions, for the test against "
+            f"Expected {spec.min_origins} or more origins of {spec.symbol} from {first.date()} to "
+            f"{last.date()}, each before {len(HORIZONS)} closed sessions, for the test against "
             f"baselines; found {pairs}. Choose a longer span."
         )
     return pd.DatetimeIndex(of_origins.index).date.tolist()

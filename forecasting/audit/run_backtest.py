@@ -28,8 +28,13 @@ Run = Callable[..., BacktestResult]  # The backtest of a series that has been re
 Documented = tuple[BacktestResult, dict[str, Any]]
 
 
-def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int) -> BacktestSpec:
-    """Which nights of the settings' first symbol and target: enough for the figures."""
+def backtest_spec(
+    settings: Settings, first: date | None, last: date | None, *, refit_every: int
+) -> BacktestSpec:
+    """Which nights of the settings' first symbol and target: enough for the figures.
+
+    Days as of `BacktestSpec`.
+    """
     return BacktestSpec(
         settings.for_symbol(settings.symbol).for_target(settings.target),
         first,
@@ -130,7 +135,8 @@ def _documented(run: Run, bar: Bar, own: Settings) -> Documented:
 def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> None:
     """Add the figures to table metrics, once, under a row of models that names the backtest."""
     settings = spec.settings
-    about = [settings.target, spec.first, spec.last, spec.refit_every, settings.hash]
+    span = (result.origins[0], result.origins[-1])
+    about = [settings.target, *span, spec.refit_every, settings.hash]
     model_id = short_id("backtest", spec.symbol, *map(str, about), "published")
     model: Row = {
         "id": model_id,

@@ -7,11 +7,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecasting.evaluate.comparison import Comparison, lead_over, over_limit, verdict_of
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, inside, mean_of, skill
 from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Target
+from forecasting.vocabulary import (
+    HORIZONS,
+    LSTM,
+    MEDIAN,
+    PUBLISHED,
+    QUANTILE_COLUMNS,
+    Target,
+)
 
 MIN_PAIRS = len(HORIZONS) + 1
 """Origins whose values are known at a horizon: fewer have no Diebold-Mariano test with the lag of
@@ -79,10 +87,32 @@ class BacktestResult:
             "refits": self.fits,
             "nights": self.nights,
             "seconds": round(self.seconds, 3),
+            "next_session": asdict(self.comparison()),
             "overall": asdict(self.figures()),
             "horizons": {str(horizon): asdict(self.figures(horizon)) for horizon in HORIZONS},
             "totals": self._totals(),
         }
+
+    def comparison(self) -> Comparison:
+        """The forecasts of the next session against those of each other forecaster."""
+        actual, issued = self.actual[:, 0], self.issued[:, 0]
+        others = {name: quantiles[:, 0] for name, quantiles in self.baselines.items()}
+        leads = {name: lead_over(actual, issued, theirs) for name, theirs in others.items()}
+        rules = TARGETS[self.target]
+        medians = {PUBLISHED: issued, **others} if rules.has_totals else {}
+        mae = mean_of(absolute_error(actual, issued))
+        return Comparison(
+            nights=int(np.isfinite(actual).sum()),
+            mae=mae,
+            mae_share=mae / mean_of(actual),
+            coverage_80=_coverage(actual, issued, 80),
+            leads=leads,
+            over_limit={
+                name: over_limit(actual, quantiles[:, MEDIAN])
+                for name, quantiles in medians.items()
+            },
+            verdict=verdict_of(leads, reference=rules.reference),
+        )
 
     def figures(self, horizon: int | None = None) -> Figures:
         """The figures of one horizon, or their means over all."""

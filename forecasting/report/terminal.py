@@ -1,6 +1,7 @@
 """What commands print, as paragraphs and tables: nights, backtests, models, settings, checks."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -20,11 +21,12 @@ from forecasting.report.units import (
     p_value,
     percent,
     short_day,
+    unit_for,
 )
 from forecasting.report.words import notices, word
 from forecasting.settings import Settings
 from forecasting.store.rows import ModelRow
-from forecasting.vocabulary import RANDOM
+from forecasting.vocabulary import PUBLISHED, RANDOM
 
 Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
 """The names of the columns, none for a list without a header, and the rows."""
@@ -172,6 +174,60 @@ def line_listing(nights: Sequence[NightView], *, now: datetime) -> Listing:
     return columns, rows
 
 
+COMPARED = ("ridge", "har", "rolling_median")
+"""The baselines of `comparison_listing`: the strongest, the usual one, the one made by hand."""
+
+_VERDICTS = {
+    "use": "use it",
+    "no_better": "no better than the {reference}",
+    "own_better": "your own is better",
+    "too_few": "too few nights to say",
+}
+
+
+def comparison_parts(documents: Sequence[Mapping[str, Any]]) -> Parts:
+    """Whether the next session's forecasts of each backtest are to be used, and the rule."""
+    about = (
+        "Forecasts of the next session. error: mean absolute one, and its share of the mean value. "
+        "ahead of: pinball loss saved, p of equal loss. over 15%: nights on which an order of 10% "
+        "of the median was more than 15% of the volume. Use it: it lost less than the ridge, and "
+        "than your own forecasts; the other verdicts need a year, or p below 0.05."
+    )
+    return [comparison_listing(documents), about]
+
+
+def comparison_listing(documents: Sequence[Mapping[str, Any]]) -> Listing:
+    """A row a backtest: its error, its lead over each forecaster of the user and some baselines."""
+    leads = [document["next_session"]["leads"] for document in documents]
+    baselines = {name for document in documents for name in document["overall"]["baselines"]}
+    own = dict.fromkeys(name for found in leads for name in found if name not in baselines)
+    names = [*COMPARED, *own]
+    rows = []
+    for document in documents:
+        found = document["next_session"]
+        unit = unit_for(document["target"], usual=found["mae"])
+        rows.append(
+            [
+                f"{document['symbol']} {document['target']}",
+                found["nights"],
+                f"{unit.brief(found['mae'])} ({percent(found['mae_share'])})",
+                *(_lead(found["leads"].get(name)) for name in names),
+                percent(found["coverage_80"]),
+                percent(found["over_limit"].get(PUBLISHED, math.nan), decimals=1),
+                _VERDICTS[found["verdict"]].format(reference=document["overall"]["reference"]),
+            ]
+        )
+    ahead = [f"ahead of {wording.forecaster_label(name)}" for name in names]
+    return ["series", "nights", "error", *ahead, "in 80%", "over 15%", "verdict"], rows
+
+
+def _lead(lead: Mapping[str, Any] | None) -> str:
+    """Like `+4.5% (p 0.01)`; empty without one."""
+    if lead is None:
+        return ""
+    return f"{percent(lead['share'], signed=True, decimals=1)} (p {p_value(lead['p_value'])})"
+
+
 def backtest_parts(document: Mapping[str, Any]) -> Parts:
     """What is shown of a backtest: span, earnings dates, figures, what the nights did."""
     title = (
@@ -185,7 +241,13 @@ def backtest_parts(document: Mapping[str, Any]) -> Parts:
         for name, count in document["earnings_dates"].items()
     ]
     earnings = ", ".join(dates) or "No earnings dates"
-    return [title, earnings, backtest_listing(document), wording.published_sentence(document)]
+    return [
+        title,
+        earnings,
+        *comparison_parts([document]),
+        backtest_listing(document),
+        wording.published_sentence(document),
+    ]
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
+from forecasting.audit import backtest as backtests
 from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.audit.run_backtest import backtest_spec, run_each
 from forecasting.audit.series import load_series
@@ -193,3 +194,13 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp
     assert {str(document["symbol"]) for document in documents[1]} == {"AAA", "CCC"}
     assert kept[0] == kept[1] != []
     assert shown[-3:] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_backtest_without_days_is_of_the_newest_nights(monkeypatch):
+    monkeypatch.setattr(backtests, "NEWEST_NIGHTS", 7)
+    found = backtests.origins_of(BARS, BacktestSpec(SMALL))
+    assert [found[0], found[-1], len(found)] == [*BARS.index[[-8, -2]].date, 7]
+    until = BacktestSpec(SMALL, last=BARS.index[-20].date())
+    assert [*backtests.origins_of(BARS, until)] == [*BARS.index[-26:-19].date]
+    since = BacktestSpec(SMALL, first=BARS.index[-4].date())
+    assert [*backtests.origins_of(BARS, since)] == [*BARS.index[-4:-1].date]

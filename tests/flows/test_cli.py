@@ -161,7 +161,9 @@ def test_a_backtest_writes_the_documented_keys(here):
     assert (code, "horizon" in shown) == (0, True)
     document = json.loads(out.read_text(encoding="utf-8"))
     about = "symbol target from to origins refits nights seconds overall horizons"
-    assert set(document) == {*about.split(), "totals", "earnings_dates"}
+    assert set(document) == {*about.split(), "totals", "earnings_dates", "next_session"}
+    compared = "nights mae mae_share coverage_80 leads over_limit verdict"
+    assert [*document["next_session"]] == compared.split()
     figures = "mae baselines pinball reference reference_skill"
     figures += " reference_p_value coverage_80 coverage_90 r2_dollar_volume r2_baselines"
     for found in (document["overall"], *document["horizons"].values()):
