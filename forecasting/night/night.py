@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from itertools import zip_longest
+from operator import attrgetter
 from typing import Any, Literal
 
 import pandas as pd
@@ -199,18 +199,14 @@ def check_closed(session: date, exchange: str, *, now: Clock) -> None:
         )
 
 
-def grouped(nights: Sequence[Night], by: Literal["symbol", "series"]) -> list[list[Night]]:
-    """The nights of each symbol, or of each symbol and target, in their order."""
-    groups: dict[str, list[Night]] = {}
+def grouped(nights: Sequence[Night], by: Literal["symbol", "session"]) -> list[list[Night]]:
+    """The nights of each symbol, or of each session, in their order."""
+    groups: dict[str | date, list[Night]] = {}
     for night in nights:
         groups.setdefault(getattr(night, by), []).append(night)
     return list(groups.values())
 
 
 def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
-    """The nights in the order in which they are run.
-
-    The first of each symbol and target, then the second, and so on.
-    """
-    turns = zip_longest(*grouped(nights, "series"))
-    return [[night for night in turn if night is not None] for turn in turns]
+    """The nights in the order in which they are run: those of each session, the oldest first."""
+    return grouped(sorted(nights, key=attrgetter("session")), "session")

@@ -103,7 +103,7 @@ def run_batch(
 
 
 def work_off(nights: Sequence[Night], call: Call = call_step) -> list[Night]:
-    """The nights whose bars are stored as they ended: the first of each symbol, then the second."""
+    """The nights whose bars are stored as they ended: the oldest session first."""
     done = []
     steps: tuple[Step, ...] = ("preprocess", "train", "predict", "evaluate")
     for turn in in_turn(nights):

@@ -19,7 +19,7 @@ from forecasting.plain_text import markdown_text, named, ordinary_spaces, quanti
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import NightView, most_unusual_first
 from forecasting.report.page import environment
-from forecasting.report.units import short_day
+from forecasting.report.units import full_day, short_day
 from forecasting.report.words import by_cause, word
 
 SHOWN = 3  # symbols that a sentence names
@@ -48,7 +48,7 @@ def night_artifact(nights: Sequence[tuple[NightView, Path | str]]) -> Artifact:
         f"{wording.headline(data)['median']}, 80% {data.first.span('q10', 'q90')}"
         for data, _ in nights
     ]
-    about = f"{first.symbol} {short_day(first.first.session)}: {'; '.join(medians)}"
+    about = f"{first.symbol} {full_day(first.first.session)}: {'; '.join(medians)}"
     template = environment().get_template("night.md")
     body = template.render(nights=nights, several=len(nights) > 1).rstrip()
     return Artifact(artifact_key("night", first.symbol), markdown_text(about), body)

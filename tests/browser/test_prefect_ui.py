@@ -70,4 +70,6 @@ def test_the_page_of_a_run_leads_to_the_nights_of_a_symbol(nights, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("link", name="^GSPC", exact=True).click()
     page.wait_for_url("**/v2/artifacts/key/night-caret-gspc")
-    page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
+    page.get_by_role(
+        "heading", name=re.compile(r"\^GSPC Wed 2 Jan 2019: \d\.\d\d B shares")
+    ).wait_for()

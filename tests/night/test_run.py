@@ -10,7 +10,7 @@ from flows import clock
 from flows.start import start_catch_up
 from forecasting.errors import SymbolsFailedError
 from forecasting.night import plan, run
-from forecasting.night.night import RunOptions, make_night
+from forecasting.night.night import RunOptions, in_turn, make_night
 from forecasting.night.steps.preprocess import make_features
 from forecasting.publish import runs
 from forecasting.settings import read_settings
@@ -60,6 +60,13 @@ def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, n
         (ended,) = run.run_batch(batch, session=other)
     assert f"process {other} of the database" in str(ended.error)
     assert counts()["runs"] == 0
+
+
+def test_a_task_is_of_one_session_by_which_prefect_lists_the_versions_of_its_artifacts():
+    missed = [("A", EVE), ("A", LAST), ("B", LAST)]
+    nights = [make_night(symbol, day, read_settings(), now=clock.now) for symbol, day in missed]
+    turns = [[(night.symbol, night.session) for night in turn] for turn in in_turn(nights)]
+    assert turns == [[("A", EVE)], [("A", LAST), ("B", LAST)]]
 
 
 EACH = "volume,range"

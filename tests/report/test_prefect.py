@@ -135,7 +135,7 @@ def test_the_page_of_a_night_has_its_sentence_week_and_last_result():
     text = plain(found.body)
     assert (found.key, about) == (
         "night-sbux",
-        "SBUX Mon 11 Mar: 8.45 M shares, 80% 6.00-12.00",
+        "SBUX Mon 11 Mar 2024: 8.45 M shares, 80% 6.00-12.00",
     )
     parts = (
         "**SBUX is expected to trade 8.45 M shares on Mon 11 Mar 2024 (80% interval 6.00-12.00 M)",
