@@ -25,7 +25,7 @@ from forecasting.in_memory import (
     without_inputs,
 )
 from forecasting.publish import export
-from forecasting.results import Backtest, Forecast
+from forecasting.results import Backtest, Forecast, path_frame
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
@@ -85,6 +85,18 @@ class Ledger:
         Of target volume; without a row for others. Raises as `latest`.
         """
         return export.frame("totals", self._for_reading(*symbols, target=target))
+
+    def paths(self, symbol: str, paths: int = 1000) -> pd.DataFrame:
+        """Joint paths of the volume of the next five sessions: a row a path, a column a session.
+
+        In shares, the lowest total first, always the same. They are the draws of which the totals
+        are made: all 4,096 of them have the quantiles of `totals`, fewer nearly. Raises as
+        `latest`.
+        """
+        settings = self._for_reading(symbol, target="volume")
+        return path_frame(
+            export.frame("latest", settings), export.frame("totals", settings), paths=paths
+        )
 
     def order(
         self,

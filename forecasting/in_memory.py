@@ -124,7 +124,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     }
     columns = ["symbol", "target", "origin_session", "target_session", "horizon"]
     columns += [*QUANTILE_COLUMNS, "usual", "vs_usual", "why", "model", "reason"]
-    return Forecast(quantiles[columns], totals.filter(columns), why, fans)
+    return Forecast(quantiles[columns], totals.filter([*columns, "factor"]), why, fans)
 
 
 @contextmanager

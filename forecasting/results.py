@@ -14,7 +14,7 @@ from forecasting.report.night_view import NightView
 from forecasting.report.plot import draw
 from forecasting.report.units import percent, unit_for
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, LSTM
+from forecasting.vocabulary import HORIZONS, LSTM, QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,6 +133,17 @@ class Forecast:
         known = report.history["value"].iloc[-_PLOTTED:]
         return draw(report.rows, known, unit=report.unit, ax=ax)
 
+    def paths(self, paths: int = 1000, *, symbol: str | None = None) -> pd.DataFrame:
+        """Joint paths of a series' volume, as `Ledger.paths`.
+
+        Args:
+            paths: How many, up to 4,096.
+            symbol: As for `plot`.
+        """
+        chosen = _chosen(self.reports, symbol)
+        frames = (frame[frame["symbol"] == chosen] for frame in (self.quantiles, self.totals))
+        return path_frame(*frames, paths=paths)
+
     def __repr__(self) -> str:
         """The medians, their 80% intervals and why, a line a session."""
         return f"{self.quantiles.to_string(columns=_SHOWN, **_TABLE)}\n{self._note()}".rstrip()
@@ -142,6 +153,20 @@ class Forecast:
 
     def _note(self) -> str:
         return TARGETS[str(self.quantiles["target"].iat[0])].note
+
+
+def path_frame(sessions: pd.DataFrame, totals: pd.DataFrame, *, paths: int) -> pd.DataFrame:
+    """The frame of `Ledger.paths`, of one symbol's sessions and totals, the nearest first."""
+    from forecasting.predict.totals import DRAWS, paths_of
+
+    if not isinstance(paths, int) or not 1 <= paths <= DRAWS:
+        raise UsageError(f"Invalid paths {paths!r:.60}: expected 1 to {DRAWS:,}.")
+    if len(totals) != len(sessions) - 1:
+        raise UsageError("Expected forecasts with totals, found none: volume alone has them.")
+    factor = 1.0 if totals.empty else float(totals["factor"].iloc[0])
+    volumes = paths_of(sessions[list(QUANTILE_COLUMNS)].to_numpy(dtype=float), factor, paths)
+    days = pd.DatetimeIndex(sessions["target_session"], name="target_session")
+    return pd.DataFrame(volumes, columns=days).rename_axis("path")
 
 
 def _chosen(symbols: Collection[str], asked: str | None) -> str:

@@ -59,6 +59,12 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
     for name, of_night in pairs.items():
         columns = [one for one in getattr(found, name) if one not in ("model_id", "reason")]
         pd.testing.assert_frame_equal(getattr(found, name)[columns], of_night[columns])
+    three = found.paths(4096).sum(axis=1).quantile([0.1, 0.5, 0.9]).to_numpy()
+    of_three = found.totals[["q10", "q50", "q90"]].to_numpy(dtype=float)[-1]
+    np.testing.assert_allclose(three, of_three, rtol=1e-4)
+    assert stored.paths("TEST", 7).shape == (7, 5)
+    with pytest.raises(UsageError, match="paths 5000"):
+        found.paths(5000)
     product = found.why.groupby("horizon")["factor"].prod()
     assert product.to_numpy() == pytest.approx(found.quantiles["q50"].to_numpy(), rel=1e-9)
     monkeypatch.setenv("FORECASTING_SEED", "1")

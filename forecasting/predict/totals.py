@@ -23,7 +23,7 @@ CORRELATION = (
 """Between the normal scores of the next five sessions' volumes under their own forecasts."""
 
 # Of 90 multipliers tried with this number the best: levels are met within 0.3 percentage points
-_DRAWS = 4096
+DRAWS = 4096
 _MULTIPLIER = 1079
 _SCORES = np.array([-8.0, *map(NormalDist().inv_cdf, QUANTILES), 8.0])
 _TAILS = np.array(QUANTILES)
@@ -39,14 +39,38 @@ def total_quantiles(quantiles: Floats, factor: float = 1.0) -> Floats:
         quantiles: (H, Q) of each session's volume.
         factor: Factor of the distance of the logs from that of the median.
     """
-    scores = _scores_drawn()
-    volumes = [
-        np.exp(np.interp(scores[h], _SCORES, _knots(quantiles[h]))) for h in range(len(HORIZONS))
-    ]
-    totals = np.cumsum(volumes, axis=0)  # (H, N)
+    totals = _totals_drawn(quantiles)
     logs = np.log(np.quantile(totals, QUANTILES, axis=1)).T
     median = logs[:, [MEDIAN]]
     return np.exp(median + factor * (logs - median))
+
+
+def paths_of(quantiles: Floats, factor: float, paths: int) -> Floats:
+    """(paths, H) volumes of the next sessions drawn together, the lowest total first.
+
+    The quantiles of their totals are those of `total_quantiles`: for all DRAWS to rounding, for
+    fewer, evenly spread over the total of all sessions, nearly.
+
+    Args:
+        quantiles: (H, Q) of each session's volume.
+        factor: As for `total_quantiles`.
+        paths: How many, up to DRAWS.
+    """
+    drawn = _totals_drawn(quantiles)
+    median = np.median(drawn, axis=1, keepdims=True)
+    totals = median * (drawn / median) ** factor
+    totals[0] = drawn[0]
+    # A factor near its upper bound could let a total fall with its sessions
+    volumes = np.diff(np.maximum.accumulate(totals), axis=0, prepend=0.0)
+    evenly = (np.arange(paths) + 0.5) * DRAWS // paths
+    return volumes[:, np.argsort(totals[-1])[evenly.astype(int)]].T
+
+
+def _totals_drawn(quantiles: Floats) -> Floats:
+    """(H, N) totals of sessions with these quantiles (H, Q)."""
+    each = zip(_scores_drawn(), quantiles, strict=False)  # of a short frame fewer sessions
+    volumes = [np.exp(np.interp(scores, _SCORES, _knots(row))) for scores, row in each]
+    return np.cumsum(volumes, axis=0)
 
 
 @lru_cache
@@ -54,8 +78,8 @@ def _scores_drawn() -> Floats:
     """(H, N) correlated normal scores, evenly spread and always the same: Korobov's lattice."""
     from scipy.special import ndtri
 
-    steps = [_MULTIPLIER**h % _DRAWS for h in range(len(HORIZONS))]
-    points = (np.outer(steps, np.arange(_DRAWS)) % _DRAWS + 0.5) / _DRAWS
+    steps = [_MULTIPLIER**h % DRAWS for h in range(len(HORIZONS))]
+    points = (np.outer(steps, np.arange(DRAWS)) % DRAWS + 0.5) / DRAWS
     # Not a product of matrices, whose last bits may depend on the number of threads
     correlated: Floats = np.einsum("hk,kn->hn", np.linalg.cholesky(CORRELATION), ndtri(points))
     return correlated

@@ -206,13 +206,14 @@ _OF_LATEST = "kind status reason model model_id issued_at data_as_of run_id"
 
 VIEWS["latest_totals"] = View(
     f"""
-SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES},
+SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES}, f.factor,
     l.{", l.".join(_OF_LATEST.split())}, f.horizon * l.usual AS usual, f.q50 / NULLIF(f.horizon * l.usual, 0) - 1 AS vs_usual
 FROM latest_forecasts l JOIN total_forecasts f ON {same("f", "l", FORECAST_KEY)}
 """,
     "The published forecast of the total volume of the next 2 to 5 sessions at the newest origin.",
     "forecasts",
     {
+        "factor": "As in total_forecasts.",
         "usual": "The usual volume of a session, as in latest_forecasts, times the horizon.",
         "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
     },

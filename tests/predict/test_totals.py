@@ -7,9 +7,11 @@ from scipy.special import ndtr, ndtri
 from forecasting.predict import totals
 from forecasting.predict.totals import (
     CORRELATION,
+    DRAWS,
     amount_at,
     chance_of,
     next_factor,
+    paths_of,
     total_quantiles,
 )
 from forecasting.vocabulary import MEDIAN, QUANTILES
@@ -79,3 +81,17 @@ def test_the_factor_moves_by_each_level_that_a_total_closed_beyond():
     assert next_factor(1.1, np.array([]), np.empty((0, 7))) == 1.1
     assert next_factor(2.5, 9.0 + actual, quantiles) == 2.5
     assert next_factor(0.5, quantiles[:, MEDIAN], quantiles) == 0.5
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.2])
+def test_paths_have_the_quantiles_of_the_totals_and_few_of_them_nearly(factor):
+    issued = total_quantiles(SESSIONS, factor)
+    volumes = paths_of(SESSIONS, factor, DRAWS)
+    found = np.quantile(np.cumsum(volumes, axis=1), QUANTILES, axis=0).T
+    np.testing.assert_allclose(found[1:], issued[1:], rtol=1e-4)
+    np.testing.assert_allclose(found[0], SESSIONS[0], rtol=0.01)
+    few = paths_of(SESSIONS, factor, 1000)
+    np.testing.assert_allclose(np.quantile(few.sum(axis=1), QUANTILES), issued[-1], rtol=0.005)
+    np.testing.assert_array_equal(paths_of(SESSIONS, factor, 1000), few)
+    assert (volumes >= 0.0).all()
+    np.testing.assert_allclose(paths_of(SESSIONS[:1], 1.0, DRAWS).min(), volumes[:, 0].min())
