@@ -174,9 +174,6 @@ def line_listing(nights: Sequence[NightView], *, now: datetime) -> Listing:
     return columns, rows
 
 
-COMPARED = ("ridge", "har", "rolling_median")
-"""The baselines of `comparison_listing`: the strongest, the usual one, the one made by hand."""
-
 _VERDICTS = {
     "use": "use it",
     "no_better": "no better than the {reference}",
@@ -201,7 +198,7 @@ def comparison_listing(documents: Sequence[Mapping[str, Any]]) -> Listing:
     leads = [document["next_session"]["leads"] for document in documents]
     baselines = {name for document in documents for name in document["overall"]["baselines"]}
     own = dict.fromkeys(name for found in leads for name in found if name not in baselines)
-    names = [*COMPARED, *own]
+    names = [*wording.COMPARED, *own]
     rows = []
     for document in documents:
         found = document["next_session"]

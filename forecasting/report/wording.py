@@ -15,6 +15,7 @@ from forecasting.ingest.bar_rules import UNREADABLE
 from forecasting.plain_text import quantity
 from forecasting.predict.fallback import Margin
 from forecasting.report.night_view import NightView, SessionView
+from forecasting.report.record import TrackRecord
 from forecasting.report.units import (
     Unit,
     as_day,
@@ -48,6 +49,9 @@ _PART_WORDS = {
     "holiday": "holiday nearby",
     "report": "report nearby",
 }
+COMPARED = ("ridge", "har", "rolling_median")
+"""Baselines that are named beside ours: the strongest, the usual one, the one made by hand."""
+
 _FORECASTERS = {"har": "HAR", LSTM: "the network alone"}
 
 
@@ -254,6 +258,29 @@ def skill_brief(skill: Skill | None) -> str:
     if not skill.is_known:
         return f"{skill.n} of {ENOUGH_NIGHTS}"
     return percent(skill.share, signed=True)
+
+
+def lead_sentence(record: TrackRecord) -> str:
+    """The errors and leads of the next session, and of the five ahead together.
+
+    Like `Typical error 14% (five sessions: 17%), against ridge +4% (+3%), against HAR +11% (+12%)`.
+    An error is a share of the mean actual value, a lead one in pinball loss. Empty below
+    ENOUGH_NIGHTS.
+    """
+    skills = record.skills.set_index(["forecaster", "horizon"])
+    names = [name for name in COMPARED if (name, 1) in skills.index]
+    if not names or skills.loc[(names[0], 1), "n"] < ENOUGH_NIGHTS:
+        return ""
+    errors = [
+        percent(rows["error"].abs().mean() / rows["actual"].mean())
+        for rows in (record.ahead(1), record.published)
+    ]
+    texts = [f"Typical error {errors[0]} (five sessions: {errors[1]})"]
+    for name in names:
+        one, five = skills.loc[[(name, 1), (name, 0)], "skill_pinball"]
+        lead = f"{percent(one, signed=True)} ({percent(five, signed=True)})"
+        texts.append(f"against {forecaster_label(name)} {lead}")
+    return ", ".join(texts)
 
 
 def baselines_sentence(skills: Sequence[Mapping[str, Any]]) -> str:

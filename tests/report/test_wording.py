@@ -8,8 +8,10 @@ import pytest
 from forecasting.evaluate.significance import Skill
 from forecasting.predict.fallback import Margin
 from forecasting.report import wording
+from forecasting.report.record import track_record
 from forecasting.report.words import WORDS, sentence_of
-from tests.report.nights import forecasts, plain, report_data
+from forecasting.vocabulary import HORIZONS
+from tests.report.nights import forecasts, plain, report_data, score, scored
 from tests.store.rows import stored_run
 
 
@@ -171,3 +173,22 @@ def test_the_margin_of_a_baseline_is_a_sentence_with_its_limits(deficit, limit, 
     margin = Margin("ridge", deficit, 250, -2.6, limit_statistic=3.0, limit_deficit=limit)
     for fact in facts:
         assert fact in wording.fallback_sentence(margin)
+
+
+def test_errors_and_leads_are_of_the_next_session_and_of_the_five():
+    rows = [
+        score(ago=ago, horizon=horizon, median=10.0 * (1 + off * horizon), name=name, role=role)
+        for ago in range(1, 61)
+        for horizon in HORIZONS
+        for name, role, off in (
+            ("lstm", "published", 0.03),
+            ("ridge", "baseline", 0.04),
+            ("rolling_median", "baseline", 0.02 * (1 + horizon)),
+        )
+    ]
+    said = wording.lead_sentence(track_record(scored(*rows)))
+    assert plain(said) == (
+        "Typical error 3% (five sessions: 9%), against ridge +25% (+25%), against rolling median "
+        "+25% (+68%)"
+    )
+    assert wording.lead_sentence(track_record(scored(*rows[: 59 * 15]))) == ""
