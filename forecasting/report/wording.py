@@ -267,19 +267,21 @@ def lead_sentence(record: TrackRecord) -> str:
     An error is a share of the mean actual value, a lead one in pinball loss. Empty below
     ENOUGH_NIGHTS.
     """
-    skills = record.skills.set_index(["forecaster", "horizon"])
-    names = [name for name in COMPARED if (name, 1) in skills.index]
-    if not names or skills.loc[(names[0], 1), "n"] < ENOUGH_NIGHTS:
+    if record.origins < ENOUGH_NIGHTS:
         return ""
+    leads = {
+        (row["forecaster"], row["horizon"]): row["skill_pinball"]
+        for row in record.skills.to_dict("records")
+    }
     errors = [
         percent(rows["error"].abs().mean() / rows["actual"].mean())
         for rows in (record.ahead(1), record.published)
     ]
     texts = [f"Typical error {errors[0]} (five sessions: {errors[1]})"]
-    for name in names:
-        one, five = skills.loc[[(name, 1), (name, 0)], "skill_pinball"]
-        lead = f"{percent(one, signed=True)} ({percent(five, signed=True)})"
-        texts.append(f"against {forecaster_label(name)} {lead}")
+    for name in COMPARED:
+        if (name, 1) in leads:
+            one, five = (percent(leads[name, horizon], signed=True) for horizon in (1, 0))
+            texts.append(f"against {forecaster_label(name)} {one} ({five})")
     return ", ".join(texts)
 
 
