@@ -5,6 +5,7 @@
 from typing import NamedTuple
 
 from forecasting.evaluate.scores import MEAN_SESSIONS, RATIOS, nearest_level
+from forecasting.evaluate.standings import WINDOWS
 from forecasting.losses import EXACT
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.targets import TARGETS
@@ -33,9 +34,6 @@ class View(NamedTuple):
 
 SCORE_VIEWS: dict[str, View] = {}
 """By name, each after those it reads."""
-
-WINDOWS = (20, 60, 250)
-"""Newest nights with a score of what was published that standings and costs are summed over."""
 
 _SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
 _FORECASTER_TEXT = (

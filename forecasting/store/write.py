@@ -1,7 +1,5 @@
 """Writes to the ledger. A row whose key exists is left as it is; counts are of the rows added."""
 
-# ruff: noqa: S608 - the SQL is built from this file's own constants
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,6 +14,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from forecasting.errors import RateLimitedError
+from forecasting.evaluate.standings import LOSSES, PUBLISHED_LOSSES, WINDOWS, standings_of
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import Revision, adjustment
@@ -38,10 +37,8 @@ from forecasting.store.schema import (
     weight,
     weights,
 )
-from forecasting.store.score_views import WINDOWS
-from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, PUBLISHED, PUBLISHED_LINE, finding_id
+from forecasting.vocabulary import finding_id
 
 WEIGHTS_KEPT = 3  # Of each series: after the newest is withdrawn, or refused, there is another
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
@@ -247,65 +244,8 @@ def add_scores(connection: Connection, rows: Sequence[Row]) -> int:
     return added
 
 
-_SUMS = ("error", "pinball", "inside_80", "inside_90", "published_error", "published_pinball")
+_SUMS = (*LOSSES, *PUBLISHED_LOSSES)
 _SUMMED = ("first_origin", "last_origin", "n", *_SUMS, "squared_gap")
-# Gaps are rounded to this part of the largest: the sum of 250 squares is then exact in any order,
-# as those of losses rounded to a grain
-_GAP_UNITS = 2**22
-_WHOLE = 1.5 * 2.0**52  # added and subtracted again, it rounds to whole numbers
-_OF_WINDOW = "OVER (PARTITION BY e.horizon, w.window_sessions)"
-# The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite
-# reads a DISTINCT to its end. A value of its own: neither database passes a subquery's into the
-# view.
-_OLDEST = sa.text(f"""
-WITH horizons (horizon) AS (VALUES {", ".join(f"({horizon})" for horizon in HORIZONS)})
-SELECT min(coalesce((
-    SELECT b.origin_session FROM scores b
-    WHERE b.symbol = :symbol AND b.target = :target AND b.kind = :kind AND b.horizon = h.horizon
-        AND b.role = '{PUBLISHED}'
-    GROUP BY b.origin_session ORDER BY b.origin_session DESC LIMIT 1 OFFSET {max(WINDOWS) - 1}
-), '0001-01-01')) FROM horizons h
-""")
-_STANDINGS = sa.text(f"""
-INSERT INTO standings (symbol, target, kind, horizon, window_sessions, line, {", ".join(_SUMMED)})
-WITH windows (window_sessions) AS (VALUES {", ".join(f"({window})" for window in WINDOWS)})
-SELECT :symbol, :target, :kind, e.horizon, w.window_sessions, e.line,
-    min(min(e.origin_session)) {_OF_WINDOW}, max(max(e.origin_session)) {_OF_WINDOW}, count(*),
-    {", ".join(f"sum(e.{name})" for name in _SUMS)}, max(e.unit) * max(e.unit) * sum(e.gap * e.gap)
-FROM (
-    SELECT g.*, dense_rank() OVER (PARTITION BY g.horizon ORDER BY g.origin_session DESC) AS night,
-        coalesce((g.published_pinball - g.pinball) / NULLIF(g.unit, 0), 0) + :whole - :whole AS gap
-    FROM (
-        SELECT d.*, max(abs(d.published_pinball - d.pinball)) OVER (PARTITION BY d.horizon, d.line)
-                / {_GAP_UNITS} AS unit
-        FROM (
-            SELECT c.*,
-                max(CASE c.forecaster WHEN 'published' THEN c.error END) OVER slot
-                    AS published_error,
-                max(CASE c.forecaster WHEN 'published' THEN c.pinball END) OVER slot
-                    AS published_pinball
-            FROM (
-                SELECT s.horizon, s.origin_session, s.forecaster,
-                    CASE s.forecaster WHEN 'published' THEN '{PUBLISHED_LINE}' ELSE s.forecaster END
-                        AS line,
-                    abs(s.error) + :shift - :shift AS error, s.pinball + :shift - :shift AS pinball,
-                    CAST(s.inside_80 AS INTEGER) AS inside_80,
-                    CAST(s.inside_90 AS INTEGER) AS inside_90
-                FROM ({VIEWS["counted_scores"].select}) s
-                WHERE s.symbol = :symbol AND s.target = :target AND s.kind = :kind
-                    AND s.origin_session >= :oldest
-                    AND s.horizon IN ({", ".join(map(str, HORIZONS))})
-            ) c
-            WINDOW slot AS (PARTITION BY c.horizon, c.origin_session)
-        ) d
-        WHERE d.published_error IS NOT NULL
-    ) g
-) e CROSS JOIN windows w
-WHERE e.night <= w.window_sessions
-GROUP BY e.horizon, w.window_sessions, e.line
-ON CONFLICT (symbol, target, kind, horizon, window_sessions, line)
-DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SUMMED)}
-""")
 
 
 def write_standings(connection: Connection, symbol: str, target: str, kind: str) -> None:
@@ -314,10 +254,19 @@ def write_standings(connection: Connection, symbol: str, target: str, kind: str)
     # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
     none = dict.fromkeys(("n", *_SUMS, "squared_gap"), 0)
     connection.execute(sa.update(standings).where(*of_scope).values(none))
+    scores = read.standing_scores(connection, symbol, target, kind, nights=max(WINDOWS))
     scope = {"symbol": symbol, "target": target, "kind": kind}
-    oldest = connection.scalar(_OLDEST, scope)
-    rounding = {"shift": _WHOLE * TARGETS[target].grain, "whole": _WHOLE}
-    connection.execute(_STANDINGS, {**scope, "oldest": oldest, **rounding})
+    rows = [plain(scope | row, standings) for row in standings_of(scores, TARGETS[target].grain)]
+    if rows:
+        connection.execute(_standings_insert(connection.dialect.name), rows)
+
+
+@lru_cache
+def _standings_insert(dialect: str) -> sa.Insert:
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    adding = make(standings)
+    updated = {name: adding.excluded[name] for name in _SUMMED}
+    return adding.on_conflict_do_update(index_elements=[*standings.primary_key], set_=updated)
 
 
 def copy_inputs(source: Connection, target: Connection, symbol: str, of_target: str) -> None:

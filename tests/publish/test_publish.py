@@ -13,6 +13,7 @@ from forecasting.api import connect as connect_ledger
 from forecasting.conditions import Condition
 from forecasting.errors import DataLateError, NoBarError, UsageError
 from forecasting.evaluate.significance import diebold_mariano
+from forecasting.evaluate.standings import WINDOWS
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
 from forecasting.night.night import make_night
@@ -23,7 +24,6 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import reading, transaction
 from forecasting.store.schema import metadata
-from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import KINDS
 from tests.builders import EVE, LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.conftest import DATABASES

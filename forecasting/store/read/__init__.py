@@ -50,5 +50,6 @@ from forecasting.store.read.scores import (
     last_results,
     losses,
     scored,
+    standing_scores,
     unscored_forecasts,
 )

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.evaluate.significance import Skill, p_value_of
+from forecasting.evaluate.standings import WINDOWS
 from forecasting.store import schema
 from forecasting.store.frames import (
     Row,
@@ -43,7 +44,6 @@ from forecasting.store.schema import (
     weight,
     weights,
 )
-from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import LSTM
 
 

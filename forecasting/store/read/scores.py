@@ -9,6 +9,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
+from forecasting.evaluate.standings import LOSSES
 from forecasting.store.frames import (
     frame,
     kind_rank,
@@ -245,6 +246,37 @@ def _wanted(
         score.horizon.in_(HORIZONS),
         score.origin_session >= oldest,
     ]
+
+
+def standing_scores(
+    connection: Connection, symbol: str, target: str, kind: str, *, nights: int
+) -> pd.DataFrame:
+    """The scores of the newest `nights` with one of what was published, at each horizon, or more.
+
+    Columns origin_session, horizon, role, model and LOSSES, the newest forecast of a slot before
+    older ones, and its settled score before the first.
+    """
+    of_kind = (*of_series(score, symbol, target), score.kind == kind)
+    # Grouped, since SQLite reads a DISTINCT to its end
+    nth_newest = [
+        select(score.origin_session)
+        .where(*of_kind, score.horizon == horizon, score.role == PUBLISHED)
+        .group_by(score.origin_session)
+        .order_by(score.origin_session.desc())
+        .limit(1)
+        .offset(nights - 1)
+        .scalar_subquery()
+        for horizon in HORIZONS
+    ]
+    oldest = min(day or date.min for day in connection.execute(select(*nth_newest)).one())
+    newest_first = (score[name].desc() for name in ("stage", "bar_version"))
+    statement = (
+        select(*score["origin_session", "horizon", "role", "model"], *score[LOSSES])
+        .where(*of_kind, score.horizon.in_(HORIZONS), score.origin_session >= oldest)
+        .where(score.role.in_(get_args(Role)))
+        .order_by(score.issued_at.desc(), score.model_id, *newest_first)
+    )
+    return frame(connection, statement)
 
 
 _BAR = {"symbol": "symbol", "session": "target_session", "version": "bar_version"}
