@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from forecasting.plain_text import quantity
-from forecasting.report.night_view import NightView
+from forecasting.report.night_view import MADE, NightView
 from forecasting.report.units import Unit, full_day, short_day
 
 # margins of the plot area, in SVG units, which are CSS pixels at full size
@@ -273,7 +273,7 @@ def _past_tip(row: Mapping[Any, Any], unit: Unit) -> str:
         f"{full_day(row['target_session'])}\nactual {unit.text(row['actual'])}, "
         f"{_WHERE[_shape(row)]}\n"
         f"forecast {unit.text(row['q50'])}\n80% {unit.text(row['q10'], row['q90'])}\n"
-        f"{row['kind']}, from {short_day(row['origin_session'])}"
+        f"{MADE[row['kind']]}, from {short_day(row['origin_session'])}"
     )
 
 

@@ -93,7 +93,7 @@ class SessionView:
     @property
     def notes(self) -> list[str]:
         """What is to be known of a forecast: that it is a baseline's, and the special days."""
-        kind = [] if self.row.status == "ok" else ["baseline"]
+        kind = [] if self.row.status == "ok" else [WORDS["baseline"].word]
         return [*kind, *self.special_days]
 
 
@@ -331,6 +331,11 @@ class NightView:
             for one in self.conditions
             if one.kind == "made_afterwards" or WORDS[one.kind].severity != "info"
         ]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a row of a table says of it: these conditions, and the nearest session's days."""
+        return [*map(word, self.flags), *self.first.special_days]
 
     @property
     def state(self) -> str:

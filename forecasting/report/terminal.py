@@ -23,7 +23,7 @@ from forecasting.report.units import (
     short_day,
     unit_for,
 )
-from forecasting.report.words import notices, word
+from forecasting.report.words import notices
 from forecasting.settings import Settings
 from forecasting.store.rows import ModelRow
 from forecasting.vocabulary import PUBLISHED, RANDOM
@@ -169,7 +169,7 @@ def line_listing(nights: Sequence[NightView], *, now: datetime) -> Listing:
         row += [line.change, data.hit]
         if has_skill:
             row.append(wording.skill_brief(data.skill))
-        row.append(wording.brief_why(line, [*map(word, data.flags), *line.special_days]))
+        row.append(wording.brief_why(line, data.notes))
         rows.append(row)
     return columns, rows
 
