@@ -267,7 +267,7 @@ def lead_sentence(record: TrackRecord) -> str:
     An error is a share of the mean actual value, a lead one in pinball loss. Empty below
     ENOUGH_NIGHTS.
     """
-    if record.origins < ENOUGH_NIGHTS:
+    if len(record.ahead(1)) < ENOUGH_NIGHTS:
         return ""
     leads = {
         (row["forecaster"], row["horizon"]): row["skill_pinball"]
