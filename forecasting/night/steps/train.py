@@ -80,7 +80,7 @@ def fit_network(night: Night) -> Night:
         fitted = read.stored(connection, ModelRow, night.columns)
         if fitted is not None:
             return _with_found(night, fitted)
-        before = _newest_before(connection, night)
+        before = None if night.mode == "skip" else _newest_before(connection, night)
     windows = windows_of(night)
     choice, parent = _choose(night, before, windows)
     logger.info(
