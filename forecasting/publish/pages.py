@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import pandas as pd
 
@@ -42,7 +42,7 @@ from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, ResultRow, RunRow
 from forecasting.store.schema import FORECAST_KEY
-from forecasting.vocabulary import PUBLISHED, Clock, Target
+from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
 
 logger = logging.getLogger("forecasting.night")
 
@@ -52,6 +52,18 @@ SHOWN_SESSIONS = 60  # Sessions up to a night that its view has
 SHOWN_DAYS = timedelta(120)  # that hold them on any exchange
 _OF_HISTORY = ("symbol", "target", "kind", "model_id")
 RESULT_DAYS = timedelta(21)  # before a night, of origins that may have the last result
+
+
+class Extent(NamedTuple):
+    """How much of the record of past forecasts a view is given."""
+
+    days: timedelta  # of origins
+    others: list[int]  # horizons of the scores of all but what was published
+
+
+OF_LINE = Extent(LINE_DAYS, [])
+OF_PAGE = Extent(RECORD_DAYS, [HORIZONS[0]])
+WHOLE = Extent(RECORD_DAYS, [*HORIZONS])
 
 
 def publish_page(night: Night) -> Night:
@@ -71,7 +83,8 @@ def _write(
     At `out` it has no links.
     """
     with connect.reading(settings.url) as connection:
-        data = with_models(connection, night_view(connection, settings, origin=as_of))
+        view = night_view(connection, settings, origin=as_of, extent=OF_PAGE)
+        data = with_models(connection, view)
     if out is not None:
         return _written(render_page(data), out), data
     path = report_path(settings, data.symbol, data.target, origin=as_of)
@@ -84,14 +97,14 @@ def _write(
 
 
 def each_report(
-    settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
+    settings: Settings, as_of: date | None = None, *, now: Clock, extent: Extent = WHOLE
 ) -> Outcomes[NightView]:
     """The night of each symbol, as `night_of`."""
-    return each_stored(settings, lambda one: night_of(one, as_of, now=now, brief=brief))
+    return each_stored(settings, lambda one: night_of(one, as_of, now=now, extent=extent))
 
 
 def night_of(
-    settings: Settings, as_of: date | None, *, now: Clock, brief: bool = False
+    settings: Settings, as_of: date | None, *, now: Clock, extent: Extent = WHOLE
 ) -> NightView:
     """The night of one symbol, of the session `as_of` or the newest.
 
@@ -99,12 +112,12 @@ def night_of(
         settings: Of one symbol and target.
         as_of: An origin of forecasts.
         now: The clock by which forecasts are stale.
-        brief: Whether a line of a listing is all that is shown, which needs fewer scores.
+        extent: How much is shown of its record.
     """
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
     with connect.reading(settings.url) as connection:
-        data = night_view(connection, settings, origin=as_of, brief=brief)
+        data = night_view(connection, settings, origin=as_of, extent=extent)
     newest = last_completed(now(), settings.exchange)
     is_stale = as_of is None and data.origin < newest
     return replace(data, newest=newest) if is_stale else data
@@ -161,7 +174,11 @@ def update_index(settings: Settings, ended: Sequence[Night] = ()) -> None:
 
 
 def night_view(
-    connection: Connection, settings: Settings, *, origin: date | None = None, brief: bool = False
+    connection: Connection,
+    settings: Settings,
+    *,
+    origin: date | None = None,
+    extent: Extent = WHOLE,
 ) -> NightView:
     """The night of one symbol's settings in full, with the scores known by then.
 
@@ -169,7 +186,7 @@ def night_view(
         connection: To the ledger.
         settings: Of one symbol and target.
         origin: The session of a past night; None for the newest.
-        brief: Whether a line of a listing is all that is shown, which needs fewer scores.
+        extent: How much is shown of its record.
 
     Raises:
         StoreError: The symbol has no such forecast.
@@ -179,7 +196,7 @@ def night_view(
     if not rows:
         check_forecast(connection, settings.symbol, settings.target, origin=origin)
     (view,) = views_of(connection, [rows], last=origin)
-    details = _details(connection, view, settings, last=origin, brief=brief)
+    details = _details(connection, view, settings, last=origin, extent=extent)
     columns = [field.name for field in fields(ResultRow)]
     newest = details.record.ahead(1)[columns].tail(1)
     result = next((ResultRow(*row) for row in newest.itertuples(index=False)), None)
@@ -187,7 +204,12 @@ def night_view(
 
 
 def _details(
-    connection: Connection, view: NightView, settings: Settings, *, last: date | None, brief: bool
+    connection: Connection,
+    view: NightView,
+    settings: Settings,
+    *,
+    last: date | None,
+    extent: Extent,
 ) -> NightDetails:
     row = view.forecasts[0]
     run = cast(RunRow, read.stored(connection, RunRow, {"id": row.run_id}))
@@ -199,9 +221,10 @@ def _details(
         connection,
         view.symbol,
         view.target,
-        first=view.origin - (LINE_DAYS if brief else RECORD_DAYS),
+        first=view.origin - extent.days,
         last=last,
         known_at=row.data_as_of,
+        others=extent.others,
     )
     return NightDetails(
         run=run,

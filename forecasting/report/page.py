@@ -63,8 +63,7 @@ def render_index(lines: Sequence[NightView]) -> str:
 
 def render_page(data: NightView, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
-    comparisons = data.full.record.comparisons
-    ahead = comparisons[comparisons["horizon"] == 1].to_dict("records")
+    ahead = data.full.record.comparisons.to_dict("records")
     best_first = sorted(ahead, key=lambda row: (row["forecaster"] == LSTM, row["their_pinball"]))
     return (
         environment()

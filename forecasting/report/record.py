@@ -23,7 +23,7 @@ class TrackRecord:
     """One score per origin and horizon, oldest first."""
 
     published: pd.DataFrame  # of what was published, whichever forecaster made it
-    others: pd.DataFrame  # of each baseline, and the network's own
+    others: pd.DataFrame  # of each baseline, and the network's own; of a page one session ahead
 
     @property
     def baselines(self) -> pd.DataFrame:
@@ -59,41 +59,45 @@ class TrackRecord:
         Mariano's test of equal pinball loss, two-sided; NaN below ten origins for each session of
         the horizon, where its size is off.
         """
-        means = {"absolute": "mae", "pinball": "pinball"}
-        means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
-        groups = self._pairs.groupby(["forecaster", "horizon"])
-        losses = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
-        losses.insert(0, "n", groups.size())
-        losses = losses.reset_index()
-        for loss in ("mae", "pinball"):
-            losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
-        by_origin = self._pairs.groupby(["forecaster", "horizon", "origin_session"])
-        # Over the horizons, where all are pooled
-        means_of = by_origin[["pinball", "pinball_theirs"]].mean()
-        p_values = [
-            p_value_of_enough(*means_of.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS))
-            for key in zip(losses["forecaster"], losses["horizon"], strict=True)
-        ]
-        return losses.assign(p_value=np.array(p_values, dtype=float))
-
-    @cached_property
-    def _pairs(self) -> pd.DataFrame:
-        """Losses of both on the same origin and horizon, each as horizon 0, then as its own."""
-        ours = self.published[[*_PAIR, "error", "pinball"]]
-        theirs = self.others[[*_PAIR, "forecaster", "error", "pinball"]]
-        pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
-        pooled = pd.concat([pairs.assign(horizon=0), pairs])
-        return pooled.assign(
-            absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs()
-        )
+        pairs = _pairs(self.published, self.others)
+        return _skills(pd.concat([pairs.assign(horizon=0), pairs]))
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        """The rows of `skills` that are shown.
+        """The rows of `skills` that are shown, one session ahead.
 
         Those of the network alone count only where a baseline was published in its place.
         """
-        return self.skills if self.fallbacks else self.skills[self.skills["forecaster"] != LSTM]
+        others = self.others if self.fallbacks else self.baselines
+        return _skills(_pairs(self.ahead(1), others[others["horizon"] == 1]))
+
+
+def _pairs(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Losses of what was published and of each other forecaster on the same origin and horizon."""
+    ours = published[[*_PAIR, "error", "pinball"]]
+    theirs = others[[*_PAIR, "forecaster", "error", "pinball"]]
+    pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
+    return pairs.assign(absolute=pairs["error"].abs(), absolute_theirs=pairs["error_theirs"].abs())
+
+
+def _skills(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `TrackRecord.skills`, of `_pairs`."""
+    means = {"absolute": "mae", "pinball": "pinball"}
+    means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
+    groups = pairs.groupby(["forecaster", "horizon"])
+    losses = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
+    losses.insert(0, "n", groups.size())
+    losses = losses.reset_index()
+    for loss in ("mae", "pinball"):
+        losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
+    by_origin = pairs.groupby(["forecaster", "horizon", "origin_session"])
+    # Over the horizons, where all are pooled
+    means_of = by_origin[["pinball", "pinball_theirs"]].mean()
+    p_values = [
+        p_value_of_enough(*means_of.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS))
+        for key in zip(losses["forecaster"], losses["horizon"], strict=True)
+    ]
+    return losses.assign(p_value=np.array(p_values, dtype=float))
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:

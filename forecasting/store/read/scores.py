@@ -1,6 +1,6 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from typing import get_args
 
@@ -55,10 +55,12 @@ _KNOWN = """(
 # With kinds and horizons named SQLite finds the scores by their key, and does not read every year.
 _NEWEST = """symbol = :symbol AND target = :target AND kind IN ('live', 'late', 'replay')
     AND horizon IN (1, 2, 3, 4, 5) AND origin_session >= :origin_session
+    AND (forecaster = 'published' OR horizon IN :others)
     ORDER BY origin_session, horizon, forecaster"""
+_SHOWN = "s.role = 'published' OR s.horizon IN :others"
 
 
-def counted_scores(
+def counted_scores(  # noqa: PLR0913 - each names rows
     connection: Connection,
     symbol: str,
     target: str,
@@ -66,6 +68,7 @@ def counted_scores(
     first: date = date.min,
     last: date | None = None,
     known_at: datetime | None = None,
+    others: Sequence[int] = HORIZONS,
 ) -> pd.DataFrame:
     """The scores of one symbol and target that count, with their forecasts' quantiles.
 
@@ -77,16 +80,24 @@ def counted_scores(
         last: Newest target session, and with it the scores as they were known at `known_at`; None
             for all, as they are now.
         known_at: Instant of the bars that a past night had.
+        others: Horizons of the scores of all but what was published.
 
     Returns:
         Columns of view counted_scores, name (of the model), the quantiles, issued_at, data_as_of
         and first_received, by origin, horizon and forecaster.
     """
-    wanted: dict[str, object] = {"symbol": symbol, "target": target, "origin_session": first}
+    wanted: dict[str, object] = {
+        "symbol": symbol,
+        "target": target,
+        "origin_session": first,
+        "others": [*others],
+    }
     scores_then = "scores"
     if last is not None:
         scores_then = _KNOWN
         wanted |= {"target_session": last, "first_seen_at": known_at}
+    if len(others) < len(HORIZONS):
+        scores_then = f"(SELECT s.* FROM {scores_then} s WHERE {_SHOWN})"  # noqa: S608 - of this file
     return view_frame(connection, _with_forecast(scores_then), _NEWEST, wanted)
 
 
@@ -124,7 +135,7 @@ def last_results(
     return {(row.symbol, row.target): row for row in records_of(ResultRow, found)}
 
 
-def scored(
+def scored(  # noqa: PLR0913 - as counted_scores
     connection: Connection,
     symbol: str,
     target: str,
@@ -132,9 +143,12 @@ def scored(
     first: date,
     last: date | None,
     known_at: datetime,
+    others: Sequence[int] = HORIZONS,
 ) -> pd.DataFrame:
     """The counted scores on the share basis of `known_at`, less data_as_of and first_received."""
-    rows = counted_scores(connection, symbol, target, first=first, last=last, known_at=known_at)
+    rows = counted_scores(
+        connection, symbol, target, first=first, last=last, known_at=known_at, others=others
+    )
     of_value = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
     return on_basis_at(connection, symbol, target, rows, of_value, at=known_at)
 
