@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal, get_args
 
 Kind = Literal[
@@ -34,6 +35,8 @@ Kind = Literal[
     "fit_refused",
     "model",
     "inputs",
+    "earnings_stale",
+    "earnings_quiet",
     "sample",
     "note",
     # Of alerts
@@ -43,6 +46,9 @@ Kind = Literal[
 
 FAILED: frozenset[Kind] = frozenset({"failed", "part_failed"})
 """The kinds of a night that an error stopped, before or after its forecast."""
+
+EARNINGS: tuple[Kind, ...] = ("earnings_stale", "earnings_quiet")
+"""The kinds of a symbol's earnings dates, which are the rules of their findings."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +62,9 @@ class Condition:
     def rank(self) -> int:
         """The place of its kind among all, the most severe first."""
         return get_args(Kind).index(self.kind)
+
+
+def of_earnings(findings: Iterable[tuple[str, date]]) -> list[Condition]:
+    """What the open findings of a symbol, rule and session, say of its earnings dates."""
+    newest = {rule: session for rule, session in sorted(findings) if rule in EARNINGS}
+    return [Condition(kind, {"session": newest[kind]}) for kind in EARNINGS if kind in newest]

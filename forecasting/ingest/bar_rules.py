@@ -21,11 +21,13 @@ from forecasting.sessions import early_closes, sessions_index
 PRICES = ["open", "high", "low", "close"]
 VALUES = [*PRICES, "volume"]
 
-# The rule of the finding on a source that lists no coming earnings date
+# The rule of the finding on a symbol whose next earnings date is overdue
 STALE_EARNINGS = "earnings_stale"
+# The rule of the finding on listed days of reports to which volume did not react
+QUIET_EARNINGS = "earnings_quiet"
 # The rule of the finding, of a night's session, on a list that cannot be read
 UNREAD_EARNINGS = "earnings_unread"
-_LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS, UNREAD_EARNINGS)
+_LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS, QUIET_EARNINGS, UNREAD_EARNINGS)
 # A close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
 _OUTSIDE = 1e-3
 SPIKE_REJECT = 5.0

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import cast, get_args
 
-from forecasting.conditions import Condition, Kind
+from forecasting.conditions import EARNINGS, Condition, Kind, of_earnings
 from forecasting.errors import (
     FailedVerdict,
     ForecastingError,
@@ -68,6 +69,7 @@ class LiveState:
     opens: datetime | None = None  # the session after it
     is_open: bool = False  # whether that has opened
     condition: Condition | None = None  # why it has none; None where it has one
+    notes: Sequence[Condition] = ()  # what else is to be known of its symbol
 
     @property
     def series(self) -> str:
@@ -94,8 +96,12 @@ def _states(settings: Settings, *, now: Clock) -> list[LiveState]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     is_locked = lock.is_held(settings.url)
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
+        notes = _of_earnings(connection, settings.symbols)
         states = [
-            _state(connection, name, own, now(), is_locked) for name, own in settings.series.items()
+            replace(
+                _state(connection, name, own, now(), is_locked), notes=notes.get(own.symbol, ())
+            )
+            for name, own in settings.series.items()
         ]
     without = [one for one in states if one.condition and one.condition.kind == "no_night"]
     if len(without) > ASKED:
@@ -103,6 +109,15 @@ def _states(settings: Settings, *, now: Clock) -> list[LiveState]:
     return [
         _with_refusal(state, settings, now=now) if state in without else state for state in states
     ]
+
+
+def _of_earnings(connection: Connection, symbols: Sequence[str]) -> dict[str, Sequence[Condition]]:
+    """What is to be known of the earnings dates of symbols."""
+    shown = {"symbol": list(symbols), "rule": list(EARNINGS), "cleared_at": None}
+    found = defaultdict[str, list[tuple[str, date]]](list)
+    for row in read.table_rows(connection, "findings", shown):
+        found[row["symbol"]].append((row["rule"], row["session"]))
+    return {symbol: of_earnings(findings) for symbol, findings in found.items()}
 
 
 def _with_refusal(state: LiveState, settings: Settings, *, now: Clock) -> LiveState:

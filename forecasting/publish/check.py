@@ -14,11 +14,20 @@ COMMANDED = 20  # series that a command names
 
 
 def check_lines(states: Sequence[LiveState]) -> list[str]:
-    """How many live forecasts are missing, why, what to do until when, and which are fresh."""
+    """How many live forecasts are missing, why, what to do until when; which are fresh; notes."""
     missing = [state for state in states if state.condition is not None]
     fresh = [state for state in states if state.condition is None]
     lines = _missing(missing, of=len(states)) if missing else []
-    return [*lines, _fresh(fresh)] if fresh else lines
+    if fresh:
+        lines.append(_fresh(fresh))
+    return [*lines, *_notes(states)]
+
+
+def _notes(states: Sequence[LiveState]) -> list[str]:
+    """What else is to be known of each symbol, whatever its targets."""
+    of_symbols = {state.symbol: state.notes for state in states}
+    notes = [(symbol, note) for symbol, some in of_symbols.items() for note in some]
+    return [f"Note on {cause.text}" for cause in by_cause(notes)]
 
 
 def _missing(missing: Sequence[LiveState], *, of: int) -> list[str]:

@@ -11,11 +11,11 @@ from statistics import quantiles
 
 import pandas as pd
 
-from forecasting.conditions import Condition, Kind
+from forecasting.conditions import Condition, Kind, of_earnings
 from forecasting.evaluate.significance import Skill
 from forecasting.predict.fallback import Margin
 from forecasting.report.record import TrackRecord
-from forecasting.report.units import Unit, as_sentence, percent, unit_for
+from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
 from forecasting.store.read import Lineage
@@ -315,6 +315,8 @@ class NightView:
                 for name, then, now in details.changed
             ]
             yield Condition("inputs", {"changes": "; ".join(each)})
+        dated = details.findings.dropna(subset="session")
+        yield from of_earnings(zip(dated["rule"], map(as_day, dated["session"]), strict=True))
         if self.is_behind and details.run.note:
             yield Condition("note", {"reason": details.run.note})
 

@@ -95,6 +95,17 @@ WORDS: dict[Kind, Words] = {
     "inputs": Words(
         "warn", "other inputs", "{changes}.", heading="Other inputs than the night before"
     ),
+    "earnings_stale": Words(
+        "info",
+        "earnings dates",
+        "They end on {session}: `--events dates.csv` adds newer ones.",
+    ),
+    "earnings_quiet": Words(
+        "info",
+        "earnings dates doubtful",
+        "Volume reacted to neither of the newest two, the last of {session}: `--events dates.csv` "
+        "corrects them.",
+    ),
     "sample": Words(
         "info", "sample", "{title}. Real bars, but not current ones.", heading="Sample data"
     ),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import BadDataError, UnavailableError, UsageError
-from forecasting.ingest.bar_rules import STALE_EARNINGS, UNREAD_EARNINGS
+from forecasting.ingest.bar_rules import QUIET_EARNINGS, STALE_EARNINGS, UNREAD_EARNINGS
 from forecasting.ingest.earnings import (
     SHIPPED,
     STORED,
@@ -336,8 +336,11 @@ def test_a_file_of_dates_takes_the_place_of_the_source(tmp_path):
 def test_a_list_that_cannot_be_read_is_a_finding_of_the_night(source, error):
     found = announced_by(None, source, ["KO"], TONIGHT)("KO")
     assert (found.dates.empty, type(found.unread)) == (True, error)
-    (finding,) = doubts(found, of_sessions("2024-01-31"), TONIGHT)
+    (finding,) = doubts(found, of_sessions("2024-01-31"), TONIGHT, FLAT)
     assert (finding.session, finding.rule) == (TONIGHT, UNREAD_EARNINGS)
+
+
+FLAT = pd.Series(100.0, pd.bdate_range("2023-01-02", "2024-04-15"))
 
 
 def of_sessions(*days):
@@ -347,29 +350,46 @@ def of_sessions(*days):
 @pytest.mark.parametrize(
     ("known", "night", "newest"),
     [
-        (["2023-11-03", "2024-01-31"], TONIGHT, ["2024-01-31"]),
-        (["2023-11-03", "2024-01-31"], date(2024, 3, 31), []),  # 60 days after the newest
-        (["2023-11-03", "2024-01-31"], date(2024, 4, 1), ["2024-01-31"]),
-        (["2024-01-31", "2024-05-01"], TONIGHT, []),
-        (["2024-01-31", "2024-04-12"], TONIGHT, []),
-        (["2024-01-31", "2024-04-15"], TONIGHT, []),
+        (["2023-11-03", "2024-01-31"], TONIGHT, []),
+        # 89 days, the usual distance, and 21 after the newest
+        (["2023-11-03", "2024-01-31"], date(2024, 5, 20), []),
+        (["2023-11-03", "2024-01-31"], date(2024, 5, 21), ["2024-01-31"]),
+        (["2023-11-03", "2024-01-31"], date(2026, 12, 1), ["2024-01-31"]),
+        (["2023-11-03", "2024-01-31", "2024-05-28"], date(2024, 5, 21), []),
         ([], TONIGHT, []),
-        (["2023-04-13"], TONIGHT, ["2023-04-13"]),  # a year
-        (["2023-04-12"], TONIGHT, []),
+        (["2023-04-13"], TONIGHT, []),  # a year, of one date alone
+        (["2023-03-20"], TONIGHT, ["2023-03-20"]),
     ],
 )
-def test_a_symbol_without_a_coming_date_is_a_finding_of_the_newest_session_that_reacted(
-    known, night, newest
-):
-    found = doubts(Announced("yahoo", no_events()), of_sessions(*known), night)
+def test_a_symbol_whose_next_date_is_overdue_is_a_finding_of_its_newest_one(known, night, newest):
+    found = doubts(Announced("yahoo", no_events()), of_sessions(*known), night, FLAT.iloc[:0])
     assert [(str(one.session), one.rule, one.is_persistent) for one in found] == [
         (day, STALE_EARNINGS, True) for day in newest
     ]
 
 
+@pytest.mark.parametrize(
+    ("reacted", "is_quiet"),
+    [
+        ([], True),
+        (["2024-01-31"], False),
+        (["2024-01-30"], False),  # the day of the announcement
+        (["2023-11-03"], False),
+        (["2023-08-03"], True),
+    ],
+)
+def test_volume_that_reacted_to_neither_of_the_newest_two_dates_is_a_finding(reacted, is_quiet):
+    volume = FLAT.copy()
+    volume[reacted] = 131.0
+    known = of_sessions("2023-08-03", "2023-11-03", "2024-01-31", "2024-05-01")
+    found = doubts(Announced("yahoo", no_events()), known, TONIGHT, volume)
+    quiet = [(str(one.session), one.rule, one.is_persistent) for one in found]
+    assert quiet == ([("2024-01-31", QUIET_EARNINGS, True)] if is_quiet else [])
+
+
 def test_a_withdrawn_date_is_no_newest_one():
-    stored = frame(event("2024-01-31"), event("2024-01-31", rule="withdrawn"))
-    assert doubts(Announced("yahoo", no_events()), stored, TONIGHT) == []
+    stored = frame(event("2023-01-31"), event("2023-01-31", rule="withdrawn"))
+    assert doubts(Announced("yahoo", no_events()), stored, TONIGHT, FLAT) == []
 
 
 # The stored history.

@@ -9,7 +9,7 @@ from forecasting.evaluate.significance import Skill
 from forecasting.predict.fallback import Margin
 from forecasting.report import wording
 from forecasting.report.record import track_record
-from forecasting.report.words import WORDS, sentence_of
+from forecasting.report.words import WORDS, notices, sentence_of
 from forecasting.vocabulary import HORIZONS
 from tests.report.nights import forecasts, plain, report_data, score, scored
 from tests.store.rows import stored_run
@@ -150,6 +150,18 @@ def test_each_exception_has_its_notice(changed, tone, title, fact):
 
 def test_the_page_that_a_night_writes_before_its_end_does_not_say_that_it_runs():
     assert report_data(run={"status": "running"}).conditions == []
+
+
+def test_the_newest_earnings_date_that_is_overdue_is_a_note_once():
+    columns = ["session", "rule", "severity", "value", "detail", "since"]
+    found = [
+        (day, "earnings_stale", "flag", None, "", None) for day in ("2025-08-01", "2025-11-05")
+    ]
+    data = report_data(findings=pd.DataFrame(found, columns=columns))
+    assert notices(data.conditions) == {
+        "Earnings dates": "They end on Wed 5 Nov 2025: `--events dates.csv` adds newer ones."
+    }
+    assert data.flags == []
 
 
 def test_a_row_that_cannot_be_read_is_named_by_its_line_and_by_its_date_if_it_has_one():

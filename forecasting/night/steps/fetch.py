@@ -235,7 +235,8 @@ def _with_earnings(
         session=request.last,
         volume=response.bars["volume"],
     )
-    doubts = earnings.doubts(of_symbol, earnings.joined(stored, events), request.last)
+    known = earnings.joined(stored, events)
+    doubts = earnings.doubts(of_symbol, known, request.last, response.bars["volume"])
     return replace(revision, findings=[*revision.findings, *doubts]), events
 
 
