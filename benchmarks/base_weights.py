@@ -36,10 +36,18 @@ from earnings import inferred_earnings
 from flows.clock import now
 from forecasting.audit.series import load_series
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
+from forecasting.preprocess.windows import TRAIN_SESSIONS, MarketSeries, Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
-from forecasting.train.checkpoint import CARD_FILE, TENSORS_FILE, Checkpoint, pack, sha256_of
+from forecasting.train.checkpoint import (
+    CARD_FILE,
+    SEED,
+    TENSORS_FILE,
+    Checkpoint,
+    pack,
+    sha256_of,
+)
+from forecasting.train.fit import MEMBERS
 from forecasting.train.loop import (
     Hyperparameters,
     generator,
@@ -141,12 +149,12 @@ def make_weights(
 ) -> dict[str, Any]:
     """The index entry of the weights of one span, after writing them."""
     started = time.perf_counter()
-    settings = Settings(target=target, members=3, seed=0)
+    settings = Settings(target=target)
     windows = [
         windows_of(bars, newest, settings, earnings=earnings, market=market)
         for _, bars in panel.groupby("Symbol", observed=True)
     ]
-    checkpoint = pretrain(windows, settings=settings)
+    checkpoint = pretrain(windows)
     parts = [target, str(newest)]
     if earnings:
         parts.append("earnings")
@@ -166,7 +174,7 @@ def make_weights(
         "trained_to": str(checkpoint.card.trained_to),
         "earnings": earnings,
         "market": market is not None,
-        "members": settings.members,
+        "members": checkpoint.card.members,
         "symbols": len(windows),
         "folder": name,
         "sha256": sha256_of(card.encode()),
@@ -174,16 +182,16 @@ def make_weights(
 
 
 @one_thread()
-def pretrain(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
+def pretrain(panel: Sequence[Windows]) -> Checkpoint:
     """An ensemble fitted on all of `panel` together.
 
     Its card's span is the widest, its scaler the first symbol's.
 
     `panel` has windows of one target, one per symbol, of any span.
     """
-    cards = [make_card(windows, settings=settings) for windows in panel]
+    cards = [make_card(windows, members=MEMBERS) for windows in panel]
     training = [prepare(card, windows).tensors for card, windows in zip(cards, panel, strict=True)]
-    rngs = [generator(settings.seed, member) for member in range(settings.members)]
+    rngs = [generator(SEED, member) for member in range(MEMBERS)]
     networks = [new_network(training[0], rng) for rng in rngs]
     weights = train_members(networks, rngs, training, HYPERPARAMETERS)
     if not any(windows.has_events for windows in panel):
@@ -214,9 +222,11 @@ def windows_of(
     """One symbol's windows up to `newest`, with earnings inferred from its bars up to then, or without."""
     bars = bars.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
     bars = bars[: pd.Timestamp(newest)]
-    inferred = inferred_earnings(bars[-settings.train_sessions :])
+    inferred = inferred_earnings(bars[-TRAIN_SESSIONS:])
     events = inferred if earnings else inferred[:0]
-    return make_windows(bars, events, origin=newest, settings=settings, market=market)
+    return make_windows(
+        bars, events, origin=newest, settings=settings, rows=TRAIN_SESSIONS, market=market
+    )
 
 
 def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, Any]:
@@ -228,11 +238,9 @@ def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, A
     inputs = []
     truth = []
     for symbol in symbols:
-        settings = Settings(source=source, symbols=(symbol,)).model_copy(
-            update={"train_sessions": SESSIONS}
-        )
+        settings = Settings(source=source, symbols=(symbol,))
         bars, events, _ = load_series(settings, last=newest, now=now)
-        windows = make_windows(bars, events, origin=newest, settings=settings)
+        windows = make_windows(bars, events, origin=newest, settings=settings, rows=SESSIONS)
         drawn = np.isfinite(windows.scaled) & (rng.random(windows.scaled.shape) < SHARE)
         inputs.append(tree_inputs(windows, np.arange(len(windows)))[drawn])
         truth.append(windows.scaled[drawn])

@@ -103,15 +103,15 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     before: Checkpoint | None = None
     found: list[tuple[str, Verdict]] = []
     for number in range(options.nights):
-        known = as_of(windows, first + number, settings)
+        known = as_of(windows, first + number)
         if before is None or number % SCRATCH_EVERY == 0:
             kind = "from scratch"
             compared = None
-            fitted = fit_scratch(known, settings=settings, pretrained=pretrained_for(known))
+            fitted = fit_scratch(known, pretrained=pretrained_for(known))
         else:
             kind = "warm"
             compared = before
-            fitted = fit_warm(known, before, settings=settings)
+            fitted = fit_warm(known, before)
         judged = {"sound": fitted}
         if number % EVERY == 0:
             judged |= {name: damage(fitted, number) for name, damage in DAMAGES.items()}

@@ -5,7 +5,7 @@
         --to 2024-03-07
 
 Every forecaster is fitted at the close of the first origin of each block, on the newest
-`train_sessions` rows up to it, and then reads each new session without another fit. Normal
+TRAIN_SESSIONS rows up to it, and then reads each new session without another fit. Normal
 intervals of the statistical models are those of log volume. Hyperparameters of a peer (steps,
 trees, window scaling) are searched on the block before the first origin. Prints one Markdown table,
 and a note for each peer whose library is missing.
@@ -38,7 +38,7 @@ from forecasting.audit.series import load_series
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import LOOKBACK, STEP_NAMES, Windows, from_model
+from forecasting.preprocess.windows import LOOKBACK, STEP_NAMES, TRAIN_SESSIONS, Windows, from_model
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles, linear_features
 from forecasting.train.fit import fit_scratch
@@ -189,9 +189,9 @@ def nights_of(comparison: Comparison) -> Walk:
     first, last = (windows.origins[row].item() for row in rows[[0, -1]])
     spec = BacktestSpec(settings, first, last, refit_every=len(comparison.blocks[0]))
     result = backtest(comparison.bars, comparison.events, spec=spec)
-    known = as_of(windows, int(comparison.blocks[0][0]), settings)
+    known = as_of(windows, int(comparison.blocks[0][0]))
     started = time.process_time()
-    fit_scratch(known, settings=settings, pretrained=pretrained_for(known))
+    fit_scratch(known, pretrained=pretrained_for(known))
     scored = sum(map(len, comparison.blocks))
     return Walk(
         result.issued[-scored:], time.process_time() - started, result.seconds / len(result.origins)
@@ -271,7 +271,7 @@ def walk(comparison: Comparison, blocks: list[Block], fit_one: Fit, setting: str
     forecasts: list[Floats] = []
     seconds = np.zeros((len(blocks), 2))
     for at, block in enumerate(blocks):
-        start = max(0, int(block[0]) + 1 - comparison.settings.train_sessions)
+        start = max(0, int(block[0]) + 1 - TRAIN_SESSIONS)
         known = cut(comparison.windows, start, int(block[-1]) + 1, known_to=int(block[0]))
         started = time.process_time()
         predict = fit_one(known)

@@ -122,7 +122,7 @@ def arguments() -> argparse.Namespace:
         "--first", action="store_true", help="the first night of a ledger, in place of a warm one"
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MEMBERS=1"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MARKET=none"
     )
     return parser.parse_args()
 

@@ -41,7 +41,7 @@ from forecasting.evaluate.scores import inside, mean_of, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import WITHDRAWN
 from forecasting.losses import Floats, absolute_error, pinball
-from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
+from forecasting.preprocess.windows import TRAIN_SESSIONS, MarketSeries, Windows, make_windows
 from forecasting.sessions import calendar
 from forecasting.settings import Settings
 from forecasting.train import trees
@@ -384,14 +384,20 @@ def covered(result: BacktestResult, quantiles: Floats) -> tuple[float, float]:
 def all_windows(
     bars: pd.DataFrame, events: pd.DataFrame, settings: Settings, market: MarketSeries | None = None
 ) -> Windows:
-    """Windows over all of a symbol's bars, whatever number the settings train on."""
-    whole = settings.model_copy(update={"train_sessions": len(bars)})
-    return make_windows(bars, events, origin=bars.index[-1].date(), settings=whole, market=market)
+    """Windows over all of a symbol's bars, however many a night trains on."""
+    return make_windows(
+        bars,
+        events,
+        origin=bars.index[-1].date(),
+        settings=settings,
+        rows=len(bars),
+        market=market,
+    )
 
 
-def as_of(windows: Windows, row: int, settings: Settings) -> Windows:
+def as_of(windows: Windows, row: int) -> Windows:
     """The rolling window of a night at `row`, with the targets known at its close."""
-    return cut(windows, max(0, row + 1 - settings.train_sessions), row + 1, known_to=row)
+    return cut(windows, max(0, row + 1 - TRAIN_SESSIONS), row + 1, known_to=row)
 
 
 def cut(windows: Windows, start: int, stop: int, *, known_to: int) -> Windows:

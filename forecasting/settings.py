@@ -1,7 +1,6 @@
 """Settings: of options, FORECASTING_ variables, secret files, forecasting.toml, in this order."""
 
 import difflib
-import hashlib
 import json
 import os
 import re
@@ -61,8 +60,11 @@ OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD", "TARGET")
 """Names after FORECASTING_ besides the settings: two places, what containers read, and `targets`
 before it took several."""
 
-# Settings that change a forecast's numbers. Place and time of the run do not.
-_FORECAST_FIELDS = ("train_sessions", "seed", "members", "exchange")
+WITHDRAWN = (
+    *("members", "seed", "train_sessions", "scratch_every", "max_model_age", "keep_artifacts"),
+    *("shard_size", "late_until", "witness", "edgar_contact"),
+)
+"""Settings of earlier releases, which have no effect now."""
 
 _SECRETS = ("database_url", "notify")
 
@@ -167,15 +169,6 @@ class Settings(BaseSettings):
 
     exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode, _of_text(parse_exchanges)] = {}
     """Exchanges of symbols, before suffix (VOD.L) and exchange: VOD=XLON,..."""
-
-    train_sessions: int = Field(2500, ge=300, le=100_000)  # those of four centuries
-    """Sessions of the rolling training window."""
-
-    members: int = Field(3, ge=1, le=32)
-    """Networks in the ensemble."""
-
-    seed: int = Field(0, ge=0, le=2**31 - 1)
-    """Seed of all random numbers."""
 
     cron: str = "30 5-8 * * 2-6"
     """When `serve` starts the night; a later hour finds it done or makes up for it."""
@@ -322,16 +315,16 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value()
 
     @property
-    def hash(self) -> str:
-        """Twelve hex digits over the settings that change a forecast's numbers."""
-        fields = json.dumps(self.forecast_fields(), sort_keys=True)
-        return hashlib.sha256(fields.encode()).hexdigest()[:12]
+    def forecast_key(self) -> str:
+        """The `forecast_fields` as text, a part of ids: other settings have other rows."""
+        return json.dumps(self.forecast_fields(), sort_keys=True)
 
     def forecast_fields(self) -> dict[str, object]:
-        """The settings that change a forecast's numbers, as JSON values."""
-        values = self.model_dump(mode="json", include={*_FORECAST_FIELDS})
-        values["rules"] = RULES
-        values["target"] = self.target
+        """What a symbol's forecasts follow from besides code, bars and earnings dates.
+
+        As JSON values.
+        """
+        values: dict[str, object] = {"exchange": self.exchange, "rules": RULES}
         if self.market is not None:  # by its symbol: where a file lies changes no number
             values["market"] = market_symbol(self.market)
         return values
@@ -527,6 +520,8 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
     file = places.get(name, "environment")
     place = f"FORECASTING_{name.upper()}" if file == "environment" else f"{name} in {file}"
     if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
+        if name in WITHDRAWN:
+            return f"{place}: withdrawn, delete the line"
         near = difflib.get_close_matches(name, Settings.model_fields, cutoff=_NEAR)
         return f"{place}: no such setting{f' ({near[0]}?)' if near else ''}"
     # Our messages name what was found themselves
@@ -541,19 +536,27 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
 _NEAR = 0.75  # least likeness of a misspelt name, as of `difflib`
 
 
+def _fault_of(name: str, known: list[str]) -> str:
+    """The name of a variable or secret file that would be ignored, with why; else empty."""
+    prefix, _, setting = name.upper().partition("FORECASTING_")
+    if prefix or not setting or setting in known:
+        return ""
+    # A compose file of before passes unset ones as empty
+    if setting.lower() in WITHDRAWN and os.environ.get(name) != "":
+        return f"{name} (withdrawn)"
+    near = difflib.get_close_matches(setting, known, cutoff=_NEAR)
+    return f"{name[:52]} (FORECASTING_{near[0]}?)" if near else ""
+
+
 def _check_names() -> None:
-    """Refuse variables and secret files that would be ignored: a setting has nearly their name."""
+    """Refuse variables and secret files that would be ignored.
+
+    A setting has nearly their name, or an earlier release had one of their name.
+    """
     folder = os.environ.get("FORECASTING_SECRETS_DIR")
     files = os.listdir(folder) if folder and Path(folder).is_dir() else []  # noqa: PTH208 - the names alone
     known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
-    misspelt = []
-    for name in (*os.environ, *files):
-        prefix, _, setting = name.upper().partition("FORECASTING_")
-        if prefix or not setting or setting in known:
-            continue
-        near = difflib.get_close_matches(setting, known, cutoff=_NEAR)
-        if near:
-            misspelt.append(f"{name[:52]} (FORECASTING_{near[0]}?)")
+    misspelt = [fault for name in (*os.environ, *files) if (fault := _fault_of(name, known))]
     if misspelt:
         raise UsageError(
             "Expected names of settings in the environment and in FORECASTING_SECRETS_DIR, found "

@@ -1,5 +1,6 @@
 """Seeded builders of inputs for tests: small, deterministic, shaped like the real thing."""
 
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 from io import StringIO
@@ -119,19 +120,29 @@ def set_small_night(
     train_sessions: int = 320,
     **others,
 ):
-    """Set the variables of a small night.
+    """Set the variables of a small night of this process: one network, a short window.
 
-    Symbol TEST of the file TEST.csv in `folder`, one network, a short window.
+    Symbol TEST of the file TEST.csv in `folder`.
     """
     chosen = {
         "DATA_DIR": folder / "data",
         "DATABASE_URL": database_url,
         "SOURCE": f"csv:{folder / 'TEST.csv'}",
     }
-    chosen |= {"SYMBOLS": "TEST", "MEMBERS": 1, "TRAIN_SESSIONS": train_sessions, **others}
+    chosen |= {"SYMBOLS": "TEST", **others}
     for name, value in chosen.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    set_small_fits(monkeypatch.setattr, train_sessions)
     monkeypatch.setattr(pages, "render_page", blank_page)
+
+
+def set_small_fits(setattr_: Callable[..., object], train_sessions: int = 320):
+    """Fit one network on few sessions, in nights of this process alone."""
+    from forecasting.night.steps import preprocess
+    from forecasting.train import fit
+
+    setattr_(fit, "MEMBERS", 1)
+    setattr_(preprocess, "TRAIN_SESSIONS", train_sessions)
 
 
 def blank_page(*_, **__) -> str:

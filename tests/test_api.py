@@ -11,7 +11,7 @@ import forecasting as fc
 from flows import clock
 from forecasting.errors import StoreError, UsageError
 from forecasting.publish.export import BARS_COLUMNS
-from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
+from tests.builders import EVE, LAST, random_bars, set_small_fits, write_yahoo_csv
 from tests.guides import blocks, section
 
 BLOCKS = blocks(section("analyst.md", "## Python"), "python")
@@ -25,8 +25,7 @@ def folder(tmp_path, sqlite_url, monkeypatch):
         tmp_path / "forecasting-data" / "forecasting.db"
     )
     write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), tmp_path / "SBUX.csv")
-    for name, value in {"MEMBERS": "1", "TRAIN_SESSIONS": "320"}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    set_small_fits(monkeypatch.setattr)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

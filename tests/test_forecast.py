@@ -16,7 +16,7 @@ import forecasting as fc
 from forecasting.errors import BadDataError, HistoryError, UsageError
 from forecasting.sessions import next_sessions
 from forecasting.store import migrate
-from tests.builders import LAST, random_bars
+from tests.builders import LAST, random_bars, set_small_fits
 
 BARS = random_bars(days=650, seed=3, last=LAST)
 OTHER = random_bars(days=650, seed=4, last=LAST)
@@ -29,8 +29,7 @@ DOWNLOADED = BY_TICKER.rename(columns=str.title, level=1)  # by yfinance
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """One network of few sessions, in a working folder that stays empty."""
-    for name, value in {"MEMBERS": "1", "TRAIN_SESSIONS": "320"}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    set_small_fits(monkeypatch.setattr)
     monkeypatch.chdir(tmp_path)
 
 
@@ -67,7 +66,6 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
         found.paths(5000)
     product = found.why.groupby("horizon")["factor"].prod()
     assert product.to_numpy() == pytest.approx(found.quantiles["q50"].to_numpy(), rel=1e-9)
-    monkeypatch.setenv("FORECASTING_SEED", "1")
     again = fc.connect().run_night("TEST", source="parquet:bars.parquet", mode="scratch")
     pd.testing.assert_frame_equal(again, first)
     (tmp_path / "bars.parquet").rename(tmp_path / "others.parquet")
@@ -275,8 +273,7 @@ def tested():
     """The backtest of a frame of two series of the same bars."""
     panel = pd.concat([LONG.assign(unique_id="TEST"), LONG.assign(unique_id="KO")])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FORECASTING_MEMBERS", "1")
-        patch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
+        set_small_fits(patch.setattr)
         yield fc.backtest(
             panel, *SPAN, market=INDEX["close"], events=["2024-01-30"], refit_every=30
         )

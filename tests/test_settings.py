@@ -45,7 +45,7 @@ def test_an_empty_variable_counts_as_not_set():
 @pytest.mark.parametrize(
     ("name", "texts", "words"),
     [
-        ("MEMBERS", ["none"], "expected a valid integer, found 'none'"),
+        ("RUNNER", ["none"], "expected 'local', 'processes' or 'dask', found 'none'"),
         ("TARGETS", ["price", "all,price"], "expected 'volume' or 'range', found 'price'"),
         ("SYMBOLS", ["SBUX,ms/ft"], "Invalid symbol 'ms/ft': expected 1 to 15 of A-Z"),
         ("SYMBOLS", [",", " , "], "Expected one or several, found none"),
@@ -71,14 +71,14 @@ def test_an_empty_variable_counts_as_not_set():
 def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_shown(
     name, texts, words
 ):
-    set_variables(DATABASE_URL="postgresql://me:hunter2@127.0.0.1/ledger", SEED="many")
+    set_variables(DATABASE_URL="postgresql://me:hunter2@127.0.0.1/ledger", WORKERS="many")
     for text in texts:
         set_variables(**{name: text})
         with pytest.raises(UsageError) as refused:
             read_settings()
         assert f"FORECASTING_{name}: {words}" in str(refused.value)
         # Each of them is named
-        assert "FORECASTING_SEED: expected a valid integer" in str(refused.value)
+        assert "FORECASTING_WORKERS: expected a valid integer" in str(refused.value)
         assert "hunter2" not in str(refused.value)
 
 
@@ -95,23 +95,32 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         ("cron", "*/90 0-23/2 L JAN,3 5l", "*/90 0-23/2 L JAN,3 5l"),
     ],
 )
-def test_a_setting_that_changes_no_number_of_a_forecast_changes_no_hash(name, text, value):
+def test_a_setting_that_changes_no_number_of_a_forecast_is_not_among_those_that_do(
+    name, text, value
+):
     set_variables(**{name.upper(): text})
-    assert (getattr(read_settings(), name), read_settings().hash) == (
-        value,
-        Settings.model_construct().hash,
-    )
+    settings = read_settings()
+    assert getattr(settings, name) == value
+    assert settings.forecast_fields() == Settings.model_construct().forecast_fields()
 
 
-def test_the_hash_has_the_market_series_by_its_symbol_and_no_source():
-    def hash_of(**given):
-        return Settings(**given).hash
+def test_what_a_forecast_follows_from_has_the_market_series_by_its_symbol_and_no_source():
+    def fields_of(**given):
+        return Settings(**given).forecast_fields()
 
-    usual = hash_of()
-    assert usual == hash_of(source="yahoo") == hash_of(source="sample")
-    vix = hash_of(market="csv:a/VIX.csv")
-    assert vix == hash_of(market="parquet:b/vix.parquet")
+    usual = fields_of()
+    assert usual == fields_of(source="yahoo") == fields_of(source="sample")
+    vix = fields_of(market="csv:a/VIX.csv")
+    assert vix == fields_of(market="parquet:b/vix.parquet")
     assert usual != vix
+
+
+def test_a_withdrawn_setting_is_refused_unless_it_is_empty():
+    set_variables(MEMBERS="", TRAIN_SESSIONS="")
+    read_settings()
+    set_variables(MEMBERS="5")
+    with pytest.raises(UsageError, match=r"found FORECASTING_MEMBERS \(withdrawn\)\."):
+        read_settings()
 
 
 @pytest.mark.parametrize(
@@ -234,8 +243,7 @@ def test_targets_are_one_list_of_which_target_is_another_name(folder, file, vari
     assert settings.targets == targets
     names = [f"SBUX {target}" for target in targets]
     assert [*settings.series] == (names if len(targets) > 1 else ["SBUX"])
-    hashes = [one.hash for one in settings.series.values()]
-    assert hashes == [Settings(target=target).hash for target in targets]
+    assert [one.targets for one in settings.series.values()] == [(target,) for target in targets]
 
 
 @pytest.mark.parametrize(
@@ -278,14 +286,14 @@ def test_the_ledger_of_a_file_without_a_data_folder_is_in_the_folder_of_the_file
 
 
 def test_each_setting_is_listed_with_its_place(folder):
-    for name in ("notify", "seed"):
+    for name in ("notify", "workers"):
         (folder / f"forecasting_{name}").write_text("7")
-    set_variables(SECRETS_DIR=folder, SEED="8", TARGET="")
+    set_variables(SECRETS_DIR=folder, WORKERS="8", TARGET="")
     in_file = ("data_dir", "symbols", "targets", "exchanges", "cost_ratio", "alerts")
     assert setting_places() == {
         **dict.fromkeys(in_file, str(folder / "forecasting.toml")),
         "notify": str(folder / "forecasting_notify"),
-        "seed": "environment",
+        "workers": "environment",
     }
 
 
@@ -304,10 +312,11 @@ def test_a_file_that_another_user_has_put_above_is_passed_over(folder, monkeypat
             "databas_url in {}: no such setting (database_url?)",
         ),
         ('[forecasting]\nnotify = "hunter2"', "forecasting in {}: no such setting."),
-        ("notify = 42\nseed = 'many'", "seed in {}: expected a valid integer, found 'many'"),
-        ("members = 2", "setting. FORECASTING_RUNNER: expected 'local'"),
+        ("notify = 42\nworkers = 'many'", "workers in {}: expected a valid integer, found 'many'"),
+        ("members = 42", "members in {}: withdrawn, delete the line."),
+        ("workers = 2", "setting. FORECASTING_RUNNER: expected 'local'"),
         (
-            "seed =",
+            "workers =",
             'TOML, such as symbols = "SBUX,MSFT", in {} (FORECASTING_CONFIG); found: Invalid value',
         ),
         (None, "in {} (FORECASTING_CONFIG); found: No such file"),

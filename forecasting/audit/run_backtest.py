@@ -21,6 +21,7 @@ from forecasting.report.documents import json_text
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, write
 from forecasting.store.frames import Row
+from forecasting.train.checkpoint import SEED
 from forecasting.vocabulary import Clock, short_id
 
 SpecOf = Callable[[Settings], BacktestSpec]  # What is worked off of a symbol, by its settings
@@ -136,7 +137,7 @@ def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> No
     """Add the figures to table metrics, once, under a row of models that names the backtest."""
     settings = spec.settings
     span = (result.origins[0], result.origins[-1])
-    about = [settings.target, *span, spec.refit_every, settings.hash]
+    about = [settings.target, *span, spec.refit_every, settings.forecast_key]
     model_id = short_id("backtest", spec.symbol, *map(str, about), "published")
     model: Row = {
         "id": model_id,
@@ -146,8 +147,7 @@ def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> No
         "symbol": spec.symbol,
         "target": settings.target,
         "scope": "symbol",
-        "seed": settings.seed,
-        "settings_hash": settings.hash,
+        "seed": SEED,
         "code_version": code_version(),
         "seconds": result.seconds,
         "created_at": now(),

@@ -223,10 +223,11 @@ def why_not_verified(night: StoredNight, settings: Settings) -> Omission | None:
         return Omission(f"status {status}, without forecasts", is_stored=is_lost)
     if status != "done":
         return Omission(f"status {status}, with forecasts")
-    if json.loads(run["settings"]).get("rules") != RULES:
+    fields = json.loads(run["settings"])
+    if fields.pop("rules", None) != RULES:
         return OLDER
-    if settings_of(run, settings).hash != run["settings_hash"]:
-        return Omission("settings unknown to this release, or changed since")
+    if fields.keys() - {"exchange", "market", "events"}:
+        return Omission("made under settings that this release does not have")
     return None
 
 
@@ -245,14 +246,12 @@ def settings_of(run: Row, settings: Settings) -> Settings:
     """The settings with those of a night in their place, as its row has them."""
     fields = json.loads(run["settings"])
     inputs = {
-        "market": None,
+        "market": fields.get("market"),
         "source": run["source"],
         "exchanges": settings.exchanges | {run["symbol"]: fields["exchange"]},
         "targets": (run["target"],),
     }
-    for name in ("events", "target", "rules"):
-        fields.pop(name, None)
-    return settings.model_copy(update=inputs | fields).for_symbol(run["symbol"])
+    return settings.model_copy(update=inputs).for_symbol(run["symbol"])
 
 
 def make_again(span: Span, scratch: Settings, *, bar: Bar) -> None:

@@ -105,7 +105,7 @@ class Night:
             self.session.isoformat(),
             self.target,
             source_name(self.source),
-            self.settings.hash,
+            self.settings.forecast_key,
         )
         return self.stored_id or short_id("run", *parts)
 
@@ -154,7 +154,7 @@ def make_night(
     mode: Mode = "auto",
     trigger: str = "run",
 ) -> Night:
-    """The night of a symbol under its own settings: its own exchange, and so its own hash.
+    """The night of a symbol under its own settings, with its own exchange.
 
     Its session has closed.
     """

@@ -17,6 +17,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.store.rows import RunRow
+from forecasting.train.checkpoint import SEED
 from forecasting.values import source_name
 from forecasting.vocabulary import RunStatus
 
@@ -66,8 +67,7 @@ def code_version() -> str:
 def model_row(night: Night) -> Row:
     """What the rows in `models` of a night's network and baselines have in common."""
     return night.settings.columns | {
-        "seed": night.settings.seed,
-        "settings_hash": night.settings.hash,
+        "seed": SEED,
         "code_version": code_version(),
     }
 
@@ -91,7 +91,6 @@ def open_run(
         "flow_run_id": night.flow_run_id,
         "started_at": started_at,
         "code_version": code_version(),
-        "settings_hash": night.settings.hash,
         "settings": json.dumps(settings, sort_keys=True),
     }
     added = write.add(connection, "runs", row)

@@ -54,7 +54,7 @@ class Candidate:
         return bool(np.isfinite(self.quantiles).all())
 
 
-def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) -> list[Candidate]:
+def baseline_candidates(windows: Windows, *, symbol: str, settings: str) -> list[Candidate]:
     """The finite forecast of each baseline.
 
     Its row in `models` identifies the rule, which is refitted each night.
@@ -63,7 +63,7 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
     candidates = []
     for name in usable_baselines(windows):
         quantiles = baseline_quantiles(name, windows)
-        parts = [name, VERSION, symbol, windows.target, settings_hash]
+        parts = [name, VERSION, symbol, windows.target, settings]
         candidate = Candidate(
             model_id=short_id("baseline", *parts),
             forecaster=name,

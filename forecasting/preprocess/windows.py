@@ -56,6 +56,9 @@ HALF_LIVES = (1, 5, 25, 60)
 WARM_UP = LONGEST_MEAN + LOOKBACK
 """Sessions before the first row: the oldest session of its look-back needs the longest mean."""
 
+TRAIN_SESSIONS = 2500
+"""Rows of a night's window. 4,000 have 0.01 to 1.3% less error and take a third longer."""
+
 NETWORK_SESSIONS = WARM_UP + MIN_ROWS
 """Least history of a network; a symbol with less is young."""
 BASELINE_SESSIONS = LOOKBACK
@@ -322,9 +325,10 @@ def make_windows(
     *,
     origin: date,
     settings: Settings,
+    rows: int,
     market: MarketSeries | None = None,
 ) -> Windows:
-    """The newest `train_sessions` rows up to that of `origin`; fewer where the history is shorter.
+    """The newest `rows` up to that of `origin`; fewer where the history is shorter.
 
     The rows of a young symbol begin with the first session that has a level. What `bars`, `events`
     (as for `event_flags`) and `market` hold of later sessions is ignored. A missing session or an
@@ -333,7 +337,7 @@ def make_windows(
     Raises:
         HistoryError: The origin has no bar, or too few sessions before it.
     """
-    size = settings.train_sessions + WARM_UP
+    size = rows + WARM_UP
     # One session more than the rows and their warm-up: the oldest return and filled volume come
     # from the one before. None of the others: rows are the same whatever was stored before them, as
     # after catching up from another day.

@@ -257,8 +257,9 @@ def _changed_inputs(connection: Connection, run: RunRow) -> list[tuple[str, obje
         return []
     then = _inputs(connection, before)
     now = _inputs(connection, run)
-    names = [name for name in sorted(then | now) if then.get(name) != now.get(name)]
-    return [(name, then.get(name), now.get(name)) for name in names]
+    # Another release may have had other settings
+    names = [name for name in sorted(then.keys() & now.keys()) if then[name] != now[name]]
+    return [(name, then[name], now[name]) for name in names]
 
 
 def _inputs(connection: Connection, run: RunRow) -> dict[str, object]:

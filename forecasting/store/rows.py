@@ -56,7 +56,6 @@ class ModelRow:
     fetch_id: str | None
     companion_fetches: str
     run_id: str | None
-    settings_hash: str
     code_version: str
     artifact_hash: str | None
     seconds: float
@@ -91,7 +90,6 @@ class RunRow:
     mode_kind: str = ""
     flow_run_id: str | None = None
     code_version: str = ""
-    settings_hash: str = ""
     settings: str = ""
     note: str = ""
     notes: str = ""

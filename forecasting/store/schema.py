@@ -119,10 +119,6 @@ _SHARED: dict[str, tuple[_Type, str]] = {
     ),
     "fetch_id": (_ID, "Fetch that added it."),
     "first_seen_at": (UtcDateTime, "When its fetch was made, UTC."),
-    "settings_hash": (
-        String(12),
-        "Hash of the settings that shape a forecast; equal for equal settings.",
-    ),
     "code_version": (
         String(40),
         "Version of this package, with the commit in a checkout: 0.2.0+3f9c2ab.",
@@ -358,7 +354,7 @@ runs = Table(
         for step in ("ingest", "preprocess", "train", "predict", "evaluate")
     ),
     _optional("flow_run_id", String(36), "Id of Prefect's flow run; NULL without Prefect."),
-    *_same("code_version", "settings_hash"),
+    *_same("code_version"),
     _column(
         "settings",
         Text,
@@ -431,7 +427,7 @@ models = Table(
     _optional(
         "run_id", _ID, "Run that fitted it, an id of `runs`; NULL for a baseline and `base`."
     ),
-    *_same("settings_hash", "code_version"),
+    *_same("code_version"),
     _optional(
         "artifact_hash",
         String(64),

@@ -1,7 +1,7 @@
 """Writes to the ledger. A row whose key exists is left as it is; counts are of the rows added."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -156,8 +156,8 @@ def _add_findings(
     A persistent one keeps the fetch that first showed it, unless its value is another; others are
     cleared by their own.
     """
-    request = response.request
-    of_symbol = {"symbol": request.symbol, "cleared_at": None}
+    symbol = response.request.symbol
+    of_symbol = {"symbol": symbol, "cleared_at": None}
     gone = {
         (_place(row), row["rule"], row["severity"]): row
         for row in read.table_rows(connection, "findings", of_symbol)
@@ -169,19 +169,26 @@ def _add_findings(
             del gone[key]
         else:
             new.append(finding)
-    if len(response.bars):
-        first = max(request.first, response.bars.index[0].date())
-        last = request.last
-        today = seen["first_seen_at"].date()
-        ids = [
-            row["id"]
-            for row in gone.values()
-            # A day unknown or still to come is of a row of a file, which is read whole
-            if row["session"] is None or row["session"] > today or first <= row["session"] <= last
-        ]
-        cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
-        connection.execute(cleared.values(cleared_at=seen["first_seen_at"]))
-    add(connection, "findings", *(_finding_row(one, request.symbol, seen) for one in new))
+    _clear(connection, response, gone.values(), at=seen["first_seen_at"])
+    add(connection, "findings", *(_finding_row(one, symbol, seen) for one in new))
+
+
+def _clear(
+    connection: Connection, response: Response, gone: Iterable[Row], *, at: datetime
+) -> None:
+    """Clear the findings among those gone that a fetch, made at `at`, has read the sessions of."""
+    if not len(response.bars):
+        return
+    first = max(response.request.first, response.bars.index[0].date())
+    last = response.request.last
+    ids = [
+        row["id"]
+        for row in gone
+        # A day unknown or still to come is of a row of a file, which is read whole
+        if row["session"] is None or row["session"] > at.date() or first <= row["session"] <= last
+    ]
+    cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
+    connection.execute(cleared.values(cleared_at=at))
 
 
 def _place(row: Row) -> date | float | None:

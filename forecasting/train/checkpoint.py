@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 2  # version of a card
+SEED = 0
+"""Of all random numbers of a fit. Every fit has the same, so that a night made again has the same
+bits."""
+
 TENSORS_FILE = "weights.safetensors"
 CARD_FILE = "model.json"
 """The files of a checkpoint that ships with the package."""
@@ -49,9 +53,8 @@ class Card:
     # Pretrained weights that its chain started from, or that it holds, by name; empty for random
     # ones
     base: str = ""
-    settings_hash: str
-    seed: int
-    members: int
+    seed: int = SEED
+    members: int  # networks of the ensemble
     architecture: int
     format: int = FORMAT
 

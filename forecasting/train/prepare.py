@@ -16,7 +16,6 @@ from torch import Tensor
 
 from forecasting.losses import Floats
 from forecasting.preprocess.windows import MARKET_NAMES, H, Rows, Windows
-from forecasting.settings import Settings
 from forecasting.train.checkpoint import Card, Checkpoint, Vector
 from forecasting.train.linear import (
     AdjustedWindows,
@@ -39,8 +38,11 @@ class Prepared:
     tensors: Tensors  # the same, standardised by its scaler
 
 
-def make_card(windows: Windows, *, settings: Settings) -> Card:
-    """A card with the windows' own effects and scaler, estimated on rows with a known target."""
+def make_card(windows: Windows, *, members: int) -> Card:
+    """A card of an ensemble with the windows' own effects and scaler.
+
+    They are estimated on rows with a known target.
+    """
     from sklearn.preprocessing import StandardScaler
 
     rows = training_rows(windows)
@@ -61,9 +63,7 @@ def make_card(windows: Windows, *, settings: Settings) -> Card:
         step_scale=tuple(step.scale_.tolist()),
         past_mean=tuple(past.mean_.tolist()),
         past_scale=tuple(past.scale_.tolist()),
-        settings_hash=settings.hash,
-        seed=settings.seed,
-        members=settings.members,
+        members=members,
         architecture=ARCHITECTURE,
         **span_of(windows),
     )

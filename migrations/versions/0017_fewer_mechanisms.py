@@ -4,7 +4,7 @@ A source's pause after its rate limit, and no table of a lock. A night publishes
 roles say who made a forecast and no table of promotions is left: the models of published forecasts,
 and what the gate refused, say what it said. Weights are in a table; those of before lie in files,
 which nothing reads: the next fit is from scratch. A row of a file without a readable date has no
-session.
+session. Settings that change numbers are few, and `runs.settings` has them: no hash is left.
 """
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ _WAITING = sa.text("waits_until IS NOT NULL")
 _ROLES = {"champion": "published", "silenced": "network"}
 _OF_FORECASTS = ("forecasts", "scores", "total_forecasts", "total_scores")
 _SUMS = ("error", "pinball")
+_HASHED = ("runs", "models")
 
 
 def upgrade() -> None:
@@ -53,6 +54,8 @@ def upgrade() -> None:
     op.drop_column("models", "artifact_path")
     with op.batch_alter_table("findings") as findings:
         findings.alter_column("session", existing_type=sa.Date, nullable=True)
+    for table in _HASHED:
+        op.drop_column(table, "settings_hash")
 
 
 def _rename_roles(names: dict[str, str]) -> None:
@@ -63,6 +66,10 @@ def _rename_roles(names: dict[str, str]) -> None:
 
 
 def downgrade() -> None:
+    for table in _HASHED:
+        op.add_column(
+            table, sa.Column("settings_hash", sa.String(12), nullable=False, server_default="")
+        )
     op.execute("DELETE FROM findings WHERE session IS NULL")
     with op.batch_alter_table("findings") as findings:
         findings.alter_column("session", existing_type=sa.Date, nullable=False)

@@ -26,13 +26,13 @@ from forecasting.preprocess.windows import MarketSeries
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import QUANTILE_COLUMNS
-from tests.builders import no_events, random_bars, scaled, set_small_night
+from tests.builders import no_events, random_bars, scaled, set_small_fits
 from tests.nights import night, rows
 
 pytestmark = pytest.mark.slow
 
 BARS = random_bars(days=560, seed=8)
-SMALL = Settings(symbols=("TEST",), members=1, train_sessions=300)
+SMALL = Settings(symbols=("TEST",))
 VIX = pd.Series(np.linspace(12.0, 30.0, len(BARS)), index=BARS.index)
 REPORTS = ("2022-11-28", "2023-02-27", "2023-05-30", "2023-08-28", "2023-11-27", "2024-02-27")
 
@@ -40,6 +40,11 @@ REPORTS = ("2022-11-28", "2023-02-27", "2023-05-30", "2023-08-28", "2023-11-27",
 def spec(first, last, *, refit_every=21, settings=SMALL):
     """Origins by their place from the end of BARS."""
     return BacktestSpec(settings, BARS.index[first].date(), BARS.index[last].date(), refit_every)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    set_small_fits(monkeypatch.setattr, 300)
 
 
 @pytest.fixture
@@ -158,12 +163,16 @@ def settings(sqlite_url, tmp_path, monkeypatch):
         for seed, (name, days) in enumerate(SYMBOLS.items())
     ]
     pd.concat(parts).rename_axis("date").reset_index().to_parquet(tmp_path / "panel.parquet")
+    monkeypatch.undo()  # in processes side by side fits are not small
     chosen = {
+        "DATA_DIR": f"{tmp_path / 'data'}",
+        "DATABASE_URL": sqlite_url,
         "SOURCE": f"parquet:{tmp_path / 'panel.parquet'}",
         "MARKET": "none",
         "SYMBOLS": ",".join(SYMBOLS),
     }
-    set_small_night(monkeypatch, tmp_path, sqlite_url, **chosen)
+    for name, value in chosen.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
     return read_settings()
 
 

@@ -153,7 +153,7 @@ def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles):
 
 
 def test_the_writer_cannot_change_or_delete_history(roles):
-    kept = ("id", "as_of", "symbol", "source", "code_version", "settings_hash", "settings")
+    kept = ("id", "as_of", "symbol", "source", "code_version", "settings")
     for statement in (
         *(f"DELETE FROM {name}" for name in metadata.tables if name != "weights"),
         *(f"DROP TABLE {name}" for name in metadata.tables),

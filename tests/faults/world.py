@@ -44,7 +44,7 @@ from forecasting.store.schema import metadata
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests import yahoo_stand_in
-from tests.builders import blank_page, random_bars
+from tests.builders import blank_page, random_bars, set_small_fits
 from tests.faults.boundaries import Boundaries, Killed, counted
 
 Row = dict[str, Any]
@@ -214,8 +214,6 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
         "DATABASE_URL": world.url,
         "SYMBOLS": ",".join(symbols),
         "SOURCE": "yahoo",
-        "MEMBERS": "1",
-        "TRAIN_SESSIONS": "300",
         "MARKET": "none",
     }
     with (
@@ -227,6 +225,7 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
     ):
         for name, value in variables.items():
             set_variable(name, value)
+        set_small_fits(setattr_, 300)
         yield world
 
 
@@ -380,8 +379,6 @@ def clock_wrong(world: World):
 
 CHOICES = {
     "SYMBOLS": ["AAA", "BBB", "CCC", "AAA,BBB", "BBB,CCC"],
-    "SEED": ["0", "1"],
-    "TRAIN_SESSIONS": ["300", "310"],
     "TARGET": ["volume", "range"],
     "MARKET": ["none", ""],
 }
@@ -454,7 +451,7 @@ FILLED_ONCE = {
 """Columns of rows that never change otherwise: NULL until they are filled in."""
 
 OF_A_RUN = {
-    "as_of", "symbol", "target", "source", "started_at", "settings_hash", "settings", "code_version",
+    "as_of", "symbol", "target", "source", "started_at", "settings", "code_version",
 }  # fmt: skip
 """The columns of a run that stay while it is not done."""
 

@@ -179,12 +179,12 @@ def kill_tree(pid: int):
 
 
 def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> dict[str, str]:
-    """The environment of every process of a test: nothing of the user's, small nights."""
+    """The environment of every process of a test: nothing of the user's."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     source = {"SOURCE": "sample"}
     if symbol_file is not None:
         source = {"SOURCE": f"csv:{symbol_file}", "SYMBOLS": "TEST"}
-    small = {"DATA_DIR": f"{folder / 'data'}", "MEMBERS": "1", "TRAIN_SESSIONS": "320"} | source
+    small = {"DATA_DIR": f"{folder / 'data'}"} | source
     # Polled every second instead of every ten or fifteen: the tests wait for nothing else.
     prefect = {
         "HOME": f"{folder / 'prefect'}",

@@ -41,8 +41,6 @@ def run(*words):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("FORECASTING_MEMBERS", "1")
-    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
     return tmp_path
 
 

@@ -57,7 +57,7 @@ def evening(panel, migrated_sqlite_file, tmp_path_factory):
 def run_night(session, folder, panel, patch, **settings):
     """A night that ends with the error of the symbol that is too short."""
     named = {"DATA_DIR": folder, "SOURCE": f"parquet:{panel}", "SYMBOLS": ",".join(SYMBOLS)}
-    for name, value in (named | {"MEMBERS": 1, "TRAIN_SESSIONS": 320} | settings).items():
+    for name, value in (named | settings).items():
         patch.setenv(f"FORECASTING_{name}", str(value))
     with pytest.raises(SymbolsFailedError, match="DDD"):
         night(session)
@@ -128,8 +128,8 @@ def test_of_two_processes_one_is_killed_and_the_next_run_makes_their_nights(
 ):
     """In a process of its own: events of a pool come by a thread, which reads the environment."""
     shutil.copytree(evening, tmp_path / "data")
-    named = {"DATA_DIR": tmp_path / "data", "SOURCE": f"parquet:{panel}", "MEMBERS": 1}
-    named |= {"SYMBOLS": ",".join(SYMBOLS), "TRAIN_SESSIONS": 320, "RUNNER": "processes"}
+    named = {"DATA_DIR": tmp_path / "data", "SOURCE": f"parquet:{panel}"}
+    named |= {"SYMBOLS": ",".join(SYMBOLS), "RUNNER": "processes"}
     for name, value in (named | {"WORKERS": 2}).items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
     for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING):

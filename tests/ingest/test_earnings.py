@@ -147,9 +147,7 @@ def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset):
 
     def inputs(bars, days):
         events = reacting(untimed(days), reports=Reports(days, bars["volume"]))
-        return make_windows(
-            bars, events, origin=origin.date(), settings=Settings(train_sessions=300)
-        )
+        return make_windows(bars, events, origin=origin.date(), settings=Settings(), rows=300)
 
     one = inputs(bars, days)
     other = inputs(altered, moved)

@@ -21,6 +21,7 @@ from forecasting.report.terminal import model_listing
 from forecasting.report.words import notices
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock
+from forecasting.train import fit
 from forecasting.vocabulary import HORIZONS
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.nights import (
@@ -117,24 +118,14 @@ def network_of(run):
     return fitted
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "mode", "words"),
-    [
-        ("MEMBERS", "2", "scratch", "Expected a parent of 2 networks for a warm fit; found 1"),
-        ("SEED", "7", "warm", "1 session since the last fit from scratch"),
-    ],
-)
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
-    night_folder, monkeypatch, variable, value, mode, words
-):
-    first = rows("runs")[0]
-    monkeypatch.setenv(f"FORECASTING_{variable}", value)
+def test_a_fit_of_another_number_of_networks_is_continued(night_folder, monkeypatch):
+    monkeypatch.setattr(fit, "MEMBERS", 2)
     night(LAST)
-    (second,) = [row for row in rows("runs") if row["id"] != first["id"]]
-    assert (second["status"], second["mode"]) == ("done", mode)
-    assert words in str(second["mode_reason"])
-    assert second["settings_hash"] != first["settings_hash"]
+    before, after = runs()
+    assert (after["status"], after["mode"]) == ("done", "warm")
+    cards = {row["model_id"]: json.loads(str(row["card"])) for row in rows("weights")}
+    assert [cards[network_of(run)["id"]]["members"] for run in (before, after)] == [1, 2]
     assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
 
 
@@ -145,7 +136,7 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
     night(LAST, "skip")
     issued = rows("latest_forecasts")
     before = {run["id"] for run in runs()}
-    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "300")
+    monkeypatch.setenv("FORECASTING_MARKET", "none")
     night(LAST, "skip")  # it has no other model than the run before
     assert rows("latest_forecasts") == issued
     assert {run["id"] for run in runs() if ISSUED_BEFORE in str(run["note"])} == {
@@ -183,21 +174,15 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
     shutil.copy(csv_of_bars, "other.csv")
     shutil.copy(csv_of_bars, "VIX.csv")
     Path("earnings.csv").write_text("announced,timing\n2024-03-20,amc\n")
-    chosen = {
-        "EVENTS": "csv:earnings.csv",
-        "MARKET": "csv:VIX.csv",
-        "MEMBERS": 2,
-    }
-    for name, value in {**chosen, "SOURCE": "csv:other.csv", "TRAIN_SESSIONS": 330}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    chosen = {"EVENTS": "csv:earnings.csv", "MARKET": "csv:VIX.csv", "SOURCE": "csv:other.csv"}
+    for name, value in chosen.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
     start_night(as_of=LAST, mode="skip", switch_source=True)
     (data,) = newest_reports(read_settings())
     assert data.full.changed == [
         ("events", "", "csv:earnings.csv"),
         ("market", "", "^VIX"),
-        ("members", 1, 2),
         ("source", "csv:TEST.csv", "csv:other.csv"),
-        ("train_sessions", 320, 330),
     ]
     shown = notices(data.conditions)["Other inputs than the night before"]
     assert all(str(now) in shown for _, _, now in data.full.changed)

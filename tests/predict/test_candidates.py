@@ -44,7 +44,7 @@ HAR = candidate("b2", "har", "baseline")
 
 def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule():
     windows = some_windows("volume")
-    found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
+    found = candidates.baseline_candidates(windows, symbol="SBUX", settings="0a1b")
     ids = {
         "last_value": "a54f76e9b27b",
         "seasonal": "67d9e08c2cf5",
@@ -95,9 +95,7 @@ def test_baselines_that_are_not_finite_are_left_out(monkeypatch):
         return with_one(1.0 if name == "har" else np.inf)
 
     monkeypatch.setattr(candidates, "baseline_quantiles", broken)
-    found = candidates.baseline_candidates(
-        some_windows("volume"), symbol="SBUX", settings_hash="0a1b"
-    )
+    found = candidates.baseline_candidates(some_windows("volume"), symbol="SBUX", settings="0a1b")
     assert [one.forecaster for one in found] == ["har"]
 
 

@@ -40,10 +40,10 @@ BARS = random_bars(days=DAYS, seed=5)
 ORIGIN = BARS.index[-30].date()
 
 
-def windows_of(bars=BARS, events=None, origin=ORIGIN, *, market=None, target="volume", **given):
-    settings = Settings(target=target).model_copy(update={"train_sessions": 300} | given)
+def windows_of(bars=BARS, events=None, origin=ORIGIN, *, rows=300, market=None, **given):
+    settings = Settings(**given)
     events = no_events() if events is None else events
-    return make_windows(bars, events, origin=origin, settings=settings, market=market)
+    return make_windows(bars, events, origin=origin, settings=settings, rows=rows, market=market)
 
 
 def assert_same(left, right):
@@ -75,7 +75,7 @@ def test_rows_have_the_same_bits_wherever_history_starts(target, unknown, absent
     bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, unknown, "volume")
     bars = bars.iloc[-439:].drop(bars.index[absent])
     late, whole = (
-        windows_of(each, target=target, train_sessions=250)
+        windows_of(each, target=target, rows=250)
         for each in (bars.iloc[1 + len(absent) // 2 :], bars)
     )
     assert_same(whole, late)
@@ -91,10 +91,10 @@ def test_each_row_of_many_is_that_of_a_call_for_its_origin(target, exchange):
     events = pd.DataFrame(days | {"kind": "earnings", "withdrawn_from": sessions[::-1]})
     given = {"target": target, "exchange": exchange}
     newest = bars.index[-1].date()
-    whole = windows_of(bars, events, newest, train_sessions=DAYS, **given)
+    whole = windows_of(bars, events, newest, rows=DAYS, **given)
     assert whole.future_flags.any()
     for row in (249, 260, len(whole) - 2):
-        of_origin = windows_of(bars, events, whole.origins[row].item(), train_sessions=250, **given)
+        of_origin = windows_of(bars, events, whole.origins[row].item(), rows=250, **given)
         known = vars(whole.known_to(row))
         for name in ("future_flags", "level", "scaled"):
             found = known[name][row - 249 : row + 1]

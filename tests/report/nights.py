@@ -141,7 +141,6 @@ def report_data(target: str = "volume", **changed) -> NightView:
         trigger="schedule",
         mode="warm",
         mode_reason="12 sessions since scratch",
-        settings_hash="a1b2c3d4e5f6",
         **dict.fromkeys(("flow_run_id", "error")),
         note="",
     )

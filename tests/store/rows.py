@@ -85,7 +85,6 @@ def run_row(id: str, as_of: str, **changed) -> dict[str, Any]:
         "status": "done",
         "started_at": at(f"{as_of}T22:00"),
         "code_version": "0.1.0",
-        "settings_hash": "abc",
         "settings": "{}",
     }
     return row | changed
@@ -105,7 +104,6 @@ def model_row(id: str, name: str = "lstm", **changed) -> dict[str, Any]:
         "method": "scratch" if name == "lstm" else "baseline",
         "scope": "symbol",
         "seed": 0,
-        "settings_hash": "abc",
         "code_version": "0.1.0",
         "created_at": at("2024-03-01T22:00"),
     }

@@ -6,7 +6,8 @@ import torch
 
 from forecasting import losses
 from forecasting.preprocess.windows import MARKET_NAMES
-from forecasting.train import loop
+from forecasting.train import fit, loop
+from forecasting.train.checkpoint import SEED
 from forecasting.train.fit import (
     EPOCHS,
     RATE,
@@ -21,7 +22,6 @@ from forecasting.train.model import pinball
 from forecasting.train.prepare import make_card, member_quantiles, prepare, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.train.windows import (
-    SETTINGS,
     market_unknown,
     most_moved,
     plain_tensors,
@@ -57,14 +57,14 @@ def test_the_network_can_overfit_ten_windows():
 
 
 def test_the_same_seed_gives_the_same_bits(scratch):
-    again = fit_scratch(some_windows(), settings=SETTINGS, pretrained=None)
+    again = fit_scratch(some_windows(), pretrained=None)
     assert (same_weights(scratch, again), scratch.card) == (True, again.card)
 
 
 def test_a_fit_needs_half_a_year_of_known_targets(scratch):
-    assert fit_warm(some_windows().known_to(125), scratch, settings=SETTINGS).card.rows == 125
+    assert fit_warm(some_windows().known_to(125), scratch).card.rows == 125
     with pytest.raises(ValueError, match=r"125 rows .*found 124"):
-        fit_warm(some_windows().known_to(124), scratch, settings=SETTINGS)
+        fit_warm(some_windows().known_to(124), scratch)
 
 
 @pytest.mark.parametrize(("rows", "held_out"), [(60, 12), (1249, 249), (2000, 250)])
@@ -77,7 +77,7 @@ def test_no_target_of_a_training_row_is_an_input_of_the_validation_rows(rows, he
 def test_a_fit_has_as_many_epochs_as_one_network_had_on_the_rows_before_the_validation(scratch):
     tensors = prepare(scratch.card, some_windows()).tensors
     fitting, validation = split_validation(tensors.rows)
-    rng = loop.generator(SETTINGS.seed, 0)
+    rng = loop.generator(SEED, 0)
     network = loop.new_network(replace(tensors, rows=fitting), rng)
     found = []
 
@@ -108,18 +108,18 @@ def test_epochs_go_on_to_the_last_within_one_standard_error_of_the_least(epochs,
     assert last_within_error([np.array(losses) for losses in epochs], best=best) == expected
 
 
-def test_the_seed_of_a_warm_fit_grows_with_the_epochs_of_its_chain(scratch):
+def test_the_seed_of_a_warm_fit_grows_with_the_epochs_of_its_chain(scratch, monkeypatch):
     def weights_at(seed, chain):
         parent = replace(scratch, card=replace(scratch.card, chain_epochs=chain))
-        chosen = SETTINGS.model_copy(update={"seed": seed})
-        return fit_warm(some_windows(seed=6), parent, settings=chosen)
+        monkeypatch.setattr(fit, "SEED", seed)
+        return fit_warm(some_windows(seed=6), parent)
 
     assert same_weights(weights_at(3, 8), weights_at(4, 7))
     assert not same_weights(weights_at(3, 8), weights_at(3, 7))
 
 
 def test_a_warm_fit_continues_from_its_parent_and_changes_nothing_else_of_its_card(scratch):
-    warm = fit_warm(some_windows(seed=6), scratch, settings=SETTINGS)
+    warm = fit_warm(some_windows(seed=6), scratch)
     assert 0.0 < most_moved(scratch, warm) < 0.5
     assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
     chain = scratch.card.epochs + WARM.epochs
@@ -136,7 +136,7 @@ def test_a_card_names_the_sessions_of_its_rows(scratch):
 def test_a_fit_does_not_depend_on_sessions_after_the_newest_known_target():
     known = some_windows().known_to(280)
     left, right = (
-        fit_scratch(part, settings=SETTINGS, pretrained=None)
+        fit_scratch(part, pretrained=None)
         for part in (known, with_other_sessions_after(known, 280))
     )
     assert (same_weights(left, right), left.card) == (True, right.card)
@@ -247,7 +247,7 @@ def adjusted_of(windows):
 
 
 def card_of(windows):
-    return make_card(windows, settings=SETTINGS)
+    return make_card(windows, members=1)
 
 
 def test_inputs_are_standardised_by_the_training_rows_and_clipped_at_six_deviations():

@@ -9,7 +9,7 @@ from forecasting.train.fit import fit_warm
 from forecasting.train.gate import SESSIONS, examine
 from forecasting.train.linear import linear_forecast
 from forecasting.vocabulary import HORIZONS
-from tests.train.windows import SETTINGS, scratch_fit, some_windows
+from tests.train.windows import scratch_fit, some_windows
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def scratch():
 
 @pytest.fixture(scope="module")
 def warm():
-    return fit_warm(some_windows(), scratch_fit(), settings=SETTINGS)
+    return fit_warm(some_windows(), scratch_fit())
 
 
 def verdict(fitted, before):

@@ -27,7 +27,6 @@ from forecasting.train.linear import CalendarEffect, fit_ridge, unusual_quarters
 from forecasting.train.loop import one_thread
 from forecasting.vocabulary import QUANTILES
 from tests.train.windows import (
-    SETTINGS,
     some_windows,
     windows_with_hole,
     with_other_sessions_after,
@@ -245,7 +244,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
         before = blas_threads()
         baseline_quantiles("ridge", windows)
         linear.linear_forecast(windows)
-        fit_scratch(windows, settings=SETTINGS.model_copy(update={"members": 1}), pretrained=None)
+        fit_scratch(windows, pretrained=None)
         assert blas_threads() == before
     assert len(threads_of_ridges) > 10
     assert set().union(*threads_of_ridges) == {1}

@@ -8,7 +8,7 @@ from base_weights import pretrain
 
 from forecasting.errors import ArtifactError
 from forecasting.losses import row_losses
-from forecasting.train import loop
+from forecasting.train import fit, loop
 from forecasting.train.checkpoint import load, pack, sha256_of, unpack
 from forecasting.train.fit import PRETRAINED, fit_scratch, fit_warm, split_validation
 from forecasting.train.linear import linear_quantiles
@@ -16,7 +16,6 @@ from forecasting.train.prepare import member_quantiles, prepare
 from forecasting.train.pretrained import WEIGHTS, pretrained_for, shipped
 from forecasting.vocabulary import MEDIAN, Target
 from tests.train.windows import (
-    SETTINGS,
     most_moved,
     moved_to,
     same_weights,
@@ -30,11 +29,11 @@ TARGETS: tuple[Target, ...] = ("volume", "range")
 
 @pytest.fixture(scope="module")
 def pretrained():
-    return pretrain([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
+    return pretrain([some_windows(seed=seed) for seed in (11, 12)])
 
 
 def test_pretraining_is_repeatable_to_the_bit_and_its_card_names_the_training_rows(pretrained):
-    again = pretrain([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
+    again = pretrain([some_windows(seed=seed) for seed in (11, 12)])
     assert same_weights(pretrained, again)
     found = (pretrained.card.method, pretrained.card.rows, pretrained.card.trained_to)
     assert found == ("base", 2 * 299, some_windows(seed=11).origins[-1].item())
@@ -49,13 +48,13 @@ def test_a_fit_starts_from_pretrained_weights_up_to_a_limit_of_their_loss_over_t
     prepared = prepare(scratch_fit().card, windows)
     fitting, rows = split_validation(prepared.tensors.rows)
     truth = prepared.adjusted.truth[rows]
-    networks = loop.load_members(pretrained.weights, prepared.tensors, 2)
+    networks = loop.load_members(pretrained.weights, prepared.tensors, fit.MEMBERS)
     ours = loop.forecast_members(networks, prepared.tensors, rows).mean(axis=0)
     linear = linear_quantiles(windows.known_to(fitting[-1]), rows, prepared.adjusted)
     ratio = row_losses(truth, ours).mean() / row_losses(truth, linear).mean()
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", times * ratio)
     named = replace(pretrained, card=replace(pretrained.card, base="two toys"))
-    fitted = fit_scratch(windows, settings=SETTINGS, pretrained=named)
+    fitted = fit_scratch(windows, pretrained=named)
     assert fitted.card.base == base
     random = scratch_fit()
     inputs = ("past_mean", "effect")
@@ -68,9 +67,7 @@ def test_a_fit_starts_from_pretrained_weights_up_to_a_limit_of_their_loss_over_t
 
 
 def test_weights_pretrained_without_events_ignore_them():
-    pretrained = pretrain(
-        [without_events(some_windows(seed=seed)) for seed in (11, 12)], settings=SETTINGS
-    )
+    pretrained = pretrain([without_events(some_windows(seed=seed)) for seed in (11, 12)])
     for name in ("0.from_flags.weight", "1.from_past.weight"):
         assert not pretrained.weights[name][:, -10:].any()
 
@@ -126,6 +123,6 @@ def test_another_version_is_refused_even_when_its_hash_is_right(checkpoint, vers
 def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
     without = without_events(some_windows())
     assert (some_windows().has_events, without.has_events) == (True, False)
-    plain = fit_scratch(without, settings=SETTINGS, pretrained=None)
+    plain = fit_scratch(without, pretrained=None)
     assert (checkpoint.card.has_events, plain.card.has_events) == (True, False)
-    assert not fit_warm(some_windows(), plain, settings=SETTINGS).card.has_events
+    assert not fit_warm(some_windows(), plain).card.has_events

@@ -17,7 +17,6 @@ from forecasting.train.loop import Tensors
 from forecasting.vocabulary import Target
 from tests.builders import random_bars, scaled
 
-SETTINGS = Settings(train_sessions=300, members=2, seed=3)
 WARM_UP_AND_SPARE = 260
 
 
@@ -60,15 +59,15 @@ def newest_windows(
     market: MarketSeries | None = None,
 ) -> Windows:
     """The windows up to the newest bar."""
-    settings = SETTINGS.for_target(target).model_copy(update={"train_sessions": rows})
+    settings = Settings(target=target)
     origin = bars.index[-1].date()
-    return make_windows(bars, events, origin=origin, settings=settings, market=market)
+    return make_windows(bars, events, origin=origin, settings=settings, rows=rows, market=market)
 
 
 @cache
 def scratch_fit(target: Target = "volume") -> Checkpoint:
     """From random weights, on `some_windows`."""
-    return fit_scratch(some_windows(target), settings=SETTINGS, pretrained=None)
+    return fit_scratch(some_windows(target), pretrained=None)
 
 
 def most_moved(left: Checkpoint, right: Checkpoint) -> float:

@@ -196,7 +196,7 @@ def _forecast(
     windows = windows_of(night)
     network, damage = _network(night, stored, windows)
     baselines = candidates.baseline_candidates(
-        windows, symbol=night.symbol, settings_hash=night.settings.hash
+        windows, symbol=night.symbol, settings=night.settings.forecast_key
     )
     usable = [baseline.forecaster for baseline in baselines]
     # A young symbol's nights are too few to choose by

@@ -16,7 +16,13 @@ import pandas as pd
 from forecasting.errors import ArtifactError, FailedVerdict, NoBarError
 from forecasting.night.night import Night
 from forecasting.night.run_log import open_run
-from forecasting.preprocess.windows import FILLED_SESSIONS, WARM_UP, MarketSeries, make_windows
+from forecasting.preprocess.windows import (
+    FILLED_SESSIONS,
+    TRAIN_SESSIONS,
+    WARM_UP,
+    MarketSeries,
+    make_windows,
+)
 from forecasting.sessions import closes_at, last_completed, opens_at, sessions_index, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
@@ -56,6 +62,7 @@ def make_features(night: Night) -> Night:
         events,
         origin=night.session,
         settings=night.settings,
+        rows=TRAIN_SESSIONS,
         market=market,
     )
     if market is not None and not note and not windows.has_market:
@@ -113,7 +120,7 @@ def first_session(session: date, settings: Settings) -> date:
 
     The training window and what its first row looks back on.
     """
-    return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
+    return shift(session, -(TRAIN_SESSIONS + WARM_UP + 1), settings.exchange)
 
 
 def input_fetch(

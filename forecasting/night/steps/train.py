@@ -19,7 +19,7 @@ from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.store.rows import ModelRow, WeightsRow
 from forecasting.train.checkpoint import Card, Checkpoint, pack, sha256_of
-from forecasting.train.fit import check_parent, fit_scratch, fit_warm
+from forecasting.train.fit import fit_scratch, fit_warm
 from forecasting.train.gate import examine
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import LSTM, RANDOM, Method, Mode, short_id
@@ -80,7 +80,7 @@ def fit_network(night: Night) -> Night:
         fitted = read.stored(connection, ModelRow, night.columns)
         if fitted is not None:
             return _with_found(night, fitted)
-        before = None if night.mode == "skip" else _newest_before(connection, night)
+        before = _newest_before(connection, night)
     windows = windows_of(night)
     choice, parent = _choose(night, before, windows)
     logger.info(
@@ -120,6 +120,9 @@ def _write(connection: connect.Connection, night: Night, model: Row, weights: Ro
 
 
 def _newest_before(connection: connect.Connection, night: Night) -> Parent | None:
+    """The newest fit before a night; None without one, and where no fit is asked for."""
+    if night.mode == "skip":
+        return None
     model = read.newest_network(connection, *night.key, before=night.session)
     if model is None:
         return None
@@ -142,7 +145,6 @@ def _choose(
     parent = None
     try:
         parent = load_model(before.model, before.stored)
-        check_parent(parent, night.settings)
         check_same_market(parent.card, before.fitted_with, night)
         facts = replace(before.facts, changed=changed_inputs(parent.card, windows))
     except ArtifactError as error:
@@ -223,13 +225,12 @@ def _fit(
 
     A warm fit continues `parent`, the checkpoint of `before`; without both it is from scratch.
     """
-    settings = night.settings
     started = time.perf_counter()
     if before is not None and parent is not None:
-        fitted = fit_warm(windows, parent, settings=settings)
+        fitted = fit_warm(windows, parent)
     else:
         parent = None
-        fitted = fit_scratch(windows, settings=settings, pretrained=pretrained_for(windows))
+        fitted = fit_scratch(windows, pretrained=pretrained_for(windows))
     verdict = examine(fitted, windows, before=parent)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
