@@ -88,15 +88,20 @@ def test_filters_by_name_target_and_status_and_says_when_nothing_fits(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_everything_without_sideways_scroll_and_with_contrast(opened, scheme):
+def test_a_phone_shows_what_counts_without_sideways_scroll_and_with_contrast(opened, scheme):
+    """Symbol, median, interval, change and why, and a status that is bad; the page has the rest."""
     page = opened(viewport=PHONE, scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.get_by_role("row").count() == 1 + 2 + 4
     for row in page.locator("#lines tr[data-session]").all():
-        cells = row.locator("th, td:not(:empty)").all()
+        cells = [cell for cell in row.locator("th, td:not(:empty)").all() if cell.is_visible()]
         assert all(
             cell.bounding_box()["x"] >= 0 and cell.bounding_box()["width"] <= 374 for cell in cells
         )
+        heads = row.locator("th, td:nth-child(3), td:nth-child(4), td:nth-child(5)")
+        assert [cell.is_visible() for cell in heads.all()] == [True] * 4
+        is_bad = row.locator("td:last-child .bad").count() > 0
+        assert row.locator("td:last-child").is_visible() == is_bad
     assert axe_violations(page) == []
     page.get_by_label("Sort by").select_option("median down")
     assert shown(page)[0] == "MSFT volume"
