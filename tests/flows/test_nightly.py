@@ -47,7 +47,7 @@ def test_a_backtest_is_named_by_its_span_stores_its_metrics_and_shows_its_figure
     run, artifacts = shown_by(state.state_details.flow_run_id)
     assert (state.name, run.name) == ("Completed", "backtest-TEST-volume-2024-02-09-2024-02-16")
     table = re.findall(r"^\| *(\w+) *\|", artifacts["backtest-test-volume"], re.MULTILINE)
-    assert table[1:] == ["1", "2", "3", "4", "5", "all"]
+    assert table == ["series", "horizon", "1", "2", "3", "4", "5", "all"]
     assert {row["scope"] for row in rows("metrics")} == {"published"}
 
 
