@@ -119,13 +119,15 @@ def test_what_a_caller_should_know_is_a_warning_where_the_forecast_is_called():
         fc.forecast(pd.concat([BARS, AHEAD.shift(9999, "D")]), market=BARS["close"].iloc[-50:])
         fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), OTHER[:-2].assign(symbol="KO")]))
         fc.forecast(BARS.assign(ds=BARS.index.where(BARS.index < str(LAST))), events=["2024-01-30"])
-    market, short, after_today, unnamed, early, undated = [
+    market, short, after_today, unnamed, *doubtful, early, undated = [
         str(warning.message) for warning in told if warning.filename == __file__
     ]
     assert "the newest is of 2024-02-08, too old to be used" in market
     assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
     assert after_today.startswith("SERIES: Findings: row unreadable line")
     assert 'name it, as symbol="SBUX"' in unnamed  # not where earnings dates are given
+    assert [text.split(":")[0] for text in doubtful] == ["AAPL", "KO"]
+    assert all("Volume reacted to neither of the newest two" in text for text in doubtful)
     assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
     assert undated.startswith("SERIES: Findings: row unreadable line")
 
