@@ -268,9 +268,13 @@ def _inputs(connection: Connection, run: RunRow) -> dict[str, object]:
 
 
 def with_models(connection: Connection, view: NightView) -> NightView:
-    """The night with what its page alone shows: its model's lineage."""
+    """The night with what its page alone shows: its model's lineage, and leads over baselines."""
     lineage = read.lineage(connection, view.full.model, last=view.origin)
-    return replace(view, details=replace(view.full, lineage=lineage))
+    details = replace(view.full, lineage=lineage)
+    if view.skill is not None:
+        kind = details.record.published["kind"].iloc[-1]
+        details = replace(details, leads=read.leads(connection, view.symbol, view.target, kind))
+    return replace(view, details=details)
 
 
 def _written(page: str, path: Path) -> Path:

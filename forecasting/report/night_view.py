@@ -111,7 +111,9 @@ class NightDetails:
     margin: Margin | None = None  # None without a comparison
     # Inputs that the last finished night had not: name, then, now
     changed: Sequence[tuple[str, object, object]] = ()
-    lineage: Lineage | None = None  # of the model, for a page alone
+    # For a page alone: of the model, and as of `read.leads`
+    lineage: Lineage | None = None
+    leads: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     exchange: str = "XNYS"
     # Cost of an overestimate per unit over that of an underestimate
     cost_ratio: float | None = None

@@ -74,6 +74,6 @@ def render_page(data: NightView, *, links: Sequence[tuple[str, str]] = ()) -> st
             links=links,
             label=TARGETS[data.target].label,
             skills=best_first,
-            leads=wording.lead_sentence(data.full.record),
+            leads=wording.lead_sentence(data.full),
         )
     )

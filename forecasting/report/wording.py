@@ -14,8 +14,7 @@ from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
 from forecasting.ingest.bar_rules import UNREADABLE
 from forecasting.plain_text import quantity
 from forecasting.predict.fallback import Margin
-from forecasting.report.night_view import NightView, SessionView
-from forecasting.report.record import TrackRecord
+from forecasting.report.night_view import NightDetails, NightView, SessionView
 from forecasting.report.units import (
     Unit,
     as_day,
@@ -260,27 +259,24 @@ def skill_brief(skill: Skill | None) -> str:
     return percent(skill.share, signed=True)
 
 
-def lead_sentence(record: TrackRecord) -> str:
+def lead_sentence(details: NightDetails) -> str:
     """The errors and leads of the next session, and of the five ahead together.
 
     Like `Typical error 14% (five sessions: 17%), against ridge +4% (+3%), against HAR +11% (+12%)`.
     An error is a share of the mean actual value, a lead one in pinball loss. Empty below
     ENOUGH_NIGHTS.
     """
+    record = details.record
     if len(record.ahead(1)) < ENOUGH_NIGHTS:
         return ""
-    leads = {
-        (row["forecaster"], row["horizon"]): row["skill_pinball"]
-        for row in record.skills.to_dict("records")
-    }
     errors = [
         percent(rows["error"].abs().mean() / rows["actual"].mean())
         for rows in (record.ahead(1), record.published)
     ]
     texts = [f"Typical error {errors[0]} (five sessions: {errors[1]})"]
     for name in COMPARED:
-        if (name, 1) in leads:
-            one, five = (percent(leads[name, horizon], signed=True) for horizon in (1, 0))
+        if name in details.leads:
+            one, five = (percent(lead, signed=True) for lead in details.leads[name])
             texts.append(f"against {forecaster_label(name)} {one} ({five})")
     return ", ".join(texts)
 

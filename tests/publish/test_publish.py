@@ -174,6 +174,22 @@ def test_the_skill_that_people_are_told_is_of_live_nights_with_the_p_of_the_pair
     assert told == found[SYMBOL, TARGET].p_value
 
 
+def test_the_leads_of_a_page_are_of_the_next_session_and_of_the_five_together(url, lines):
+    live = lines.query("kind == 'live'").pivot(
+        index=["horizon", "origin_session"], columns="line", values="pinball"
+    )
+    newest = live[live[""].notna()].groupby("horizon").tail(max(WINDOWS))
+    with reading(url) as connection:
+        night = pages.night_view(connection, settings_of(url), extent=pages.OF_PAGE)
+        found = pages.with_models(connection, night).full.leads
+    assert found.keys() >= {*BASELINES}
+    for name, leads in found.items():
+        both = newest[["", name]].dropna()
+        expected = [1 - rows[""].sum() / rows[name].sum() for rows in (both.loc[1], both)]
+        assert leads == pytest.approx(expected, rel=1e-6), name
+        assert leads[0] != pytest.approx(leads[1], rel=1e-3), name
+
+
 def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger, postgres_ledger):
     check_views(sqlite_ledger, postgres_ledger, SYMBOL)
 

@@ -8,7 +8,6 @@ import pytest
 from forecasting.evaluate.significance import Skill
 from forecasting.predict.fallback import Margin
 from forecasting.report import wording
-from forecasting.report.record import track_record
 from forecasting.report.words import WORDS, notices, sentence_of
 from forecasting.vocabulary import HORIZONS
 from tests.report.nights import forecasts, plain, report_data, score, scored
@@ -189,18 +188,15 @@ def test_the_margin_of_a_baseline_is_a_sentence_with_its_limits(deficit, limit, 
 
 def test_errors_and_leads_are_of_the_next_session_and_of_the_five():
     rows = [
-        score(ago=ago, horizon=horizon, median=10.0 * (1 + off * horizon), name=name, role=role)
+        score(ago=ago, horizon=horizon, median=10.0 * (1 + 0.03 * horizon))
         for ago in range(1, 61)
         for horizon in HORIZONS
-        for name, role, off in (
-            ("lstm", "published", 0.03),
-            ("ridge", "baseline", 0.04),
-            ("rolling_median", "baseline", 0.02 * (1 + horizon)),
-        )
     ]
-    said = wording.lead_sentence(track_record(scored(*rows)))
+    leads = {"rolling_median": (0.25, 0.68), "ridge": (0.25, 0.25), "last_value": (0.5, 0.5)}
+    said = wording.lead_sentence(report_data(scored=scored(*rows), leads=leads).full)
     assert plain(said) == (
         "Typical error 3% (five sessions: 9%), against ridge +25% (+25%), against rolling median "
         "+25% (+68%)"
     )
-    assert wording.lead_sentence(track_record(scored(*rows[: 59 * 15]))) == ""
+    few = report_data(scored=scored(*rows[: 59 * len(HORIZONS)]), leads=leads)
+    assert wording.lead_sentence(few.full) == ""

@@ -30,6 +30,7 @@ from forecasting.store.read.runs import (
     done_before,
     due_scores,
     issued_by_run,
+    leads,
     lineage,
     market_of_run,
     models_beginning,

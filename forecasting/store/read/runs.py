@@ -1,6 +1,7 @@
 """Runs, one a night, the models that they fitted, and each symbol's and target's newest night."""
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
+from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import Skill, p_value_of
 from forecasting.evaluate.standings import WINDOWS
 from forecasting.store import schema
@@ -22,6 +24,7 @@ from forecasting.store.frames import (
     rows,
     same_forecast,
     stored,
+    table_rows,
     view,
 )
 from forecasting.store.rows import FetchRow, ModelRow, RunRow
@@ -44,7 +47,7 @@ from forecasting.store.schema import (
     weight,
     weights,
 )
-from forecasting.vocabulary import LSTM
+from forecasting.vocabulary import LSTM, PUBLISHED_LINE
 
 
 def market_of_run(connection: Connection, run_id: str | None) -> str:
@@ -287,6 +290,26 @@ def skills(
     # Without any number a column has no type
     found = found.astype({"reference_skill": float, "reference_statistic": float})
     return {(row["symbol"], row["target"]): _skill(row) for row in found.to_dict("records")}
+
+
+def leads(
+    connection: Connection, symbol: str, target: str, kind: str
+) -> dict[str, tuple[float, float]]:
+    """The lead in pinball loss over each other forecaster, over the newest 250 nights.
+
+    One session ahead, and over the five sessions ahead together.
+    """
+    scope = {"symbol": symbol, "target": target, "kind": kind, "window_sessions": max(WINDOWS)}
+    by_line = defaultdict[str, list[Row]](list)
+    for row in table_rows(connection, "standings", scope, order=("horizon",)):
+        if row["line"] != PUBLISHED_LINE and row["n"]:
+            by_line[row["line"]].append(row)
+    return {line: (_lead(rows[:1]), _lead(rows)) for line, rows in by_line.items()}
+
+
+def _lead(rows: Sequence[Row]) -> float:
+    ours, theirs = (sum(row[name] for row in rows) for name in ("published_pinball", "pinball"))
+    return skill(ours, theirs)
 
 
 def _skill(row: Mapping[Any, Any]) -> Skill:
