@@ -88,7 +88,7 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
 
 def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
     """The function that says when an order is done."""
-    from forecasting.publish.orders import order_of, pace_of, plan_orders
+    from forecasting.publish.orders import order_of, pace_of, plan_order
     from forecasting.report.documents import json_text
     from forecasting.values import check_symbol
 
@@ -96,10 +96,8 @@ def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
         symbol: str, shares: float, participation: float = 0.1, chance: float = 0.9
     ) -> dict[str, Any]:
         with readable_errors():
-            orders = {check_symbol(symbol): order_of(shares)}
-            plans = plan_orders(settings, orders, pace_of(participation, chance), now=clock.now)
-            plans.raise_failed()
-            (plan,) = plans.values.values()
+            pace = pace_of(participation, chance)
+            plan = plan_order(settings, check_symbol(symbol), order_of(shares), pace, now=clock.now)
             document: dict[str, Any] = json.loads(json_text(plan))
         return document
 

@@ -124,18 +124,18 @@ class Ledger:
             as_of: A past origin; without it the newest.
             now: The clock; without it the machine's.
         """
-        from forecasting.publish.orders import order_frame, order_of, pace_of, plan_orders
+        from forecasting.publish.orders import order_frame, order_of, pace_of, plan_order
 
         symbol = check_symbol(symbol)
-        plans = plan_orders(
+        plan = plan_order(
             self._for_reading(symbol, target="volume"),
-            {symbol: order_of(shares)},
+            symbol,
+            order_of(shares),
             pace_of(participation, chance),
             now=clock_of(now),
             as_of=None if as_of is None else check_day("as_of", as_of),
         )
-        plans.raise_failed()
-        return export.typed(order_frame(plans.values[symbol]))
+        return export.typed(order_frame(plan))
 
     def history(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores, as view forecast_vs_actual.

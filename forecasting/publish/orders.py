@@ -151,6 +151,21 @@ def plan_orders(
     return Outcomes(dict(slowest_first), plans.errors)
 
 
+def plan_order(
+    settings: Settings,
+    symbol: str,
+    order: Order,
+    pace: Pace,
+    *,
+    now: Clock,
+    as_of: date | None = None,
+) -> dict[str, Any]:
+    """When the order of one symbol is done, as of `plan_orders`; raises what stops it."""
+    plans = plan_orders(settings, {symbol: order}, pace, now=now, as_of=as_of)
+    plans.raise_failed()
+    return plans.values[symbol]
+
+
 def order_document(night: NightView, order: Order, pace: Pace) -> dict[str, Any]:
     """When an order is done, by a night's forecasts, at the pace or its limit if that is lower."""
     pace = replace(pace, participation=min(pace.participation, order.limit))
