@@ -28,6 +28,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecasting.ingest.earnings import REACTION, reaction_sizes
+
 PACKED = Path(__file__).parents[1] / "forecasting" / "ingest" / "earnings_dates.txt.gz"
 HEAD = (
     "# Days of earnings reports and their hour: b before the open, a after the close",
@@ -36,8 +38,6 @@ HEAD = (
 
 Floats = NDArray[np.float64]
 
-REACTION = 1.3  # times the median volume of the 21 sessions before
-_USUAL = 21
 _NEWER = "2019"
 _SAME_DAY = 1  # days: a report after the close is often filed the next morning
 _SAME_QUARTER = 60  # days between the dates of two lists
@@ -60,19 +60,14 @@ _TWO_MONTHS = 44
 
 @dataclass(frozen=True)
 class Reactions:
-    """How volume reacted on each session of a symbol: (D,) times its usual, NaN where unknown."""
+    """How volume reacted to the reports of a symbol."""
 
-    times_usual: pd.Series
+    volume: pd.Series  # by session
 
     def to(self, days: pd.DatetimeIndex) -> Floats:
         """(n,) 1.0 where volume reacted on the day or the session after it, 0.0 where not, or NaN."""
-        values = self.times_usual.to_numpy()
-        at = self.times_usual.index.searchsorted(days)
-        found = np.full(len(days), np.nan)
-        inside = at + 1 < len(values)
-        larger = np.maximum(values[at[inside]], values[at[inside] + 1])
-        found[inside] = np.where(np.isfinite(larger), larger > REACTION, np.nan)
-        return found
+        times = reaction_sizes(self.volume, days)
+        return np.where(np.isfinite(times), times > REACTION, np.nan)
 
 
 def main() -> None:
@@ -109,8 +104,7 @@ def reactions_of(panels: Sequence[Path]) -> dict[str, Reactions]:
     found = {}
     for symbol, rows in bars.groupby("Symbol"):
         volume = rows.set_index("Date")["Volume"].sort_index().astype("float64")
-        usual = volume.rolling(_USUAL).median().shift(1)
-        found[str(symbol)] = Reactions(volume / usual)
+        found[str(symbol)] = Reactions(volume)
     return found
 
 

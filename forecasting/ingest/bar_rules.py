@@ -15,16 +15,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecasting.conditions import EARNINGS
 from forecasting.ingest.actions import adjustment_mismatch, dividends_on
 from forecasting.sessions import early_closes, sessions_index
 
 PRICES = ["open", "high", "low", "close"]
 VALUES = [*PRICES, "volume"]
 
-# The rule of the finding on a symbol whose next earnings date is overdue
-STALE_EARNINGS = "earnings_stale"
-# The rule of the finding on listed days of reports to which volume did not react
-QUIET_EARNINGS = "earnings_quiet"
+# The rules of the findings on a symbol whose next earnings date is overdue, and on listed days of
+# reports to which volume did not react
+STALE_EARNINGS, QUIET_EARNINGS = EARNINGS
 # The rule of the finding, of a night's session, on a list that cannot be read
 UNREAD_EARNINGS = "earnings_unread"
 _LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS, QUIET_EARNINGS, UNREAD_EARNINGS)

@@ -31,6 +31,7 @@ from forecasting.ingest.event_files import (
 )
 from forecasting.ingest.sources import EarningsSource, Source, are_midnights
 from forecasting.ingest.sources.plugins import called
+from forecasting.losses import Floats
 from forecasting.sessions import calendar
 
 logger = logging.getLogger("forecasting.ingest")
@@ -282,20 +283,31 @@ def _usual_distance(reports: pd.Series) -> timedelta:
     return _YEAR if distances.empty else timedelta(days=distances.median())
 
 
-def _quiet(past: pd.DataFrame, volume: pd.Series) -> list[Finding]:
-    """The finding on the newest two reports, where volume reacted to neither.
+def reaction_sizes(volume: pd.Series, announced: pd.DatetimeIndex) -> Floats:
+    """(n,) times its usual that volume, by session, was on each day or the session after it.
 
-    It reacts on the day of the announcement or the session after it.
+    The larger of both; NaN where one is unknown or not there yet.
     """
     times = (volume / volume.rolling(_BEFORE_REPORT).median().shift()).to_numpy()
-    at = volume.index.searchsorted(past["announced"])
+    at = volume.index.searchsorted(announced)
+    found = np.full(len(announced), np.nan)
     inside = at + 1 < len(times)
-    larger = np.maximum(times[at[inside]], times[at[inside] + 1])[-2:]
-    if len(larger) < 2 or not (larger <= REACTION).all():  # NaN: not known
+    found[inside] = np.maximum(times[at[inside]], times[at[inside] + 1])
+    return found
+
+
+def _quiet(past: pd.DataFrame, volume: pd.Series) -> list[Finding]:
+    """The finding on the newest two reports after which there is a session.
+
+    Where volume reacted to neither.
+    """
+    followed = past[volume.index.searchsorted(past["announced"]) < len(volume) - 1].tail(2)
+    times = reaction_sizes(volume, pd.DatetimeIndex(followed["announced"]))
+    if len(times) < 2 or not (times <= REACTION).all():  # NaN: not known
         return []
     detail = f"Volume was at most {REACTION} times its usual after the newest two listed reports."
-    newest = past["session"].to_numpy()[inside][-1]
-    return [Finding(pd.Timestamp(newest).date(), QUIET_EARNINGS, "flag", larger[-1], detail)]
+    newest = followed["session"].iloc[-1].date()
+    return [Finding(newest, QUIET_EARNINGS, "flag", times[-1], detail)]
 
 
 def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:
