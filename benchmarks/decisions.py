@@ -16,16 +16,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
-from skill import arguments, machine, name_of, row, run, symbols_of
+from skill import arguments, machine, name_of, results_of, row
 
 from flows.clock import now
 from forecasting.audit.series import load_series
-from forecasting.evaluate.comparison import over_limit
+from forecasting.evaluate.comparison import lead_over, over_limit
 from forecasting.evaluate.figures import BacktestResult
-from forecasting.evaluate.scores import mean_of, skill
-from forecasting.losses import Floats, pinball
 from forecasting.settings import Settings
 from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS
 
@@ -37,12 +34,7 @@ STEP = 20  # nights between the beginnings of two spans
 def main() -> None:
     """Run every requested backtest and print both tables."""
     options = arguments(__doc__)
-    symbols = symbols_of(options)
-    tasks = (delayed(run)(options, symbol) for symbol in symbols)
-    processes = min(options.workers or cpu_count(), len(symbols))
-    results = [result for result in Parallel(n_jobs=processes)(tasks) if result is not None]
-    if not results:
-        raise SystemExit("No symbol could be replayed; see the errors above.")
+    results = results_of(options)
     settings = Settings(
         source=options.source, symbols=tuple(result.symbol for result in results), target="volume"
     )
@@ -105,20 +97,12 @@ def lasting_table(results: list[BacktestResult]) -> list[str]:
 
 def span_leads(result: BacktestResult, length: int) -> Iterator[tuple[float, float]]:
     """The lead over the ridge in each span, and in the nights that follow it."""
-    actual = result.actual[:, 0]
-    ours = pinball(actual, result.issued[:, 0])
-    theirs = pinball(actual, result.baselines["ridge"][:, 0])
-    for start in range(0, len(actual) - length - FOLLOWING + 1, STEP):
+    series = (result.actual, result.issued, result.baselines["ridge"])
+    for start in range(0, len(result.actual) - length - FOLLOWING + 1, STEP):
         middle = start + length
-        yield (
-            lead(ours[start:middle], theirs[start:middle]),
-            lead(ours[middle : middle + FOLLOWING], theirs[middle : middle + FOLLOWING]),
-        )
-
-
-def lead(ours: Floats, theirs: Floats) -> float:
-    """1 - our mean loss / theirs."""
-    return skill(mean_of(ours), mean_of(theirs))
+        spans = (slice(start, middle), slice(middle, middle + FOLLOWING))
+        one, other = (lead_over(*(values[span, 0] for values in series)) for span in spans)
+        yield one.share, other.share
 
 
 if __name__ == "__main__":

@@ -73,14 +73,7 @@ they show confirms what was chosen since the split was made, on 2026-11-26."""
 def main() -> None:
     """Run every requested backtest and print the table."""
     options = arguments(__doc__)
-    if options.without_trees:
-        trees.newest_shipped = lambda *_: None
-    symbols = symbols_of(options)
-    tasks = (delayed(run)(options, symbol) for symbol in symbols)
-    processes = min(options.workers or cpu_count(), len(symbols))
-    results = [result for result in Parallel(n_jobs=processes)(tasks) if result is not None]
-    if not results:
-        raise SystemExit("No symbol could be replayed; see the errors above.")
+    results = results_of(options)
     scale, unit = UNITS[options.target]
     print(f"{datetime.now(UTC).date()}, {machine()}\n")
     print(
@@ -172,6 +165,19 @@ def name_of(symbols: list[str], first: date, last: date) -> str:
         if first > LAST_CHOOSING or not any(chooses(symbol) for symbol in symbols)
         else "mixed"
     )
+
+
+def results_of(options: argparse.Namespace) -> list[BacktestResult]:
+    """The backtest of every requested symbol that can be replayed; ends the command without any."""
+    if options.without_trees:
+        trees.newest_shipped = lambda *_: None
+    symbols = symbols_of(options)
+    tasks = (delayed(run)(options, symbol) for symbol in symbols)
+    processes = min(options.workers or cpu_count(), len(symbols))
+    results = [result for result in Parallel(n_jobs=processes)(tasks) if result is not None]
+    if not results:
+        raise SystemExit("No symbol could be replayed; see the errors above.")
+    return results
 
 
 def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:

@@ -100,12 +100,12 @@ class BacktestResult:
         leads = {name: lead_over(actual, issued, theirs) for name, theirs in others.items()}
         rules = TARGETS[self.target]
         medians = {PUBLISHED: issued, **others} if rules.has_totals else {}
-        mae = mean_of(absolute_error(actual, issued))
+        figures = self.figures(1)
         return Comparison(
             nights=int(np.isfinite(actual).sum()),
-            mae=mae,
-            mae_share=mae / mean_of(actual),
-            coverage_80=_coverage(actual, issued, 80),
+            mae=figures.mae,
+            mae_share=figures.mae / mean_of(actual),
+            coverage_80=figures.coverage_80,
             leads=leads,
             over_limit={
                 name: over_limit(actual, quantiles[:, MEDIAN])
