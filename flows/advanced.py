@@ -223,7 +223,7 @@ def _revision_of(url: str) -> str:
 def models_list(as_json: AsJson = False) -> None:
     """List each symbol's networks, the newest first."""
     from flows import console
-    from forecasting.night import models
+    from forecasting.publish import models
     from forecasting.report.terminal import model_listing
 
     networks, outcomes = models.list_models(settings())
@@ -235,7 +235,7 @@ def models_list(as_json: AsJson = False) -> None:
 def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
     """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
     from flows import console
-    from forecasting.night import models
+    from forecasting.publish import models
     from forecasting.report.terminal import lineage_listing
 
     console.show_rows(models.show_model(model_id, settings()), lineage_listing, as_json=as_json)
@@ -244,6 +244,6 @@ def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
 @models_app.command("withdraw", epilog="Example: forecasting models withdraw 3f9c2a")
 def models_withdraw(model_id: ModelId) -> str:
     """Let no later night publish or continue a model. The newest other one takes its place."""
-    from forecasting.night import models
+    from forecasting.publish import models
 
     return models.withdraw(model_id, settings(), now=clock.now)

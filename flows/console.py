@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import clock
-from forecasting.night.folders import INDEX, page_address, report_path
 from forecasting.plain_text import ordinary_spaces, plain_text
+from forecasting.publish.pages import INDEX, page_address, report_path
 from forecasting.report import terminal
 from forecasting.report.documents import json_text, night_document
 from forecasting.report.night_view import NightView

@@ -96,8 +96,8 @@ def digest(
     ] = "markdown",
 ) -> None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
-    from forecasting.night.folders import INDEX, page_address
     from forecasting.publish.messages import newest_digest
+    from forecasting.publish.pages import INDEX, page_address
     from forecasting.report.digest import digest_html, digest_markdown
 
     form = check_choice("--format", form, Literal["markdown", "html"])

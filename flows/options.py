@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import without_password
-from forecasting.values import check_option, parse_date
+from forecasting.values import check_option, check_symbol, listed, parse_date
 
 if TYPE_CHECKING:
     from forecasting.settings import Settings
@@ -29,8 +30,6 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
         return value
     check_given(option, texts)
     if name in ("symbol", "symbols_file"):
-        from forecasting.night.symbols import asked_symbols
-
         # In either order, those of the file after those named
         given = context.meta.setdefault("forecasting.symbols", {})
         given[name] = value
@@ -40,6 +39,36 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
         setting = "TARGETS" if name == "target" else name.upper()
         os.environ[f"FORECASTING_{setting}"] = check_option(name, ",".join(texts))
     return value
+
+
+def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
+    """The symbols, each once: those named, by commas or not, then the file's, one a line."""
+    symbols = [check_symbol(symbol) for text in named for symbol in listed(text)]
+    if file is not None:
+        symbols += _symbols_of(file)
+    return list(dict.fromkeys(symbols))
+
+
+def _symbols_of(file: Path) -> list[str]:
+    option = f"--symbols-file {str(file)[-200:]}"
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        found = error.strerror if isinstance(error, OSError) else "bytes that are no UTF-8"
+        raise UsageError(
+            f"Expected a text file with one symbol a line in {option}; found: {found}. Name "
+            "another file."
+        ) from None
+    symbols = []
+    for place, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        try:
+            symbols += [check_symbol(text)] if text else []
+        except UsageError as error:
+            raise UsageError(f"{option}, line {place}: {error}") from None
+    if not symbols:
+        raise UsageError(f"Expected one symbol a line in {option}; found none.")
+    return symbols
 
 
 def check_given(option: typer.CallbackParam, texts: list[object]) -> None:

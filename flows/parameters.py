@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.night.symbols import joined
-from forecasting.plain_text import plain_text
+from forecasting.plain_text import joined, plain_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.values import with_kind

@@ -19,14 +19,12 @@ from flows import clock
 from flows.parameters import run_name, subject_of
 from flows.server import tolerate_outage
 from forecasting import errors
-from forecasting.errors import DataLateError, ForecastingError, LockedError, explained
-from forecasting.night.folders import page_address, report_path
+from forecasting.errors import DataLateError, ForecastingError, LockedError, combined, explained
 from forecasting.night.night import Night, grouped
 from forecasting.night.run import outcome_of
-from forecasting.night.symbols import combined, joined
-from forecasting.plain_text import plain_text
+from forecasting.plain_text import joined, plain_text
 from forecasting.publish import messages
-from forecasting.publish.pages import newest_nights
+from forecasting.publish.pages import newest_nights, page_address, report_path
 from forecasting.report.prefect import (
     Artifact,
     night_artifact,

@@ -4,10 +4,11 @@ import errno
 import logging
 import math
 import traceback
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import ClassVar, Literal
 
-from forecasting.plain_text import plain_text
+from forecasting.plain_text import NAMED, named, plain_text
 
 logger = logging.getLogger("forecasting.errors")
 
@@ -180,3 +181,25 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
         "An error that forecasting does not expect, a fault of its code or of this machine",
         "Run again; if it comes back, report it with its traceback, which is logged.",
     )
+
+
+QUOTED = 1200  # characters of the failures in one error; the column error of table runs has all
+
+
+def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingError:
+    """The failures of `of` symbols as one error, the first of each class; of one symbol its own."""
+    if of == 1:
+        return next(iter(failed.values()))
+    classes: dict[type[ForecastingError], list[str]] = {}
+    for symbol, error in failed.items():
+        classes.setdefault(type(error), []).append(symbol)
+    causes = []
+    for symbols in classes.values():
+        first = "" if len(symbols) == 1 else ", the first"
+        cause = plain_text(failed[symbols[0]], limit=QUOTED // len(classes))
+        causes.append(f"{named(symbols, NAMED)}{first}: {cause}")
+    codes = {error.exit_code for error in failed.values()}
+    code = codes.pop() if len(codes) == 1 else 1
+    if code == UsageError.exit_code and len(failed) < of:  # the others have been done
+        code = 1
+    return SymbolsFailedError(f"{len(failed)} of {of} failed. {' '.join(causes)}", code)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 LIMIT = 1500
 """Characters: the longest message of ours has 700; with a warning before it, under 2,000."""
 
+NAMED = 3  # most symbols that a name or a message lists
+
 _MARKDOWN = re.compile(r"([\\`\[\]<>|])")
 # What chat services and Markdown make mentions, links and code of, each in its own way, as signs
 # that look alike. A > alone opens nothing, nor does < before a space or a digit, as in an alert.
@@ -52,6 +54,13 @@ def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
     """The first names, at most `limit`, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{separator.join(names[:limit])}{more}"
+
+
+def joined(symbols: Sequence[str]) -> str:
+    """Symbols or targets in the name of a run: `SBUX+MSFT`; of more than three `A+249-others`."""
+    if len(symbols) <= NAMED:
+        return "+".join(symbols)
+    return f"{symbols[0]}+{len(symbols) - 1}-others"
 
 
 def of_each(text: str, series: str) -> str:

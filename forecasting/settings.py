@@ -8,8 +8,9 @@ import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
@@ -33,7 +34,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from forecasting.errors import UsageError
+from forecasting.errors import ForecastingError, UsageError, combined, explained
 from forecasting.plain_text import without_password
 from forecasting.sessions import (
     check_exchange,
@@ -55,6 +56,8 @@ from forecasting.values import (
 )
 from forecasting.vocabulary import RULES
 from forecasting.vocabulary import Target as Target
+
+Value = TypeVar("Value")
 
 OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD", "TARGET")
 """Names after FORECASTING_ besides the settings: two places, what containers read, and `targets`
@@ -308,6 +311,11 @@ class Settings(BaseSettings):
         return self.data_dir.absolute() / "yahoo-cache"
 
     @property
+    def reports(self) -> Path:
+        """The folder of pages."""
+        return self.data_dir.absolute() / "reports"
+
+    @property
     def url(self) -> str:
         """The database's SQLAlchemy URL, password included: never log it."""
         if self.database_url is None:
@@ -328,6 +336,30 @@ class Settings(BaseSettings):
         if self.market is not None:  # by its symbol: where a file lies changes no number
             values["market"] = market_symbol(self.market)
         return values
+
+
+@dataclass(frozen=True)
+class Outcomes(Generic[Value]):
+    """What came of each series, in the order of the settings, by name: its value, or its error."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    errors: dict[str, ForecastingError] = field(default_factory=dict)
+
+    def raise_failed(self) -> None:
+        """Raise the failures, if any, as one error: `combined`."""
+        if self.errors:
+            raise combined(self.errors, of=len(self.values) + len(self.errors))
+
+
+def each_symbol(settings: Settings, work: Callable[[Settings], Value]) -> Outcomes[Value]:
+    """What came of `work` for each symbol and target, by `series_name`."""
+    outcomes = Outcomes[Value]()
+    for name, one in settings.series.items():
+        try:
+            outcomes.values[name] = work(one)
+        except Exception as error:  # whatever it is, it is this one's
+            outcomes.errors[name] = explained(error)
+    return outcomes
 
 
 def read_settings() -> Settings:
@@ -482,13 +514,13 @@ def write_config() -> str:
         "# Settings, commented out with the default or an example. Options and FORECASTING_NAME "
         "come first."
     ]
-    for name, field in Settings.model_fields.items():
+    for name, setting in Settings.model_fields.items():
         # JSON but for tables: what it has of strings, numbers and lists is TOML too.
         text = json.dumps(values[name], ensure_ascii=False)
         if isinstance(values[name], dict):
             text = text.replace(": ", " = ")
         sign = "" if name in given else "# "
-        lines += ["", f"# {field.description}", f"{sign}{name} = {text}"]
+        lines += ["", f"# {setting.description}", f"{sign}{name} = {text}"]
     try:
         path.touch(0o600, exist_ok=False)  # it has places for secrets
         path.write_text("\n".join([*lines, ""]), encoding="utf-8")

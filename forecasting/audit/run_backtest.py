@@ -14,12 +14,11 @@ from forecasting.audit.backtest import BacktestSpec, Bar, backtest, no_bar
 from forecasting.audit.series import load_series, market_series
 from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult
 from forecasting.ingest.event_files import check_events
-from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.run_log import code_version
-from forecasting.night.symbols import Outcomes, each_symbol
 from forecasting.report.documents import json_text
-from forecasting.settings import Settings
+from forecasting.settings import Outcomes, Settings, each_symbol
 from forecasting.store import connect, migrate, write
+from forecasting.store.files import check_writable, write_whole
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import SEED
 from forecasting.vocabulary import Clock, short_id

@@ -21,10 +21,9 @@ from forecasting.audit.evidence import KEYS, Comparison, compare
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.night import make_night
 from forecasting.night.run_log import code_version, notes_of
-from forecasting.night.symbols import NAMED, Outcomes, each_symbol
-from forecasting.plain_text import named, plain_text, quantity
+from forecasting.plain_text import NAMED, named, plain_text, quantity
 from forecasting.sessions import between
-from forecasting.settings import Settings
+from forecasting.settings import Outcomes, Settings, each_symbol
 from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.vocabulary import LSTM, RULES, Mode

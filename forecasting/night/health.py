@@ -21,7 +21,6 @@ from forecasting.errors import (
 )
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
-from forecasting.night.folders import REPORTS
 from forecasting.night.night import RunOptions, make_night
 from forecasting.night.plan import (
     check_market,
@@ -31,7 +30,6 @@ from forecasting.night.plan import (
     newest_session,
 )
 from forecasting.night.steps.fetch import check_bars
-from forecasting.night.symbols import each_symbol
 from forecasting.sessions import (
     closes_at,
     ends_soon,
@@ -40,7 +38,7 @@ from forecasting.sessions import (
     next_sessions,
     opens_at,
 )
-from forecasting.settings import Settings
+from forecasting.settings import Settings, each_symbol
 from forecasting.store import connect, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
 from forecasting.store.rows import RunRow
@@ -250,7 +248,7 @@ def _source(settings: Settings, *, now: Clock) -> str:
 
 def _disk(settings: Settings) -> str:
     data_dir = settings.data_dir.absolute()
-    for folder in (data_dir / REPORTS, data_dir):
+    for folder in (settings.reports, data_dir):
         present = _present(folder)
         if not os.access(present, os.W_OK | os.X_OK):
             raise UsageError(

@@ -15,7 +15,6 @@ from forecasting.night.night import Night, RunOptions, check_closed, make_night,
 from forecasting.night.run_log import is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.fetch import bars_source
 from forecasting.night.steps.preprocess import market_of, missing_closes
-from forecasting.night.symbols import each_symbol
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import (
@@ -29,7 +28,7 @@ from forecasting.sessions import (
     shift,
     today,
 )
-from forecasting.settings import Settings
+from forecasting.settings import Settings, each_symbol
 from forecasting.store import connect, migrate, read
 from forecasting.values import NO_MARKET, source_name
 from forecasting.vocabulary import HORIZONS, Clock

@@ -1,6 +1,7 @@
 """What the ledger holds, as data frames of the same types on both databases, and as files."""
 
 import json
+from collections.abc import Callable
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -8,19 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.errors import StoreError, SymbolsFailedError, UsageError
-from forecasting.night.folders import check_writable, write_whole
+from forecasting.errors import StoreError, SymbolsFailedError, UsageError, combined
 from forecasting.night.steps.preprocess import input_fetch
-from forecasting.night.symbols import check_forecast, combined, each_stored
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import json_text, nixtla
 from forecasting.sessions import is_session
-from forecasting.settings import Settings
+from forecasting.settings import Outcomes, Settings, Value, each_symbol
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
+from forecasting.store.files import check_writable, write_whole
 from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.values import check_symbol
+from forecasting.vocabulary import PUBLISHED, Target
 
 FORMS = ("latest", "totals", "history", "bars", "nixtla")
 """The frames that are exported."""
@@ -38,6 +39,8 @@ FRAMES = {
 
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
 """Columns of `bars`, those of its view but one; the others have all of theirs."""
+
+HELD_NAMED = 6  # symbols and targets of the ledger that a message names
 
 _TEXTS = [
     "symbol",
@@ -65,6 +68,13 @@ _DTYPES = {
     **dict.fromkeys(("inside_80", "inside_90"), "boolean"),
     **dict.fromkeys(("settled", "is_extrapolated", "is_stale"), "bool"),
 }
+
+
+def each_stored(settings: Settings, work: Callable[[Settings], Value]) -> Outcomes[Value]:
+    """What came of `work` that reads the ledger, by name; a StoreError where there is none."""
+    migrate.check_ready(settings.url, writes=False)
+    with connect.kept_open(settings.url):
+        return each_symbol(settings, work)
 
 
 def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataFrame:
@@ -167,6 +177,50 @@ def check_known(
     raise UsageError(
         f"Expected symbols of {whose} ({there}), found {named(unknown, 10)}. {advice}".rstrip()
     )
+
+
+def check_forecast(
+    connection: Connection, symbol: str, target: Target, *, origin: date | None = None
+) -> None:
+    """Raise a StoreError, with its reason, for a symbol without a published forecast.
+
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        target: Of what.
+        origin: The session of the night that is asked for; None for any.
+    """
+    if read.published(connection, symbol, target, origin=origin):
+        return
+    published = {"symbol": symbol, "target": target, "role": PUBLISHED}
+    origins = read.values(connection, "forecasts", "origin_session", published)
+    there = f"origins from {origins[0]} to {origins[-1]}" if origins else "none"
+    at = f" at {origin}" if origin else ""
+    command = f"catch-up --from {origin} --to {origin}" if origin else "run"
+    missing = (
+        f"Expected a forecast of {symbol} {target}{at} in the database; found {there}. Make "
+        f"one, with the options --source and --market of earlier nights: forecasting {command} "
+        f"--symbol {symbol} --target {target}"
+    )
+    if origins:
+        raise StoreError(missing)
+    run = read.unfinished_run(connection, symbol, target, after=date.min)
+    if run is not None and (reason := run.outcome.values["reason"]):
+        raise StoreError(
+            f"{symbol} {target} has no forecast; its night of {run.as_of} has status "
+            f"{run.status}: {reason}"
+        )
+    raise StoreError(f"{missing}{_held(connection, symbol)}")
+
+
+def _held(connection: Connection, symbol: str) -> str:
+    """A sentence that names what has forecasts, the symbol's own targets first; else empty."""
+    nights = read.newest_published(connection)
+    if not nights:
+        return ""
+    nights.sort(key=lambda night: night.symbol != symbol)
+    series = named([f"{night.symbol} {night.target}" for night in nights], HELD_NAMED)
+    return f". The database holds forecasts of {series}: choose by --symbol and --target."
 
 
 QUESTIONS = {

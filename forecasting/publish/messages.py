@@ -18,18 +18,16 @@ from forecasting.errors import (
     UsageError,
     explained,
 )
-from forecasting.night.folders import INDEX, page_address, runs_folder
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.night.plan import newest_session
 from forecasting.night.run_log import notes_of
-from forecasting.night.symbols import NAMED, joined
-from forecasting.plain_text import named, unmarked
+from forecasting.plain_text import NAMED, joined, named, unmarked
 from forecasting.publish.alerts import judged_alerts, wrong_alerts
 from forecasting.publish.check import check_lines
 from forecasting.publish.export import check_known
 from forecasting.publish.metrics import write_metrics
-from forecasting.publish.pages import newest_nights
+from forecasting.publish.pages import INDEX, newest_nights, page_address
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
 from forecasting.report.units import full_day, short_day
@@ -87,7 +85,7 @@ def _send_digest(
     now: Clock,
     link: str,
 ) -> None:
-    remembered = runs_folder(settings) / "-".join(["digest", *settings.targets])
+    remembered = _runs_folder(settings) / "-".join(["digest", *settings.targets])
     last = remembered.read_text(encoding="utf-8") if remembered.is_file() else None
     was_not_sent = last == ""
     if settings.notify is None or not (nights or was_not_sent):
@@ -326,7 +324,15 @@ def send_fresh(settings: Settings, text: str) -> None:
 
 
 def _mark(settings: Settings) -> Path:
-    return runs_folder(settings) / f"missing-{short_id(*settings.targets, *settings.symbols)}"
+    return _runs_folder(settings) / f"missing-{short_id(*settings.targets, *settings.symbols)}"
+
+
+def _runs_folder(settings: Settings) -> Path:
+    """The folder of what runs of this ledger tell the next one.
+
+    Two ledgers on one data folder have the same ids.
+    """
+    return settings.data_dir.absolute() / "runs" / short_id(connect.place(settings.url))
 
 
 def _subject(settings: Settings) -> str:

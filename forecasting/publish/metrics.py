@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.health import LiveState
 from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
+from forecasting.store.files import check_writable, write_whole
 from forecasting.vocabulary import PUBLISHED
 
 STEPS = ("ingest", "preprocess", "train", "predict", "evaluate")

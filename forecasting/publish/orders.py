@@ -12,15 +12,15 @@ import pandas as pd
 
 from forecasting.errors import StoreError, UsageError
 from forecasting.ingest.sources.tables import faults, first_faults, misfits, read_file
-from forecasting.night.symbols import Outcomes, each_stored
 from forecasting.plain_text import named, quantity
 from forecasting.predict.totals import amount_at, chance_of
+from forecasting.publish.export import each_stored
 from forecasting.publish.pages import OF_LINE, night_of
 from forecasting.report.night_view import NightView
 from forecasting.report.terminal import Parts
 from forecasting.report.units import full_day, percent, short_day
 from forecasting.report.words import notices
-from forecasting.settings import Settings
+from forecasting.settings import Outcomes, Settings
 from forecasting.values import SYMBOL, with_kind
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Clock
 

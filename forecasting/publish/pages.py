@@ -14,38 +14,34 @@ from itertools import product
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
+from urllib.parse import quote
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, NoBarError, explained
-from forecasting.night.folders import (
-    INDEX,
-    check_writable,
-    page_address,
-    page_name,
-    report_path,
-    write_whole,
-)
+from forecasting.errors import ForecastingError, NoBarError, UsageError, explained
 from forecasting.night.night import Night
 from forecasting.night.plan import check_session
 from forecasting.night.run_log import stopped_status
-from forecasting.night.symbols import Outcomes, check_forecast, each_stored, only_symbol
+from forecasting.plain_text import NAMED, named
 from forecasting.predict.fallback import Margin
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import actual_of
+from forecasting.publish.export import check_forecast, each_stored
 from forecasting.report.night_view import NO_HISTORY, NightDetails, NightView
 from forecasting.report.page import render_index, render_page
 from forecasting.report.record import track_record
 from forecasting.sessions import calendar, last_completed, opens_at
-from forecasting.settings import Settings
+from forecasting.settings import Outcomes, Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
+from forecasting.store.files import check_writable, write_whole
 from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, ResultRow, RunRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
 
 logger = logging.getLogger("forecasting.night")
 
+INDEX = "index.html"
 RECORD_DAYS = timedelta(365)  # of origins whose scores the page is given, about 250
 LINE_DAYS = timedelta(60)  # the same of a line of a listing, and of its bars
 SHOWN_SESSIONS = 60  # Sessions up to a night that its view has
@@ -64,6 +60,23 @@ class Extent(NamedTuple):
 OF_LINE = Extent(LINE_DAYS, [])
 OF_PAGE = Extent(RECORD_DAYS, [HORIZONS[0]])
 WHOLE = Extent(RECORD_DAYS, [*HORIZONS])
+
+
+def report_path(
+    settings: Settings, symbol: str, target: Target, *, origin: date | None = None
+) -> Path:
+    """The report page of a symbol and target; of the past night `origin` a page of its own."""
+    return settings.reports / page_name(symbol, target, origin=origin)
+
+
+def page_name(symbol: str, target: Target, *, origin: date | None = None) -> str:
+    """The page's file name; `^` is awkward in shells and links."""
+    return f"{symbol.replace('^', '_')}-{target}{f'-{origin}' if origin else ''}.html"
+
+
+def page_address(settings: Settings, name: str) -> str:
+    """The web address of a page by its file name; empty without FORECASTING_PAGES_URL."""
+    return f"{settings.pages_url}/{quote(name)}" if settings.pages_url else ""
 
 
 def publish_page(night: Night) -> Night:
@@ -135,7 +148,7 @@ def write_reports(
         now: The clock by which `as_of` is a completed session.
     """
     if out is not None:
-        only_symbol(settings, "report --out")
+        _check_one_series(settings)
         check_writable(out)
 
     def write(of_symbol: Settings) -> Path:
@@ -148,6 +161,16 @@ def write_reports(
     if out is not None or not outcomes.values:
         return outcomes, []
     return outcomes, [write_index(settings)]
+
+
+def _check_one_series(settings: Settings) -> None:
+    """Raise a UsageError for several series, whose pages one file cannot have."""
+    series = list(settings.series)
+    if len(series) > 1:
+        raise UsageError(
+            f"Expected one symbol and target for `report --out`, found {len(series)}: "
+            f"{named(series, NAMED)}. Name one with --symbol and --target."
+        )
 
 
 def write_index(settings: Settings) -> Path:

@@ -5,13 +5,12 @@ from datetime import date
 from functools import partial
 from itertools import chain
 
-from forecasting.errors import explained
+from forecasting.errors import combined, explained
 from forecasting.night import plan
 from forecasting.night.night import Night, RunOptions
 from forecasting.night.run import Call, Step, call_step, ledger, outcome_of, run_nights
 from forecasting.night.run_log import mark_cut_off
 from forecasting.night.steps.evaluate import evaluate
-from forecasting.night.symbols import combined
 from forecasting.publish.messages import send_digest, send_failed
 from forecasting.publish.pages import newest_nights, publish_page, update_index
 from forecasting.settings import Settings

@@ -17,9 +17,9 @@ from forecasting.audit import verify as verifying
 from forecasting.audit.evidence import compare
 from forecasting.audit.verify import settings_of, verify
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.night import models
 from forecasting.night.steps import train
 from forecasting.predict import combine, fallback
+from forecasting.publish import models
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings

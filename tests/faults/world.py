@@ -32,11 +32,11 @@ from forecasting.audit.verify import rerun_night, settings_of
 from forecasting.errors import ForecastingError, LockedError, UnexpectedError
 from forecasting.evaluate import drift
 from forecasting.ingest.actions import make_actions
-from forecasting.night.models import withdraw
 from forecasting.night.night import make_night
 from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.predict import combine, fallback
 from forecasting.publish import pages
+from forecasting.publish.models import withdraw
 from forecasting.sessions import between, last_completed, next_sessions, opens_at, shift
 from forecasting.settings import read_settings
 from forecasting.store import connect, write

@@ -11,9 +11,9 @@ from unittest import mock
 import pytest
 
 from flows import cli, daily, start
+from flows.options import asked_symbols
 from forecasting.errors import UsageError
-from forecasting.night.symbols import Outcomes
-from forecasting.settings import read_settings
+from forecasting.settings import Outcomes, read_settings
 from forecasting.store import migrate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows import processes
@@ -261,3 +261,27 @@ def test_a_schedule_that_prefect_refuses_is_refused_by_serve(cron, here, sqlite_
     words = re.escape(f"Invalid FORECASTING_CRON '{cron}': expected five fields")
     with pytest.raises(UsageError, match=words):
         start.start_serving()
+
+
+def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_bytes("\ufeff# my list\nSBUX\r\n\n  brk-b # B shares\n^GSPC\n".encode())
+    assert asked_symbols(["msft,SBUX", "AAPL"], file) == ["MSFT", "SBUX", "AAPL", "BRK-B", "^GSPC"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"SBUX\nsb/x\n", "line 2: Invalid symbol 'sb/x'"),
+        (b"SBUX MSFT\n", "line 1: Invalid symbol 'SBUX MSFT'"),
+        (b"# nothing\n\n", "found none"),
+        (b"\xff\xfe\x00", "no UTF-8"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path, content, message):
+    file = tmp_path / "list.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        asked_symbols([], file)

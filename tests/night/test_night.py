@@ -13,10 +13,10 @@ from flows import clock, nightly
 from flows.cli import app
 from flows.start import start_night
 from forecasting.errors import LockedError, UsageError
-from forecasting.night import models
 from forecasting.night.run_log import CUT_OFF
 from forecasting.night.steps import train
 from forecasting.night.steps.predict import ISSUED_BEFORE
+from forecasting.publish import models
 from forecasting.report.terminal import model_listing
 from forecasting.report.words import notices
 from forecasting.settings import read_settings

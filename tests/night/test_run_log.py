@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from forecasting.errors import HistoryError
 from forecasting.night import run_log
-from forecasting.night.folders import write_whole
 from forecasting.night.night import make_night
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
@@ -64,21 +63,3 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     failed = {name: row["error"] for name, row in found.items() if row["status"] == "failed"}
     error = run_log.CUT_OFF.format(as_of="2021-03-01")
     assert failed == dict.fromkeys(("range", "no_longer_run"), error)
-
-
-def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):
-    (tmp_path / "folder").mkdir()
-    real = tmp_path / "folder" / "real.csv"
-    link = tmp_path / "link.csv"
-    link.symlink_to(real)
-    write_whole(link, lambda draft: draft.write_text("one"))
-    assert (real.read_text(), link.is_symlink()) == ("one", True)
-
-    def half(draft):
-        draft.write_text("half")
-        raise OSError
-
-    with pytest.raises(OSError):
-        write_whole(link, half)
-    assert real.read_text() == "one"
-    assert [path.name for path in real.parent.iterdir()] == ["real.csv"]

@@ -9,13 +9,24 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from flows.advanced import models_list
+from flows.daily import show
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.publish.export import FRAMES, export, frame
 from forecasting.settings import Settings
 from forecasting.store import read, write
 from forecasting.store.connect import reading, transaction
 from tests.builders import EVE
-from tests.store.rows import SYMBOL, forecast_row, score_row, start, store_bars, total_row
+from tests.store.rows import (
+    SYMBOL,
+    forecast_row,
+    model_row,
+    run_row,
+    score_row,
+    start,
+    store_bars,
+    total_row,
+)
 
 FORMS = ("latest", "totals", "history", "bars", "nixtla")
 
@@ -191,3 +202,51 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path)
     now = frame("bars", asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]
+
+
+@pytest.fixture
+def ledger(sqlite_url, tmp_path, monkeypatch):
+    """The URL of a ledger with one night and one network of SBUX, the settings' own."""
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    with transaction(sqlite_url) as connection:
+        start(connection, origins=("2024-03-08",))
+        write.add(connection, "forecasts", forecast_row("lstm", "2024-03-08"))
+    return sqlite_url
+
+
+def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_what_the_ledger_holds(
+    ledger, monkeypatch, capsys
+):
+    with transaction(ledger) as connection:
+        write.add(
+            connection,
+            "runs",
+            run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"),
+        )
+        write.add(connection, "runs", run_row("b", "2024-03-08", symbol="OLD"))
+        write.add(connection, "models", model_row("ridge", "ridge", symbol="OLD"))
+        write.add(
+            connection, "forecasts", forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")
+        )
+    for symbol, commands, words in (
+        (
+            "SBUXX",
+            (show, models_list),
+            "found none.*holds forecasts of OLD volume, SBUX volume: choose by --symbol and --target",
+        ),
+        ("NEW", (show,), "its night of 2024-03-08 has status failed: no such symbol"),
+        (
+            "OLD",
+            (models_list,),
+            "Expected a volume network of OLD in the database; found none: its forecasts",
+        ),
+    ):
+        monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
+        for command in commands:
+            with pytest.raises(StoreError, match=words):
+                command()
+    monkeypatch.setenv("FORECASTING_TARGET", "range")
+    with pytest.raises(StoreError, match="holds forecasts of OLD volume, SBUX volume: choose"):
+        show()
+    assert capsys.readouterr().out == ""

@@ -14,6 +14,7 @@ from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import nothing_changed
 from forecasting.store import read, schema, write
 from forecasting.store.connect import reading, transaction
+from forecasting.store.files import write_whole
 from tests.store.rows import (
     SERIES,
     SYMBOL,
@@ -340,3 +341,21 @@ def test_a_night_shows_its_open_and_its_new_findings(connection):
     assert stored(connection)[-1] == (f"{SYMBOL} 9", None)
     since = read.findings(connection, f"{SYMBOL} 9")["since"]
     assert since.dt.day.tolist() == [9, 8]
+
+
+def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):
+    (tmp_path / "folder").mkdir()
+    real = tmp_path / "folder" / "real.csv"
+    link = tmp_path / "link.csv"
+    link.symlink_to(real)
+    write_whole(link, lambda draft: draft.write_text("one"))
+    assert (real.read_text(), link.is_symlink()) == ("one", True)
+
+    def half(draft):
+        draft.write_text("half")
+        raise OSError
+
+    with pytest.raises(OSError):
+        write_whole(link, half)
+    assert real.read_text() == "one"
+    assert [path.name for path in real.parent.iterdir()] == ["real.csv"]

@@ -10,7 +10,6 @@ import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.ingest.splits import BREAKS
-from forecasting.night.models import load_model
 from forecasting.night.night import Night, bars_of, windows_of
 from forecasting.night.run_log import add_notes, model_row, notes_of
 from forecasting.night.steps.preprocess import (
@@ -19,6 +18,7 @@ from forecasting.night.steps.preprocess import (
     ledger_instant,
     past_losses,
 )
+from forecasting.night.steps.train import load_model
 from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, forecast_kind, read_past

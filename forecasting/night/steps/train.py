@@ -7,7 +7,6 @@ from typing import Literal
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
-from forecasting.night.models import load_model
 from forecasting.night.night import Night, windows_of
 from forecasting.night.run_log import add_notes, model_row
 from forecasting.night.steps.preprocess import check_same_market, past_losses
@@ -18,7 +17,7 @@ from forecasting.sessions import after
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.store.rows import ModelRow, WeightsRow
-from forecasting.train.checkpoint import Card, Checkpoint, pack, sha256_of
+from forecasting.train.checkpoint import Card, Checkpoint, pack, sha256_of, unpack
 from forecasting.train.fit import fit_scratch, fit_warm
 from forecasting.train.gate import examine
 from forecasting.train.pretrained import pretrained_for
@@ -172,6 +171,21 @@ def _facts(connection: connect.Connection, night: Night, before: ModelRow) -> Pa
         losses = past_losses(connection, night, origins=DRIFT_ORIGINS)
         drift = drift_reason(losses, newest_scratch=newest)
     return ParentFacts(since, before.chain_epochs, drift)
+
+
+def load_model(model: ModelRow, stored: WeightsRow | None) -> Checkpoint:
+    """The checkpoint of a network from its weights.
+
+    Raises:
+        ArtifactError: There are none, or they are altered or of other code.
+    """
+    if stored is None:
+        raise ArtifactError(
+            f"The ledger has no weights of model {model.id}: it keeps those of the newest fits, "
+            "and none of releases before 0.4."
+        )
+    place = f"the row {model.id} of table weights"
+    return unpack(stored.card, stored.tensors, str(model.artifact_hash), place=place)
 
 
 def changed_inputs(card: Card, windows: Windows) -> str:

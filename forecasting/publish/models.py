@@ -1,35 +1,20 @@
-"""The models of the ledger: load, list, show, withdraw."""
+"""The models of the ledger: list, show, withdraw."""
 
 from dataclasses import asdict
 from typing import Any
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
-from forecasting.night.symbols import Outcomes, check_forecast, each_stored
-from forecasting.settings import Settings
+from forecasting.night.steps.train import load_model
+from forecasting.publish.export import check_forecast, each_stored
+from forecasting.settings import Outcomes, Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.rows import ModelRow, WeightsRow
-from forecasting.train.checkpoint import Checkpoint, unpack
 from forecasting.vocabulary import LSTM, Clock
 
 _OF_FETCH = (
     *("source", "fetched_at", "row_count"),
     *("first_received", "last_received", "payload_hash"),
 )
-
-
-def load_model(model: ModelRow, stored: WeightsRow | None) -> Checkpoint:
-    """The checkpoint of a network from its weights.
-
-    Raises:
-        ArtifactError: There are none, or they are altered or of other code.
-    """
-    if stored is None:
-        raise ArtifactError(
-            f"The ledger has no weights of model {model.id}: it keeps those of the newest fits, "
-            "and none of releases before 0.4."
-        )
-    place = f"the row {model.id} of table weights"
-    return unpack(stored.card, stored.tensors, str(model.artifact_hash), place=place)
 
 
 def list_models(settings: Settings) -> tuple[list[ModelRow], Outcomes[list[ModelRow]]]:
