@@ -127,15 +127,6 @@ def quantile_at(quantiles: ArrayLike, level: float) -> Floats:
     return np.reshape(found, forecasts.shape[:-1])
 
 
-def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:
-    """(...) cost of each forecast, at least 0, in the target's unit; NaN where an argument is.
-
-    `ratio` is the cost of an overestimate per unit over that of an underestimate; above 0.
-    """
-    over = np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float)
-    return np.maximum(ratio * over, -over)
-
-
 @dataclass(frozen=True)
 class DollarVolumes:
     """What R² needs beside the forecasts, for n origins; dollars stand for the bars' currency."""

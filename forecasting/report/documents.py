@@ -12,7 +12,7 @@ import pandas as pd
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import NightView
-from forecasting.report.record import cost_quantiles, realised_costs
+from forecasting.report.record import cost_quantiles
 from forecasting.report.words import notices
 from forecasting.store.rows import ResultRow
 from forecasting.vocabulary import LSTM, MEDIAN, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
@@ -110,7 +110,6 @@ def _cost_document(data: NightView, ratio: float) -> dict[str, Any]:
         "optimal_level": optimal_level(ratio),
         "level": nearest_level(ratio),
         "forecasts": rows.assign(quantile=cost_quantiles(data.rows, ratio)).to_dict("records"),
-        "realised": realised_costs(data.full.record, ratio),
     }
 
 

@@ -1,15 +1,14 @@
-"""The record of past forecasts: scores that count, skill, coverage, errors by day, costs."""
+"""The record of past forecasts: scores that count, skill, coverage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecasting.evaluate.scores import cost, nearest_level, quantile_at
+from forecasting.evaluate.scores import nearest_level, quantile_at
 from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import EXACT
 from forecasting.vocabulary import HORIZONS, LSTM, PUBLISHED, QUANTILE_COLUMNS
@@ -142,22 +141,3 @@ def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:
     """
     quantiles = quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio))
     return pd.Series(quantiles, rows.index, dtype=float)
-
-
-def realised_costs(record: TrackRecord, ratio: float) -> list[dict[Any, Any]]:
-    """Mean costs one session ahead as in view costs.
-
-    Of what was published, then of baselines, the cheapest first.
-    """
-    rows = pd.concat([record.ahead(1), record.baselines.query("horizon == 1")])
-    rows["cost"] = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)
-    rows["median_cost"] = cost(rows["actual"], rows["q50"], ratio=ratio)
-    published = rows[rows["forecaster"] == PUBLISHED].set_index(_PAIR)["cost"]
-    shared = rows.join(published.rename("published_cost"), on=_PAIR, how="inner")
-    groups = shared.groupby("forecaster")
-    means = groups[["cost", "median_cost", "published_cost"]].mean()
-    means["n"] = groups.size()
-    means["saving"] = _skill_of(means["cost"], means["median_cost"])
-    means["published_saving"] = _skill_of(means["published_cost"], means["cost"])
-    costs: list[dict[Any, Any]] = means.reset_index().to_dict("records")
-    return sorted(costs, key=lambda row: (row["forecaster"] != PUBLISHED, row["cost"]))

@@ -11,7 +11,7 @@ from forecasting.plain_text import quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
 from forecasting.report.night_view import NightView
-from forecasting.report.record import cost_quantiles, coverages, realised_costs
+from forecasting.report.record import cost_quantiles, coverages
 from forecasting.report.units import (
     age,
     change,
@@ -92,7 +92,7 @@ def _facts(data: NightView, now: datetime) -> list[list[str]]:
 
 
 def _cost_parts(data: NightView) -> Parts:
-    """What a cost ratio adds: the quantile of each forecast, the mean costs of each forecaster."""
+    """What a cost ratio adds: the quantile of least expected cost of each forecast."""
     ratio = data.full.cost_ratio
     if ratio is None:
         return []
@@ -107,31 +107,8 @@ def _cost_parts(data: NightView) -> Parts:
             strict=True,
         )
     ]
-    costs = [
-        [
-            wording.forecaster_label(row["forecaster"]),
-            row["n"],
-            number(row["cost"], finer=1),
-            number(row["median_cost"], finer=1),
-            percent(row["saving"], signed=True),
-            number(row["published_cost"], finer=1),
-            percent(row["published_saving"], signed=True),
-        ]
-        for row in realised_costs(data.full.record, ratio)
-    ]
     columns = ["session", wording.level_name(ratio), "vs median"]
-    names = ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"]
-    about = (
-        f"Mean costs one session ahead in {data.unit.name}, an underestimate of one unit costing "
-        "1. saving: against its own median. our cost: of the published quantile on the same "
-        "nights. our saving: against its cost; + is cheaper."
-    )
-    return [
-        wording.cost_sentence(ratio),
-        (columns, coming),
-        (names, costs),
-        about if costs else "",
-    ]
+    return [wording.cost_sentence(ratio), (columns, coming)]
 
 
 LEGEND = (

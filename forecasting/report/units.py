@@ -27,11 +27,11 @@ class Unit:
     decimals: int = 2
     name: str = ""  # which a column's head has alone: `M shares`, `%`
 
-    def number(self, value: float, *, finer: int = 0) -> str:
-        """The bare number, `finer` digits more than usual; a dash for NaN."""
+    def number(self, value: float) -> str:
+        """The bare number; a dash for NaN."""
         if not math.isfinite(value):
             return "\N{EN DASH}"
-        return f"{value / self.scale:,.{self.decimals + finer}f}".replace("-", _MINUS)
+        return f"{value / self.scale:,.{self.decimals}f}".replace("-", _MINUS)
 
     def span(self, low: float, high: float) -> str:
         """An interval of bare numbers."""

@@ -108,18 +108,6 @@ def test_an_unknown_actual_makes_no_row_and_each_target_has_its_own_unit():
     assert row["actual"] == pytest.approx(math.log(12.0 / 9.0))
 
 
-def naive_cost(actual, forecast, ratio):
-    return ratio * (forecast - actual) if forecast > actual else actual - forecast
-
-
-@pytest.mark.parametrize("ratio", [0.2, 1.0, 3.0, 40.0])
-def test_a_cost_equals_its_naive_twin(ratio):
-    actual, forecast = np.random.default_rng(1).normal(size=(2, 50))
-    expected = [naive_cost(y, q, ratio) for y, q in zip(actual, forecast, strict=True)]
-    np.testing.assert_allclose(scores.cost(actual, forecast, ratio=ratio), expected)
-    assert np.isnan(scores.cost(np.nan, 8.0, ratio=ratio))
-
-
 @pytest.mark.parametrize(
     ("ratio", "level"), [(1, 0.5), (3, 0.25), (9, 0.1), (19, 0.05), (1 / 3, 0.75), (2, 1 / 3)]
 )

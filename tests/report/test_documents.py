@@ -109,13 +109,11 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url):
         assert figures.loc[["mae", "coverage_level80"], name].tolist() == pytest.approx(expected)
 
 
-def test_the_document_of_a_night_has_its_costs_or_none():
-    rows = scored(score(median=10.0), score(median=20.0, name="ridge", role="baseline", q25=10.0))
-    data = report_data(scored=rows, cost_ratio=3.0)
+def test_the_document_of_a_night_has_its_cheapest_quantiles_or_none():
+    data = report_data(cost_ratio=3.0)
     found = documents.rounded(documents.night_document(data))["cost"]
     assert [found[name] for name in ("ratio", "optimal_level", "level")] == [3.0, 0.25, 0.25]
     assert [row["quantile"] for row in found["forecasts"]] == documents.rounded(
         data.rows["q25"].tolist()
     )
-    assert [row["cost"] for row in found["realised"]] == [1.5, 0.0]
     assert documents.night_document(report_data())["cost"] is None

@@ -7,7 +7,6 @@ from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.record import (
     binomial_band,
     coverages,
-    realised_costs,
     track_record,
 )
 from tests.report.nights import ORIGIN, long_record, report_data, score, scored
@@ -70,26 +69,6 @@ def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
     fewer = track_record(long_record(origins=45)).skills.query("forecaster == 'last_value'")
     assert fewer["horizon"][fewer["p_value"].isna()].tolist() == [0, 5]
     assert 0 < found["last_value", 0] < 1
-
-
-def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have():
-    """At 25% a quantile is 0.85 times its median.
-
-    Ours 8.5 and 17, the ridge's 10.2, against an actual of 10.
-    """
-    rows = [
-        score(ago=1, median=10.0),
-        score(ago=2, median=20.0),
-        score(ago=2, median=12.0, name="ridge", role="baseline"),
-        score(ago=1, horizon=2, median=99.0),  # of two sessions ahead, which does not count
-    ]
-    ours, ridge = realised_costs(track_record(scored(*rows)), 3.0)
-    found = {"forecaster": "published", "n": 2, "cost": 11.25, "median_cost": 15.0}
-    found |= {"published_cost": 11.25, "saving": 0.25, "published_saving": 0.0}
-    assert ours == {name: pytest.approx(value) for name, value in found.items()}
-    assert (ridge["n"], ridge["cost"], ridge["median_cost"]) == pytest.approx((1, 0.6, 6.0))
-    assert ridge["published_cost"] == pytest.approx(21.0)
-    assert ridge["published_saving"] == pytest.approx(1 - 21 / 0.6)
 
 
 def test_the_last_value_is_the_newest_known_one_and_may_be_a_first_print():

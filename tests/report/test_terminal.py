@@ -177,14 +177,11 @@ def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exc
     assert "hunter2" not in str(rows)
 
 
-def test_show_has_the_quantiles_and_their_record_only_with_a_ratio():
+def test_show_has_the_quantiles_only_with_a_ratio():
     shown = night_text(report_data(cost_ratio=3.0), now=NOW, width=80)
     without = night_text(report_data(), now=NOW, width=80)
     assert "% quantile" not in without
-    assert shown.startswith(f"{without}\n\n{COSTS}")
-    header, _, *lines = shown.removeprefix(f"{without}\n\n{COSTS}").splitlines()[:5]
-    assert " ".join(header.split()) == "forecaster n cost at its median saving our cost our saving"
-    assert [line.split("  ")[0] for line in lines] == ["published", "last value", "ridge"]
+    assert shown == f"{without}\n\n{COSTS}".rstrip()
     assert max(map(len, shown.splitlines())) <= 80
 
 

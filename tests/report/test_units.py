@@ -24,6 +24,6 @@ def test_a_value_has_about_three_digits_and_its_own_unit(target, usual, text):
 def test_an_unknown_number_is_a_dash_and_a_share_shows_its_sign_unless_it_rounds_to_nothing():
     shares = {0.094: "+9%", -0.094: f"{MINUS}9%", 0.001: "0%", -0.001: "0%", float("nan"): DASH}
     assert [units.percent(share, signed=True) for share in shares] == list(shares.values())
-    unit = units.Unit(1.0, 1)
-    assert (unit.number(float("nan")), unit.number(-2.25, finer=1)) == (DASH, f"{MINUS}2.25")
+    unit = units.Unit(1.0, 2)
+    assert (unit.number(float("nan")), unit.number(-2.25)) == (DASH, f"{MINUS}2.25")
     assert [units.change(46.74, other) for other in (46.61, 44.0, 0)] == ["0%", "+6%", DASH]

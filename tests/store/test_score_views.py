@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from forecasting.evaluate.scores import RATIOS, cost, nearest_level, quantile_at
+from forecasting.evaluate.scores import RATIOS, nearest_level, quantile_at
 from forecasting.sessions import between
 from forecasting.store import read, schema, write
 from forecasting.vocabulary import KINDS, QUANTILE_COLUMNS
@@ -129,7 +129,7 @@ def naive_costs(connection):
             theirs = own[own["origin_session"].isin(published.index)]
             ours = published.loc[theirs["origin_session"]]
             for ratio in RATIOS if len(theirs) else ():
-                of_median = cost(theirs["actual"], theirs["q50"], ratio=ratio).mean()
+                of_median = cost(theirs["actual"], theirs["q50"], ratio).mean()
                 of_own = mean_cost(theirs, ratio)
                 of_ours = mean_cost(ours, ratio)
                 costs = (of_own, of_median, 1 - of_own / of_median, of_ours, 1 - of_ours / of_own)
@@ -137,9 +137,15 @@ def naive_costs(connection):
     return pd.DataFrame(rows, columns=COSTS)
 
 
+def cost(actual, forecast, ratio):
+    """An overestimate costs `ratio` per unit, an underestimate 1."""
+    over = forecast - actual
+    return np.maximum(ratio * over, -over)
+
+
 def mean_cost(rows, ratio):
     quantiles = quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio))
-    return float(cost(rows["actual"], quantiles, ratio=ratio).mean())
+    return float(cost(rows["actual"], quantiles, ratio).mean())
 
 
 @pytest.mark.parametrize("kinds", [("replay",), ("replay", "late"), ("replay", "late", "live")])
