@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from forecasting.report.documents import json_text
 from forecasting.settings import Outcomes, Settings, each_symbol
 from forecasting.store import connect, migrate, write
 from forecasting.store.files import check_writable, write_whole
-from forecasting.store.frames import Row
+from forecasting.store.rows import ModelRow
 from forecasting.train.checkpoint import SEED
 from forecasting.vocabulary import Clock, short_id
 
@@ -138,20 +139,20 @@ def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> No
     span = (result.origins[0], result.origins[-1])
     about = [settings.target, *span, spec.refit_every, settings.forecast_key]
     model_id = short_id("backtest", spec.symbol, *map(str, about), "published")
-    model: Row = {
-        "id": model_id,
-        "name": "backtest",
-        "version": f"every {spec.refit_every}",
-        "method": "backtest",
-        "symbol": spec.symbol,
-        "target": settings.target,
-        "scope": "symbol",
-        "seed": SEED,
-        "code_version": code_version(),
-        "seconds": result.seconds,
-        "created_at": now(),
-    }
+    model = ModelRow(
+        id=model_id,
+        name="backtest",
+        version=f"every {spec.refit_every}",
+        method="backtest",
+        symbol=spec.symbol,
+        target=settings.target,
+        scope="symbol",
+        seed=SEED,
+        code_version=code_version(),
+        created_at=now(),
+        seconds=result.seconds,
+    )
     metrics = [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
     with connect.transaction(settings.url) as connection:
-        write.add(connection, "models", model)
+        write.add(connection, "models", asdict(model))
         write.add(connection, "metrics", *metrics)

@@ -5,7 +5,7 @@ import logging
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,6 @@ from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.store.rows import RunRow
-from forecasting.train.checkpoint import SEED
 from forecasting.values import source_name
 from forecasting.vocabulary import RunStatus
 
@@ -64,14 +63,6 @@ def code_version() -> str:
     return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__
 
 
-def model_row(night: Night) -> Row:
-    """What the rows in `models` of a night's network and baselines have in common."""
-    return night.settings.columns | {
-        "seed": SEED,
-        "code_version": code_version(),
-    }
-
-
 def open_run(
     connection: connect.Connection,
     night: Night,
@@ -82,26 +73,22 @@ def open_run(
     """Add the night's row; one that is run again keeps its first start and what it noted before."""
     events = source_name(night.settings.events or "")
     settings = night.settings.forecast_fields() | {"events": events}
-    row = night.settings.columns | {
-        "id": night.id,
-        "as_of": night.session,
-        "status": "running",
-        "source": source_name(night.source),
-        "trigger": night.trigger,
-        "flow_run_id": night.flow_run_id,
-        "started_at": started_at,
-        "code_version": code_version(),
-        "settings": json.dumps(settings, sort_keys=True),
-    }
-    added = write.add(connection, "runs", row)
+    row = RunRow(
+        id=night.id,
+        as_of=night.session,
+        symbol=night.symbol,
+        target=night.target,
+        status="running",
+        started_at=started_at,
+        source=source_name(night.source),
+        trigger=night.trigger,
+        flow_run_id=night.flow_run_id,
+        code_version=code_version(),
+        settings=json.dumps(settings, sort_keys=True),
+    )
+    added = write.add(connection, "runs", asdict(row))
     if not added and _status(connection, night) in ("late", "failed"):
-        reopened = {"status": "running", "error": None}
-        write.update(
-            connection,
-            "runs",
-            night.id,
-            reopened,
-        )
+        write.update(connection, "runs", night.id, {"status": "running", "error": None})
     add_notes(connection, night.id, notes or {})
 
 
@@ -114,12 +101,7 @@ def add_notes(connection: connect.Connection, run_id: str, notes: Mapping[str, s
     if kept != stored:
         words = " ".join(kept[kind] for kind in NOTES if kind in kept)
         noted = {"notes": json.dumps(kept) if kept else "", "note": words}
-        write.update(
-            connection,
-            "runs",
-            run_id,
-            noted,
-        )
+        write.update(connection, "runs", run_id, noted)
 
 
 def notes_of(text: str) -> dict[str, str]:
@@ -130,19 +112,9 @@ def notes_of(text: str) -> dict[str, str]:
 def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:
     """Write values and notes to the night's row, unless another run has ended it meanwhile."""
     with connect.transaction(night.url) as connection:
-        open_run(
-            connection,
-            night,
-            started_at=night.now(),
-            notes=notes,
-        )
+        open_run(connection, night, started_at=night.now(), notes=notes)
         if _status(connection, night) not in ("done", "closed"):
-            write.update(
-                connection,
-                "runs",
-                night.id,
-                values,
-            )
+            write.update(connection, "runs", night.id, values)
 
 
 def mark_stopped(night: Night) -> None:
@@ -222,9 +194,4 @@ def mark_cut_off(settings: Settings) -> None:
     with connect.transaction(settings.url) as connection:
         for run_id, as_of in nights.items():
             stopped = {"status": "failed", "error": CUT_OFF.format(as_of=as_of)}
-            write.update(
-                connection,
-                "runs",
-                run_id,
-                stopped,
-            )
+            write.update(connection, "runs", run_id, stopped)

@@ -18,7 +18,6 @@ from forecasting.settings import Outcomes, Settings, Value, each_symbol
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.files import check_writable, write_whole
-from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.values import check_symbol
 from forecasting.vocabulary import PUBLISHED, Target
@@ -125,7 +124,7 @@ def _of_symbol(
         return bars.reset_index().assign(symbol=symbol)[list(BARS_COLUMNS)]
     if name == "nixtla":
         return nixtla(read.counted_scores(connection, symbol, settings.target))
-    wanted: Row = {"symbol": symbol, "target": settings.target}
+    wanted: dict[str, object] = {"symbol": symbol, "target": settings.target}
     if name == "why" and day is None:
         day = read.newest(connection, table, "origin_session", wanted)
     if day is not None:

@@ -43,32 +43,33 @@ class ModelRow:
     name: str
     version: str
     method: str
-    parent_id: str | None
-    base: str
     symbol: str
     target: str
     scope: str
     seed: int
-    trained_from: date | None
-    trained_to: date | None
-    epochs: int
-    chain_epochs: int
-    fetch_id: str | None
-    companion_fetches: str
-    run_id: str | None
     code_version: str
-    artifact_hash: str | None
-    seconds: float
-    refused: str
-    gate: str
     created_at: datetime
-    withdrawn_at: datetime | None
+    parent_id: str | None = None
+    base: str = ""
+    trained_from: date | None = None
+    trained_to: date | None = None
+    epochs: int = 0
+    chain_epochs: int = 0
+    fetch_id: str | None = None
+    companion_fetches: str = ""
+    run_id: str | None = None
+    artifact_hash: str | None = None
+    seconds: float = 0.0
+    refused: str = ""
+    gate: str = ""
+    withdrawn_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class WeightsRow:
     """What a network is loaded from, of table weights."""
 
+    model_id: str
     card: str
     tensors: bytes
 

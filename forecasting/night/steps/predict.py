@@ -1,6 +1,7 @@
 """Write each night's forecasts: of the network and of every baseline, in one way."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import cast
@@ -11,7 +12,7 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.ingest.splits import BREAKS
 from forecasting.night.night import Night, bars_of, windows_of
-from forecasting.night.run_log import add_notes, model_row, notes_of
+from forecasting.night.run_log import add_notes, code_version, notes_of
 from forecasting.night.steps.preprocess import (
     check_same_market,
     is_before,
@@ -23,7 +24,7 @@ from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, forecast_kind, read_past
 from forecasting.predict.fallback import NetworkFacts, Published, deficit_of, fallback_baseline
-from forecasting.predict.totals import next_factor
+from forecasting.predict.totals import next_factor, total_quantiles
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import Windows, actual_of
 from forecasting.sessions import after, next_sessions, shift
@@ -32,6 +33,7 @@ from forecasting.store.frames import Row
 from forecasting.store.rows import ModelRow, RunRow, WeightsRow
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION
+from forecasting.train.checkpoint import SEED
 from forecasting.train.linear import linear_forecast
 from forecasting.vocabulary import BASELINE, HORIZONS, PUBLISHED, QUANTILE_COLUMNS
 
@@ -249,17 +251,22 @@ def _write(
         "fetch_id": night.fetch_id,
     }
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
-    baseline_row = model_row(night) | {
-        "version": VERSION,
-        "method": BASELINE,
-        "scope": "symbol",
-        "created_at": issued_at,
-    }
     for baseline in issued:
         if baseline.forecaster in rules.baselines:
-            row = baseline_row | {"id": baseline.model_id, "name": baseline.forecaster}
-            write.add(connection, "models", row)
-    rows = candidates.forecast_rows(
+            rule = ModelRow(
+                id=baseline.model_id,
+                name=baseline.forecaster,
+                version=VERSION,
+                method=BASELINE,
+                symbol=night.symbol,
+                target=night.target,
+                scope="symbol",
+                seed=SEED,
+                code_version=code_version(),
+                created_at=issued_at,
+            )
+            write.add(connection, "models", asdict(rule))
+    rows = forecast_rows(
         issued,
         published,
         about=about,
@@ -271,10 +278,10 @@ def _write(
     if added == len(rows) or read.row(
         connection, "forecasts", _of_run(night) | {"role": PUBLISHED}
     ):
-        write.add(connection, "forecast_parts", *candidates.factor_rows(issued, about))
+        write.add(connection, "forecast_parts", *factor_rows(issued, about))
         if rules.has_totals:
             factor = stored.total_factor
-            totals = candidates.total_rows(
+            totals = total_rows(
                 issued,
                 about,
                 sessions=sessions,
@@ -314,3 +321,87 @@ def _issued_at(connection: connect.Connection, night: Night) -> datetime:
         of_symbol,
     )
     return ledger_instant(max(fetched, issued or fetched), now)
+
+
+def forecast_rows(
+    candidates: Sequence[Candidate],
+    published: Published,
+    *,
+    about: Row,
+    sessions: Sequence[date],
+    calendar: Sequence[str],
+) -> list[Row]:
+    """The rows of table forecasts, one a candidate and horizon.
+
+    Args:
+        candidates: with the roles of `assign_roles`.
+        published: its status and reason are those of the published rows.
+        about: columns of each row.
+        sessions: (H,) the target sessions.
+        calendar: (H,) what is special about them, in words.
+    """
+    rows = []
+    for candidate in candidates:
+        is_published = candidate.role == PUBLISHED
+        shared = {
+            **about,
+            "model_id": candidate.model_id,
+            "role": candidate.role,
+            "status": published.status if is_published else "ok",
+            "reason": published.reason if is_published else "",
+        }
+        for h, horizon in enumerate(HORIZONS):
+            of_horizon = {
+                "horizon": horizon,
+                "target_session": sessions[h],
+                "calendar": calendar[h],
+                "past_forecasts": candidate.past_forecasts[h],
+                "calibration": candidate.calibration[h],
+            }
+            quantiles = zip(QUANTILE_COLUMNS, candidate.quantiles[h].tolist(), strict=True)
+            rows.append(shared | of_horizon | dict(quantiles))
+    return rows
+
+
+def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[Row]:
+    """The rows of table forecast_parts: why each published median is what it is.
+
+    `about` as in `forecast_rows`.
+    """
+    published = next(candidate for candidate in candidates if candidate.role == PUBLISHED)
+    shared = {name: about[name] for name in ("symbol", "target", "origin_session", "kind")}
+    shared["model_id"] = published.model_id
+    rows = []
+    for h, horizon in enumerate(HORIZONS):
+        for place, (part, factors) in enumerate(published.factors.items(), start=1):
+            of_part = {"horizon": horizon, "part": part, "place": place}
+            rows.append({**shared, **of_part, "factor": float(factors[h])})
+    return rows
+
+
+def total_rows(
+    candidates: Sequence[Candidate],
+    about: Row,
+    *,
+    sessions: Sequence[date],
+    factor: float,
+) -> list[Row]:
+    """The rows of table total_forecasts: of what is published and of the reference baseline.
+
+    `about` and `sessions` as in `forecast_rows`; `factor` of the published totals.
+    """
+    names = ("symbol", "target", "origin_session", "kind", "issued_at")
+    shared = {name: about[name] for name in names}
+    rows = []
+    for candidate in candidates:
+        is_published = candidate.role == PUBLISHED
+        if not is_published and candidate.forecaster != TARGETS[about["target"]].reference:
+            continue
+        shared["model_id"] = candidate.model_id
+        shared["role"] = candidate.role
+        shared["factor"] = factor if is_published else 1.0
+        totals = total_quantiles(candidate.quantiles, shared["factor"]).tolist()
+        for h in range(1, len(HORIZONS)):
+            of_total = {"horizon": HORIZONS[h], "target_session": sessions[h]}
+            rows.append(shared | of_total | dict(zip(QUANTILE_COLUMNS, totals[h], strict=True)))
+    return rows

@@ -2,22 +2,21 @@
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.night.night import Night, windows_of
-from forecasting.night.run_log import add_notes, model_row
+from forecasting.night.run_log import add_notes, code_version
 from forecasting.night.steps.preprocess import check_same_market, past_losses
 from forecasting.plain_text import quantity
 from forecasting.predict import fallback
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
-from forecasting.store.frames import Row
 from forecasting.store.rows import ModelRow, WeightsRow
-from forecasting.train.checkpoint import Card, Checkpoint, pack, sha256_of, unpack
+from forecasting.train.checkpoint import SEED, Card, Checkpoint, pack, sha256_of, unpack
 from forecasting.train.fit import fit_scratch, fit_warm
 from forecasting.train.gate import examine
 from forecasting.train.pretrained import pretrained_for
@@ -86,36 +85,28 @@ def fit_network(night: Night) -> Night:
         "mode %s for %s at %s: %s", choice.method, night.series, night.session, choice.reason
     )
     model = None
-    weights = Row()
+    weights = None
     notes = {"no_model": "", "refused": ""}
     if choice.method != "skip":
         try:
-            model, weights = _fit(
-                night, windows, before if choice.method == "warm" else None, parent
-            )
+            continued = before if choice.method == "warm" else None
+            model, weights = _fit(night, windows, continued, parent)
         except NUMERICAL_ERRORS as error:
             logger.warning("no model of %s at %s: %s", night.series, night.session, error)
             notes["no_model"] = f"No model was fitted: {error}"
-    if model is not None and model["refused"]:
-        notes["refused"] = f"The gate refused the fit {model['id']}: {model['refused']}."
+    if model is not None and model.refused:
+        notes["refused"] = f"The gate refused the fit {model.id}: {model.refused}."
     with connect.transaction(night.url) as connection:
         # Also of a fit that failed, so that its run shows what was tried.
         chosen = {"mode": choice.method, "mode_kind": choice.kind, "mode_reason": choice.reason}
         write.update(connection, "runs", night.id, chosen)
         add_notes(connection, night.id, notes)
         if model is not None:
-            _write(connection, night, model, weights)
-    if model is None or model["refused"]:
-        return night
-    return replace(night, fit=model["id"])
-
-
-def _write(connection: connect.Connection, night: Night, model: Row, weights: Row) -> None:
-    """Write a fit, and its weights if it may be published."""
-    write.add(connection, "models", model)
-    if not model["refused"]:
-        write.add(connection, "weights", weights)
-        write.keep_newest_weights(connection, *night.key, session=night.session)
+            write.add(connection, "models", asdict(model))
+        if weights is not None:
+            write.add(connection, "weights", asdict(weights))
+            write.keep_newest_weights(connection, *night.key, session=night.session)
+    return night if weights is None else replace(night, fit=weights.model_id)
 
 
 def _newest_before(connection: connect.Connection, night: Night) -> Parent | None:
@@ -234,8 +225,8 @@ def choose_mode(requested: Mode, parent: ParentFacts | None) -> ModeChoice:
 
 def _fit(
     night: Night, windows: Windows, before: Parent | None, parent: Checkpoint | None
-) -> tuple[Row, Row]:
-    """The rows of tables models and weights of tonight's fit, judged by the gate.
+) -> tuple[ModelRow, WeightsRow | None]:
+    """Tonight's fit, and its weights if the gate lets it be published.
 
     A warm fit continues `parent`, the checkpoint of `before`; without both it is from scratch.
     """
@@ -259,24 +250,28 @@ def _fit(
         method,
         seconds,
     )
-    model = model_row(night) | {
-        "id": model_id,
-        "name": LSTM,
-        "version": str(card.architecture),
-        "method": method,
-        "parent_id": before.model.id if before is not None else None,
-        "base": card.base or RANDOM,
-        "scope": "panel" if card.base else "symbol",
-        "fetch_id": night.fetch_id,
-        "run_id": night.id,
-        "trained_from": card.trained_from,
-        "trained_to": card.trained_to,
-        "epochs": card.epochs,
-        "chain_epochs": card.chain_epochs,
-        "seconds": seconds,
-        "artifact_hash": sha256_of(text.encode()),
-        "refused": verdict.refused,
-        "gate": verdict.compared,
-        "created_at": night.now(),
-    }
-    return model, {"model_id": model_id, "card": text, "tensors": tensors}
+    model = ModelRow(
+        id=model_id,
+        name=LSTM,
+        version=str(card.architecture),
+        method=method,
+        symbol=night.symbol,
+        target=night.target,
+        scope="panel" if card.base else "symbol",
+        seed=SEED,
+        code_version=code_version(),
+        created_at=night.now(),
+        parent_id=before.model.id if before is not None else None,
+        base=card.base or RANDOM,
+        fetch_id=night.fetch_id,
+        run_id=night.id,
+        trained_from=card.trained_from,
+        trained_to=card.trained_to,
+        epochs=card.epochs,
+        chain_epochs=card.chain_epochs,
+        seconds=seconds,
+        artifact_hash=sha256_of(text.encode()),
+        refused=verdict.refused,
+        gate=verdict.compared,
+    )
+    return model, None if verdict.refused else WeightsRow(model_id, text, tensors)

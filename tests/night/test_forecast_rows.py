@@ -1,0 +1,67 @@
+"""The rows of a night's forecasts, their parts and totals."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+
+from forecasting.night.steps.predict import factor_rows, forecast_rows, total_rows
+from forecasting.predict.candidates import assign_roles
+from forecasting.vocabulary import HORIZONS
+from tests.predict.test_candidates import HAR, NETWORK, RIDGE, RIDGE_IS_PUBLISHED, H
+
+SESSIONS = [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]
+
+
+def test_the_parts_of_the_published_are_rows_by_horizon_in_their_order():
+    by_horizon = 1.0 + np.arange(H)
+    factors = {"usual": 10.0 * by_horizon, "recent": 1.0 / by_horizon}
+    about = dict.fromkeys(("symbol", "target", "origin_session", "kind"), "")
+    made = [RIDGE, replace(NETWORK, factors=factors, role="published")]
+    shared = about | {"model_id": "m1"}
+    expected = []
+    for h in HORIZONS:
+        of_horizon = shared | {"horizon": h}
+        expected.append(of_horizon | {"part": "usual", "place": 1, "factor": 10.0 * h})
+        expected.append(of_horizon | {"part": "recent", "place": 2, "factor": 1.0 / h})
+    assert factor_rows(made, about | {"issued_at": ""}) == expected
+
+
+def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_and_reason_of_the_fallback():
+    made = assign_roles([RIDGE, HAR, NETWORK], RIDGE_IS_PUBLISHED)
+    special = ["", "", "", "", "triple witching"]
+    rows = forecast_rows(
+        made, RIDGE_IS_PUBLISHED, about={"kind": "live"}, sessions=SESSIONS, calendar=special
+    )
+    assert len(rows) == 3 * H
+    assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in rows} == {
+        (
+            "b1",
+            "published",
+            "fallback",
+            "there is no fitted network yet; ridge is published instead",
+        ),
+        ("b2", "baseline", "ok", ""),
+        ("m1", "network", "ok", ""),
+    }
+    last = {
+        "horizon": 5,
+        "target_session": SESSIONS[4],
+        "calendar": "triple witching",
+        "q05": 50.0,
+        "q95": 56.0,
+    }
+    assert (
+        rows[4].items() >= (last | {"kind": "live", "past_forecasts": 0, "calibration": ""}).items()
+    )
+
+
+def test_totals_are_of_the_published_with_its_factor_and_of_the_reference_without():
+    made = [replace(NETWORK, role="published"), RIDGE, HAR]
+    about = dict.fromkeys(("symbol", "origin_session", "kind", "issued_at"), "") | {
+        "target": "volume"
+    }
+    rows = total_rows(made, about, sessions=SESSIONS, factor=1.5)
+    found = [(row["model_id"], row["role"], row["factor"], row["horizon"]) for row in rows]
+    expected = [("m1", "published", 1.5), ("b1", "baseline", 1.0)]
+    assert found == [(*one, horizon) for one in expected for horizon in HORIZONS[1:]]
