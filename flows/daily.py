@@ -66,7 +66,7 @@ def show_newest(
 ) -> None:
     """Print the newest night of each symbol, or of a session; then raise what stopped others."""
     from flows import console
-    from forecasting.publish.pages import OF_LINE, OF_PAGE, WHOLE, each_report
+    from forecasting.publish.pages import LINE_DAYS, RECORD_DAYS, each_report
     from forecasting.store import migrate
     from forecasting.store.frames import python_strings
 
@@ -75,13 +75,11 @@ def show_newest(
     if error is not None and migrate.is_missing(in_force.url):
         raise error
     is_brief = len(in_force.series) > 1 and not (as_json or why)
-    in_full = WHOLE if as_json else OF_PAGE
     with python_strings():
-        nights = each_report(
-            in_force, as_of, now=clock.now, extent=OF_LINE if is_brief else in_full
-        )
+        days = LINE_DAYS if is_brief else RECORD_DAYS
+        nights = each_report(in_force, as_of, now=clock.now, days=days)
         if is_brief and len(nights.values) == 1:  # of the others there is none: it is shown in full
-            nights = each_report(in_force, as_of, now=clock.now, extent=in_full)
+            nights = each_report(in_force, as_of, now=clock.now)
         shown = list(nights.values.values())
         console.show_nights(shown, is_past=as_of is not None, why=why, as_json=as_json)
     if error is not None:

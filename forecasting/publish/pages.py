@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, cast, get_args
 from urllib.parse import quote
 
 import pandas as pd
@@ -37,7 +37,7 @@ from forecasting.store.connect import Connection
 from forecasting.store.files import check_writable, write_whole
 from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, ResultRow, RunRow
 from forecasting.store.schema import FORECAST_KEY
-from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
+from forecasting.vocabulary import PUBLISHED, Clock, Target
 
 logger = logging.getLogger("forecasting.night")
 
@@ -48,18 +48,6 @@ SHOWN_SESSIONS = 60  # Sessions up to a night that its view has
 SHOWN_DAYS = timedelta(120)  # that hold them on any exchange
 _OF_HISTORY = ("symbol", "target", "kind", "model_id")
 RESULT_DAYS = timedelta(21)  # before a night, of origins that may have the last result
-
-
-class Extent(NamedTuple):
-    """How much of the record of past forecasts a view is given."""
-
-    days: timedelta  # of origins
-    others: list[int]  # horizons of the scores of all but what was published
-
-
-OF_LINE = Extent(LINE_DAYS, [])
-OF_PAGE = Extent(RECORD_DAYS, [HORIZONS[0]])
-WHOLE = Extent(RECORD_DAYS, [*HORIZONS])
 
 
 def report_path(
@@ -96,7 +84,7 @@ def _write(
     At `out` it has no links.
     """
     with connect.reading(settings.url) as connection:
-        view = night_view(connection, settings, origin=as_of, extent=OF_PAGE)
+        view = night_view(connection, settings, origin=as_of)
         data = with_models(connection, view)
     if out is not None:
         return _written(render_page(data), out), data
@@ -110,14 +98,14 @@ def _write(
 
 
 def each_report(
-    settings: Settings, as_of: date | None = None, *, now: Clock, extent: Extent = WHOLE
+    settings: Settings, as_of: date | None = None, *, now: Clock, days: timedelta = RECORD_DAYS
 ) -> Outcomes[NightView]:
     """The night of each symbol, as `night_of`."""
-    return each_stored(settings, lambda one: night_of(one, as_of, now=now, extent=extent))
+    return each_stored(settings, lambda one: night_of(one, as_of, now=now, days=days))
 
 
 def night_of(
-    settings: Settings, as_of: date | None, *, now: Clock, extent: Extent = WHOLE
+    settings: Settings, as_of: date | None, *, now: Clock, days: timedelta = RECORD_DAYS
 ) -> NightView:
     """The night of one symbol, of the session `as_of` or the newest.
 
@@ -125,12 +113,12 @@ def night_of(
         settings: Of one symbol and target.
         as_of: An origin of forecasts.
         now: The clock by which forecasts are stale.
-        extent: How much is shown of its record.
+        days: Of origins of its record.
     """
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
     with connect.reading(settings.url) as connection:
-        data = night_view(connection, settings, origin=as_of, extent=extent)
+        data = night_view(connection, settings, origin=as_of, days=days)
     newest = last_completed(now(), settings.exchange)
     is_stale = as_of is None and data.origin < newest
     return replace(data, newest=newest) if is_stale else data
@@ -201,7 +189,7 @@ def night_view(
     settings: Settings,
     *,
     origin: date | None = None,
-    extent: Extent = WHOLE,
+    days: timedelta = RECORD_DAYS,
 ) -> NightView:
     """The night of one symbol's settings in full, with the scores known by then.
 
@@ -209,7 +197,7 @@ def night_view(
         connection: To the ledger.
         settings: Of one symbol and target.
         origin: The session of a past night; None for the newest.
-        extent: How much is shown of its record.
+        days: Of origins of its record.
 
     Raises:
         StoreError: The symbol has no such forecast.
@@ -219,7 +207,7 @@ def night_view(
     if not rows:
         check_forecast(connection, settings.symbol, settings.target, origin=origin)
     (view,) = views_of(connection, [rows], last=origin)
-    details = _details(connection, view, settings, last=origin, extent=extent)
+    details = _details(connection, view, settings, last=origin, days=days)
     columns = [field.name for field in fields(ResultRow)]
     newest = details.record.ahead(1)[columns].tail(1)
     result = next((ResultRow(*row) for row in newest.itertuples(index=False)), None)
@@ -232,7 +220,7 @@ def _details(
     settings: Settings,
     *,
     last: date | None,
-    extent: Extent,
+    days: timedelta,
 ) -> NightDetails:
     row = view.forecasts[0]
     run = cast(RunRow, read.stored(connection, RunRow, {"id": row.run_id}))
@@ -244,10 +232,9 @@ def _details(
         connection,
         view.symbol,
         view.target,
-        first=view.origin - extent.days,
+        first=view.origin - days,
         last=last,
         known_at=row.data_as_of,
-        others=extent.others,
     )
     return NightDetails(
         run=run,

@@ -93,7 +93,6 @@ def night_document(data: NightView) -> dict[str, Any]:
             "origins": record.origins,
             "kinds": record.kinds,
             "fallbacks": record.fallbacks,
-            "skills": record.skills.to_dict("records"),
         },
         "cost": None if details.cost_ratio is None else _cost_document(data, details.cost_ratio),
     }

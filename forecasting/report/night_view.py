@@ -18,7 +18,7 @@ from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
 from forecasting.sessions import after
-from forecasting.store.read import Lineage
+from forecasting.store.read import Lead, Lineage
 from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, ResultRow, RunRow, TotalRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
@@ -113,7 +113,7 @@ class NightDetails:
     changed: Sequence[tuple[str, object, object]] = ()
     # For a page alone: of the model, and as of `read.leads`
     lineage: Lineage | None = None
-    leads: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    leads: Mapping[str, Lead] = field(default_factory=dict)
     exchange: str = "XNYS"
     # Cost of an overestimate per unit over that of an underestimate
     cost_ratio: float | None = None

@@ -63,8 +63,10 @@ def render_index(lines: Sequence[NightView]) -> str:
 
 def render_page(data: NightView, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
-    ahead = data.full.record.comparisons.to_dict("records")
-    best_first = sorted(ahead, key=lambda row: (row["forecaster"] == LSTM, row["their_pinball"]))
+    leads = data.full.leads.items()
+    # The network alone is another forecaster only where a baseline was published in its place
+    shown = [one for one in leads if one[0] != LSTM or data.full.record.fallbacks]
+    shown.sort(key=lambda one: (one[0] == LSTM, one[1].next_session))
     return (
         environment()
         .get_template("page.html")
@@ -73,7 +75,7 @@ def render_page(data: NightView, *, links: Sequence[tuple[str, str]] = ()) -> st
             details=data.full,
             links=links,
             label=TARGETS[data.target].label,
-            skills=best_first,
-            leads=wording.lead_sentence(data.full),
+            leads=dict(shown),
+            lead_sentence=wording.lead_sentence(data.full),
         )
     )

@@ -1,33 +1,21 @@
-"""The record of past forecasts: scores that count, skill, coverage."""
+"""The record of what was published: its scores that count, and coverage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from forecasting.evaluate.scores import nearest_level, quantile_at
-from forecasting.evaluate.significance import p_value_of_enough
-from forecasting.losses import EXACT
-from forecasting.vocabulary import HORIZONS, LSTM, PUBLISHED, QUANTILE_COLUMNS
-
-_NIGHT = ["origin_session", "horizon"]
-_PAIR = [*_NIGHT, "kind"]
+from forecasting.vocabulary import LSTM, QUANTILE_COLUMNS
 
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """One score per origin and horizon, oldest first."""
+    """What was published, whichever forecaster made it: a score per origin and horizon."""
 
-    published: pd.DataFrame  # of what was published, whichever forecaster made it
-    others: pd.DataFrame  # of each baseline, and the network's own; of a page one session ahead
-
-    @property
-    def baselines(self) -> pd.DataFrame:
-        """The scores of the baselines alone."""
-        return self.others[self.others["forecaster"] != LSTM]
+    published: pd.DataFrame  # oldest first
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -49,70 +37,14 @@ class TrackRecord:
         """The published forecasts of one horizon, oldest first."""
         return self.published[self.published["horizon"] == horizon].reset_index(drop=True)
 
-    @cached_property
-    def skills(self) -> pd.DataFrame:
-        """Losses of the published forecasts and of each forecaster on the same sessions.
-
-        A row a forecaster and horizon, 0 for all pooled: n, our and their losses, skill (1 - ours /
-        theirs: positive when ours is better, NaN when theirs is 0), p_value of Diebold and
-        Mariano's test of equal pinball loss, two-sided; NaN below ten origins for each session of
-        the horizon, where its size is off.
-        """
-        pairs = _pairs(self.published, self.others)
-        return _skills(pd.concat([pairs.assign(horizon=0), pairs]))
-
-    @property
-    def comparisons(self) -> pd.DataFrame:
-        """The rows of `skills` that are shown, one session ahead.
-
-        Those of the network alone count only where a baseline was published in its place.
-        """
-        others = self.others if self.fallbacks else self.baselines
-        return _skills(_pairs(self.ahead(1), others[others["horizon"] == 1]))
-
-
-def _pairs(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Losses of what was published and of each other forecaster on the same origin and horizon."""
-    ours = published[[*_PAIR, "error", "pinball"]]
-    theirs = others[[*_PAIR, "forecaster", "error", "pinball"]]
-    pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
-    return pairs.assign(absolute=pairs["error"].abs(), absolute_theirs=pairs["error_theirs"].abs())
-
-
-def _skills(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `TrackRecord.skills`, of `_pairs`."""
-    means = {"absolute": "mae", "pinball": "pinball"}
-    means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
-    groups = pairs.groupby(["forecaster", "horizon"])
-    losses = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
-    losses.insert(0, "n", groups.size())
-    losses = losses.reset_index()
-    for loss in ("mae", "pinball"):
-        losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
-    by_origin = pairs.groupby(["forecaster", "horizon", "origin_session"])
-    # Over the horizons, where all are pooled
-    means_of = by_origin[["pinball", "pinball_theirs"]].mean()
-    p_values = [
-        p_value_of_enough(*means_of.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS))
-        for key in zip(losses["forecaster"], losses["horizon"], strict=True)
-    ]
-    return losses.assign(p_value=np.array(p_values, dtype=float))
-
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
-    """The record of scores that count, as `read.scored` returns them."""
+    """The record of scores as `read.scored` returns them."""
     days = {
         name: pd.to_datetime(scored[name]).dt.date for name in ("origin_session", "target_session")
     }
-    rows = scored.assign(**days).sort_values([*_NIGHT, "forecaster"], ignore_index=True)
-    is_published = rows["forecaster"] == PUBLISHED
-    return TrackRecord(
-        rows[is_published].reset_index(drop=True), rows[~is_published].reset_index(drop=True)
-    )
-
-
-def _skill_of(ours: pd.Series[float], theirs: pd.Series[float]) -> pd.Series[float]:
-    return 1.0 - ours / theirs.where(theirs > EXACT * ours)
+    rows = scored.assign(**days).sort_values(["origin_session", "horizon"], ignore_index=True)
+    return TrackRecord(rows)
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from forecasting.report.units import (
     relative,
     unit_for,
 )
+from forecasting.store.read import Lead
 from forecasting.store.rows import ResultRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, Target
@@ -276,24 +277,21 @@ def lead_sentence(details: NightDetails) -> str:
     texts = [f"Typical error {errors[0]} (five sessions: {errors[1]})"]
     for name in COMPARED:
         if name in details.leads:
-            one, five = (percent(lead, signed=True) for lead in details.leads[name])
+            lead = details.leads[name]
+            one = percent(lead.next_session, signed=True)
+            five = percent(lead.five_sessions, signed=True)
             texts.append(f"against {forecaster_label(name)} {one} ({five})")
     return ", ".join(texts)
 
 
-def baselines_sentence(skills: Sequence[Mapping[str, Any]]) -> str:
-    """Like `Ahead of 4 of 5 baselines one session ahead, 2 of them with p below 0.05`.
-
-    In pinball loss; of few nights as `skill_sentence`.
-    """
-    others = [row for row in skills if row["forecaster"] != LSTM]
-    nights = max(row["n"] for row in others)
+def baselines_sentence(leads: Mapping[str, Lead]) -> str:
+    """Like `Ahead of 4 of 5 baselines one session ahead.`; of few nights as `skill_sentence`."""
+    baselines = [lead for name, lead in leads.items() if name != LSTM]
+    nights = max(lead.n for lead in baselines)
     if nights < ENOUGH_NIGHTS:
         return f"{_too_few(nights)}."
-    p_values = [row["p_value"] for row in others if row["skill_pinball"] > 0]
-    sure = sum(p_value < 0.05 for p_value in p_values)
-    baselines = f"{len(p_values)} of {quantity(len(others), 'baseline')}"
-    return f"Ahead of {baselines} one session ahead, {sure} of them with p below 0.05."
+    ahead = sum(lead.next_session > 0 for lead in baselines)
+    return f"Ahead of {ahead} of {quantity(len(baselines), 'baseline')} one session ahead."
 
 
 def calibration_sentence(coverages: pd.DataFrame) -> str:

@@ -180,12 +180,13 @@ def test_the_leads_of_a_page_are_of_the_next_session_and_of_the_five_together(ur
     )
     newest = live[live[""].notna()].groupby("horizon").tail(max(WINDOWS))
     with reading(url) as connection:
-        night = pages.night_view(connection, settings_of(url), extent=pages.OF_PAGE)
+        night = pages.night_view(connection, settings_of(url))
         found = pages.with_models(connection, night).full.leads
     assert found.keys() >= {*BASELINES}
-    for name, leads in found.items():
+    for name, (n, *leads) in found.items():
         both = newest[["", name]].dropna()
         expected = [1 - rows[""].sum() / rows[name].sum() for rows in (both.loc[1], both)]
+        assert n == len(both.loc[1])
         assert leads == pytest.approx(expected, rel=1e-6), name
         assert leads[0] != pytest.approx(leads[1], rel=1e-3), name
 

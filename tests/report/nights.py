@@ -10,6 +10,7 @@ import pandas as pd
 from forecasting.report.night_view import NightDetails, NightView
 from forecasting.report.record import track_record
 from forecasting.sessions import next_sessions, shift
+from forecasting.store.read import Lead
 from forecasting.store.rows import FetchRow, ForecastRow, ResultRow, TotalRow
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
@@ -19,6 +20,11 @@ ORIGIN = date(2024, 3, 8)
 SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
 ISSUED = datetime(2024, 3, 9, 10, 31, tzinfo=UTC)
 UNNAMED = dict.fromkeys(("model_id", "run_id", "fetch_id"), "")
+LEADS = {
+    "ridge": Lead(40, 0.05, 0.06),
+    "last_value": Lead(39, 0.4, 0.3),
+    "lstm": Lead(40, 0.0, 0.0),
+}
 FINDING_COLUMNS = ["session", "rule", "severity", "value", "detail", "since"]
 
 
@@ -59,7 +65,7 @@ def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> list[
     return [ForecastRow(**row) for row in rows.assign(**changed).to_dict("records")]
 
 
-@cache  # a record has 600 scores, of 200 pairs of sessions
+@cache  # a record has 200 scores
 def sessions_of(ago: int, horizon: int) -> tuple[date, date]:
     """The origin and the target session of a score."""
     origin = shift(ORIGIN, -ago - horizon + 1)
@@ -95,18 +101,16 @@ def score(
 
 
 def scored(*rows: dict) -> pd.DataFrame:
-    """The scores by forecaster: a published one counts as published, and as its model's own."""
-    lines = [row | {"forecaster": row["name"]} for row in rows]
-    lines += [row | {"forecaster": "published"} for row in rows if row["role"] == "published"]
-    return pd.DataFrame(lines, columns=[*score(), "forecaster"])
+    """The scores of what was published."""
+    return pd.DataFrame(rows, columns=[*score()])
 
 
 def long_record(target: str = "volume", *, origins: int = 40) -> pd.DataFrame:
-    """Published forecasts off by 5% of most actuals, a ridge off by 10%, a last value by 20%."""
+    """Published forecasts off by 5% of most actuals."""
     return _long_record(target, origins).copy()
 
 
-@cache  # 600 scores take a sixth of a second, and most tests of the page begin with them
+@cache  # most tests of the page begin with them
 def _long_record(target: str, origins: int) -> pd.DataFrame:
     values = values_of(target)
     rows = [
@@ -114,16 +118,10 @@ def _long_record(target: str, origins: int) -> pd.DataFrame:
             ago=ago,
             horizon=horizon,
             actual=float(values.iloc[-ago]),
-            median=float(values.iloc[-ago]) * (1 + off),
+            median=float(values.iloc[-ago]) * (1.05 if ago % 5 else 1.6),
         )
-        | {"name": name, "role": role}
         for ago in range(1, origins + 1)
         for horizon in HORIZONS
-        for name, role, off in (
-            ("lstm", "published", 0.05 if ago % 5 else 0.6),
-            ("ridge", "baseline", 0.1),
-            ("last_value", "baseline", 0.2),
-        )
     ]
     return scored(*rows)
 
@@ -176,6 +174,7 @@ def report_data(target: str = "volume", **changed) -> NightView:
         "record": track_record(changed.pop("scored", long_record(target))),
         "findings": pd.DataFrame(columns=FINDING_COLUMNS),
         "past_days": {date(2024, 1, 31): ["earnings"]},
+        "leads": LEADS,
     }
     own = {name: changed.pop(name) for name in list(changed) if name in NightView.__match_args__}
     symbol = details["run"].symbol

@@ -9,6 +9,7 @@ from forecasting.evaluate.significance import Skill
 from forecasting.predict.fallback import Margin
 from forecasting.report import wording
 from forecasting.report.words import WORDS, notices, sentence_of
+from forecasting.store.read import Lead
 from forecasting.vocabulary import HORIZONS
 from tests.report.nights import forecasts, plain, report_data, score, scored
 from tests.store.rows import stored_run
@@ -186,13 +187,33 @@ def test_the_margin_of_a_baseline_is_a_sentence_with_its_limits(deficit, limit, 
         assert fact in wording.fallback_sentence(margin)
 
 
+@pytest.mark.parametrize(
+    ("nights", "said"),
+    [
+        (60, "Ahead of 1 of 2 baselines one session ahead."),
+        (59, "59 of 60 nights: too few to say."),
+    ],
+)
+def test_the_baselines_that_are_behind_are_counted_once_there_are_enough_nights(nights, said):
+    leads = {
+        "ridge": Lead(nights, -0.01, 0.2),
+        "har": Lead(nights - 1, 0.1, -0.2),
+        "lstm": Lead(nights, 0.3, 0.3),
+    }
+    assert wording.baselines_sentence(leads) == said
+
+
 def test_errors_and_leads_are_of_the_next_session_and_of_the_five():
     rows = [
         score(ago=ago, horizon=horizon, median=10.0 * (1 + 0.03 * horizon))
         for ago in range(1, 61)
         for horizon in HORIZONS
     ]
-    leads = {"rolling_median": (0.25, 0.68), "ridge": (0.25, 0.25), "last_value": (0.5, 0.5)}
+    leads = {
+        "rolling_median": Lead(60, 0.25, 0.68),
+        "ridge": Lead(60, 0.25, 0.25),
+        "last_value": Lead(60, 0.5, 0.5),
+    }
     said = wording.lead_sentence(report_data(scored=scored(*rows), leads=leads).full)
     assert plain(said) == (
         "Typical error 3% (five sessions: 9%), against ridge +25% (+25%), against rolling median "

@@ -26,6 +26,7 @@ from forecasting.store.read.inputs import (
     symbol_with,
 )
 from forecasting.store.read.runs import (
+    Lead,
     Lineage,
     done_before,
     due_scores,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
@@ -292,19 +292,24 @@ def skills(
     return {(row["symbol"], row["target"]): _skill(row) for row in found.to_dict("records")}
 
 
-def leads(
-    connection: Connection, symbol: str, target: str, kind: str
-) -> dict[str, tuple[float, float]]:
-    """The lead in pinball loss over each other forecaster, over the newest 250 nights.
+class Lead(NamedTuple):
+    """How much less published forecasts lost than another forecaster's: 1 - pinball loss / its."""
 
-    One session ahead, and over the five sessions ahead together.
-    """
+    n: int  # of the newest 250 nights, those with a score of both one session ahead
+    next_session: float
+    five_sessions: float  # of the five ahead together
+
+
+def leads(connection: Connection, symbol: str, target: str, kind: str) -> dict[str, Lead]:
+    """The lead over each other forecaster, from the standings of one kind."""
     scope = {"symbol": symbol, "target": target, "kind": kind, "window_sessions": max(WINDOWS)}
     by_line = defaultdict[str, list[Row]](list)
     for row in table_rows(connection, "standings", scope, order=("horizon",)):
         if row["line"] != PUBLISHED_LINE and row["n"]:
             by_line[row["line"]].append(row)
-    return {line: (_lead(rows[:1]), _lead(rows)) for line, rows in by_line.items()}
+    return {
+        line: Lead(rows[0]["n"], _lead(rows[:1]), _lead(rows)) for line, rows in by_line.items()
+    }
 
 
 def _lead(rows: Sequence[Row]) -> float:

@@ -1,6 +1,6 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from typing import get_args
 
@@ -53,52 +53,19 @@ _KNOWN = """(
         AND (s.stage = 'first_print' OR b.settled_at <= :first_seen_at)
 )"""
 # With kinds and horizons named SQLite finds the scores by their key, and does not read every year.
-_NEWEST = """symbol = :symbol AND target = :target AND kind IN ('live', 'late', 'replay')
-    AND horizon IN (1, 2, 3, 4, 5) AND origin_session >= :origin_session
-    AND (forecaster = 'published' OR horizon IN :others)
-    ORDER BY origin_session, horizon, forecaster"""
-_SHOWN = "s.role = 'published' OR s.horizon IN :others"
+_OF_SERIES = """symbol = :symbol AND target = :target AND kind IN ('live', 'late', 'replay')
+    AND horizon IN (1, 2, 3, 4, 5)"""
+_IN_ORDER = "ORDER BY origin_session, horizon, forecaster"
 
 
-def counted_scores(  # noqa: PLR0913 - each names rows
-    connection: Connection,
-    symbol: str,
-    target: str,
-    *,
-    first: date = date.min,
-    last: date | None = None,
-    known_at: datetime | None = None,
-    others: Sequence[int] = HORIZONS,
-) -> pd.DataFrame:
+def counted_scores(connection: Connection, symbol: str, target: str) -> pd.DataFrame:
     """The scores of one symbol and target that count, with their forecasts' quantiles.
 
-    Args:
-        connection: An open one.
-        symbol: Whose.
-        target: Of what.
-        first: Oldest origin.
-        last: Newest target session, and with it the scores as they were known at `known_at`; None
-            for all, as they are now.
-        known_at: Instant of the bars that a past night had.
-        others: Horizons of the scores of all but what was published.
-
-    Returns:
-        Columns of view counted_scores, name (of the model), the quantiles, issued_at, data_as_of
-        and first_received, by origin, horizon and forecaster.
+    Columns of view counted_scores, name (of the model), the quantiles, issued_at, data_as_of and
+    first_received, by origin, horizon and forecaster.
     """
-    wanted: dict[str, object] = {
-        "symbol": symbol,
-        "target": target,
-        "origin_session": first,
-        "others": [*others],
-    }
-    scores_then = "scores"
-    if last is not None:
-        scores_then = _KNOWN
-        wanted |= {"target_session": last, "first_seen_at": known_at}
-    if len(others) < len(HORIZONS):
-        scores_then = f"(SELECT s.* FROM {scores_then} s WHERE {_SHOWN})"  # noqa: S608 - of this file
-    return view_frame(connection, _with_forecast(scores_then), _NEWEST, wanted)
+    of_series = {"symbol": symbol, "target": target}
+    return view_frame(connection, _with_forecast("scores"), f"{_OF_SERIES} {_IN_ORDER}", of_series)
 
 
 def _with_forecast(scores: str) -> str:
@@ -135,7 +102,7 @@ def last_results(
     return {(row.symbol, row.target): row for row in records_of(ResultRow, found)}
 
 
-def scored(  # noqa: PLR0913 - as counted_scores
+def scored(
     connection: Connection,
     symbol: str,
     target: str,
@@ -143,12 +110,30 @@ def scored(  # noqa: PLR0913 - as counted_scores
     first: date,
     last: date | None,
     known_at: datetime,
-    others: Sequence[int] = HORIZONS,
 ) -> pd.DataFrame:
-    """The counted scores on the share basis of `known_at`, less data_as_of and first_received."""
-    rows = counted_scores(
-        connection, symbol, target, first=first, last=last, known_at=known_at, others=others
-    )
+    """The counted scores of what was published, on the share basis of `known_at`.
+
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        target: Of what.
+        first: Oldest origin.
+        last: Newest target session, and with it the scores as they were known at `known_at`; None
+            for all, as they are now.
+        known_at: Instant of the bars that the night had.
+
+    Returns:
+        Columns of `counted_scores` but data_as_of and first_received.
+    """
+    wanted: dict[str, object] = {"symbol": symbol, "target": target, "origin_session": first}
+    scores_then = "scores"
+    if last is not None:
+        scores_then = _KNOWN
+        wanted |= {"target_session": last, "first_seen_at": known_at}
+    published = f"(SELECT s.* FROM {scores_then} s WHERE s.role = '{PUBLISHED}')"  # noqa: S608 - of this file
+    of_published = f"origin_session >= :origin_session AND forecaster = '{PUBLISHED}'"
+    condition = f"{_OF_SERIES} AND {of_published} {_IN_ORDER}"
+    rows = view_frame(connection, _with_forecast(published), condition, wanted)
     of_value = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
     return on_basis_at(connection, symbol, target, rows, of_value, at=known_at)
 
