@@ -23,7 +23,6 @@ from forecasting.night.night import Night
 from forecasting.night.plan import check_session
 from forecasting.night.run_log import stopped_status
 from forecasting.plain_text import NAMED, named
-from forecasting.predict.fallback import Margin
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import actual_of
 from forecasting.publish.export import check_forecast, each_stored
@@ -85,7 +84,7 @@ def _write(
     """
     with connect.reading(settings.url) as connection:
         view = night_view(connection, settings, origin=as_of)
-        data = with_models(connection, view)
+        data = with_leads(connection, view)
     if out is not None:
         return _written(render_page(data), out), data
     path = report_path(settings, data.symbol, data.target, origin=as_of)
@@ -244,8 +243,6 @@ def _details(
         findings=read.findings(connection, newest_fetch.id),
         past_days=_past_days(connection, view, settings.exchange),
         changed=_changed_inputs(connection, run),
-        margin=read.stored(connection, Margin, {"run_id": run.id}),
-        exchange=settings.exchange,
         cost_ratio=settings.cost_ratio,
     )
 
@@ -277,14 +274,13 @@ def _inputs(connection: Connection, run: RunRow) -> dict[str, object]:
     return json.loads(run.settings) | {"source": run.source, "market": market}
 
 
-def with_models(connection: Connection, view: NightView) -> NightView:
-    """The night with what its page alone shows: its model's lineage, and leads over baselines."""
-    lineage = read.lineage(connection, view.full.model, last=view.origin)
-    details = replace(view.full, lineage=lineage)
-    if view.skill is not None:
-        kind = details.record.published["kind"].iloc[-1]
-        details = replace(details, leads=read.leads(connection, view.symbol, view.target, kind))
-    return replace(view, details=details)
+def with_leads(connection: Connection, view: NightView) -> NightView:
+    """The night with what its page alone shows: its leads over other forecasters."""
+    if view.skill is None:
+        return view
+    kind = view.full.record.published["kind"].iloc[-1]
+    leads = read.leads(connection, view.symbol, view.target, kind)
+    return replace(view, details=replace(view.full, leads=leads))
 
 
 def _written(page: str, path: Path) -> Path:

@@ -13,12 +13,10 @@ import pandas as pd
 
 from forecasting.conditions import Condition, Kind, of_earnings
 from forecasting.evaluate.significance import Skill
-from forecasting.predict.fallback import Margin
 from forecasting.report.record import TrackRecord
 from forecasting.report.units import Unit, as_day, as_sentence, percent, unit_for
 from forecasting.report.words import WORDS, word
-from forecasting.sessions import after
-from forecasting.store.read import Lead, Lineage
+from forecasting.store.read import Lead
 from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, ResultRow, RunRow, TotalRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
@@ -108,23 +106,11 @@ class NightDetails:
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
     # By past session: earnings, half day and the like
     past_days: Mapping[date, Sequence[str]] = field(default_factory=dict)
-    margin: Margin | None = None  # None without a comparison
     # Inputs that the last finished night had not: name, then, now
     changed: Sequence[tuple[str, object, object]] = ()
-    # For a page alone: of the model, and as of `read.leads`
-    lineage: Lineage | None = None
-    leads: Mapping[str, Lead] = field(default_factory=dict)
-    exchange: str = "XNYS"
+    leads: Mapping[str, Lead] = field(default_factory=dict)  # for a page alone
     # Cost of an overestimate per unit over that of an underestimate
     cost_ratio: float | None = None
-
-    @property
-    def model_age(self) -> int | None:
-        """Sessions from the model's last training session to the night; None of a baseline."""
-        trained_to = self.model.trained_to
-        if trained_to is None:
-            return None
-        return len(after(trained_to, self.run.as_of, self.exchange))
 
 
 NO_HISTORY = pd.DataFrame({"value": [], "settled": []})

@@ -13,7 +13,6 @@ from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
 from forecasting.ingest.bar_rules import UNREADABLE
 from forecasting.plain_text import quantity
-from forecasting.predict.fallback import Margin
 from forecasting.report.night_view import NightDetails, NightView, SessionView
 from forecasting.report.units import (
     Unit,
@@ -147,20 +146,6 @@ def brief_why(line: SessionView, notes: Sequence[str]) -> str:
     factors = [_times(*part) for part in largest]
     names = [name for name, _ in largest]
     return "; ".join([*(note for note in notes if note not in names), *factors])
-
-
-def fallback_sentence(margin: Margin) -> str:
-    """How the network's loss compares with the best baseline's, and when that is published."""
-    compared = "more" if margin.deficit > 0 else "less"
-    loss = f"{percent(abs(margin.deficit), decimals=1)} {compared} loss"
-    limit = f"Diebold and Mariano's statistic is above {margin.limit_statistic:g}"
-    if margin.limit_deficit is not None:
-        limit = f"its loss is {percent(margin.limit_deficit)} higher and {limit}"
-    return (
-        f"The network has {loss} than {forecaster_label(margin.baseline)} over "
-        f"{quantity(margin.origins, 'origin')}. The baseline is published while {limit}; it is "
-        f"{margin.statistic:.1f}."
-    )
 
 
 def without_bar(findings: pd.DataFrame) -> str:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from forecasting.conditions import Condition, Kind
-from forecasting.predict.fallback import Margin
 from forecasting.vocabulary import RunStatus, Target
 
 # The error of a closed one says that its day was no session
@@ -171,7 +170,6 @@ class TotalRow:
 
 TABLES: dict[type, str] = {
     FetchRow: "fetches",
-    Margin: "fallback_margins",
     ModelRow: "models",
     RunRow: "runs",
     WeightsRow: "weights",

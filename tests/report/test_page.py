@@ -106,7 +106,7 @@ DASH = "\N{EN DASH}"
 @pytest.mark.parametrize(
     ("changed", "facts"),
     [
-        ({}, {"Fitted": "warm, 6 epochs, from 1b2c3d4e5f607182", "Age": "2 sessions", "Seed": "7"}),
+        ({}, {"Fitted": "warm, 6 epochs, from 1b2c3d4e5f607182", "Seed": "7"}),
         # Also of a page that the run writes
         ({"run": {"status": "running"}}, {"Run": "9c1f20ab77e01234 (schedule)"}),
         ({}, {"Verdict": "extended: 1 new bar", "Newest value": "Fri 8 Mar 2024, settled"}),
@@ -125,7 +125,6 @@ DASH = "\N{EN DASH}"
             {
                 "Model": "ridge 1 (fallback)",
                 "Fitted": "baseline",
-                "Age": DASH,
                 "Weights hash": DASH,
             },
         ),

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from forecasting.evaluate.significance import Skill
-from forecasting.predict.fallback import Margin
 from forecasting.report import wording
 from forecasting.report.words import WORDS, notices, sentence_of
 from forecasting.store.read import Lead
@@ -172,19 +171,6 @@ def test_a_row_that_cannot_be_read_is_named_by_its_line_and_by_its_date_if_it_ha
     assert wording.without_bar(undated) == "row unreadable line 603 and 1 more"
     other = pd.DataFrame([dated | {"rule": "missing_session"}])
     assert wording.without_bar(other) == "missing session Mon 4 Jan 2027"
-
-
-@pytest.mark.parametrize(
-    ("deficit", "limit", "facts"),
-    [
-        (-0.05, 0.05, ("5.0% less loss than ridge over 250 origins", "5% higher and", "above 3")),
-        (0.061, None, ("6.1% more loss than ridge over 250 origins", "while Diebold", "is -2.6")),
-    ],
-)
-def test_the_margin_of_a_baseline_is_a_sentence_with_its_limits(deficit, limit, facts):
-    margin = Margin("ridge", deficit, 250, -2.6, limit_statistic=3.0, limit_deficit=limit)
-    for fact in facts:
-        assert fact in wording.fallback_sentence(margin)
 
 
 @pytest.mark.parametrize(

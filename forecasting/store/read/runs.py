@@ -174,13 +174,13 @@ class Lineage:
     last_origin: date | None
 
 
-def lineage(connection: Connection, model: ModelRow, *, last: date = date.max) -> Lineage:
-    """The lineage of a model, with its forecasts of origins up to `last`."""
+def lineage(connection: Connection, model: ModelRow) -> Lineage:
+    """The lineage of a model."""
     origin = forecast.origin_session
     of_model = (
         select(func.count(), func.min(origin), func.max(origin))
         .where(*of_series(forecast, model.symbol, model.target))
-        .where(forecast.model_id == model.id, origin <= last)
+        .where(forecast.model_id == model.id)
     )
     return Lineage(
         _ancestors(connection, model),
