@@ -23,7 +23,7 @@ import pandas as pd
 
 from flows import clock
 from flows.progress import progress_bar
-from forecasting.audit.backtest import BacktestSpec, Bar, backtest
+from forecasting.audit.backtest import BacktestSpec, Bar, backtest, unseen
 from forecasting.audit.series import load_series, market_series
 from forecasting.errors import HistoryError
 from forecasting.preprocess.windows import MarketSeries
@@ -85,8 +85,9 @@ def main() -> None:
         ours = our_medians(bars, events, settings, market=market, bar=progress_bar)
     except HistoryError:
         ours = None
-    with progress_bar("the article's networks") as advance:
-        result = run_article(bars, title=title, ours=ours, seeds=tuple(range(5)), progress=advance)
+    seeds = tuple(range(5))
+    with progress_bar("networks", 3 * len(seeds)) as advance:
+        result = run_article(bars, title=title, ours=ours, seeds=seeds, progress=advance)
     print(f"{result.title}: mean absolute error over the test sessions, in million shares")
     for variant in result.variants:
         print(f"{variant.mae / 1e6:7.3f}  {variant.name}: {variant.question}. {variant.change}")
@@ -128,7 +129,7 @@ def run_article(
     ours: pd.Series[float] | None = None,
     seeds: tuple[int, ...],
     epochs: int = EPOCHS,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> ArticleResult:
     """The article's experiment and its versions without leaks.
 
@@ -167,7 +168,7 @@ def run_article(
                 epochs=epochs,
             )
             forecasts[-1].append(made)
-            progress(sum(map(len, forecasts)), len(networks) * len(seeds))
+            progress(f"seed {seed}", 1)
     forecasts.append([volume.shift(1).iloc[1:]])
     if ours is not None:
         forecasts.append([ours.loc[actual.index].astype(float)])
@@ -260,7 +261,7 @@ def our_medians(
     first = origins[0].date()
     last = origins[-1].date()
     spec = BacktestSpec(settings, first, last)
-    with bar("ours") as advance:
+    with bar("nights", len(origins)) as advance:
         result = backtest(
             bars,
             events,

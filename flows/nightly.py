@@ -14,13 +14,21 @@ from pydantic import Field
 
 from flows import clock, reporting
 from flows.parameters import narrowed
-from flows.progress import nights_bar
+from flows.progress import Work, shown_nights
 from flows.runners import batch_runner
 from forecasting.errors import DataLateError, ForecastingError, LockedError, NoBarError, explained
 from forecasting.night.health import nothing_new
 from forecasting.night.night import Night, RunOptions
 from forecasting.night.plan import planned_nights
-from forecasting.night.run import Step, batches, begun_nights, ledger, lost, run_batch
+from forecasting.night.run import (
+    Step,
+    batches,
+    begun_nights,
+    ledger,
+    lost,
+    run_batch,
+    workers_of,
+)
 from forecasting.publish.pages import update_index
 from forecasting.publish.runs import published_step
 from forecasting.report.prefect import guide, subject_tags
@@ -62,10 +70,16 @@ def evaluate(nights: list[Night]) -> list[Night]:
 
 
 @step
-def batch(nights: list[Night], session: int | None) -> list[Night]:
-    """The nights of some symbols as they ended; `session` has the lock of the run on Postgres."""
+def batch(nights: list[Night], work: Work, session: int | None) -> list[Night]:
+    """The nights of some symbols as they ended.
+
+    Args:
+        nights: They share nothing with those of other batches.
+        work: That of the run, which shows them.
+        session: On Postgres that with the lock of the run.
+    """
     with reporting.readable_errors():
-        return run_batch(nights, call_task, session)
+        return run_batch(nights, partial(call_task, work), session)
 
 
 @flow(
@@ -134,12 +148,15 @@ def nightly(
 def run_batches(planned: list[Night], settings: Settings) -> list[Night]:
     """The nights of a plan as they ended; the batches are tasks of Prefect's task runner."""
     named = [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
-    begun = begun_nights(nights_bar().begun(named))
+    work = shown_nights()
+    work.total = len(named)
+    begun = begun_nights(named)
     session = connect.lock_of(settings.url)
-    with batch_runner(settings) as runner:
+    workers = workers_of(settings, begun)
+    with batch_runner(settings, workers) as runner:
         submitted = [
-            (some, runner.submit(batch, {"nights": some, "session": session}))
-            for some in batches(begun, settings)
+            (some, runner.submit(batch, {"nights": some, "work": work, "session": session}))
+            for some in batches(begun, workers)
         ]
         ended = [ended_batch(some, future) for some, future in submitted]
     nights = [*chain(*ended), *(night for night in planned if night.error is not None)]
@@ -150,11 +167,9 @@ def run_batches(planned: list[Night], settings: Settings) -> list[Night]:
 def ended_batch(nights: list[Night], future: PrefectFuture[list[Night]]) -> list[Night]:
     """The nights of a batch as they ended."""
     try:
-        ended = future.result()
+        return future.result()
     except Exception as error:  # a night's own is with it
-        ended = lost(nights, error)
-    nights_bar().end(ended)
-    return ended
+        return lost(nights, error)
 
 
 class NightsFailedError(ForecastingError):
@@ -175,11 +190,11 @@ def run_step(name: Step, nights: list[Night]) -> list[Night]:
     return done
 
 
-def call_task(name: Step, nights: list[Night]) -> list[Night]:
-    """The nights after one of the five tasks."""
+def call_task(work: Work, name: Step, nights: list[Night]) -> list[Night]:
+    """The nights after one of the five tasks, which `work` shows."""
     if name != "evaluate" and all(night.error for night in nights):
         return nights
-    nights_bar().step(nights, name)
+    work.step(nights, name)
     tasks: dict[Step, Callable[[list[Night]], list[Night]]] = {
         "ingest": ingest,
         "preprocess": preprocess,
@@ -195,5 +210,5 @@ def call_task(name: Step, nights: list[Night]) -> list[Night]:
         ours = explained(error)
         done = [replace(night, error=night.error or ours) for night in nights]
     if name == "evaluate":
-        nights_bar().end(done)
+        work.end(done)
     return done

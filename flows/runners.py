@@ -6,16 +6,14 @@ from typing import Any
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from forecasting.errors import UsageError
-from forecasting.night.run import workers_of
 from forecasting.settings import Settings
 
 
-def batch_runner(settings: Settings) -> TaskRunner[Any]:
+def batch_runner(settings: Settings, workers: int) -> TaskRunner[Any]:
     """A runner of batches: one after the other in this process, in a pool, or on Dask."""
-    workers = workers_of(settings)
     if workers == 1:
         return ThreadPoolTaskRunner(max_workers=1)
-    if settings.runner == "processes":
+    if settings.runner != "dask":
         return ProcessPoolTaskRunner(max_workers=workers)
     if find_spec("prefect_dask") is None:
         raise UsageError(

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from flows import clock
 from flows.console import echo
-from flows.progress import nights_bar, watched_nights
+from flows.progress import Work, watched_nights
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night import plan
 from forecasting.night.health import checked, night_checks, nothing_new
@@ -96,16 +96,15 @@ def start_run(settings: Settings, options: RunOptions) -> int:
         sys.stderr.write(f"{early}\n" if early else "")
     wrong = wrong_alerts(settings)
     sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
-    with watched_nights() as bar:
+    with watched_nights() as work:
         if not through_prefect:
-            planned = partial(plan.planned_nights, settings, options, now=clock.now)
-            ended = run_here(
-                settings,
-                lambda: bar.begun(planned()),
-                watched_step,
-                bar.end,
-                now=clock.now,
-            )
+
+            def planned() -> list[Night]:
+                nights = plan.planned_nights(settings, options, now=clock.now)
+                work.total = len(nights)
+                return nights
+
+            ended = run_here(settings, planned, partial(watched_step, work), now=clock.now)
             return sum(night.is_done for night in ended)
         from flows.nightly import nightly
 
@@ -121,12 +120,12 @@ def start_run(settings: Settings, options: RunOptions) -> int:
     return len(done or [])
 
 
-def watched_step(step: Step, nights: list[Night]) -> list[Night]:
-    """The nights after one of the five steps, which the bar shows."""
-    nights_bar().step(nights, step)
+def watched_step(work: Work, step: Step, nights: list[Night]) -> list[Night]:
+    """The nights after one of the five steps, which `work` shows."""
+    work.step(nights, step)
     done = published_step(step, nights)
     if step == "evaluate":
-        nights_bar().end(done)
+        work.end(done)
     return done
 
 

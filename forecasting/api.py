@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api.types import is_list_like
 from pydantic import SecretStr
 
-from forecasting.errors import UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.evaluate.significance import p_value_of
 from forecasting.in_memory import (
     TURN,
@@ -243,11 +243,11 @@ class Ledger:
 
         Without `last` to the newest, without `first` the newest 250 up to it.
         `source`, `market` and `events` are those of the command, or frames in the forms that
-        `forecast` takes; `refit_every` is the number of sessions between fits. Raises a
-        ForecastingError where a series has no bars that can be had, or too few: 436 sessions up to
-        `first`, and 6 origins with 5 sessions after, are needed.
+        `forecast` takes; `refit_every` is the number of sessions between fits. Several symbols
+        take a process a core. Raises a ForecastingError where a series has no bars that can be had,
+        or too few: 436 sessions up to `first`, and 6 origins with 5 sessions after, are needed.
         """
-        from forecasting.audit.run_backtest import backtest_spec, loaded
+        from forecasting.audit.run_backtest import backtest_spec, planned, results
         from forecasting.evaluate.figures import figure_frame, forecast_frame
 
         if not isinstance(refit_every, int) or refit_every < 1:
@@ -259,14 +259,19 @@ class Ledger:
         last = None if last is None else check_day("last", last)
         given = self._settings([symbol] if symbol is not None else [], target, {})
         inputs = {"source": source, "market": market, "events": events}
-        results = []
+        each = {}
+        made = []
         with TURN, held_inputs(given, symbol, inputs) as settings:
             for name in settings.symbols:
                 of_symbol = settings.for_symbol(name)
                 spec = backtest_spec(of_symbol, first, last, refit_every=refit_every)
-                results.append(loaded(spec, now=clock_of(now))())
-        forecasts = pd.concat(map(forecast_frame, results), ignore_index=True)
-        figures = pd.concat(map(figure_frame, results), ignore_index=True)
+                each[name] = planned(spec, now=clock_of(now))
+            for _, result in results(each):
+                if isinstance(result, ForecastingError):
+                    raise result
+                made.append(result)
+        forecasts = pd.concat(map(forecast_frame, made), ignore_index=True)
+        figures = pd.concat(map(figure_frame, made), ignore_index=True)
         return Backtest(forecasts, figures)
 
     def _for_reading(

@@ -76,6 +76,7 @@ EXAMPLES = {
     "events": "dates.csv",
     "market": "^VIX",
     "notify": "ntfys://ntfy.example.org/forecasts",
+    "runner": "processes",
     "workers": 2,
     "dask_address": "tcp://localhost:8786",
     "cost_ratio": 2.0,
@@ -179,8 +180,8 @@ class Settings(BaseSettings):
     timezone: ZoneInfo = ZoneInfo("America/New_York")
     """Time zone of cron."""
 
-    runner: Literal["local", "processes", "dask"] = "local"
-    """Where the batches of symbols of a run are made."""
+    runner: Literal["local", "processes", "dask"] | None = None
+    """Where batches of symbols are run; if not set, local, from 50 nights on in processes."""
 
     workers: int | None = Field(None, ge=1, le=1024)
     """Processes or Dask workers; if not set, one a core."""

@@ -13,8 +13,9 @@ Clock: TypeAlias = Callable[[], datetime]
 """Returns the present instant, aware UTC. Only `flows` has one; the library takes it as an
 argument."""
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all."""
+Progress: TypeAlias = Callable[[str, int], None]
+"""Called, maybe in another process, with what is at work and how much has ended since the call
+before."""
 
 Target = Literal["volume", "range"]
 """What is forecast: shares traded, or log(high / low)."""

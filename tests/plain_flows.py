@@ -20,7 +20,7 @@ def without_prefect(put: Callable[[Any, str, Any], None]):
 
     `put(module, name, function)` for each.
     """
-    put(nightly, "batch_runner", lambda settings: PlainRunner())
+    put(nightly, "batch_runner", lambda settings, workers: PlainRunner())
     for module in [module for name, module in sys.modules.items() if name.startswith("flows.")]:
         for name, value in list(vars(module).items()):
             if isinstance(value, Task):

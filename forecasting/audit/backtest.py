@@ -54,13 +54,17 @@ NEWEST_NIGHTS = 250
 # After the newest bar: when the nights are worked off, so that each is a replay
 _LATER = timedelta(days=30)
 
-Bar = Callable[[str], AbstractContextManager[Progress]]
-"""Shows the progress of the work that a text names."""
+Bar = Callable[[str, int], AbstractContextManager[Progress]]
+"""Shows the progress of work, by its unit and how much there is in all."""
 
 
-def no_bar(what: str) -> AbstractContextManager[Progress]:
+def unseen(words: str, ended: int) -> None:
+    """Shows no progress."""
+
+
+def no_bar(unit: str, total: int) -> AbstractContextManager[Progress]:
     """Shows nothing."""
-    return nullcontext(lambda done, total: None)
+    return nullcontext(unseen)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def backtest(
     *,
     spec: BacktestSpec,
     market: MarketSeries | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> BacktestResult:
     """What the nights of `spec` publish, of the sessions with a bar and a value after it.
 
@@ -118,9 +122,9 @@ def backtest(
         _store_series(settings, bars[bars.index >= first], events, market, at=at)
         options = RunOptions(refit_every=spec.refit_every, trigger="catch-up")
         nights = nights_of(origins, settings, options, now=lambda: at)
-        for done, night in enumerate(nights, start=1):
+        for night in nights:
             make_past_night(night)
-            progress(done, len(origins))
+            progress(f"{night.series} {night.session}", 1)
         return _result(settings, bars, events, origins, started=started)
 
 

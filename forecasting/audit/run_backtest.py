@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 
 from joblib import Parallel, cpu_count, delayed
 
-from forecasting.audit.backtest import BacktestSpec, Bar, backtest, no_bar
+from forecasting.audit.backtest import BacktestSpec, Bar, backtest, no_bar, origins_of
 from forecasting.audit.series import load_series, market_series
+from forecasting.errors import ForecastingError, explained
 from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult
 from forecasting.ingest.event_files import check_events
 from forecasting.night.run_log import code_version
@@ -22,11 +23,17 @@ from forecasting.store import connect, migrate, write
 from forecasting.store.files import check_writable, write_whole
 from forecasting.store.rows import ModelRow
 from forecasting.train.checkpoint import SEED
-from forecasting.vocabulary import Clock, short_id
+from forecasting.vocabulary import Clock, Progress, short_id
 
 SpecOf = Callable[[Settings], BacktestSpec]  # What is worked off of a symbol, by its settings
-Run = Callable[..., BacktestResult]  # The backtest of a series that has been requested
-Documented = tuple[BacktestResult, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The backtest of a series that has been requested, and how many nights it has."""
+
+    run: Callable[..., BacktestResult]
+    nights: int
 
 
 def backtest_spec(
@@ -45,17 +52,42 @@ def backtest_spec(
     )
 
 
-def loaded(spec: BacktestSpec, *, now: Clock) -> Run:
+def planned(spec: BacktestSpec, *, now: Clock) -> Planned:
     """The backtest on the whole series of its symbol and the market, which are requested."""
     bars, events, _ = load_series(spec.settings, last=None, now=now)
     market = market_series(spec.settings, now=now)
-    return partial(backtest, bars, events, spec=spec, market=market)
+    run = partial(backtest, bars, events, spec=spec, market=market)
+    return Planned(run, len(origins_of(bars, spec)))
+
+
+def results(
+    each: Mapping[str, Planned], *, workers: int = 0, bar: Bar = no_bar
+) -> Iterator[tuple[str, BacktestResult | ForecastingError]]:
+    """What came of each backtest, by name, in processes side by side or in this one.
+
+    Args:
+        each: The backtests.
+        workers: Processes, at most one a backtest; 0 for one a core.
+        bar: Shows the progress.
+    """
+    processes = max(1, min(workers or cpu_count(), len(each)))
+    with bar("nights", sum(one.nights for one in each.values())) as advance:
+        tasks = (delayed(_result)(one, advance) for one in each.values())
+        ended = Parallel(n_jobs=processes, return_as="generator")(tasks)
+        yield from zip(each, ended, strict=True)
+
+
+def _result(one: Planned, advance: Progress) -> BacktestResult | ForecastingError:
+    try:
+        return one.run(progress=advance)
+    except Exception as error:  # whatever it is, it is this one's
+        return explained(error)
 
 
 def run_backtest(spec: BacktestSpec, *, now: Clock) -> dict[str, Any]:
     """The result document of a backtest, whose figures are then in table metrics."""
     migrate.check_ready(spec.settings.url)
-    result = loaded(spec, now=now)()
+    result = planned(spec, now=now).run()
     add_metrics(result, spec, now=now)
     return result.document()
 
@@ -87,50 +119,23 @@ def run_each(  # noqa: PLR0913 - as the command's options
     if store:
         migrate.check_ready(settings.url)
     # Requested here, one after the other: a source is asked at the pace of one process.
-    requested = each_symbol(settings, lambda one: loaded(spec_of(one), now=now))
+    requested = each_symbol(settings, lambda one: planned(spec_of(one), now=now))
     outcomes = Outcomes[dict[str, Any]](errors=requested.errors)
-    for name, of_one in _ended(settings, requested.values, workers=workers, bar=bar):
-        for error in of_one.errors.values():
-            outcomes.errors[name] = error
-        for result, document in of_one.values.values():
-            outcomes.values[name] = document
-            if store:
-                add_metrics(result, spec_of(settings.series[name]), now=now)
+    for name, result in results(requested.values, workers=workers, bar=bar):
+        if isinstance(result, ForecastingError):
+            outcomes.errors[name] = result
+            continue
+        outcomes.values[name] = result.document()
+        if store:
+            add_metrics(result, spec_of(settings.series[name]), now=now)
     if out is not None and outcomes.values:
         _write_documents(out, settings, list(outcomes.values.values()))
     return outcomes
 
 
-def _ended(
-    settings: Settings, runs: dict[str, Run], *, workers: int, bar: Bar
-) -> Iterator[tuple[str, Outcomes[Documented]]]:
-    """What came of each run, by name, in processes side by side or in this one."""
-    processes = min(workers or cpu_count(), len(settings.series))
-    show: Bar = no_bar
-    of_one = bar
-    if processes > 1:
-        show = bar
-        of_one = no_bar
-    tasks = [
-        delayed(each_symbol)(settings.series[name], partial(_documented, run, of_one))
-        for name, run in runs.items()
-    ]
-    with show(f"{len(settings.series)} backtests") as advance:
-        ended = Parallel(n_jobs=processes, return_as="generator")(tasks)
-        for done, (name, outcomes) in enumerate(zip(runs, ended, strict=True), start=1):
-            yield name, outcomes
-            advance(done, len(tasks))
-
-
 def _write_documents(out: Path, settings: Settings, documents: list[dict[str, Any]]) -> None:
     text = json_text(documents[0] if len(settings.series) == 1 else documents) + "\n"
     write_whole(out, lambda draft: draft.write_text(text, encoding="utf-8"))
-
-
-def _documented(run: Run, bar: Bar, own: Settings) -> Documented:
-    with bar(own.full_name) as advance:
-        result = run(progress=advance)
-    return result, result.document()
 
 
 def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> None:

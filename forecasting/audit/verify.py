@@ -260,8 +260,7 @@ def make_again(span: Span, scratch: Settings, *, bar: Bar) -> None:
         write.copy_inputs(stored, copied, *own.key)
         networks = read.table_rows(stored, "models", own.columns | {"name": LSTM})
     withdrawn = [row for row in networks if row["withdrawn_at"] is not None]
-    done = 0
-    with bar(span.name) as advance:
+    with bar(f"nights of {span.name}", len(span.again)) as advance:
         for is_again, nights in groupby(span.nights, lambda night: night.run in span.again):
             rows = [night.run for night in nights]
             if not is_again:
@@ -271,9 +270,8 @@ def make_again(span: Span, scratch: Settings, *, bar: Bar) -> None:
                 continue
             for row in rows:
                 _withdraw(withdrawn, scratch, before=row["issued_at"])
-                advance(done, len(span.again))
-                done += 1
                 _make_again(row, span, scratch)
+                advance(str(row["as_of"]), 1)
 
 
 def _make_again(row: Row, span: Span, scratch: Settings) -> None:

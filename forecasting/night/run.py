@@ -26,6 +26,7 @@ logger = logging.getLogger("forecasting.night")
 
 LARGEST = 25  # symbols of a batch: a kill repeats its work, and its pages are in memory
 BATCHES_A_WORKER = 3  # several, so that no worker waits long for the last one
+MANY = 50  # nights, from which a second process saves more than its start takes
 
 Step = Literal["ingest", "preprocess", "train", "predict", "evaluate"]
 Call = Callable[[Step, list[Night]], list[Night]]
@@ -52,12 +53,7 @@ def begun_nights(nights: Sequence[Night]) -> list[Night]:
     return begun
 
 
-def run_nights(
-    nights: Sequence[Night],
-    settings: Settings,
-    call: Call = call_step,
-    ended: Callable[[Sequence[Night]], object] = lambda nights: None,
-) -> list[Night]:
+def run_nights(nights: Sequence[Night], settings: Settings, call: Call = call_step) -> list[Night]:
     """The nights of a plan as they ended, without Prefect, in one process or several.
 
     The caller holds the lock of the nights.
@@ -66,16 +62,14 @@ def run_nights(
         nights: As `planned_nights` returns them.
         settings: Of the run: how many processes.
         call: What takes nights through each step.
-        ended: What is called with the nights of each batch, once they have ended.
     """
     begun = begun_nights(nights)
     session = connect.lock_of(settings.url)
-    tasks = (delayed(run_batch)(batch, call, session) for batch in batches(begun, settings))
+    workers = workers_of(settings, begun)
+    tasks = (delayed(run_batch)(batch, call, session) for batch in batches(begun, workers))
     done: list[Night] = []
     try:
-        workers = Parallel(n_jobs=workers_of(settings), return_as="generator_unordered")
-        for batch in workers(tasks):
-            ended(batch)
+        for batch in Parallel(n_jobs=workers, return_as="generator_unordered")(tasks):
             done += batch
     except Exception as error:  # a night's own is with it: a process was killed
         ids = {night.id for night in done}
@@ -129,21 +123,23 @@ def lost(nights: Sequence[Night], error: Exception) -> list[Night]:
     return [replace(night, is_done=night.error is None) for night in ended]
 
 
-def batches(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
+def batches(nights: Sequence[Night], workers: int) -> Iterator[list[Night]]:
     """The nights cut into batches of some symbols, several for each worker."""
     symbols = grouped(nights, "symbol")
-    workers = workers_of(settings)
     count = workers * BATCHES_A_WORKER if workers > 1 else 1
-    size = max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
+    size = max(1, min(LARGEST, math.ceil(len(symbols) / count)))
     for start in range(0, len(symbols), size):
         yield list(chain.from_iterable(symbols[start : start + size]))
 
 
-def workers_of(settings: Settings) -> int:
-    """How many workers run batches at the same time."""
-    if settings.runner == "local":
+def workers_of(settings: Settings, nights: Sequence[Night]) -> int:
+    """How many workers run batches of these nights at the same time."""
+    is_local = settings.runner == "local"
+    if settings.runner is None:
+        is_local = len(nights) < MANY
+    if is_local or not nights:
         return 1
-    return min(settings.workers or cpu_count(), len(settings.symbols))
+    return min(settings.workers or cpu_count(), len(grouped(nights, "symbol")))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A run whose nights are published: pages as they end, one index, one message, one error."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
 from itertools import chain
@@ -60,19 +60,18 @@ def run_here(
     settings: Settings,
     planned: Callable[[], list[Night]],
     call: Call = published_step,
-    ended: Callable[[Sequence[Night]], object] = lambda nights: None,
     *,
     now: Clock,
 ) -> list[Night]:
     """The nights as they ended, planned and run without Prefect under their lock.
 
-    The digest is sent, then failures raise one error; what stops all is sent. `call` and `ended`
-    are those of `run_nights`.
+    The digest is sent, then failures raise one error; what stops all is sent. `call` is that of
+    `run_nights`.
     """
     try:
         with lock.night_lock(settings.url), ledger(settings):
             try:
-                nights = run_nights(planned(), settings, call, ended)
+                nights = run_nights(planned(), settings, call)
                 update_index(settings, [night for night in nights if night.error])
             except KeyboardInterrupt:
                 mark_cut_off(settings)

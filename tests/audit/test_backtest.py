@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
+from flows.progress import Work
 from forecasting.audit import backtest as backtests
 from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.audit.run_backtest import backtest_spec, run_each
@@ -125,12 +126,12 @@ def test_a_session_without_a_bar_is_no_origin_and_between_fits_the_newest_foreca
         BARS.drop(missing),
         no_events(),
         spec=spec(-16, -8),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda words, ended: seen.append(ended),
     )
     assert result.origins.tolist() == [day.date() for day in BARS.index[-16:-7] if day != missing]
     assert np.isnan(result.actual).sum() == 3  # of the three origins before it
     assert result.nights == {"network": 8, "fallback": 0, "warm": 0, "scratch": 1, "refused": 0}
-    assert seen == [(done, 8) for done in range(1, 9)]
+    assert seen == [1] * 8
 
 
 @pytest.mark.parametrize(
@@ -182,8 +183,12 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp
     shown = []
 
     @contextmanager
-    def bar(what):
-        yield lambda done, of: shown.append((done, of))
+    def bar(unit, total):
+        work = Work(unit, total, tmp_path / "notes")
+        work.file.write_text("")
+        yield work.advance
+        work.look(work.file.read_text().splitlines())
+        shown.append((work.done, work.total))
 
     for count in (1, 2):
         out = tmp_path / f"{count}.json"
@@ -202,7 +207,7 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp
     assert documents[0] == documents[1]
     assert {str(document["symbol"]) for document in documents[1]} == {"AAA", "CCC"}
     assert kept[0] == kept[1] != []
-    assert shown[-3:] == [(1, 3), (2, 3), (3, 3)]
+    assert shown == [(12, 12), (12, 12)]  # nights of two symbols, in one process and in two
 
 
 def test_a_backtest_without_days_is_of_the_newest_nights(monkeypatch):

@@ -1,8 +1,9 @@
+import re
 from datetime import date
 from threading import Event
 
 from flows import clock, progress
-from flows.progress import nights_bar, progress_bar, watched_nights
+from flows.progress import progress_bar, shown_nights, watched_nights
 from forecasting.night.night import make_night
 from forecasting.settings import Settings
 
@@ -11,10 +12,9 @@ NIGHTS = [make_night("AAA", date(2024, 3, day), Settings(), now=clock.now) for d
 
 def test_nothing_is_written_within_a_minute_without_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with progress_bar("refits") as advance, watched_nights():
-        nights_bar().begun(NIGHTS)
-        nights_bar().step(NIGHTS[:1], "train")
-        advance(1, 2)
+    with progress_bar("refits", 2) as advance, watched_nights():
+        shown_nights().step(NIGHTS[:1], "train")
+        advance("the first", 1)
     assert capsys.readouterr() == ("", "")
 
 
@@ -32,11 +32,15 @@ class Minutes(Event):
         return False
 
 
-def test_without_a_terminal_a_minute_has_a_line(capsys, monkeypatch):
+def test_without_a_terminal_a_minute_has_a_line_with_what_is_done_and_the_time_left(
+    capsys, monkeypatch
+):
     monkeypatch.setattr(progress, "Event", Minutes)
-    with watched_nights() as bar:
-        bar.begun(NIGHTS)
-        bar.step(NIGHTS, "train")
-        bar.end(NIGHTS[:1])
+    with watched_nights() as work:
+        work.total = 2
+        work.end(NIGHTS[:1])
+        work.step(NIGHTS, "train")
         Minutes.passed.set()
-    assert capsys.readouterr().err == "1 of 2 nights done (50%)\n"
+    line = capsys.readouterr().err
+    assert re.match(r"1 of 2 nights, [\d.]+ a second, \d+:\d\d:\d\d left \(", line)
+    assert "AAA 2024-03-07 and 1 more: train" in line

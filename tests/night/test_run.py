@@ -118,6 +118,28 @@ def test_a_run_that_was_killed_after_its_first_target_is_completed_to_the_same_t
     assert (left(), timeless("fetches"), timeless("bar_versions")) == whole
 
 
+@pytest.mark.parametrize(
+    ("runner", "nights", "symbols", "workers"),
+    [
+        (None, 49, 2, 1),
+        (None, 50, 2, 2),
+        (None, 50, 9, 4),
+        ("local", 50, 9, 1),
+        ("processes", 2, 2, 2),
+        ("dask", 0, 0, 1),
+    ],
+)
+def test_several_symbols_take_the_workers_of_the_settings_where_there_are_many_nights(
+    runner, nights, symbols, workers
+):
+    settings = read_settings().model_copy(update={"runner": runner, "workers": 4})
+    made = [
+        make_night(f"S{place % symbols}", LAST, settings, now=clock.now) for place in range(nights)
+    ]
+    assert run.workers_of(settings, made) == workers
+    assert sum(map(len, run.batches(made, workers))) == nights
+
+
 def test_a_target_that_fails_is_named_and_stops_no_other(monkeypatch):
     monkeypatch.setenv("FORECASTING_TARGETS", EACH)
 
