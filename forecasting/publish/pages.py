@@ -29,7 +29,7 @@ from forecasting.publish.export import check_forecast, each_stored
 from forecasting.report.night_view import NO_HISTORY, NightDetails, NightView
 from forecasting.report.page import render_index, render_page
 from forecasting.report.record import track_record
-from forecasting.sessions import calendar, last_completed, opens_at
+from forecasting.sessions import calendar, last_completed
 from forecasting.settings import Outcomes, Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
@@ -395,8 +395,9 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Nigh
             view = stored.get(one, NightView(*one))
             run = _with_failure(read.newest_run(connection, *one, last=last), failed.get(one))
             is_past = bool(nights) and _has_newer(connection, view, last)
-            views.append(replace(view, run=run, is_past=is_past, skill=skills.get(one)))
-    return [_addressed(view, settings) for view in views]
+            page = page_address(settings, page_name(*one))
+            views.append(replace(view, run=run, is_past=is_past, skill=skills.get(one), page=page))
+    return views
 
 
 def _has_newer(connection: Connection, view: NightView, last: date) -> bool:
@@ -404,17 +405,6 @@ def _has_newer(connection: Connection, view: NightView, last: date) -> bool:
     published = {"symbol": view.symbol, "target": view.target, "role": PUBLISHED}
     newest = read.newest(connection, "forecasts", "origin_session", published)
     return newest is not None and newest > last
-
-
-def _addressed(view: NightView, settings: Settings) -> NightView:
-    """The night with the opening of its session and the address of its page, where it has them."""
-    if not view.forecasts:
-        return view
-    return replace(
-        view,
-        opens=opens_at(view.first.session, settings.exchange_of(view.symbol)),
-        page=page_address(settings, page_name(view.symbol, view.target)),
-    )
 
 
 def _with_failure(run: RunRow | None, failed: Night | None) -> RunRow | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from functools import cached_property
 from statistics import quantiles
 
@@ -133,7 +133,6 @@ class NightView:
     result: ResultRow | None = None  # None before the first score
     skill: Skill | None = None  # None before the first score, and of a past night
     totals: Sequence[TotalRow] = ()  # of the next sessions together; empty but for volume
-    opens: datetime | None = None  # when the nearest session opens
     page: str = ""  # file name or address of its page; empty where there is none
     # Whether the ledger has a newer forecast of it: a run was of a past night
     is_past: bool = False

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,7 +127,6 @@ def outcome_artifact(nights: Sequence[NightView]) -> Artifact:
         nights=ordered,
         counts=counts,
         actions=_actions(ordered),
-        in_time=_in_time(nights),
         key_of=artifact_key,
     )
     targets = " ".join(dict.fromkeys(night.target for night in nights))
@@ -153,21 +151,3 @@ def _actions(nights: Sequence[NightView]) -> list[str]:
             "For a baseline nothing: the best one is published until the network passes again."
         )
     return lines or ["Nothing."]
-
-
-def _in_time(nights: Sequence[NightView]) -> str:
-    """How many forecasts came before their session opened, and how long before it the last."""
-    live = [
-        (night.opens, night.forecasts[0].issued_at, night)
-        for night in nights
-        # A night that failed or is late leaves what an earlier one published
-        if night.outcome.kind == "done" and night.opens and night.forecasts[0].kind == "live"
-    ]
-    if not live:
-        return ""
-    opens, issued_at, last = min(live, key=lambda one: one[0] - one[1])
-    hours = (opens - issued_at) / timedelta(hours=1)
-    return (
-        f"{len(live)} in time, the last of them, {last.symbol}, {hours:.1f} h before "
-        f"{short_day(last.first.session)} opened."
-    )

@@ -1,6 +1,6 @@
 import re
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,6 @@ from forecasting.report.prefect import (
 from tests.report.nights import ORIGIN, forecasts, index_line, plain, report_data
 from tests.store.rows import stored_run
 
-OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
-
 
 def night_of(symbol="SBUX", *, status="done", note="", **changed):
     """A night with a median of 8.45 million shares, usually 8.
@@ -25,9 +23,7 @@ def night_of(symbol="SBUX", *, status="done", note="", **changed):
     """
     run = stored_run("", str(ORIGIN), status=status, note=note)
     shown = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6, "usual": 8e6} | changed
-    return index_line(
-        symbol, run=run, opens=OPENS, **({"values": [6e6, 8e6, 10e6, 8e6, 8e6] * 4} | shown)
-    )
+    return index_line(symbol, run=run, **({"values": [6e6, 8e6, 10e6, 8e6, 8e6] * 4} | shown))
 
 
 def failed(symbol, error="no rows"):
