@@ -30,9 +30,6 @@ Kind = Literal[
     # Of what a night found
     "revised",
     "missing",
-    "market",
-    "drift",
-    "fit_refused",
     "model",
     "inputs",
     "earnings_stale",

@@ -21,7 +21,6 @@ from forecasting.errors import (
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.night.plan import newest_session
-from forecasting.night.run_log import notes_of
 from forecasting.plain_text import NAMED, joined, named, unmarked
 from forecasting.publish.alerts import judged_alerts, wrong_alerts
 from forecasting.publish.check import check_lines
@@ -197,24 +196,14 @@ def _of_runs(
 
 
 def _notable(connection: Connection, run: RunRow) -> Iterator[Condition]:
-    """What a person should see of a completed night beside its forecasts and its data."""
-    of_night = {"session": run.as_of}
-    market = notes_of(run.notes).get("market")
-    if market:
-        yield Condition("market", of_night | {"note": market})
-    if run.mode_kind == "drift":
-        yield Condition("drift", of_night | {"reason": run.mode_reason})
-    series = (run.symbol, run.target)
-    before = read.newest_network(connection, *series, before=run.as_of)
-    fit = read.stored(connection, ModelRow, {"run_id": run.id})
-    if fit is None or before is None:  # a first fit's refusal is the reason of the baseline's line
-        return
-    of_fit = of_night | {"model": fit.id}
-    if fit.refused:
-        yield Condition("fit_refused", of_fit | {"reason": fit.refused})
-    elif fit.method == "scratch":
+    """What a completed night notes, and that it has another model."""
+    if run.note:
+        yield Condition("note", {"reason": run.note})
+    before = read.newest_network(connection, run.symbol, run.target, before=run.as_of)
+    fit = read.stored(connection, ModelRow, {"run_id": run.id, "method": "scratch", "refused": ""})
+    if fit is not None and before is not None:
         why = {"reason": run.mode_reason, "before": before.id}
-        yield Condition("model", of_fit | why)
+        yield Condition("model", {"session": run.as_of, "model": fit.id} | why)
 
 
 def _notable_data(connection: Connection, run: RunRow) -> Iterator[Condition]:

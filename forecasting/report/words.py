@@ -84,9 +84,6 @@ WORDS: dict[Kind, Words] = {
     "outage": Words("warn", "made afterwards", "No live forecast of {sessions}."),
     "revised": Words("warn", "data.revised", "{session}: {verdict}: {detail}"),
     "missing": Words("warn", "data.missing", "{session}: {findings}."),
-    "market": Words("warn", "market", "{session}: {note}"),
-    "drift": Words("warn", "drift", "{session}: {reason}"),
-    "fit_refused": Words("warn", "fit.refused", "{session}: {model} is not published: {reason}"),
     "model": Words(
         "info",
         "model",
