@@ -19,7 +19,6 @@ Kind = Literal[
     "running",
     "no_night",
     "done",
-    "behind",
     # Of the newest forecast
     "old",
     "baseline",

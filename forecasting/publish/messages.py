@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from forecasting.errors import (
 )
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
-from forecasting.night.plan import newest_session
 from forecasting.plain_text import NAMED, joined, named, unmarked
 from forecasting.publish.alerts import judged_alerts, wrong_alerts
 from forecasting.publish.check import check_lines
@@ -29,9 +28,8 @@ from forecasting.publish.metrics import write_metrics
 from forecasting.publish.pages import INDEX, newest_nights, page_address
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
-from forecasting.report.units import full_day, short_day
+from forecasting.report.units import short_day
 from forecasting.report.wording import without_bar
-from forecasting.report.words import sentence_of
 from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
@@ -48,10 +46,10 @@ logger = logging.getLogger("forecasting.notify")
 def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     """The message about the newest night of each symbol."""
     migrate.check_ready(settings.url, writes=False)
-    lines = newest_nights(settings)
+    lines = newest_nights(settings, now=now)
     if not any(line.run for line in lines):  # as of a misspelt symbol
         check_known(settings, None, named_in_call=False, advice="Name them by --symbol.")
-    return _digest(settings, lines, (), now())
+    return _digest(settings, lines, ())
 
 
 def send_digest(
@@ -89,7 +87,7 @@ def _send_digest(
     was_not_sent = last == ""
     if settings.notify is None or not (nights or was_not_sent):
         return
-    digest = _digest(settings, newest(), nights, now())
+    digest = _digest(settings, newest(), nights)
     text = digest_markdown(digest, has_pages=False)
     session = last_completed(now(), settings.exchange_of(settings.symbols[0]))
     digest_id = short_id("digest", session.isoformat(), text)
@@ -110,53 +108,19 @@ def _send_digest(
     remembered.write_text(digest_id if is_sent else "", encoding="utf-8")
 
 
-def _digest(
-    settings: Settings, lines: Sequence[NightView], nights: Sequence[Night], at: datetime
-) -> Digest:
-    stored = [line for line in lines if line.forecasts]
-    newest_sessions = {line.symbol: _newest_session(line, settings, at) for line in stored}
-    behind = [line for line in stored if line.origin < newest_sessions[line.symbol]]
-    current = [line for line in stored if line not in behind and not line.is_past]
+def _digest(settings: Settings, lines: Sequence[NightView], nights: Sequence[Night]) -> Digest:
+    current = [line for line in lines if line.is_current and not line.is_past]
     with connect.reading(settings.url) as connection:
-        causes = {line.symbol: _cause(connection, line, settings, at) for line in behind}
         notes = [
             *_outages(connection, current, settings),
             *_of_runs(connection, nights, lines),
         ]
     return make_digest(
         lines,
-        newest_sessions=newest_sessions,
-        causes=causes,
         notes=notes,
         findings=wrong_alerts(settings),
         alerts=judged_alerts(settings, lines),
     )
-
-
-def _newest_session(line: NightView, settings: Settings, at: datetime) -> date:
-    """The newest completed session, or of a run of the past the line's own."""
-    if line.is_past:
-        return line.origin
-    return last_completed(at, settings.for_symbol(line.symbol).exchange)
-
-
-def _cause(connection: Connection, line: NightView, settings: Settings, at: datetime) -> str:
-    """Why a forecast is of an older session, and what to do."""
-    with suppress(ForecastingError):  # a source that cannot be read is its run's to report
-        held = newest_session(settings.for_symbol(line.symbol), now=lambda: at)
-        if held <= line.origin:
-            return f"The source ends with {full_day(held)}: bring it up to date."
-    remedy = Condition("no_night", {"symbol": line.symbol, "target": line.target})
-    return " ".join(filter(None, [_newest_request(connection, line.symbol), sentence_of(remedy)]))
-
-
-def _newest_request(connection: Connection, symbol: str) -> str:
-    asked = read.newest_fetch(connection, symbol, with_bars=False)
-    if asked is None:
-        return ""
-    day = full_day(asked.fetched_at)
-    detail = asked.detail.rstrip(".")
-    return f"Its newest request, on {day}, was {asked.verdict}: {detail}."
 
 
 def _outages(
@@ -191,14 +155,12 @@ def _of_runs(
         run = read.stored(connection, RunRow, {"id": run_id, "status": "done"})
         if run is None:
             continue
-        for condition in [*_notable_data(connection, run), *_notable(connection, run)]:
+        for condition in [*_of_data(connection, run), *_of_model(connection, run)]:
             yield f"{run.symbol} {run.target}", condition
 
 
-def _notable(connection: Connection, run: RunRow) -> Iterator[Condition]:
-    """What a completed night notes, and that it has another model."""
-    if run.note:
-        yield Condition("note", {"reason": run.note})
+def _of_model(connection: Connection, run: RunRow) -> Iterator[Condition]:
+    """That a full fit of a completed night replaces another model."""
     before = read.newest_network(connection, run.symbol, run.target, before=run.as_of)
     fit = read.stored(connection, ModelRow, {"run_id": run.id, "method": "scratch", "refused": ""})
     if fit is not None and before is not None:
@@ -206,7 +168,7 @@ def _notable(connection: Connection, run: RunRow) -> Iterator[Condition]:
         yield Condition("model", {"session": run.as_of, "model": fit.id} | why)
 
 
-def _notable_data(connection: Connection, run: RunRow) -> Iterator[Condition]:
+def _of_data(connection: Connection, run: RunRow) -> Iterator[Condition]:
     fetch = read.newest_fetch(connection, run.symbol, run_id=run.id)
     if fetch is None:
         return

@@ -118,9 +118,13 @@ def night_of(
         check_session(as_of, settings.exchange, now=now)
     with connect.reading(settings.url) as connection:
         data = night_view(connection, settings, origin=as_of, days=days)
-    newest = last_completed(now(), settings.exchange)
-    is_stale = as_of is None and data.origin < newest
-    return replace(data, newest=newest) if is_stale else data
+    return data if as_of is not None else _dated(data, settings.exchange, now=now)
+
+
+def _dated(view: NightView, exchange: str, *, now: Clock) -> NightView:
+    """The newest night of a series, with the newest completed session where that is after it."""
+    newest = last_completed(now(), exchange)
+    return replace(view, newest=newest) if view.origin < newest else view
 
 
 def write_reports(
@@ -375,7 +379,9 @@ def _histories(bars: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
     return {key: rows.iloc[-SHOWN_SESSIONS:] for key, rows in shown.groupby(keys)}
 
 
-def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[NightView]:
+def newest_nights(
+    settings: Settings, nights: Sequence[Night] = (), *, now: Clock
+) -> list[NightView]:
     """The newest night of each symbol, whatever came of it, and the forecast that is published.
 
     Of a run's `nights`, nothing after the newest session among them: they may be of the past.
@@ -396,6 +402,8 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Nigh
             run = _with_failure(read.newest_run(connection, *one, last=last), failed.get(one))
             is_past = bool(nights) and _has_newer(connection, view, last)
             page = page_address(settings, page_name(*one))
+            if not is_past and view.forecasts:
+                view = _dated(view, settings.exchange_of(view.symbol), now=now)
             views.append(replace(view, run=run, is_past=is_past, skill=skills.get(one), page=page))
     return views
 

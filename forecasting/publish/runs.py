@@ -80,7 +80,7 @@ def run_here(
         failure = explained(error)
         send_failed(settings, failure)
         raise failure from None
-    send_digest(settings, nights, partial(newest_nights, settings, nights), now=now)
+    send_digest(settings, nights, partial(newest_nights, settings, nights, now=now), now=now)
     _, failed = outcome_of(nights, settings)
     if failed:
         raise combined(failed, of=len(settings.series))

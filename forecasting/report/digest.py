@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from operator import itemgetter
-from types import MappingProxyType
 from typing import NamedTuple
 
 from forecasting.conditions import FAILED, Condition
@@ -41,7 +40,7 @@ class Digest:
     # Of the newest scored session, misses first, the largest error first
     results: Sequence[NightView]
     alerts: Sequence[HeldAlert]
-    stale: str = ""  # that no forecast is of its newest completed session; empty where one is
+    is_stale: bool = False  # whether there are forecasts, none of its newest completed session
     reasons: Sequence[Cause] = ()  # what a person should know, that which failed first
 
     @property
@@ -62,7 +61,7 @@ class Digest:
     @property
     def is_well(self) -> bool:
         """Whether there is nothing to know."""
-        return not (self.reasons or self.stale or self.alerts)
+        return not (self.reasons or self.alerts)
 
     @property
     def target(self) -> str:
@@ -98,7 +97,7 @@ class Digest:
         return [line.result for line in self.results if line.result is not None]
 
     def _day(self, session: date) -> str:
-        return full_day(session) if self.stale else short_day(session)
+        return full_day(session) if self.is_stale else short_day(session)
 
     @property
     def hits(self) -> str:
@@ -112,12 +111,10 @@ class Digest:
 
     @property
     def verdict(self) -> str:
-        """The first line: that all is stale, how much is to know, or that all is well."""
+        """The first line: how much is to know, or that all is well."""
         known = ", ".join(filter(None, [self.failed, self.things]))
         if known:
-            return f"{self.stale} {known}.".strip()
-        if self.stale:
-            return self.stale
+            return f"{known}."
         if self.alerts:
             return f"{quantity(len(self.alerts), 'alert')}; the nights are well."
         return "All well."
@@ -125,7 +122,7 @@ class Digest:
     @property
     def title(self) -> str:
         """The one line that a phone shows: the most urgent, how many forecasts, what comes next."""
-        stale = "Stale" if self.stale else ""
+        stale = "Stale" if self.is_stale else ""
         results = f"{self.hits} on {self.results_of}" if self.results else ""
         urgent = [part for part in (self._alerts, stale, self.failed) if part]
         if urgent:
@@ -149,7 +146,7 @@ class Digest:
         if not self.forecasts:
             return f"no {what}"
         count = len(self.forecasts)
-        if self.stale or count == len(self.lines):
+        if self.is_stale or count == len(self.lines):
             return f"{quantity(count, what)} of {self.session}"
         return f"{count} of {quantity(len(self.lines), what)} of {self.session}"
 
@@ -157,8 +154,6 @@ class Digest:
 def make_digest(
     lines: Sequence[NightView],
     *,
-    newest_sessions: Mapping[str, date] = MappingProxyType({}),
-    causes: Mapping[str, str] = MappingProxyType({}),
     notes: Sequence[tuple[str, Condition]] = (),
     findings: Sequence[str] = (),
     alerts: Sequence[JudgedAlert] = (),
@@ -167,21 +162,21 @@ def make_digest(
 
     Args:
         lines: One a symbol and target.
-        newest_sessions: Each symbol's newest completed session: a forecast from an older one is no
-            forecast of tomorrow.
-        causes: Why, and what to do, of symbols whose forecast is older.
         notes: What else is to be known of series.
         findings: Further sentences for a person.
         alerts: Those that are judged.
     """
     stored = sorted((line for line in lines if line.forecasts), key=lambda line: -line.unusualness)
-    current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
-    forecasts = current
-    stale = ""
-    if stored and not current:
-        forecasts, stale = _stale(stored, newest_sessions)
-    digest = Digest(lines, forecasts, _results(stored), _held_alerts(current, alerts), stale)
-    reasons = _reasons(digest, causes, notes)
+    current = [line for line in stored if line.is_current]
+    newest = max((line.first.session for line in stored), default=date.max)
+    digest = Digest(
+        lines,
+        current or [line for line in stored if line.first.session == newest],
+        _results(stored),
+        _held_alerts(current, alerts),
+        is_stale=bool(stored) and not current,
+    )
+    reasons = _reasons(lines, notes)
     if alerts:
         reasons += _unjudged(lines, current)
     reasons += [Cause("unjudged", "", text) for text in findings]
@@ -208,32 +203,9 @@ def _results(lines: Sequence[NightView]) -> list[NightView]:
     return [line for *_, line in sorted(of_newest, key=itemgetter(0, 1))]
 
 
-def _stale(
-    stored: Sequence[NightView], newest_sessions: Mapping[str, date]
-) -> tuple[list[NightView], str]:
-    """The newest forecasts, and that none is of its newest completed session."""
-    newest = max(line.first.session for line in stored)
-    made = full_day(max(line.origin for line in stored))
-    completed = max(newest_sessions[line.symbol] for line in stored)
-    stale = (
-        f"Stale: the newest forecasts are from the session {made}; the newest completed one is "
-        f"{full_day(completed)}. See forecasting doctor."
-    )
-    return [line for line in stored if line.first.session == newest], stale
-
-
-def _reasons(
-    digest: Digest, older: Mapping[str, str], notes: Sequence[tuple[str, Condition]]
-) -> list[Cause]:
+def _reasons(lines: Sequence[NightView], notes: Sequence[tuple[str, Condition]]) -> list[Cause]:
     """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
-    problems = []
-    for line in digest.lines:
-        problem = line.problem
-        if line.forecasts and line not in digest.forecasts and not line.is_behind:
-            values = {"session": digest.session, "newest": line.first.session}
-            problem = Condition("behind", values | {"cause": older.get(line.symbol, "")})
-        if problem is not None:
-            problems.append((line.series, problem))
+    problems = [(line.series, one) for line in lines for one in line.to_know]
     causes = by_cause([*problems, *notes])
     return sorted(causes, key=lambda cause: cause.kind not in FAILED)
 

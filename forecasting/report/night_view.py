@@ -308,6 +308,11 @@ class NightView:
             yield Condition("note", {"reason": details.run.note})
 
     @property
+    def is_current(self) -> bool:
+        """Whether it has a forecast from the newest completed session."""
+        return bool(self.forecasts) and self.newest is None
+
+    @property
     def is_behind(self) -> bool:
         """Whether the newest night failed or is late, so that the forecast is of an earlier one."""
         return bool(self.forecasts) and self.outcome.kind in ("failed", "late")
@@ -332,17 +337,10 @@ class NightView:
         return word(self.flags[0]) if self.flags else "ok"
 
     @property
-    def problem(self) -> Condition | None:
-        """What a person should know of it; None where all is well, or it was made afterwards."""
-        known = [one for one in self.flags if one.kind != "made_afterwards"]
-        running = [one for one in self.conditions if one.kind == "running"]
-        return next(iter([*known, *running]), None)
-
-    @property
     def to_know(self) -> list[Condition]:
-        """The problem and the notes of its newest run."""
-        notes = [one for one in self.conditions if one.kind == "note"]
-        return notes if self.problem is None else [self.problem, *notes]
+        """What a person should know of it; empty where all is well, or it was made afterwards."""
+        known = [one for one in self.flags if one.kind != "made_afterwards"]
+        return known + [one for one in self.conditions if one.kind in ("running", "note")]
 
 
 def _input(value: object) -> str:

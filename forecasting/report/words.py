@@ -63,10 +63,9 @@ WORDS: dict[Kind, Words] = {
         _RUN,
         "See whether the schedule runs and `forecasting doctor` is ok",
     ),
-    "behind": Words(
-        "wrong", "behind", "No forecast of {session}; the newest is of {newest}. {cause}"
+    "old": Words(
+        "warn", "stale", "The newest completed session is {newest}: see `forecasting doctor`."
     ),
-    "old": Words("warn", "stale", "The newest completed session is {newest}."),
     "part_failed": Words("wrong", "failed", "{reason}", heading="Part of the night failed"),
     "baseline": Words("warn", "baseline", "{reason}"),
     "break": Words("warn", "break in the bars", "{reason}"),

@@ -252,7 +252,7 @@ def test_an_alert_that_cannot_hold_is_named_in_digest_and_doctor(night_folder, m
         "APPL q90 > 2; TEST median < 1;> 20M; median > 1e0;range width > 1;x;y;z",
     )
     words = "found APPL, range. Correct them"
-    _, refused, problem = newest_digest(read_settings(), now=clock.now).problems
+    *_, refused, problem = newest_digest(read_settings(), now=clock.now).problems
     assert (
         "as `SBUX q90 > 20e6`; found '> 20M', 'x', 'y', 'z'. Correct it; the others are judged."
         in refused
@@ -271,7 +271,7 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(csv_of
     damage_weights()
     night(LAST, "skip")
     title, text = sent(posted)
-    assert (title[:7], title[-16:]) == ("Stale, ", "3 things to know")
+    assert (title[:7], title[-16:]) == ("Stale, ", "4 things to know")
     assert "- TEST volume: data.missing. Fri 8 Mar 2024: volume impossible Mon 4 Mar 2024." in text
     assert "- TEST volume: baseline. " in text
     assert "cannot be used" in text

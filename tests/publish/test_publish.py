@@ -297,7 +297,7 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
     assert (of_range.first.special_days, volume.first.special_days) == (["earnings"], [])
     assert (volume.known.tolist(), volume.usual) == (before[1].known.tolist(), before[1].usual)
     assert (of_range.state, volume.state) == ("ok", "stale")
-    assert volume.problem == Condition("late", {"reason": "no bar yet"})
+    assert volume.to_know == [Condition("late", {"reason": "no bar yet"})]
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
@@ -383,10 +383,12 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
     )
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
-    done, bad, new = pages.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
+    done, bad, new = pages.newest_nights(
+        settings_of(sqlite_url, SYMBOL, "BAD", "NEW"), now=clock.now
+    )
     assert (bad.symbol, bad.outcome.kind, bad.forecasts) == ("BAD", "failed", ())
-    assert bad.problem == Condition("failed", {"reason": "no rows of BAD"})
-    assert new.problem == Condition("no_night", {"symbol": "NEW", "target": "volume"})
+    assert bad.to_know == [Condition("failed", {"reason": "no rows of BAD"})]
+    assert new.to_know == [Condition("no_night", {"symbol": "NEW", "target": "volume"})]
     assert (done.symbol, done.outcome.kind) == (SYMBOL, "done")
     assert (done.first.row.target_session, done.first.row.q50) == (date(2024, 3, 11), 100.0)
 
@@ -405,5 +407,5 @@ def test_what_stopped_a_night_that_left_no_row_is_shown_unless_its_day_was_no_se
     fill(sqlite_url)
     settings = settings_of(sqlite_url)
     night = make_night(SYMBOL, date(2024, 3, 8), settings, now=clock.now)
-    (view,) = pages.newest_nights(settings, [replace(night, error=error)])
+    (view,) = pages.newest_nights(settings, [replace(night, error=error)], now=clock.now)
     assert view.outcome.kind == kind

@@ -111,35 +111,33 @@ def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow():
         "result": MISS,
         "q50": 20e6,
     }
+    older |= {"newest": ORIGIN}
     lines = [index_line("SBUX"), index_line("KO", run=late, **older), index_line("T", **older)]
-    cause = "The source ends with Thu 7 Mar 2024: bring it up to date."
-    digest = make_digest(
-        lines, newest_sessions=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN), causes={"T": cause}
-    )
+    digest = make_digest(lines)
     count = "1 of 3 volume forecasts of Mon 11 Mar"
     assert digest.title == f"{count}, 1 of 3 hit on Fri 8 Mar, 2 things to know"
     assert [line.symbol for line in digest.forecasts] == ["SBUX"]
     assert digest.problems == [
         "KO volume: stale. No bar by 09:00.",
-        f"T volume: behind. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. {cause}",
+        "T volume: stale. The newest completed session is Fri 8 Mar 2024: see `forecasting doctor`.",
     ]
 
 
-def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_with_years():
+def test_where_no_forecast_is_from_the_newest_session_the_title_says_so_with_years():
+    newest = {"newest": date(2026, 11, 27)}
     older = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN}
-    lines = [index_line("SBUX"), index_line("KO", **older)]
-    digest = make_digest(lines, newest_sessions=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
+    lines = [index_line("SBUX", **newest), index_line("KO", **older, **newest)]
+    digest = make_digest(lines)
     assert digest.title == "Stale, 1 volume forecast of Mon 11 Mar 2024, 1 thing to know"
-    for text in in_each_form(digest):
-        assert re.search("Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", text)
-    alone = make_digest(
-        lines[:1],
-        newest_sessions={"SBUX": date(2026, 11, 27)},
-        alerts=[held_row("SBUX", "median > 1", 2.0)],
+    stale = (
+        "volume: stale. The newest completed session is Fri 27 Nov 2026: see `forecasting doctor`."
     )
+    assert digest.problems == [f"SBUX volume, KO {stale}"]
+    alone = make_digest(lines[:1], alerts=[held_row("SBUX", "median > 1", 2.0)])
     assert alone.title.startswith("Stale, ")
     assert alone.problems == [
-        "Alerts were not checked where there is no new forecast: SBUX volume."
+        f"SBUX {stale}",
+        "Alerts were not checked where there is no new forecast: SBUX volume.",
     ]
 
 

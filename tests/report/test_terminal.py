@@ -150,7 +150,10 @@ def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_thei
         run={"note": "The clock was set back."},
     )
     shown = night_text(data, now=now, width=None)
-    assert "\nStale: The newest completed session is Mon 30 Nov 2026.\nMade afterwards: " in shown
+    assert (
+        "\nStale: The newest completed session is Mon 30 Nov 2026: see `forecasting doctor`.\nMade afterwards: "
+        in shown
+    )
     assert "\nMon 11 Mar 2024 " in shown
     ((_, session, *_, notes),) = line_listing([data], now=now)[1]
     assert (session, notes) == ("Mon 11 Mar 2024", "stale; made afterwards")
