@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from forecasting.conditions import Condition
+from forecasting.plain_text import named
+from forecasting.report.digest import HeldAlert
 from forecasting.report.night_view import NightView
-from forecasting.report.wording import JudgedAlert
+from forecasting.report.units import Unit, percent, unit_for
+from forecasting.report.words import sentence_of
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
@@ -43,6 +47,14 @@ class ForecastAlert:
     sign: str  # > or <
     number: float  # in the target's own unit, of a skill a share, or times the usual value
     of_usual: bool  # whether it is times the usual value
+
+    def is_of(self, night: NightView) -> bool:
+        """Whether it is of a night's symbol and target."""
+        return self.target == night.target and self.symbol in ("", night.symbol)
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is beyond its limit; not of NaN."""
+        return value > self.number if self.sign == ">" else value < self.number
 
 
 def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
@@ -83,36 +95,49 @@ def wrong_alerts(settings: Settings) -> list[str]:
     return _wrong(refused, unknown)
 
 
-def judged_alerts(settings: Settings, nights: Sequence[NightView]) -> list[JudgedAlert]:
-    """Each of FORECASTING_ALERTS on each night with a forecast that it is of.
+def alert_findings(settings: Settings, unjudged: Sequence[str]) -> list[str]:
+    """What a person should know of FORECASTING_ALERTS, of `unjudged` series and wrong ones."""
+    findings = wrong_alerts(settings)
+    if unjudged and parse_alerts(settings.alerts)[0]:
+        condition = Condition("unjudged", {"series": named(unjudged, 3)})
+        findings.insert(0, sentence_of(condition))
+    return findings
+
+
+def held_alerts(settings: Settings, nights: Sequence[NightView]) -> list[HeldAlert]:
+    """What holds of FORECASTING_ALERTS on each night.
 
     None holds of a value that is unknown, as the skill of too few nights.
     """
     alerts, _ = parse_alerts(settings.alerts)
-    judged = []
+    held = []
     for night in nights:
-        if night.forecasts:
-            judged += [_judged(alert, night) for alert in alerts if _is_of(alert, night)]
-    return judged
+        values = {alert: value_of(alert, night) for alert in alerts if alert.is_of(night)}
+        holding = [alert for alert, value in values.items() if alert.holds(value)]
+        if holding:
+            shown = [_shown(alert, values[alert], night.target) for alert in holding]
+            each = zip(holding, shown, strict=True)
+            texts = "; ".join(f"{alert.text} (is {value})" for alert, value in each)
+            usual = " usual" if holding[0].of_usual else ""
+            brief = f"{night.series} {holding[0].value} {shown[0]}{usual}"
+            held.append(HeldAlert(night.series, brief, f"{night.series}: {texts}"))
+    return held
 
 
-def _is_of(alert: ForecastAlert, night: NightView) -> bool:
-    return alert.target == night.target and alert.symbol in ("", night.symbol)
-
-
-def _judged(alert: ForecastAlert, night: NightView) -> JudgedAlert:
+def value_of(alert: ForecastAlert, night: NightView) -> float:
+    """What an alert compares, in usual values where it says so; NaN where it is unknown."""
     value, usual = _compared(alert.value, night)
     if alert.of_usual:
-        value = value / usual if usual else math.nan
-    return JudgedAlert(
-        symbol=night.symbol,
-        target=night.target,
-        alert=alert.text,
-        compared=alert.value,
-        of_usual=alert.of_usual,
-        value=value,
-        holds=value > alert.number if alert.sign == ">" else value < alert.number,
-    )
+        return value / usual if usual else math.nan
+    return value
+
+
+def _shown(alert: ForecastAlert, value: float, target: Target) -> str:
+    """The value that an alert compares: in usual values, the target's unit, or percent."""
+    if alert.value == "skill":
+        return percent(value, signed=True)
+    unit = Unit(decimals=3) if alert.of_usual else unit_for(target, usual=value)
+    return unit.brief(value)
 
 
 def _compared(name: str, night: NightView) -> tuple[float, float]:

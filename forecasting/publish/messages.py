@@ -21,7 +21,7 @@ from forecasting.errors import (
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.plain_text import NAMED, joined, named, unmarked
-from forecasting.publish.alerts import judged_alerts, wrong_alerts
+from forecasting.publish.alerts import alert_findings, held_alerts, wrong_alerts
 from forecasting.publish.check import check_lines
 from forecasting.publish.export import check_known
 from forecasting.publish.metrics import write_metrics
@@ -110,6 +110,7 @@ def _send_digest(
 
 def _digest(settings: Settings, lines: Sequence[NightView], nights: Sequence[Night]) -> Digest:
     current = [line for line in lines if line.is_current and not line.is_past]
+    current.sort(key=lambda line: -line.unusualness)
     with connect.reading(settings.url) as connection:
         notes = [
             *_outages(connection, current, settings),
@@ -118,8 +119,8 @@ def _digest(settings: Settings, lines: Sequence[NightView], nights: Sequence[Nig
     return make_digest(
         lines,
         notes=notes,
-        findings=wrong_alerts(settings),
-        alerts=judged_alerts(settings, lines),
+        findings=alert_findings(settings, [line.series for line in lines if line not in current]),
+        alerts=held_alerts(settings, current),
     )
 
 

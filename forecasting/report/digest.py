@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from operator import itemgetter
 from typing import NamedTuple
@@ -15,8 +14,7 @@ from forecasting.plain_text import named, plain_text, quantity
 from forecasting.report.night_view import NightView
 from forecasting.report.page import environment
 from forecasting.report.units import full_day, relative, short_day
-from forecasting.report.wording import JudgedAlert, alert_value
-from forecasting.report.words import Cause, by_cause, sentence_of
+from forecasting.report.words import Cause, by_cause
 from forecasting.store.rows import ResultRow
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
@@ -156,7 +154,7 @@ def make_digest(
     *,
     notes: Sequence[tuple[str, Condition]] = (),
     findings: Sequence[str] = (),
-    alerts: Sequence[JudgedAlert] = (),
+    alerts: Sequence[HeldAlert] = (),
 ) -> Digest:
     """The message about the newest nights.
 
@@ -164,31 +162,21 @@ def make_digest(
         lines: One a symbol and target.
         notes: What else is to be known of series.
         findings: Further sentences for a person.
-        alerts: Those that are judged.
+        alerts: Those that hold.
     """
     stored = sorted((line for line in lines if line.forecasts), key=lambda line: -line.unusualness)
     current = [line for line in stored if line.is_current]
     newest = max((line.first.session for line in stored), default=date.max)
-    digest = Digest(
+    problems = [(line.series, one) for line in lines for one in line.to_know]
+    reasons = sorted(by_cause([*problems, *notes]), key=lambda cause: cause.kind not in FAILED)
+    return Digest(
         lines,
         current or [line for line in stored if line.first.session == newest],
         _results(stored),
-        _held_alerts(current, alerts),
+        alerts,
         is_stale=bool(stored) and not current,
+        reasons=[*reasons, *(Cause("unjudged", "", text) for text in findings)],
     )
-    reasons = _reasons(lines, notes)
-    if alerts:
-        reasons += _unjudged(lines, current)
-    reasons += [Cause("unjudged", "", text) for text in findings]
-    return replace(digest, reasons=reasons)
-
-
-def _unjudged(lines: Sequence[NightView], current: Sequence[NightView]) -> list[Cause]:
-    series = [line.series for line in lines if line not in current]
-    if not series:
-        return []
-    condition = Condition("unjudged", {"series": named(series, 3)})
-    return [Cause(condition.kind, "", sentence_of(condition))]
 
 
 def _results(lines: Sequence[NightView]) -> list[NightView]:
@@ -201,29 +189,6 @@ def _results(lines: Sequence[NightView]) -> list[NightView]:
         if result.target_session == newest
     ]
     return [line for *_, line in sorted(of_newest, key=itemgetter(0, 1))]
-
-
-def _reasons(lines: Sequence[NightView], notes: Sequence[tuple[str, Condition]]) -> list[Cause]:
-    """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
-    problems = [(line.series, one) for line in lines for one in line.to_know]
-    causes = by_cause([*problems, *notes])
-    return sorted(causes, key=lambda cause: cause.kind not in FAILED)
-
-
-def _held_alerts(lines: Sequence[NightView], alerts: Sequence[JudgedAlert]) -> list[HeldAlert]:
-    """What is said of each night for whose newest forecast an alert holds."""
-    held = defaultdict[str, list[JudgedAlert]](list)
-    for one in alerts:
-        if one.holds:
-            held[f"{one.symbol} {one.target}"].append(one)
-    return [_held_alert(line.series, held[line.series]) for line in lines if line.series in held]
-
-
-def _held_alert(series: str, held: Sequence[JudgedAlert]) -> HeldAlert:
-    which = "; ".join(f"{one.alert} (is {alert_value(one)})" for one in held)
-    usual = " usual" if held[0].of_usual else ""
-    brief = f"{series} {held[0].compared} {alert_value(held[0])}{usual}"
-    return HeldAlert(series, brief, f"{series}: {which}")
 
 
 def digest_markdown(digest: Digest, *, link: str = "", has_pages: bool = True) -> str:

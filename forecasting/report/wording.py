@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -27,7 +26,7 @@ from forecasting.report.units import (
 from forecasting.store.read import Lead
 from forecasting.store.rows import ResultRow
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import LSTM, Target
+from forecasting.vocabulary import LSTM
 
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
@@ -189,29 +188,6 @@ def digest_notes(night: NightView) -> str:
             f"{percent(share, signed=True)} against usual"
         )
     return "; ".join(filter(None, notes))
-
-
-@dataclass(frozen=True)
-class JudgedAlert:
-    """One of FORECASTING_ALERTS on the newest published forecast of a symbol."""
-
-    symbol: str
-    target: Target
-    alert: str  # as the setting has it
-    compared: str  # the name of the value that it compares
-    of_usual: bool  # whether that is in usual values; else in the target's unit
-    value: float
-    holds: bool
-
-
-def alert_value(judged: JudgedAlert) -> str:
-    """The value that an alert compares: in usual values, the target's unit, or percent."""
-    if judged.compared == "skill":
-        return percent(judged.value, signed=True)
-    unit = Unit(decimals=3)
-    if not judged.of_usual:
-        unit = unit_for(judged.target, usual=judged.value)
-    return unit.brief(judged.value)
 
 
 def result_words(night: NightView, result: ResultRow) -> tuple[str, str, str, str]:

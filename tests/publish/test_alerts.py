@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from forecasting.evaluate.significance import Skill
-from forecasting.publish.alerts import ForecastAlert, judged_alerts, parse_alerts
-from forecasting.report.night_view import NightView
+from forecasting.publish.alerts import ForecastAlert, held_alerts, parse_alerts, value_of
 from forecasting.settings import Settings
 from tests.report.nights import index_line, total
 
@@ -36,14 +35,16 @@ def night(target="volume", *, q10=80.0, q50=160.0, q90=130.0, **changed):
 
 
 def judged(text, *nights):
-    rows = judged_alerts(Settings(alerts=text), nights)
-    return {row.alert: (row.holds, row.value) for row in rows}
+    """Whether each alert holds on the nights that it is of, and its value."""
+    pairs = [(alert, night) for night in nights for alert in parse_alerts(text)[0]]
+    values = {alert: value_of(alert, night) for alert, night in pairs if alert.is_of(night)}
+    return {alert.text: (alert.holds(value), value) for alert, value in values.items()}
 
 
 def test_alerts_are_judged_on_each_night_with_a_forecast_that_they_are_of():
     volume = night(usual=100.0)
     text = "median > 1.5 usual; width < 51; width < 50; median < 150; SBUX q90 > 100; MSFT q05 > 0"
-    assert judged(text, volume, night("range"), NightView("MSFT", "volume")) == {
+    assert judged(text, volume, night("range")) == {
         "median > 1.5 usual": (True, 1.6),
         "width < 51": (True, 50.0),
         "width < 50": (False, 50.0),
@@ -51,6 +52,21 @@ def test_alerts_are_judged_on_each_night_with_a_forecast_that_they_are_of():
         "SBUX q90 > 100": (True, 130.0),
     }
     assert not judged("median > 1.5 usual", night(usual=None))["median > 1.5 usual"][0]
+
+
+def test_alerts_that_hold_are_named_with_their_values_those_of_a_night_together():
+    ratio = night(usual=100.0, q50=182.4, q90=28e6)
+    other = replace(night("range", q50=0.02, usual=0.01), symbol="KO")
+    text = "median > 1.5 usual; SBUX q90 > 20e6; MSFT median > 1; median < 1; range median > 0.015"
+    held = held_alerts(Settings(alerts=text), [ratio, other])
+    assert [(one.brief, one.text) for one in held] == [
+        (
+            "SBUX volume median 1.824 usual",
+            "SBUX volume: median > 1.5 usual (is 1.824); SBUX q90 > 20e6 (is 28.0\N{NO-BREAK SPACE}M)",
+        ),
+        ("KO range median 2.00%", "KO range: range median > 0.015 (is 2.00%)"),
+    ]
+    assert held_alerts(Settings(), [ratio]) == []
 
 
 def test_a_width_is_compared_with_the_usual_width_not_with_the_usual_volume():
