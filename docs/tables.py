@@ -18,7 +18,7 @@ shares for volume, log(high / low) for range. An error is forecast minus actual,
 positive when the forecast was too high. Tables marked insert-only never change a row.
 
 Types are those of Postgres; SQLite stores the same values. *key* marks the columns of the primary key, *null* those
-that may be NULL. A column that means what it does in an earlier table is in the last row."""
+that may be NULL. A column that means what it does in an earlier table or view is in the last rows."""
 TABLE_HEAD = ["| column | type | meaning |", "| --- | --- | --- |"]
 VIEW_HEAD = ["| column | meaning |", "| --- | --- |"]
 
@@ -71,19 +71,26 @@ def table_rows(table: sa.Table) -> list[str]:
 
 
 def view_rows(view: str, columns: list[str]) -> list[str]:
-    """A row a column with a meaning of its own, then one for all that mean what those of its table do."""
+    """A row a column with a meaning of its own, then a row for those of each table or view that has it before."""
+    earlier = list(VIEWS)[: list(VIEWS).index(view)]
+    first = {
+        (name, text): f"[{other}](#{other}-view)"
+        for other in reversed(earlier)
+        for name, text in VIEWS[other].columns.items()
+        if len(text.split()) > 5  # a shorter one is read sooner than looked up
+    }
     table = VIEWS[view].table
-    same = [
-        name
-        for name in columns
-        if name not in VIEWS[view].columns and name in metadata.tables[table].c
-    ]
-    rows = [f"| `{name}` | {text_of(view, name)} |" for name in columns if name not in same]
-    return rows + (
-        [f"| {', '.join(f'`{name}`' for name in same)} | as in [{table}](#{table}) |"]
-        if same
-        else []
-    )
+    rows = []
+    same: dict[str, list[str]] = {}
+    for name in columns:
+        place = first.get((name, text_of(view, name)))
+        if name not in VIEWS[view].columns and name in metadata.tables[table].c:
+            place = f"[{table}](#{table})"
+        if place is None:
+            rows.append(f"| `{name}` | {text_of(view, name)} |")
+        else:
+            same.setdefault(place, []).append(f"`{name}`")
+    return rows + [f"| {', '.join(names)} | as in {place} |" for place, names in same.items()]
 
 
 def view_columns() -> dict[str, list[str]]:

@@ -207,7 +207,10 @@ def seeded(request):
     [
         ("Which nights failed or were late?", "2018-12-28|failed|No usable response."),
         ("Which bars were restated, and by how much?", "2018-12-27|2|100|120|20"),
-        ("Which fits were refused, and why?", "2018-12-27|scratch|not finite"),
+        (
+            "How was the network fitted, and which fits were refused?",
+            "2018-12-27|scratch|0|not finite",
+        ),
         (
             "What is wrong with the stored bars?",
             "2018-12-27|price_spike|flag|twice the day before",
