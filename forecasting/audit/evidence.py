@@ -48,15 +48,22 @@ class Comparison:
     totals: dict[str, int]  # rows compared, by noun
 
 
-def compare(nights: Sequence[Row], *, stored: str, rerun: str) -> Comparison:
-    """The ledgers `stored` and `rerun`, by URL, compared.
+def compare(
+    series: tuple[str, str], runs: Sequence[str], fetches: list[str], *, stored: str, rerun: str
+) -> Comparison:
+    """What two ledgers hold of the same nights, compared.
 
-    `nights` are of one symbol and target: rows of table runs, with the `fetch_id` of forecasts.
+    Args:
+        series: Symbol and target.
+        runs: The ids of the nights' runs.
+        fetches: The ids of the fetches that their forecasts name.
+        stored: The URL of the ledger that had the nights.
+        rerun: The URL of the one where they were made again.
     """
-    tables = _evidence(stored, nights)
-    again = _evidence(rerun, nights)
+    tables = _evidence(stored, series, runs)
+    again = _evidence(rerun, series, runs)
     # The re-run scores by later bars too. Of totals, which have several bars, which is not known.
-    expected = {"scores": _due_scores(rerun, nights), "total_scores": set[Key]()}
+    expected = {"scores": _due_scores(rerun, series, fetches), "total_scores": set[Key]()}
     for name, due in expected.items():
         expected_too = due | tables[name].keys()
         again[name] = {key: row for key, row in again[name].items() if key in expected_too}
@@ -66,10 +73,9 @@ def compare(nights: Sequence[Row], *, stored: str, rerun: str) -> Comparison:
     return Comparison(pd.DataFrame(differences, columns=columns, dtype=object), totals)
 
 
-def _evidence(url: str, nights: Sequence[Row]) -> Tables:
+def _evidence(url: str, series: tuple[str, str], runs: Sequence[str]) -> Tables:
     """The rows that the nights have left in a ledger."""
-    of_series = (nights[0]["symbol"], nights[0]["target"])
-    chosen = read.rows_of_runs(*of_series, [row["id"] for row in nights])
+    chosen = read.rows_of_runs(*series, runs)
     tables: Tables = {}
     with connect.reading(url) as connection:
         for name in NOUNS:
@@ -79,14 +85,11 @@ def _evidence(url: str, nights: Sequence[Row]) -> Tables:
     return tables
 
 
-def _due_scores(url: str, nights: Sequence[Row]) -> set[Key]:
+def _due_scores(url: str, series: tuple[str, str], fetches: list[str]) -> set[Key]:
     """The keys of scores by bars that the last fetch of the nights had brought."""
     with connect.reading(url) as connection:
-        fetches = {"id": [row["fetch_id"] for row in nights]}
-        newest = read.newest(connection, "fetches", "fetched_at", fetches)
-        due = read.due_scores(
-            nights[0]["symbol"], nights[0]["target"], _key_of("scores"), known_at=newest
-        )
+        newest = read.newest(connection, "fetches", "fetched_at", {"id": fetches})
+        due = read.due_scores(*series, _key_of("scores"), known_at=newest)
         return {tuple(key) for key in connection.execute(due)}
 
 

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
+from typing import cast
 
 from forecasting.audit.backtest import Bar, make_past_night, no_bar, throw_away_ledger
 from forecasting.audit.evidence import KEYS, Comparison, compare
@@ -25,7 +26,7 @@ from forecasting.plain_text import NAMED, named, plain_text, quantity
 from forecasting.sessions import between
 from forecasting.settings import Outcomes, Settings, each_symbol
 from forecasting.store import connect, migrate, read, write
-from forecasting.store.frames import Row
+from forecasting.store.rows import ModelRow, RunRow
 from forecasting.vocabulary import LSTM, RULES, Mode
 
 
@@ -50,15 +51,23 @@ class StoredNight:
     """What a ledger holds of a night."""
 
     session: date
-    run: Row  # of table runs, with issued_at and fetch_id of its forecasts; empty where it is lost
-    is_issued: bool  # whether it has forecasts
-    fitted: Row  # of table models; empty without a fit
-    used: frozenset[str]  # ids of earlier fits that it went on from, or published
+    run: RunRow
+    made_at: datetime  # when its forecasts were issued, else when it began
+    fit: ModelRow | None
+    fetch_id: str = ""  # that its forecasts name; empty without any
+    network_id: str | None = None  # of the fit that it published
 
     @property
     def starts_chain(self) -> bool:
         """Whether it has a fit from scratch that passed the gate."""
-        return bool(self.fitted) and self.run["mode"] == "scratch" and not self.fitted["refused"]
+        return self.fit is not None and self.run.mode == "scratch" and not self.fit.refused
+
+    @property
+    def used(self) -> set[str | None]:
+        """The ids of earlier fits that it went on from, or published."""
+        if self.fit is None:
+            return {self.network_id}
+        return {self.fit.parent_id, self.network_id} - {self.fit.id}
 
 
 Judged = Sequence[tuple[StoredNight, Omission | None]]
@@ -72,7 +81,7 @@ class Span:
     settings: Settings
     first: date  # what the nights of sessions before it left is copied
     nights: list[StoredNight]  # to copy or to make again, by `again`
-    again: list[Row]  # the runs of those that are made again
+    again: list[StoredNight]  # those that are made again
     left: Left
 
     @property
@@ -159,22 +168,23 @@ def _missing(days: set[date], sessions: Sequence[date]) -> Left:
     return {NONE_STORED: missing} if missing else {}
 
 
-def _divided(judged: Judged, begin: date, kept: set[str]) -> tuple[list[Row], Left]:
-    """The runs to make again, and the nights from `begin` on, or of other rules, to leave out.
+def _divided(judged: Judged, begin: date, kept: set[str]) -> tuple[list[StoredNight], Left]:
+    """The nights to make again, and those from `begin` on, or of other rules, to leave out.
 
     `kept` are the models whose weights are.
     """
-    again: list[Row] = []
+    again = []
     left: Left = {}
-    lost = {night.fitted["id"] for night, _ in judged if night.fitted} - kept
+    lost = {night.fit.id for night, _ in judged if night.fit} - kept
     for night, omission in judged:
         if night.session < begin and omission != OLDER:
             continue
         if omission is None and night.used & lost:
             omission = WITHOUT_WEIGHTS
         if omission is None:
-            again.append(night.run)
-            lost.discard(night.fitted.get("id"))
+            again.append(night)
+            if night.fit is not None:
+                lost.discard(night.fit.id)
         else:
             left.setdefault(omission, []).append(night.session)
     return again, left
@@ -182,47 +192,41 @@ def _divided(judged: Judged, begin: date, kept: set[str]) -> tuple[list[Row], Le
 
 def stored_nights(connection: connect.Connection, settings: Settings) -> list[StoredNight]:
     """The nights of a symbol and target, in the order in which they were made."""
-    runs = {row["id"]: row for row in read.table_rows(connection, "runs", settings.columns)}
-    issued = read.issued_by_run(connection, *settings.key)
-    networks = read.table_rows(connection, "models", settings.columns | {"name": LSTM})
-    fitted = {row["run_id"]: row for row in networks}
-    unissued = runs.keys() - {row["run_id"] for row in issued}
+    runs = {run.id: run for run in read.all_stored(connection, RunRow, settings.columns)}
+    networks = read.all_stored(connection, ModelRow, settings.columns | {"name": LSTM})
+    fits = {fit.run_id: fit for fit in networks}
     nights = []
-    for of_forecasts in [*issued, *(Row(run_id=run_id) for run_id in unissued)]:
-        run = runs.get(of_forecasts["run_id"], Row()) | of_forecasts
-        fit = fitted.get(run["run_id"], Row())
-        earlier = {fit.get("parent_id"), run.get("network_id")} - {fit.get("id")}
+    for issued in read.issued_by_run(connection, *settings.key):
+        # A row that is lost has no session
+        lost = RunRow(issued.run_id, date.min, *settings.key, "failed", issued.issued_at)
         night = StoredNight(
-            session=run["origin_session"] if "origin_session" in run else run["as_of"],
-            run=run,
-            is_issued="origin_session" in run,
-            fitted=fit,
-            used=frozenset(filter(None, earlier)),
+            session=issued.origin_session,
+            run=runs.get(issued.run_id, lost),
+            made_at=issued.issued_at,
+            fit=fits.get(issued.run_id),
+            fetch_id=issued.fetch_id,
+            network_id=issued.network_id,
         )
         nights.append(night)
-    return sorted(nights, key=_made_at)
-
-
-def _made_at(night: StoredNight) -> tuple[datetime, date]:
-    """The place of a night among others.
-
-    One by a clock that is behind is issued after all others of its symbol (night/steps/predict.py).
-    """
-    return night.run.get("issued_at") or night.run["started_at"], night.session
+    for run_id in runs.keys() - {night.run.id for night in nights}:
+        run = runs[run_id]
+        nights.append(StoredNight(run.as_of, run, run.started_at, fits.get(run_id)))
+    # One by a clock that is behind is issued after all others of its symbol: night/steps/predict.py
+    return sorted(nights, key=attrgetter("made_at", "session"))
 
 
 def why_not_verified(night: StoredNight, settings: Settings) -> Omission | None:
     """Why a night is not made again; None for a finished one of this version's rules."""
     run = night.run
-    if run.get("as_of") != night.session:
+    if run.as_of != night.session:
         return Omission("no such night in table runs")
-    status = run["status"]
-    if not night.is_issued:
-        is_lost = status == "done" and "issued_before" not in notes_of(run["notes"])
+    status = run.status
+    if not night.fetch_id:
+        is_lost = status == "done" and "issued_before" not in notes_of(run.notes)
         return Omission(f"status {status}, without forecasts", is_stored=is_lost)
     if status != "done":
         return Omission(f"status {status}, with forecasts")
-    fields = json.loads(run["settings"])
+    fields = json.loads(run.settings)
     if fields.pop("rules", None) != RULES:
         return OLDER
     if fields.keys() - {"exchange", "market", "events"}:
@@ -241,16 +245,16 @@ def _not_verified(left: Left) -> str:
     return f"Not verified: {nights} ({'; '.join(reasons)}). "
 
 
-def settings_of(run: Row, settings: Settings) -> Settings:
+def settings_of(run: RunRow, settings: Settings) -> Settings:
     """The settings with those of a night in their place, as its row has them."""
-    fields = json.loads(run["settings"])
+    fields = json.loads(run.settings)
     inputs = {
         "market": fields.get("market"),
-        "source": run["source"],
-        "exchanges": settings.exchanges | {run["symbol"]: fields["exchange"]},
-        "targets": (run["target"],),
+        "source": run.source,
+        "exchanges": settings.exchanges | {run.symbol: fields["exchange"]},
+        "targets": (run.target,),
     }
-    return settings.model_copy(update=inputs).for_symbol(run["symbol"])
+    return settings.model_copy(update=inputs).for_symbol(run.symbol)
 
 
 def make_again(span: Span, scratch: Settings, *, bar: Bar) -> None:
@@ -258,55 +262,53 @@ def make_again(span: Span, scratch: Settings, *, bar: Bar) -> None:
     own = span.settings
     with connect.reading(own.url) as stored, connect.transaction(scratch.url) as copied:
         write.copy_inputs(stored, copied, *own.key)
-        networks = read.table_rows(stored, "models", own.columns | {"name": LSTM})
-    withdrawn = [row for row in networks if row["withdrawn_at"] is not None]
+        networks = read.all_stored(stored, ModelRow, own.columns | {"name": LSTM})
+    withdrawn = {row.id: row.withdrawn_at for row in networks if row.withdrawn_at is not None}
     with bar(f"nights of {span.name}", len(span.again)) as advance:
-        for is_again, nights in groupby(span.nights, lambda night: night.run in span.again):
-            rows = [night.run for night in nights]
+        for is_again, nights in groupby(span.nights, lambda night: night in span.again):
             if not is_again:
-                ids = [row["run_id"] for row in rows]
+                ids = [night.run.id for night in nights]
                 with connect.reading(own.url) as stored, connect.transaction(scratch.url) as copied:
                     write.copy_nights(stored, copied, *own.key, ids)
                 continue
-            for row in rows:
-                _withdraw(withdrawn, scratch, before=row["issued_at"])
-                _make_again(row, span, scratch)
-                advance(str(row["as_of"]), 1)
+            for night in nights:
+                _withdraw(withdrawn, scratch, before=night.made_at)
+                _make_again(night, span, scratch)
+                advance(str(night.session), 1)
 
 
-def _make_again(row: Row, span: Span, scratch: Settings) -> None:
+def _make_again(night: StoredNight, span: Span, scratch: Settings) -> None:
     try:
-        rerun_night(row, settings_of(row, scratch))
+        rerun_night(night, settings_of(night.run, scratch))
     except ForecastingError as error:
         raise ForecastingError(
-            f"The night of {row['as_of']} of {span.name} cannot be made again; its rows or its "
+            f"The night of {night.session} of {span.name} cannot be made again; its rows or its "
             f"fetch may have been changed: {error}"
         ) from None
 
 
-def _withdraw(withdrawn: Sequence[Row], scratch: Settings, *, before: datetime) -> None:
-    """Of the withdrawn models, withdraw those that had been before an instant, and no others."""
+def _withdraw(withdrawn: dict[str, datetime], scratch: Settings, *, before: datetime) -> None:
+    """Of the withdrawn models, by id, withdraw those that had been before an instant alone."""
     with connect.transaction(scratch.url) as copied:
-        for model in withdrawn:
-            at = model["withdrawn_at"]
+        for model_id, at in withdrawn.items():
             then = {"withdrawn_at": at if at <= before else None}
-            write.update(copied, "models", model["id"], then)
+            write.update(copied, "models", model_id, then)
 
 
-def rerun_night(row: Row, settings: Settings) -> None:
+def rerun_night(stored: StoredNight, settings: Settings) -> None:
     """Make one night again at the instant when it was issued, without asking its source."""
+    run = stored.run
     # Unreadable weights are a fault of then, and do not come again
-    is_told = row["mode_kind"] in ("asked", "unreadable")
-    asked: Mode = row["mode"] if is_told else "auto"
+    is_told = run.mode_kind in ("asked", "unreadable")
     night = make_night(
-        row["symbol"],
-        row["as_of"],
+        run.symbol,
+        run.as_of,
         settings,
-        now=lambda: row["issued_at"],
-        mode=asked,
-        trigger=row["trigger"],
+        now=lambda: stored.made_at,
+        mode=cast(Mode, run.mode) if is_told else "auto",
+        trigger=run.trigger,
     )
-    make_past_night(replace(night, stored_id=row["id"], stored_fetch=row["fetch_id"]))
+    make_past_night(replace(night, stored_id=run.id, stored_fetch=stored.fetch_id))
 
 
 def concluded(span: Span, scratch: Settings) -> str:
@@ -315,7 +317,13 @@ def concluded(span: Span, scratch: Settings) -> str:
     Raises:
         ForecastingError: Something differs, or something stored is left out.
     """
-    found = compare(span.again, stored=span.settings.url, rerun=scratch.url)
+    found = compare(
+        span.settings.key,
+        [night.run.id for night in span.again],
+        [night.fetch_id for night in span.again],
+        stored=span.settings.url,
+        rerun=scratch.url,
+    )
     if len(found.differences):
         file = "-".join(["differences", *span.settings.key])
         path = span.settings.data_dir.absolute() / f"{file}.csv"
@@ -331,7 +339,7 @@ def concluded(span: Span, scratch: Settings) -> str:
 
 def _same(span: Span, found: Comparison) -> str:
     """That all is the same, and what is not compared."""
-    nights = sorted(row["as_of"] for row in span.again)
+    nights = sorted(night.session for night in span.again)
     same = ", ".join(quantity(total, noun) for noun, total in found.totals.items() if total)
     before = ""
     if any(night.session < span.first for night in span.nights):
@@ -370,11 +378,11 @@ def _differing(span: Span, found: Comparison) -> str:
 
 def _about_code(span: Span, found: Comparison) -> str:
     """Where to look for the cause of a difference."""
-    nights = sorted(span.again, key=itemgetter("as_of"))
-    first = min(found.differences["origin_session"].dropna(), default=nights[-1]["as_of"])
+    nights = sorted(span.again, key=attrgetter("session"))
+    first = min(found.differences["origin_session"].dropna(), default=nights[-1].session)
     may_follow = any(min(days) < first for days in span.left.values())
     follow = "They may follow from the nights that were not verified. " if may_follow else ""
-    others = [row for row in nights if row["code_version"] != code_version()]
+    others = [night.run for night in nights if night.run.code_version != code_version()]
     if not others:
         return (
             f"{follow}The code is the same, {code_version()}: look for another machine, other "
@@ -382,11 +390,11 @@ def _about_code(span: Span, found: Comparison) -> str:
         )
     newest = others[-1]
     code = (
-        f"{follow}{len(others)} of the nights, up to {newest['as_of']}, were made by other code, "
-        f"the newest by {newest['code_version']}; this is {code_version()}, whose forecasts may "
+        f"{follow}{len(others)} of the nights, up to {newest.as_of}, were made by other code, "
+        f"the newest by {newest.code_version}; this is {code_version()}, whose forecasts may "
         "differ."
     )
-    later = [row["as_of"] for row in nights if row["as_of"] > newest["as_of"]]
+    later = [night.session for night in nights if night.session > newest.as_of]
     if later:
         code += f" --from {later[0]} verifies the nights of this code, on what the others left."
     return code

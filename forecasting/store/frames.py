@@ -132,6 +132,13 @@ def stored(
     return first_record(connection, kind, _chosen(TABLES[kind], where, order))
 
 
+def all_stored(
+    connection: Connection, kind: type[Record], where: Mapping[str, Any]
+) -> list[Record]:
+    """All rows of a kind whose columns have these values."""
+    return records(connection, kind, _chosen(TABLES[kind], where))
+
+
 def table_rows(
     connection: Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
 ) -> list[Row]:

@@ -28,6 +28,7 @@ from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
 from tests.nights import after, damage_weights, ingest_only, select
 from tests.rewording import in_other_words
+from tests.store.rows import stored_run
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
 pytestmark = pytest.mark.slow
@@ -261,8 +262,8 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
 def test_a_night_has_its_own_settings_whatever_has_been_set_since():
     for market in (None, "none", "^VXN"):
         then = Settings(market=market).for_symbol("SBUX")
-        run = {"symbol": "SBUX", "target": "volume", "source": "yahoo"}
-        run["settings"] = json.dumps(then.forecast_fields())
+        as_settings = json.dumps(then.forecast_fields())
+        run = stored_run("n", "2024-03-08", source="yahoo", settings=as_settings)
         own = settings_of(run, Settings(exchange="XLON", market="^GSPC"))
         assert own.forecast_fields() == then.forecast_fields()
         assert own.market_choice == then.market_choice

@@ -28,7 +28,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from flows import clock, nightly
-from forecasting.audit.verify import rerun_night, settings_of
+from forecasting.audit.verify import StoredNight, rerun_night, settings_of
 from forecasting.errors import ForecastingError, LockedError, UnexpectedError
 from forecasting.evaluate import drift
 from forecasting.ingest.actions import make_actions
@@ -40,6 +40,7 @@ from forecasting.publish.models import withdraw
 from forecasting.sessions import between, last_completed, next_sessions, opens_at, shift
 from forecasting.settings import read_settings
 from forecasting.store import connect, write
+from forecasting.store.rows import RunRow
 from forecasting.store.schema import metadata
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
@@ -716,7 +717,9 @@ def is_moved(world: World, run: Row) -> bool:
     folder.mkdir()
     alter(Path(world.url.removeprefix("sqlite:///")), folder / "forecasting.db", run)
     there = read_settings().model_copy(update={"data_dir": folder, "database_url": None})
-    rerun_night(run, settings_of(run, there))
+    of_run = RunRow(**{name: run[name] for name in RunRow.__match_args__})
+    night = StoredNight(run["as_of"], of_run, run["issued_at"], None, run["fetch_id"])
+    rerun_night(night, settings_of(of_run, there))
     again = read_all(there.url)
     return any(
         issued(again[name], run) != issued(world.rows[name], run)

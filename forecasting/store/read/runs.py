@@ -21,7 +21,6 @@ from forecasting.store.frames import (
     newest,
     of_series,
     records,
-    rows,
     same_forecast,
     stored,
     table_rows,
@@ -94,14 +93,25 @@ def running(connection: Connection) -> dict[str, date]:
     return dict(connection.execute(select(run.id, run.as_of).where(RUNNING)).all())
 
 
-def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]:
-    """Each run_id and origin_session of forecasts, with issued_at, fetch_id and network_id."""
+@dataclass(frozen=True)
+class Issued:
+    """What a run has issued of one origin: when, from which fetch, and by which network."""
+
+    run_id: str
+    origin_session: date
+    issued_at: datetime
+    fetch_id: str
+    network_id: str | None
+
+
+def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Issued]:
+    """What each run has issued of each origin, the oldest origin first."""
     night = forecast["run_id", "origin_session"]
     first = (func.min(forecast[name]).label(name) for name in ("issued_at", "fetch_id"))
     network = sa.case((forecast.calibration != "", forecast.model_id))
     found = (*first, func.max(network).label("network_id"))
     of_symbol = select(*night, *found).where(*of_series(forecast, symbol, target))
-    return rows(connection, of_symbol.group_by(*night).order_by(forecast.origin_session))
+    return records(connection, Issued, of_symbol.group_by(*night).order_by(night[1]))
 
 
 def rows_of_runs(symbol: str, target: str, run_ids: Sequence[str]) -> dict[str, sa.Select[Any]]:
