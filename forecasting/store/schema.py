@@ -593,7 +593,8 @@ def _scored() -> list[Column[Any]]:
         _key(
             "stage",
             String(11),
-            "`first_print` or `settled`: by the first stored bar or the confirmed one.",
+            "`first_print`: by the first stored bar, confirmed since or not; `settled`: by a later "
+            "version, confirmed. Before 0.4 a bar confirmed as first stored had both.",
         ),
         _key(
             "bar_version", Integer, "Version of the bar scored against; a restated bar adds a row."

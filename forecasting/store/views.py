@@ -22,10 +22,19 @@ _QUANTILES = ", ".join(f"f.{column}" for column in QUANTILE_COLUMNS)
 _LIVE_FIRST = "CASE f.kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END"
 
 
-def _score_of(stage: str, alias: str, pick: str) -> str:
-    match = f"{same('{0}', 'f', FORECAST_KEY)} AND {{0}}.stage = '{stage}'"
-    return f"""LEFT JOIN scores {alias} ON {match.format(alias)}
-    AND {alias}.bar_version = (SELECT {pick}(o.bar_version) FROM scores o WHERE {match.format("o")})"""
+# A bar that is settled as it was first stored has one score, that of stage first_print.
+_OF_FIRST_PRINT = """SELECT o.stage, min(o.bar_version) FROM scores o WHERE {0} AND o.stage = 'first_print' GROUP BY o.stage"""
+_OF_SETTLED = """SELECT o.stage, o.bar_version FROM scores o
+        WHERE {0} AND (o.stage = 'settled' OR EXISTS (
+            SELECT 1 FROM bar_versions b WHERE b.symbol = o.symbol AND b.session = o.target_session
+                AND b.version = o.bar_version AND b.settled_at IS NOT NULL
+        ))
+        ORDER BY o.bar_version DESC, o.stage DESC LIMIT 1"""
+
+
+def _score_of(chosen: str, alias: str) -> str:
+    return f"""LEFT JOIN scores {alias} ON {same(alias, "f", FORECAST_KEY)}
+    AND ({alias}.stage, {alias}.bar_version) = ({chosen.format(same("o", "f", FORECAST_KEY))})"""
 
 
 VIEWS["bars"] = View(
@@ -230,8 +239,8 @@ SELECT f.symbol, f.target, f.origin_session, f.horizon, f.target_session, f.kind
     f.run_id, f.calendar
 FROM forecasts f
 JOIN models m ON m.id = f.model_id
-{_score_of("first_print", "p", "MIN")}
-{_score_of("settled", "s", "MAX")}
+{_score_of(_OF_FIRST_PRINT, "p")}
+{_score_of(_OF_SETTLED, "s")}
 """,
     "One forecast, of any role and kind, with its scores; NULL while its session has no score.",
     "forecasts",

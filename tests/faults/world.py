@@ -607,7 +607,7 @@ def expected_scores(versions: list[Row], target: str, known_at: datetime) -> lis
     known = [row for row in versions if row["first_seen_at"] <= known_at]
     usable = [row for row in known if has_value(row, target)]
     found = [("first_print", row["version"]) for row in usable[:1]]
-    if usable and usable[-1] is known[-1]:
+    if len(usable) > 1 and usable[-1] is known[-1]:
         settled_at = known[-1]["settled_at"]
         if settled_at is not None and settled_at <= known_at:
             found.append(("settled", known[-1]["version"]))

@@ -128,7 +128,11 @@ def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(c
         (forecast_row("lstm", "2024-03-06"), [{}, settled, restated | {"inside_80": False}]),
         (forecast_row("ridge", "2024-03-06", role="baseline"), [{}]),
         (forecast_row("lstm", "2024-03-07"), []),
+        (forecast_row("lstm", "2024-03-08"), [{}]),
     )
+    store_bars(connection, {"2024-03-11": 90.0}, seen="2024-03-11T21:00")
+    as_it_was = {"settled": ("2024-03-11",)}
+    store_bars(connection, {"2024-03-12": 50.0}, seen="2024-03-12T21:00", **as_it_was)
     names = ("role", "first_print_error", "settled_error", "error", "pinball", "actual")
     names += ("actual_less_median",)
     by = ("origin_session", "role")
@@ -136,6 +140,7 @@ def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(c
         ("baseline", 10.0, None, 10.0, 4.0, 90.0, -10.0, True),
         ("published", 10.0, 5.0, 5.0, 2.0, 95.0, -5.0, False),
         ("published", None, None, None, None, None, None, None),
+        ("published", 10.0, 10.0, 10.0, 4.0, 90.0, -10.0, True),
     ]
 
 

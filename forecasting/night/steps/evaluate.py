@@ -17,6 +17,9 @@ from forecasting.targets import TARGETS
 
 logger = logging.getLogger("forecasting.evaluate")
 
+_SETTLED_WITHIN = timedelta(days=14)
+"""Before the next bar is stored, with which one is settled; over the longest holidays."""
+
 
 def unpublished(night: Night) -> Night:
     """The night itself: nothing is shown of it, as where the past is run again."""
@@ -95,17 +98,20 @@ def _scores(connection: connect.Connection, night: Night, known_at: datetime | N
 def _total_scores(
     connection: connect.Connection, night: Night, known_at: datetime | None, scores: Sequence[Row]
 ) -> list[Row]:
-    """The scores of totals that these scores complete, by bars as of `_scores`."""
-    if not scores or not TARGETS[night.target].has_totals:
+    """The scores of totals that these scores complete, by bars as of `_scores`.
+
+    Also of totals that ended days before: a bar that is settled as it was first stored completes
+    them too, and leaves no score.
+    """
+    if not TARGETS[night.target].has_totals:
         return []
     sessions = [row["target_session"] for row in scores]
     totals = partial(read.closed_totals, connection, *night.key)
     scored = partial(scored_rows, scored_at=night.now())
-    rows = []
-    if min(sessions) <= night.session:
-        closed = totals(first=min(sessions), known_at=known_at)
-        rows += scored(closed[closed["target_session"] <= night.session])
-    if max(sessions) > night.session:
+    first = min([night.session, *sessions]) - _SETTLED_WITHIN
+    closed = totals(first=first, known_at=known_at)
+    rows = scored(closed[closed["target_session"] <= night.session])
+    if sessions and max(sessions) > night.session:
         rows += scored(totals(first=max(min(sessions), night.session + timedelta(days=1))))
     return rows
 

@@ -293,8 +293,8 @@ def unscored_forecasts(
     """Forecasts of sessions from `first` to `last` not yet scored against a bar of that session.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled
-    the current version once it is settled, again after a restatement. With `known_at`, by the bars
-    as of that instant: a night run later scores what it would have scored on time.
+    a later one that is current once it is settled. With `known_at`, by the bars as of that instant:
+    a night run later scores what it would have scored on time.
 
     Returns:
         Columns of table forecasts, model, stage, bar_version, and the bar on the share basis of the
@@ -345,24 +345,27 @@ def unscored_forecasts(
     return unscored.drop(columns=["session", "first_seen_at", "first_received"])
 
 
-# With the horizons named SQLite finds a score by its key, and does not read every year.
+# With the horizons named SQLite finds a score by its key, and does not read every year. A bar that
+# is settled as it was first stored has one score; before 0.4 it had two.
 _OF_TOTALS = """(
-    SELECT f.*, m.name AS model, s.horizon AS place, s.stage, s.bar_version, s.actual
+    SELECT DISTINCT f.*, m.name AS model, s.horizon AS place, t.stage, s.bar_version, s.actual
     FROM total_forecasts f JOIN models m ON m.id = f.model_id
     JOIN scores s ON s.symbol = f.symbol AND s.target = f.target AND s.kind = f.kind
         AND s.horizon IN (1, 2, 3, 4, 5) AND s.horizon <= f.horizon
         AND s.origin_session = f.origin_session AND s.model_id = f.model_id
     JOIN bar_versions b ON b.symbol = s.symbol AND b.session = s.target_session
         AND b.version = s.bar_version
-    WHERE b.first_seen_at <= :first_seen_at AND (
-        s.stage = 'first_print' OR b.settled_at <= :first_seen_at
-        AND (b.superseded_at IS NULL OR b.superseded_at > :first_seen_at)
-    )
+    JOIN (SELECT 'first_print' AS stage UNION ALL SELECT 'settled') t
+        ON CASE t.stage WHEN 'first_print' THEN s.stage = 'first_print' ELSE
+            b.settled_at <= :first_seen_at
+            AND (b.superseded_at IS NULL OR b.superseded_at > :first_seen_at)
+        END
+    WHERE b.first_seen_at <= :first_seen_at
 ) f"""
 
 
 _ENDING = """symbol = :symbol AND target = :target AND origin_session >= :origin_session
-    AND target_session >= :target_session ORDER BY place"""
+    AND target_session >= :target_session ORDER BY place, stage"""
 
 
 def closed_totals(
@@ -374,6 +377,8 @@ def closed_totals(
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
     """Totals that end with a session or later, once a stage at which all their sessions are scored.
+
+    Stage settled is left out where all these bars are as they were first stored.
 
     Args:
         connection: An open one.
@@ -400,7 +405,7 @@ def closed_totals(
         of_total["place"].transform("size") == each["horizon"]
     )
     each[["bar_version", "actual"]] = of_total[["bar_version", "actual"]].transform("sum")
-    return each[is_whole].reset_index(drop=True)
+    return each[is_whole].drop_duplicates([*FORECAST_KEY, "bar_version"]).reset_index(drop=True)
 
 
 def _actuals(
@@ -418,15 +423,12 @@ def _actuals(
     current = bar.superseded_at.is_(None) | (bar.superseded_at > known_at)
     filled = (earlier.c[name].is_not(None) for name in needed)
     same_session = (earlier.c.symbol == bar.symbol, earlier.c.session == bar.session)
-    before = sa.exists().where(*same_session, earlier.c.version < bar.version, *filled)
+    later = sa.exists().where(*same_session, earlier.c.version < bar.version, *filled)
     columns = (
         bar.session,
+        sa.case((later, "settled"), else_="first_print").label("stage"),
         bar.version.label("bar_version"),
         *bar["first_seen_at", *PRICES],
     )
-    first_print = select(sa.literal("first_print").label("stage"), *columns)
-    settled = select(sa.literal("settled").label("stage"), *columns)
-    return sa.union_all(
-        first_print.where(*usable, ~before),
-        settled.where(*usable, current, bar.settled_at <= known_at),
-    ).subquery("actual")
+    confirmed = current & (bar.settled_at <= known_at)
+    return select(*columns).where(*usable, ~later | confirmed).subquery("actual")
