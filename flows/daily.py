@@ -66,7 +66,7 @@ def show_newest(
 ) -> None:
     """Print the newest night of each symbol, or of a session; then raise what stopped others."""
     from flows import console
-    from forecasting.publish.pages import LINE_DAYS, RECORD_DAYS, each_report
+    from forecasting.publish.pages import each_report
     from forecasting.store import migrate
     from forecasting.store.frames import python_strings
 
@@ -76,8 +76,7 @@ def show_newest(
         raise error
     is_brief = len(in_force.series) > 1 and not (as_json or why)
     with python_strings():
-        days = LINE_DAYS if is_brief else RECORD_DAYS
-        nights = each_report(in_force, as_of, now=clock.now, days=days)
+        nights = each_report(in_force, as_of, now=clock.now, in_full=not is_brief)
         if is_brief and len(nights.values) == 1:  # of the others there is none: it is shown in full
             nights = each_report(in_force, as_of, now=clock.now)
         shown = list(nights.values.values())

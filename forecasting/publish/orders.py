@@ -15,7 +15,7 @@ from forecasting.ingest.sources.tables import faults, first_faults, misfits, rea
 from forecasting.plain_text import named, quantity
 from forecasting.predict.totals import amount_at, chance_of
 from forecasting.publish.export import each_stored
-from forecasting.publish.pages import LINE_DAYS, night_of
+from forecasting.publish.pages import night_of
 from forecasting.report.night_view import NightView
 from forecasting.report.terminal import Parts
 from forecasting.report.units import full_day, percent, short_day
@@ -143,7 +143,7 @@ def plan_orders(
     of_orders = settings.model_copy(update={"symbols": tuple(orders), "targets": ("volume",)})
 
     def plan(of_symbol: Settings) -> dict[str, Any]:
-        night = night_of(of_symbol, as_of, now=now, days=LINE_DAYS)
+        night = night_of(of_symbol, as_of, now=now, in_full=False)
         return order_document(night, orders[night.symbol], pace)
 
     plans = each_stored(of_orders, plan)

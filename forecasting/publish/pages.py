@@ -42,7 +42,7 @@ logger = logging.getLogger("forecasting.night")
 
 INDEX = "index.html"
 RECORD_DAYS = timedelta(365)  # of origins whose scores the page is given, about 250
-LINE_DAYS = timedelta(60)  # the same of a line of a listing, and of its bars
+LINE_DAYS = timedelta(60)  # of the bars of a line of a listing
 SHOWN_SESSIONS = 60  # Sessions up to a night that its view has
 SHOWN_DAYS = timedelta(120)  # that hold them on any exchange
 _OF_HISTORY = ("symbol", "target", "kind", "model_id")
@@ -83,8 +83,7 @@ def _write(
     At `out` it has no links.
     """
     with connect.reading(settings.url) as connection:
-        view = night_view(connection, settings, origin=as_of)
-        data = with_leads(connection, view)
+        data = night_view(connection, settings, origin=as_of)
     if out is not None:
         return _written(render_page(data), out), data
     path = report_path(settings, data.symbol, data.target, origin=as_of)
@@ -97,14 +96,14 @@ def _write(
 
 
 def each_report(
-    settings: Settings, as_of: date | None = None, *, now: Clock, days: timedelta = RECORD_DAYS
+    settings: Settings, as_of: date | None = None, *, now: Clock, in_full: bool = True
 ) -> Outcomes[NightView]:
     """The night of each symbol, as `night_of`."""
-    return each_stored(settings, lambda one: night_of(one, as_of, now=now, days=days))
+    return each_stored(settings, lambda one: night_of(one, as_of, now=now, in_full=in_full))
 
 
 def night_of(
-    settings: Settings, as_of: date | None, *, now: Clock, days: timedelta = RECORD_DAYS
+    settings: Settings, as_of: date | None, *, now: Clock, in_full: bool = True
 ) -> NightView:
     """The night of one symbol, of the session `as_of` or the newest.
 
@@ -112,12 +111,12 @@ def night_of(
         settings: Of one symbol and target.
         as_of: An origin of forecasts.
         now: The clock by which forecasts are stale.
-        days: Of origins of its record.
+        in_full: Whether with its record, which a line of a listing does without.
     """
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
     with connect.reading(settings.url) as connection:
-        data = night_view(connection, settings, origin=as_of, days=days)
+        data = night_view(connection, settings, origin=as_of, in_full=in_full)
     return data if as_of is not None else _dated(data, settings.exchange, now=now)
 
 
@@ -192,15 +191,15 @@ def night_view(
     settings: Settings,
     *,
     origin: date | None = None,
-    days: timedelta = RECORD_DAYS,
+    in_full: bool = True,
 ) -> NightView:
-    """The night of one symbol's settings in full, with the scores known by then.
+    """The night of one symbol's settings, with the scores known by then.
 
     Args:
         connection: To the ledger.
         settings: Of one symbol and target.
         origin: The session of a past night; None for the newest.
-        days: Of origins of its record.
+        in_full: Whether with its record.
 
     Raises:
         StoreError: The symbol has no such forecast.
@@ -210,45 +209,46 @@ def night_view(
     if not rows:
         check_forecast(connection, settings.symbol, settings.target, origin=origin)
     (view,) = views_of(connection, [rows], last=origin)
-    details = _details(connection, view, settings, last=origin, days=days)
-    columns = [field.name for field in fields(ResultRow)]
-    newest = details.record.ahead(1)[columns].tail(1)
-    result = next((ResultRow(*row) for row in newest.itertuples(index=False)), None)
-    return replace(view, details=details, result=result)
+    view = replace(view, details=_details(connection, view, settings))
+    return _with_record(connection, view, settings, last=origin) if in_full else view
 
 
-def _details(
-    connection: Connection,
-    view: NightView,
-    settings: Settings,
-    *,
-    last: date | None,
-    days: timedelta,
-) -> NightDetails:
+def _details(connection: Connection, view: NightView, settings: Settings) -> NightDetails:
     row = view.forecasts[0]
     run = cast(RunRow, read.stored(connection, RunRow, {"id": row.run_id}))
     fetch = cast(FetchRow, read.stored(connection, FetchRow, {"id": row.fetch_id}))
     newest_fetch = fetch
     if view.is_behind:
         newest_fetch = read.newest_fetch(connection, view.symbol, with_bars=False) or fetch
-    scored = read.scored(
-        connection,
-        view.symbol,
-        view.target,
-        first=view.origin - days,
-        last=last,
-        known_at=row.data_as_of,
-    )
     return NightDetails(
         run=run,
         fetch=fetch,
         model=cast(ModelRow, read.stored(connection, ModelRow, {"id": row.model_id})),
-        record=track_record(scored),
         findings=read.findings(connection, newest_fetch.id),
-        past_days=_past_days(connection, view, settings.exchange),
         changed=_changed_inputs(connection, run),
         cost_ratio=settings.cost_ratio,
     )
+
+
+def _with_record(
+    connection: Connection, view: NightView, settings: Settings, *, last: date | None
+) -> NightView:
+    """The night with its record, and what was special about the sessions before it."""
+    series = (view.symbol, view.target)
+    known_at = view.forecasts[0].data_as_of
+    first = view.origin - RECORD_DAYS
+    record = track_record(
+        read.scored(connection, *series, first=first, last=last, known_at=known_at)
+    )
+    leads = {}
+    if view.skill is not None and record.origins:
+        leads = read.leads(connection, *series, record.published["kind"].iloc[-1])
+    columns = [field.name for field in fields(ResultRow)]
+    newest = record.ahead(1)[columns].tail(1)
+    result = next((ResultRow(*row) for row in newest.itertuples(index=False)), None)
+    past_days = _past_days(connection, view, settings.exchange)
+    details = replace(view.full, record=record, leads=leads, past_days=past_days)
+    return replace(view, details=details, result=result)
 
 
 def _past_days(connection: Connection, view: NightView, exchange: str) -> dict[date, list[str]]:
@@ -276,15 +276,6 @@ def _changed_inputs(connection: Connection, run: RunRow) -> list[tuple[str, obje
 def _inputs(connection: Connection, run: RunRow) -> dict[str, object]:
     market = read.market_of_run(connection, run.id)
     return json.loads(run.settings) | {"source": run.source, "market": market}
-
-
-def with_leads(connection: Connection, view: NightView) -> NightView:
-    """The night with what its page alone shows: its leads over other forecasters."""
-    if view.skill is None:
-        return view
-    kind = view.full.record.published["kind"].iloc[-1]
-    leads = read.leads(connection, view.symbol, view.target, kind)
-    return replace(view, details=replace(view.full, leads=leads))
 
 
 def _written(page: str, path: Path) -> Path:

@@ -102,13 +102,14 @@ class NightDetails:
     run: RunRow  # as fetch and model of what was published
     fetch: FetchRow
     model: ModelRow
-    record: TrackRecord  # of the scores up to this night
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
+    # Of the scores up to this night, not of a line of a listing; leads are not of a past night
+    record: TrackRecord = field(default_factory=lambda: TrackRecord(pd.DataFrame()))
+    leads: Mapping[str, Lead] = field(default_factory=dict)
     # By past session: earnings, half day and the like
     past_days: Mapping[date, Sequence[str]] = field(default_factory=dict)
     # Inputs that the last finished night had not: name, then, now
     changed: Sequence[tuple[str, object, object]] = ()
-    leads: Mapping[str, Lead] = field(default_factory=dict)  # for a page alone
     # Cost of an overestimate per unit over that of an underestimate
     cost_ratio: float | None = None
 

@@ -180,8 +180,7 @@ def test_the_leads_of_a_page_are_of_the_next_session_and_of_the_five_together(ur
     )
     newest = live[live[""].notna()].groupby("horizon").tail(max(WINDOWS))
     with reading(url) as connection:
-        night = pages.night_view(connection, settings_of(url))
-        found = pages.with_leads(connection, night).full.leads
+        found = pages.night_view(connection, settings_of(url)).full.leads
     assert found.keys() >= {*BASELINES}
     for name, (n, *leads) in found.items():
         both = newest[["", name]].dropna()
@@ -198,8 +197,7 @@ def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger,
 def test_the_record_of_a_page_is_of_a_year_of_live_nights(url, lines):
     live = lines.query("kind == 'live' and line == ''")["origin_session"]
     with reading(url) as connection:
-        night = pages.night_view(connection, settings_of(url))
-        record = pages.with_leads(connection, night).full.record
+        record = pages.night_view(connection, settings_of(url)).full.record
     since = lines["origin_session"].max() - pages.RECORD_DAYS
     assert record.origins == live[live >= since].nunique()
 
@@ -347,8 +345,7 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
 def past_night(settings):
     """What the page of the night of NEWEST is made of."""
     with reading(settings.url) as connection:
-        night = pages.night_view(connection, settings, origin=date.fromisoformat(NEWEST))
-        return pages.with_leads(connection, night)
+        return pages.night_view(connection, settings, origin=date.fromisoformat(NEWEST))
 
 
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
