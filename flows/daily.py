@@ -19,11 +19,13 @@ app = typer.Typer()
 def init() -> None:
     """Write forecasting.toml: each setting explained, commented out unless an option gives it."""
     from forecasting.ingest.sources.plugins import source_of
-    from forecasting.settings import write_config
+    from forecasting.settings import setting_places
+    from forecasting.settings_file import write_settings_file
 
     in_force = settings()
     source_of(in_force.source, cache_dir=in_force.data_dir)  # refuses a misspelt one
-    typer.echo(write_config())
+    given = [name for name, place in setting_places().items() if place == "environment"]
+    typer.echo(write_settings_file(in_force, given))
 
 
 @app.command(

@@ -27,7 +27,8 @@ from forecasting.publish import messages
 from forecasting.publish.alerts import wrong_alerts
 from forecasting.publish.runs import published_step, run_here
 from forecasting.report.units import full_day
-from forecasting.settings import Settings, is_own, read_settings, settings_to_send
+from forecasting.settings import Settings, read_settings, settings_to_send
+from forecasting.settings_file import is_own
 from forecasting.store import lock, migrate
 from forecasting.store.connect import place
 from forecasting.values import SCHEDULE

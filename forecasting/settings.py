@@ -4,14 +4,11 @@ import difflib
 import json
 import os
 import re
-import stat
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
-from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -35,19 +32,20 @@ from pydantic_settings import (
 )
 
 from forecasting.errors import ForecastingError, UsageError, combined, explained
-from forecasting.plain_text import without_password
 from forecasting.sessions import (
     check_exchange,
     check_has_sessions,
     exchange_of,
     parse_exchanges,
 )
+from forecasting.settings_file import DATA_DIR, check_private, file_values, settings_file
 from forecasting.values import (
     NO_MARKET,
     MarketChoice,
     check_market,
     check_symbol,
     check_web_address,
+    encoded,
     is_file,
     listed,
     market_symbol,
@@ -70,18 +68,6 @@ WITHDRAWN = (
 """Settings of earlier releases, which have no effect now."""
 
 _SECRETS = ("database_url", "notify")
-
-EXAMPLES = {
-    "database_url": "postgresql:///forecast",
-    "events": "dates.csv",
-    "market": "^VIX",
-    "notify": "ntfys://ntfy.example.org/forecasts",
-    "runner": "processes",
-    "workers": 2,
-    "dask_address": "tcp://localhost:8786",
-    "cost_ratio": 2.0,
-}
-"""Values of the settings that are not set by default, for the file of `write_config`."""
 
 
 def _valid_symbol(symbol: str) -> str:
@@ -140,10 +126,10 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("forecasting-data")
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = DATA_DIR
     """Folder of the database and reports."""
 
-    database_url: SecretStr | None = None
+    database_url: SecretStr | None = Field(None, examples=["postgresql:///forecast"])
     """SQLAlchemy URL; if not set, a SQLite file in data_dir."""
 
     symbols: Annotated[
@@ -159,10 +145,10 @@ class Settings(BaseSettings):
     source: _Source = "yahoo"
     """yahoo, a .csv or .parquet file, sample or an installed NAME:ARGUMENT."""
 
-    events: _Source | None = None
+    events: _Source | None = Field(None, examples=["dates.csv"])
     """Earnings dates: a .csv file (columns announced, timing, symbol) or yahoo."""
 
-    market: Annotated[_Source, AfterValidator(check_market)] | None = None
+    market: Annotated[_Source, AfterValidator(check_market)] | None = Field(None, examples=["^VIX"])
     """Market series: a symbol of the source, a .csv or .parquet file, none; else ^VIX of yahoo."""
 
     files: Annotated[tuple[Path, ...], NoDecode, _of_text(listed)] = ()
@@ -180,19 +166,21 @@ class Settings(BaseSettings):
     timezone: ZoneInfo = ZoneInfo("America/New_York")
     """Time zone of cron."""
 
-    runner: Literal["local", "processes", "dask"] | None = None
+    runner: Literal["local", "processes", "dask"] | None = Field(None, examples=["processes"])
     """Where batches of symbols are run; if not set, local, from 50 nights on in processes."""
 
-    workers: int | None = Field(None, ge=1, le=1024)
+    workers: int | None = Field(None, ge=1, le=1024, examples=[2])
     """Processes or Dask workers; if not set, one a core."""
 
-    dask_address: str | None = None
+    dask_address: str | None = Field(None, examples=["tcp://localhost:8786"])
     """Scheduler of runner dask, tcp://HOST:8786; else own workers."""
 
-    cost_ratio: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+    cost_ratio: float | None = Field(None, gt=0.0, allow_inf_nan=False, examples=[2.0])
     """Cost of too high over too low, to name the cheapest quantile."""
 
-    notify: Annotated[SecretStr | None, _joined(" "), AfterValidator(_unless_none)] = None
+    notify: Annotated[SecretStr | None, _joined(" "), AfterValidator(_unless_none)] = Field(
+        None, examples=["ntfys://ntfy.example.org/forecasts"]
+    )
     """Addresses of messages about nights, as URLs of apprise; if not set, or none, none."""
 
     alerts: Annotated[str, _joined("; "), AfterValidator(lambda text: text.strip("; "))] = ""
@@ -211,9 +199,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The sources of settings, strongest first; a secret's file is named as its variable."""
-        config = _config_values()
-        _check_private(config)
-        given = config | _secrets() | _variables()
+        of_file = file_values()
+        check_private(of_file)
+        given = of_file | _secrets() | _variables()
         return init_settings, InitSettingsSource(cls, init_kwargs=given)
 
     @model_validator(mode="before")
@@ -385,7 +373,7 @@ def read_settings() -> Settings:
 def settings_to_send() -> Settings:
     """The defaults with FORECASTING_NOTIFY, for a message where other settings are not valid."""
     given: dict[str, Any] = {}
-    for place in (_config_values, _secrets, _variables):
+    for place in (file_values, _secrets, _variables):
         with suppress(UsageError, OSError, ValueError):
             given |= place()
     urls = given.get("notify", "none")
@@ -397,7 +385,7 @@ def setting_places() -> dict[str, str]:
     """Where each setting that is no default comes from: `environment`, or its file."""
     folder = os.environ.get("FORECASTING_SECRETS_DIR")
     return {
-        **dict.fromkeys(_config_values(), f"{config_file()}"),
+        **dict.fromkeys(file_values(), f"{settings_file()}"),
         **{name: f"{folder}/forecasting_{name}" for name in _secrets()},
         **dict.fromkeys(_variables(), "environment"),
     }
@@ -416,135 +404,6 @@ def _variables() -> dict[str, Any]:
     target = os.environ.get("FORECASTING_TARGET")
     given = {"targets": target} if target else {}
     return given | EnvSettingsSource(Settings)()
-
-
-def _config_values() -> dict[str, Any]:
-    """What the file of settings has, its relative paths and the data folder beside the file."""
-    config = config_file()
-    if config is None:
-        return {}
-    try:
-        # As variables, in any case
-        text = config.read_text("utf-8")
-        values = {name.lower(): value for name, value in tomllib.loads(text).items()}
-        if "target" in values:
-            values.setdefault("targets", values.pop("target"))
-    except (OSError, ValueError) as error:  # which quotes no content
-        named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
-        found = getattr(error, "strerror", None) or error
-        raise UsageError(
-            f'Expected TOML, such as symbols = "SBUX,MSFT", in {config}{named}; found: {found}.'
-        ) from None
-    values.setdefault("data_dir", str(Settings.model_fields["data_dir"].default))
-    folder = config.parent.absolute()
-    return {name: _in_folder(folder, name, value) for name, value in values.items()}
-
-
-def _in_folder(folder: Path, name: str, value: Any) -> Any:  # noqa: ANN401 - of any setting
-    """The value of a setting, in which a relative path is of `folder`."""
-    if name == "files" and isinstance(value, str | list):
-        paths = listed(value) if isinstance(value, str) else value
-        return [_in_folder(folder, "data_dir", path) for path in paths]
-    if not isinstance(value, str):
-        return value
-    if name in ("source", "events", "market"):
-        value = with_kind(value)
-    kind = next(filter(value.startswith, ("csv:", "parquet:", "sqlite:///")), "")
-    if not kind and name != "data_dir":
-        return value
-    # The path of a URL is encoded
-    parent = encoded(folder) if kind == "sqlite:///" else str(folder)
-    path = os.path.expanduser(value.removeprefix(kind))  # noqa: PTH111 - a text
-    return kind + os.path.join(parent, path)  # noqa: PTH118 - a text
-
-
-def _check_private(config: Mapping[str, object]) -> None:
-    """Refuse a file of settings that others can read and that holds a secret."""
-    url = str(config.get("database_url", ""))
-    held = ["database_url"] if without_password(url) != url else []
-    if config.get("notify", "none") != "none":
-        held.append("notify")
-    file = config_file()
-    if file is None or not held:
-        return
-    state = file.stat()
-    # By its group a service reads a file of root
-    others = 0o077 if state.st_uid == os.getuid() else 0o007
-    if state.st_mode & others:
-        raise UsageError(
-            f"Expected {file} to be readable by its user alone, since it holds "
-            f"{' and '.join(held)}; found mode {stat.S_IMODE(state.st_mode):04o}. Run `chmod 600 "
-            f"{file}`, and change a secret that others may have read."
-        )
-
-
-def config_file() -> Path | None:
-    """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml.
-
-    It is looked for beside or above the data folder, then in or above the working folder. A file of
-    another user, as in /tmp, is passed over.
-    """
-    config = os.environ.get("FORECASTING_CONFIG")
-    if config:
-        return Path(config)
-    default = Settings.model_fields["data_dir"].default
-    data_dir = Path(os.environ.get("FORECASTING_DATA_DIR") or default)
-    for folder in (*data_dir.absolute().parents, Path.cwd(), *Path.cwd().parents):
-        file = folder / "forecasting.toml"
-        if os.access(file, os.R_OK) and is_own(file):
-            return file
-    return None
-
-
-def is_own(file: Path) -> bool:
-    """Whether a file, and a link that leads to it, belong to this user or to root."""
-    return {file.stat().st_uid, file.lstat().st_uid} <= {0, os.getuid()}
-
-
-def write_config() -> str:
-    """The path of the ./forecasting.toml that it has written, and of another that is read first.
-
-    Each setting has its meaning and what options and variables give, else a comment with the
-    default or an example.
-    """
-    path = Path("forecasting.toml").absolute()
-    before = config_file()
-    given = read_settings().model_dump(mode="json", include={*_variables()} - {*_SECRETS})
-    values = Settings.model_construct().model_dump(mode="json") | EXAMPLES | given
-    lines = [
-        "# Settings, commented out with the default or an example. Options and FORECASTING_NAME "
-        "come first."
-    ]
-    for name, setting in Settings.model_fields.items():
-        # JSON but for tables: what it has of strings, numbers and lists is TOML too.
-        text = json.dumps(values[name], ensure_ascii=False)
-        if isinstance(values[name], dict):
-            text = text.replace(": ", " = ")
-        sign = "" if name in given else "# "
-        lines += ["", f"# {setting.description}", f"{sign}{name} = {text}"]
-    try:
-        path.touch(0o600, exist_ok=False)  # it has places for secrets
-        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"Expected to write a new file {path}; found: {error.strerror}. Edit the one there or "
-            "move it away; or go to another folder."
-        ) from None
-    if before is None:
-        return f"{path}"
-    if config_file() == path:
-        return f"{path}, which is read here before {before}"
-    return f"{path}, after {before}"
-
-
-def encoded(path: Path) -> str:
-    """The path percent-encoded, but for its slashes: its names may have `?` and %XX."""
-    return quote(str(path), errors="surrogateescape")
-
-
-def sqlite_database(url: str) -> str:
-    """The path that a SQLite URL names, decoded; empty where it names none."""
-    return unquote(url.partition(":///")[2].partition("?")[0], errors="surrogateescape")
 
 
 def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:

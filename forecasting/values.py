@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path, PurePath
 from typing import Any, get_args
+from urllib.parse import quote, unquote
 
 from forecasting.errors import UsageError
 from forecasting.sessions import NEWEST_DAY, OLDEST_DAY
@@ -173,3 +174,13 @@ def check_web_address(text: str) -> str:
     if text and not re.fullmatch(r"https?://[\w.:/~%\[\]-]+", text, re.ASCII):
         raise ValueError(f"Expected an address as https://HOST/reports, found {text[:80]!r}")
     return text.rstrip("/")
+
+
+def encoded(path: Path) -> str:
+    """The path percent-encoded, but for its slashes: its names may have `?` and %XX."""
+    return quote(str(path), errors="surrogateescape")
+
+
+def sqlite_database(url: str) -> str:
+    """The path that a SQLite URL names, decoded; empty where it names none."""
+    return unquote(url.partition(":///")[2].partition("?")[0], errors="surrogateescape")

@@ -10,19 +10,18 @@ import pytest
 
 from forecasting.errors import UsageError
 from forecasting.settings import (
-    EXAMPLES,
     Settings,
     read_settings,
     setting_places,
     settings_to_send,
-    sqlite_database,
-    write_config,
 )
+from forecasting.settings_file import write_settings_file
 from forecasting.values import (
     MarketChoice,
     check_day,
     check_option,
     check_symbol,
+    sqlite_database,
 )
 
 
@@ -35,6 +34,12 @@ def elsewhere(monkeypatch, tmp_path):
 def set_variables(**values):
     """Set variables until the test ends, see `own_settings`."""
     os.environ |= {f"FORECASTING_{name}": str(value) for name, value in values.items()}
+
+
+def write_config():
+    """As the command init does."""
+    given = [name for name, place in setting_places().items() if place == "environment"]
+    return write_settings_file(read_settings(), given)
 
 
 def test_an_empty_variable_counts_as_not_set():
@@ -400,7 +405,8 @@ def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_
         path.write_text(text)
         found = dict(read_settings())
     defaults = {**dict(Settings.model_construct()), "data_dir": tmp_path / "forecasting-data"}
-    assert {name for name, value in found.items() if value != defaults[name]} == {*EXAMPLES}
+    examples = {name for name, field in Settings.model_fields.items() if field.examples}
+    assert {name for name, value in found.items() if value != defaults[name]} == examples
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from forecasting.errors import StoreError, UsageError
-from forecasting.settings import encoded, sqlite_database
+from forecasting.values import encoded, sqlite_database
 
 BUSY_TIMEOUT_S = 30
 """Seconds that a statement waits for a lock of another process's transaction."""
