@@ -34,7 +34,7 @@ def write_metrics(out: Path, settings: Settings, states: Sequence[LiveState], at
     for name, text in _HELP.items():
         lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
         lines += [
-            f"{name}{_labels(state)} {values[name]:.15g}"
+            f'{name}{{symbol="{state.symbol}",target="{state.target}"}} {values[name]:.15g}'
             for state, values in figures
             if name in values
         ]
@@ -58,9 +58,3 @@ def _figures(connection: Connection, state: LiveState, at: datetime) -> Mapping[
         "forecasting_live_night_duration_seconds": sum(seconds),
         "forecasting_live_night_rows": len(read.table_rows(connection, "forecasts", written)),
     }
-
-
-def _labels(state: LiveState) -> str:
-    """Symbol and target as Prometheus quotes them."""
-    symbol = state.symbol.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-    return f'{{symbol="{symbol}",target="{state.target}"}}'
