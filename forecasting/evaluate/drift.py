@@ -119,17 +119,12 @@ def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
 
 
 def _words(charts: DriftCharts, baseline: str) -> str:
-    skill = charts.skill
-    coverage = charts.coverage
-    gained = -math.expm1(-skill.average)
-    usual = -math.expm1(-skill.centre)
-    least = -math.expm1(-skill.lower)
-    above = f" or above {coverage.upper:.0%}" if coverage.upper < 1 else ""
+    gained = -math.expm1(-charts.skill.average)
+    usual = -math.expm1(-charts.skill.centre)
+    covered = charts.coverage.average
     return (
-        f"pinball skill against {baseline} is {gained:+.1%} (usual {usual:+.1%}, "
-        f"alarm below {least:+.1%}){_outside(skill)}; 80% intervals cover {coverage.average:.0%} "
-        f"(alarm below {max(coverage.lower, 0.0):.0%}{above}){_outside(coverage)}; moving averages "
-        f"over {charts.watched} sessions after {charts.reference} reference sessions."
+        f"pinball skill against {baseline} is {gained:+.1%} (usual {usual:+.1%})"
+        f"{_outside(charts.skill)}; 80% intervals cover {covered:.0%}{_outside(charts.coverage)}"
     )
 
 
