@@ -1,7 +1,7 @@
 """The ledger in Python, without a scheduler: `import forecasting as fc`, then `fc.connect(url)`."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,6 +22,7 @@ from forecasting.in_memory import (
     forecast,
     held_inputs,
     warn_of,
+    with_inputs,
     without_inputs,
 )
 from forecasting.publish import export
@@ -30,7 +31,7 @@ from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
-from forecasting.values import check_choice, check_day, check_symbol, check_text, with_kind
+from forecasting.values import check_choice, check_day, check_symbol, check_text
 from forecasting.vocabulary import Clock, Mode, Target
 
 Symbols = str | Iterable[str]
@@ -213,8 +214,8 @@ class Ledger:
         from forecasting.publish.pages import each_report
         from forecasting.publish.runs import run_missed  # loads torch, which readers do without
 
-        inputs = {"source": source, "market": market, "events": events}
-        settings = self._settings([symbol], target, inputs)
+        settings = self._settings([symbol], target)
+        settings = with_inputs(settings, source=source, market=market, events=events)
         day = None if as_of is None else check_day("as_of", as_of)
         clock = clock_of(now)
         with TURN:
@@ -257,11 +258,11 @@ class Ledger:
             )
         first = None if first is None else check_day("first", first)
         last = None if last is None else check_day("last", last)
-        given = self._settings([symbol] if symbol is not None else [], target, {})
-        inputs = {"source": source, "market": market, "events": events}
+        given = self._settings([symbol] if symbol is not None else [], target)
+        inputs = held_inputs(given, symbol, source=source, market=market, events=events)
         each = {}
         made = []
-        with TURN, held_inputs(given, symbol, inputs) as settings:
+        with TURN, inputs as settings:
             for name in settings.symbols:
                 of_symbol = settings.for_symbol(name)
                 spec = backtest_spec(of_symbol, first, last, refit_every=refit_every)
@@ -285,7 +286,7 @@ class Ledger:
             raise UsageError(
                 "Expected one symbol or more, found an empty list. Leave it out for all."
             )
-        settings = self._settings(names, target, {})
+        settings = self._settings(names, target)
         of_nights = None if bars else settings.target
         if names:
             export.check_known(settings, of_nights)
@@ -302,19 +303,14 @@ class Ledger:
         )
         return settings
 
-    def _settings(
-        self, symbols: Sequence[Any], target: object, inputs: Mapping[str, object]
-    ) -> Settings:
-        """The settings with the symbols, target and inputs of one call; None keeps a setting."""
-        update: dict[str, object] = {
-            name: with_kind(check_text(name, text))
-            for name, text in inputs.items()
-            if text is not None
-        }
+    def _settings(self, symbols: Sequence[Any], target: object) -> Settings:
+        """The settings with the symbols and target of one call; without them those in force."""
+        settings = self.settings
         if symbols:
-            update["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols)))
-        chosen = check_choice("target", self.settings.target if target is None else target, Target)
-        return self.settings.model_copy(update=update).for_target(chosen)
+            names = tuple(dict.fromkeys(map(check_symbol, symbols)))
+            settings = settings.model_copy(update={"symbols": names})
+        chosen = settings.target if target is None else target
+        return settings.for_target(check_choice("target", chosen, Target))
 
 
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:

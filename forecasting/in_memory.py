@@ -97,8 +97,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         )
     settings = without_inputs().for_target(check_choice("target", target, Target))
     clock = clock_of(now)
-    inputs = {"source": check_frame(frame), "market": market, "events": events}
-    with TURN, held_inputs(settings, symbol, inputs) as own:
+    bars = check_frame(frame)
+    with TURN, held_inputs(settings, symbol, source=bars, market=market, events=events) as own:
         migrate.upgrade(own.url)
         try:
             run_missed(own, as_of=None, mode="auto", now=clock)
@@ -129,38 +129,41 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 
 @contextmanager
 def held_inputs(
-    settings: Settings, symbol: str | None, inputs: Mapping[str, object]
+    settings: Settings, symbol: str | None, *, source: object, market: object, events: object
 ) -> Iterator[Settings]:
-    """The settings with `source`, `market` and `events`, frames or options; None keeps a setting.
+    """The settings with these inputs, frames or options; None keeps a setting.
 
     Frames become files in a folder that is deleted; with one of bars, the ledger is there too.
     """
     symbol = None if symbol is None else check_symbol(symbol)
-    chosen = dict(inputs)
     series: list[str] = []
     symbols = settings.symbols
     with TemporaryDirectory(prefix="forecasting-") as name:
         folder = Path(name)
-        if isinstance(inputs["source"], pd.DataFrame):
+        if isinstance(source, pd.DataFrame):
             settings = settings.model_copy(update=_without_ledger(folder))
-            bars = _bars_of(inputs["source"], symbol=symbol, target=settings.target)
+            bars = _bars_of(source, symbol=symbol, target=settings.target)
             series = _write_bars(bars, folder / _BARS, symbol=symbol)
-            chosen["source"] = f"parquet:{folder / _BARS}"
-        chosen["market"] = _market_input(inputs["market"], series, folder / _MARKET)
+            source = f"parquet:{folder / _BARS}"
+        market = _market_input(market, series, folder / _MARKET)
         if series:
-            symbols = _symbols(symbol, series, market=chosen["market"])
-        chosen["events"] = _events_input(inputs["events"], settings, symbols, folder / _EVENTS)
-        update: dict[str, object] = {"symbols": symbols}
-        for option, value in chosen.items():
-            if value is not None:
-                update[option] = with_kind(check_text(option, value))
+            symbols = _symbols(symbol, series, market=market)
+        events = _events_input(events, settings, symbols, folder / _EVENTS)
+        own = settings.model_copy(update={"symbols": symbols})
         try:
-            yield settings.model_copy(update=update)
+            yield with_inputs(own, source=source, market=market, events=events)
         except DataLateError as error:
             if not series:
                 raise
             # A refused bar, which waiting does not mend in a frame
             raise BadDataError(str(error)) from None
+
+
+def with_inputs(settings: Settings, *, source: object, market: object, events: object) -> Settings:
+    """The settings with these options of inputs, which are checked; None keeps a setting."""
+    given = {"source": source, "market": market, "events": events}
+    texts = {name: check_text(name, text) for name, text in given.items() if text is not None}
+    return settings.model_copy(update={name: with_kind(text) for name, text in texts.items()})
 
 
 def check_frame(frame: object) -> pd.DataFrame:

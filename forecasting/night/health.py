@@ -41,7 +41,7 @@ from forecasting.sessions import (
 from forecasting.settings import Settings, each_symbol
 from forecasting.store import connect, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
-from forecasting.store.rows import RunRow
+from forecasting.store.rows import FindingRow, RunRow
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import HORIZONS, PUBLISHED, Clock, Target
 
@@ -113,8 +113,9 @@ def _of_earnings(connection: Connection, symbols: Sequence[str]) -> dict[str, Se
     """What is to be known of the earnings dates of symbols."""
     shown = {"symbol": list(symbols), "rule": list(EARNINGS), "cleared_at": None}
     found = defaultdict[str, list[tuple[str, date]]](list)
-    for row in read.table_rows(connection, "findings", shown):
-        found[row["symbol"]].append((row["rule"], row["session"]))
+    for row in read.all_stored(connection, FindingRow, shown):
+        if row.session is not None:
+            found[row.symbol].append((row.rule, row.session))
     return {symbol: of_earnings(findings) for symbol, findings in found.items()}
 
 

@@ -35,6 +35,18 @@ class FetchRow:
 
 
 @dataclass(frozen=True)
+class FindingRow:
+    """A fault of a bar, of table findings."""
+
+    id: str
+    symbol: str
+    session: date | None
+    rule: str
+    severity: str
+    value: float | None
+
+
+@dataclass(frozen=True)
 class ModelRow:
     """A network's fit or a baseline's rule, of table models."""
 
@@ -170,6 +182,7 @@ class TotalRow:
 
 TABLES: dict[type, str] = {
     FetchRow: "fetches",
+    FindingRow: "findings",
     ModelRow: "models",
     RunRow: "runs",
     WeightsRow: "weights",

@@ -23,6 +23,7 @@ from forecasting.store import read, schema
 from forecasting.store.frames import Row, of_series
 from forecasting.store.read.inputs import PRICES
 from forecasting.store.read.runs import passed_fits
+from forecasting.store.rows import FindingRow
 from forecasting.store.schema import (
     UtcDateTime,
     bar,
@@ -159,13 +160,13 @@ def _add_findings(
     symbol = response.request.symbol
     of_symbol = {"symbol": symbol, "cleared_at": None}
     gone = {
-        (_place(row), row["rule"], row["severity"]): row
-        for row in read.table_rows(connection, "findings", of_symbol)
+        (_place(row), row.rule, row.severity): row
+        for row in read.all_stored(connection, FindingRow, of_symbol)
     }
     new = []
     for finding in findings:
         key = (finding.place, finding.rule, finding.severity)
-        if finding.is_persistent and key in gone and _is_same(finding.value, gone[key]["value"]):
+        if finding.is_persistent and key in gone and _is_same(finding.value, gone[key].value):
             del gone[key]
         else:
             new.append(finding)
@@ -174,7 +175,7 @@ def _add_findings(
 
 
 def _clear(
-    connection: Connection, response: Response, gone: Iterable[Row], *, at: datetime
+    connection: Connection, response: Response, gone: Iterable[FindingRow], *, at: datetime
 ) -> None:
     """Clear the findings among those gone that a fetch, made at `at`, has read the sessions of."""
     if not len(response.bars):
@@ -182,19 +183,18 @@ def _clear(
     first = max(response.request.first, response.bars.index[0].date())
     last = response.request.last
     ids = [
-        row["id"]
+        row.id
         for row in gone
         # A day unknown or still to come is of a row of a file, which is read whole
-        if row["session"] is None or row["session"] > at.date() or first <= row["session"] <= last
+        if row.session is None or row.session > at.date() or first <= row.session <= last
     ]
     cleared = sa.update(schema.findings).where(schema.finding.id.in_(ids))
     connection.execute(cleared.values(cleared_at=at))
 
 
-def _place(row: Row) -> date | float | None:
-    """That of a stored finding, as `Finding.place`."""
-    place: date | float | None = row["value"] if row["session"] is None else row["session"]
-    return place
+def _place(row: FindingRow) -> date | float | None:
+    """The place of a stored finding, as `Finding.place`."""
+    return row.value if row.session is None else row.session
 
 
 def _finding_row(finding: Finding, symbol: str, seen: Row) -> Row:
