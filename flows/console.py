@@ -119,7 +119,7 @@ def show_nights(
 ) -> None:
     """Print one night in full, of several a line each, and where report and database are.
 
-    Of past ones no page is named: a report is of the newest.
+    For past nights no page is named, since a report is of the newest.
     """
     if as_json:
         typer.echo(json_text([night_document(data) for data in nights]))

@@ -41,7 +41,7 @@ step = partial(task, cache_policy=NO_CACHE, retries=0, task_run_name=reporting.s
 
 @step
 def ingest(nights: list[Night]) -> list[Night]:
-    """The nights, the bars of their symbols brought up to date."""
+    """The nights, once the bars of their symbols are up to date."""
     return run_step("ingest", nights)
 
 
@@ -59,13 +59,13 @@ def train(nights: list[Night]) -> list[Night]:
 
 @step
 def predict(nights: list[Night]) -> list[Night]:
-    """The nights, their forecasts written."""
+    """The nights, once their forecasts are written."""
     return run_step("predict", nights)
 
 
 @step
 def evaluate(nights: list[Night]) -> list[Night]:
-    """The nights, closed sessions scored and the pages written."""
+    """The nights, once closed sessions are scored and the pages are written."""
     return run_step("evaluate", nights)
 
 

@@ -43,12 +43,12 @@ _digested: set[UUID] = set()
 
 
 def flow_run_name() -> str:
-    """`nightly-SBUX-volume-2024-03-08`."""
+    """The name of a flow run, like `nightly-SBUX-volume-2024-03-08`."""
     return run_name(str(runtime.flow_run.flow_name), runtime.flow_run.parameters, now=clock.now)
 
 
 def step_run_name() -> str:
-    """`train-SBUX-2024-03-08`, of many symbols `train-AAPL+24-others-2024-03-08`."""
+    """The name of a task run, like `train-SBUX-2024-03-08` or `train-AAPL+24-others-2024-03-08`."""
     nights = runtime.task_run.parameters["nights"]
     symbols = list(dict.fromkeys(night.symbol for night in nights))
     return f"{runtime.task_run.task_name}-{joined(symbols)}-{nights[-1].session}"

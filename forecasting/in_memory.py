@@ -179,7 +179,7 @@ def without_inputs() -> Settings:
 
 
 def clock_of(now: Clock | None) -> Clock:
-    """`now`, without it the machine's clock, which `flows` has: here is its caller."""
+    """The clock that a caller has given, else the machine's, which `flows` has."""
     if now is None:
         from flows import clock
 

@@ -91,7 +91,7 @@ def _with_home(text: str) -> str:
 
 
 def _of_text(read: Callable[[str], object]) -> BeforeValidator:
-    """A validator that reads a text, as of a variable, and takes a value of TOML as it is."""
+    """A validator that parses a text, as a variable has it, and leaves a value of TOML as it is."""
     return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
 
@@ -317,10 +317,7 @@ class Settings(BaseSettings):
         return json.dumps(self.forecast_fields(), sort_keys=True)
 
     def forecast_fields(self) -> dict[str, object]:
-        """What a symbol's forecasts follow from besides code, bars and earnings dates.
-
-        As JSON values.
-        """
+        """What decides forecasts besides code, bars and earnings dates, as JSON values."""
         values: dict[str, object] = {"exchange": self.exchange, "rules": RULES}
         if self.market is not None:  # by its symbol: where a file lies changes no number
             values["market"] = market_symbol(self.market)
@@ -441,9 +438,9 @@ def _fault_of(name: str, known: list[str]) -> str:
 
 
 def _check_names() -> None:
-    """Refuse variables and secret files that would be ignored.
+    """Refuse variables and secret files that would be ignored without a word.
 
-    A setting has nearly their name, or an earlier release had one of their name.
+    Those are misspelt names of settings, and names of settings that earlier releases had.
     """
     folder = os.environ.get("FORECASTING_SECRETS_DIR")
     files = os.listdir(folder) if folder and Path(folder).is_dir() else []  # noqa: PTH208 - the names alone

@@ -104,7 +104,7 @@ def verify(
 ) -> Outcomes[str]:
     """A sentence a series: how many nights and forecasts are the same bit for bit; else its error.
 
-    To leave out something that is stored of the span is an error.
+    A span of which something stored is left out is an error.
 
     Args:
         settings: Its symbols and targets.

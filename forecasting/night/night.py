@@ -117,7 +117,7 @@ class Night:
     def then(self, step: str, work: Callable[[Night], Night]) -> Night:
         """The night after `work`, with the seconds that it took or the error that stopped it.
 
-        As it is if one has.
+        A night that an error has stopped before comes back as it is.
         """
         if self.error is not None:
             return self
@@ -156,7 +156,7 @@ def make_night(
 ) -> Night:
     """The night of a symbol under its own settings, with its own exchange.
 
-    Its session has closed.
+    A UsageError where its session has not closed.
     """
     own = settings.for_symbol(symbol)
     check_closed(session, own.exchange, now=now)

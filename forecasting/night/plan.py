@@ -39,7 +39,8 @@ logger = logging.getLogger("forecasting.night")
 def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> list[Night]:
     """The nights to do, each symbol's oldest first.
 
-    A symbol whose nights cannot begin has one with the error, as its row has it. The caller holds
+    A symbol whose nights cannot begin has one night with the error, which its row in
+    table runs has too. The caller holds
     the lock of the nights.
     """
     # A scheduled run may be the first one of another release
@@ -62,7 +63,7 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
 
 
 def _stopped(night: Night) -> Night:
-    """A night that cannot begin, of a session that has closed, which its row says."""
+    """A night that cannot begin, once its row in table runs says so; its session has closed."""
     settings = night.settings
     # Its exchange has no calendar, and so no session that a row could be of
     with suppress(UsageError):

@@ -140,7 +140,7 @@ def mark_stopped(night: Night) -> None:
 def is_refusal(settings: Settings, symbol: str, error: Exception | None) -> bool:
     """Whether an error refuses the command of a person, which leaves no trace.
 
-    A wrong option, or a misspelt symbol.
+    Such an error is a wrong option, or bad data of a symbol that has no bars, as a misspelt one.
     """
     if not isinstance(error, BadDataError):
         return isinstance(error, UsageError)

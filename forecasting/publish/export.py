@@ -105,9 +105,9 @@ def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataF
 
 
 def typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, whose days and instants have their types, the others in that of their names.
+    """The rows with each column in the type of its name, by _DTYPES, else in float64.
 
-    Else float64 with NaN for unknown.
+    Days and instants keep the types that they have.
     """
     others = rows.select_dtypes(exclude=["datetime", "datetimetz"])
     return rows.astype({column: _DTYPES.get(str(column), "float64") for column in others})
@@ -161,7 +161,8 @@ def check_known(
 ) -> None:
     """Raise a UsageError for a symbol that is none of `known_symbols`.
 
-    Of settings, that no call has named, only where the ledger has symbols, and none of theirs.
+    Where no call has named the symbols, as those of the settings, only if the ledger has others
+    and none of them.
     """
     known = known_symbols(settings, target)
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
@@ -241,9 +242,9 @@ MOST_ANSWERED = 500  # Rows of an answer
 def answer(
     settings: Settings, question: str, *, symbol: str, target: str, horizon: int, limit: int
 ) -> dict[str, Any]:
-    """The `rows` that answer one of QUESTIONS, as JSON values, and whether `limit` `cut` them.
+    """A document with the `rows` that answer one of QUESTIONS, and whether `limit` has `cut` them.
 
-    Every text in them is clean.
+    Texts of sources and files in it are cleaned.
     """
     if symbol:
         symbol = check_symbol(symbol)

@@ -186,7 +186,7 @@ def _of_data(connection: Connection, run: RunRow) -> Iterator[Condition]:
 
 
 def send_failed(settings: Settings, error: ForecastingError) -> None:
-    """Send what stopped a run, unless another has the lock, which who started it reads."""
+    """Send what stopped a run, unless that is the lock of another, of which its caller reads."""
     if not isinstance(error, LockedError):
         subject = _subject(settings)
         send(

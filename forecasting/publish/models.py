@@ -87,9 +87,9 @@ def withdraw(model_id: str, settings: Settings, *, now: Clock) -> str:
 
 
 def stored_model(connection: connect.Connection, model_id: str) -> ModelRow:
-    """The model with an id, by it or the beginning of its id that no other model has.
+    """The model whose id is `model_id`, or alone begins with it.
 
-    A UsageError without one.
+    A UsageError where there is no such model, or more than one.
     """
     found = read.models_beginning(connection, model_id, limit=5)
     if len(found) == 1:

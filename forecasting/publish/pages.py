@@ -1,7 +1,4 @@
-"""The report: its data from the store, its pages and their index on disk.
-
-And what came of each symbol of a run.
-"""
+"""The report: its data from the store, and its pages and their index on disk."""
 
 import json
 import logging

@@ -31,7 +31,7 @@ class Axes:
 
     @property
     def width(self) -> float:
-        """That of the plot."""
+        """The width of the plot."""
         return self.right - self.left
 
     def y(self, value: float) -> float:

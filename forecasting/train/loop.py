@@ -57,7 +57,7 @@ class Tensors:
     def batch(self, ends: Rows, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The LOOKBACK sessions up to each of the rows `ends`, and the last `length` rows' tensors.
 
-        These are past, future and truth.
+        They are what the network has of the past and the future, and the truth.
         """
         sessions = torch.as_tensor(ends[:, None] + self.warm_up + np.arange(1 - LOOKBACK, 1))
         rows = torch.as_tensor(ends[:, None] + np.arange(1 - length, 1))

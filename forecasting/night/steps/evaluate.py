@@ -54,7 +54,7 @@ def evaluate(
 
 
 def score_closed(night: Night) -> Night:
-    """The night, its scores written."""
+    """The night, once the scores of its closed sessions are written."""
     with connect.reading(night.url) as connection:
         known_at = night.data_as_of or _newest_instant(connection, night)
         scores = _scores(connection, night, known_at)

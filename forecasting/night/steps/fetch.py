@@ -1,7 +1,4 @@
-"""One request for the bars of a symbol: its response is assessed, diffed and appended.
-
-With the symbol's earnings dates.
-"""
+"""One request for a symbol's bars and earnings dates: the response is assessed and appended."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -160,7 +157,7 @@ def fetch(
 ) -> Night:
     """The night with its fetch, once the assessed response has been written.
 
-    Its error where nothing was stored.
+    Where nothing was stored, the night carries the error.
 
     Args:
         night: Under whose settings the request is made.

@@ -1,6 +1,6 @@
 """Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended.
 
-Its earnings dates too.
+The same request brings its earnings dates.
 """
 
 import logging

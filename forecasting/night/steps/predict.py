@@ -62,9 +62,9 @@ class PredictionInputs:
 
 
 def write_forecasts(night: Night) -> Night:
-    """The night, its forecasts written unless its run has written them before.
+    """The night, once its forecasts are written, unless its run has written them before.
 
-    No model that is missing or unusable stops one.
+    A model that is missing or cannot be used stops no night: a baseline takes its place.
     """
     with connect.reading(night.url) as connection:
         if read.row(connection, "forecasts", _of_run(night)) is not None:
@@ -130,7 +130,7 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
 
 
 def _of_run(night: Night) -> Row:
-    """What all forecasts of a night have; by these columns they are found from the key."""
+    """The columns that all forecasts of a night have in common, by which the key finds them."""
     return night.columns | {"origin_session": night.session}
 
 
@@ -301,7 +301,7 @@ def _write(
 
 
 def _issued_at(connection: connect.Connection, night: Night) -> datetime:
-    """Now; by a clock that is behind, after all fetches and forecasts, and so seldom live."""
+    """The instant of issue: now, but after the newest of the ledger where the clock is behind."""
     now = night.now()
     if night.stored_id is not None:  # made again, beside fetches of later
         return now

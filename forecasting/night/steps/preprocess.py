@@ -116,9 +116,9 @@ def is_before(now: datetime, newest: datetime | None) -> bool:
 
 
 def first_session(session: date, settings: Settings) -> date:
-    """The oldest session a night at `session` asks for.
+    """The oldest session a night at `session` requests.
 
-    The training window and what its first row looks back on.
+    From it on the bars fill the training window and what the first row of that looks back on.
     """
     return shift(session, -(TRAIN_SESSIONS + WARM_UP + 1), settings.exchange)
 
@@ -181,9 +181,9 @@ def market_of(night: Night) -> tuple[MarketChoice, date] | None:
 def market_snapshot(
     connection: connect.Connection, night: Night, *, data_as_of: datetime
 ) -> tuple[MarketSeries | None, str, str]:
-    """The market series at the night's fetch, made at `data_as_of`.
+    """The market series as known at `data_as_of`, the id of its newest fetch, and a note.
 
-    Its newest fetch, and a note on what is missing.
+    The note says what is missing of it; it is empty where nothing is.
     """
     market = market_of(night)
     if market is None:
