@@ -213,6 +213,18 @@ def db_downgrade(revision: Revision) -> str:
     )
 
 
+@db_app.command("set-aside", epilog="Example: forecasting db set-aside")
+def db_set_aside(
+    is_backed_up: Annotated[
+        bool, typer.Option("--backed-up", help="There is a backup, which Postgres needs.")
+    ] = False,
+) -> str:
+    """Take what a clock that was ahead has stored off the ledger. A copy of SQLite's keeps it."""
+    from forecasting.store import future
+
+    return future.set_aside(settings().url, clock.now(), is_backed_up=is_backed_up)
+
+
 def _revision_of(url: str) -> str:
     from forecasting.store import connect, migrate
 

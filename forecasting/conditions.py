@@ -13,6 +13,7 @@ Kind = Literal[
     "part_failed",
     "late",
     "refused",
+    "future",
     "no_calendar",
     "cut_off",
     "unended",

@@ -39,7 +39,7 @@ from forecasting.sessions import (
     opens_at,
 )
 from forecasting.settings import Settings, each_symbol
-from forecasting.store import connect, lock, migrate, read, schema
+from forecasting.store import connect, future, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
 from forecasting.store.rows import FindingRow, RunRow
 from forecasting.time_limit import TimeLimitError, within
@@ -94,6 +94,7 @@ def _states(settings: Settings, *, now: Clock) -> list[LiveState]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     is_locked = lock.is_held(settings.url)
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
+        ahead = future.rows_ahead(connection, now())
         notes = _of_earnings(connection, settings.symbols)
         states = [
             replace(
@@ -101,6 +102,8 @@ def _states(settings: Settings, *, now: Clock) -> list[LiveState]:
             )
             for name, own in settings.series.items()
         ]
+    if ahead is not None:
+        return [replace(state, condition=ahead) for state in states]
     without = [one for one in states if one.condition and one.condition.kind == "no_night"]
     if len(without) > ASKED:
         return states
@@ -207,7 +210,7 @@ def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[dat
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
     """The checks by name: each returns what it found, or raises a ForecastingError."""
     checks: dict[str, Callable[[], str]] = {
-        "database": lambda: _database(settings),
+        "database": lambda: _database(settings, now=now),
         "sessions": lambda: _sessions(settings, now=now),
         "source": lambda: _source(settings, now=now),
         "market": lambda: check_market(settings, now=now),
@@ -218,8 +221,9 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     return checks
 
 
-def _database(settings: Settings) -> str:
+def _database(settings: Settings, *, now: Clock) -> str:
     migrate.check_ready(settings.url)
+    future.check_clock(settings.url, now())
     tables = schema.metadata.tables
     with connect.reading(settings.url) as connection:
         for table in tables:  # a damaged file opens, and fails where its pages are read

@@ -29,7 +29,7 @@ from forecasting.sessions import (
     today,
 )
 from forecasting.settings import Settings, each_symbol
-from forecasting.store import connect, migrate, read
+from forecasting.store import connect, future, migrate, read
 from forecasting.values import NO_MARKET, source_name
 from forecasting.vocabulary import HORIZONS, Clock
 
@@ -45,6 +45,7 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
     """
     # A scheduled run may be the first one of another release
     migrate.check_ready(settings.url, writes=False)
+    future.check_clock(settings.url, now())
     mark_cut_off(settings)
 
     def of_symbol(own: Settings) -> list[Night]:

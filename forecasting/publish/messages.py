@@ -32,7 +32,7 @@ from forecasting.report.units import short_day
 from forecasting.report.wording import without_bar
 from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings, read_settings, settings_to_send
-from forecasting.store import connect, migrate, read
+from forecasting.store import connect, future, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.rows import ModelRow, RunRow
 from forecasting.vocabulary import PUBLISHED, Clock, short_id
@@ -49,7 +49,7 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     lines = newest_nights(settings, now=now)
     if not any(line.run for line in lines):  # as of a misspelt symbol
         check_known(settings, None, named_in_call=False, advice="Name them by --symbol.")
-    return _digest(settings, lines, ())
+    return _digest(settings, lines, (), now=now)
 
 
 def send_digest(
@@ -87,7 +87,7 @@ def _send_digest(
     was_not_sent = last == ""
     if settings.notify is None or not (nights or was_not_sent):
         return
-    digest = _digest(settings, newest(), nights)
+    digest = _digest(settings, newest(), nights, now=now)
     text = digest_markdown(digest, has_pages=False)
     session = last_completed(now(), settings.exchange_of(settings.symbols[0]))
     digest_id = short_id("digest", session.isoformat(), text)
@@ -108,7 +108,9 @@ def _send_digest(
     remembered.write_text(digest_id if is_sent else "", encoding="utf-8")
 
 
-def _digest(settings: Settings, lines: Sequence[NightView], nights: Sequence[Night]) -> Digest:
+def _digest(
+    settings: Settings, lines: Sequence[NightView], nights: Sequence[Night], *, now: Clock
+) -> Digest:
     current = [line for line in lines if line.is_current and not line.is_past]
     current.sort(key=lambda line: -line.unusualness)
     with connect.reading(settings.url) as connection:
@@ -116,6 +118,9 @@ def _digest(settings: Settings, lines: Sequence[NightView], nights: Sequence[Nig
             *_outages(connection, current, settings),
             *_of_runs(connection, nights, lines),
         ]
+        ahead = future.rows_ahead(connection, now())
+        if ahead is not None:
+            notes.append(("", ahead))
     return make_digest(
         lines,
         notes=notes,

@@ -42,6 +42,7 @@ WORDS: dict[Kind, Words] = {
     ),
     "late": Words("wrong", "stale", "{reason}", "See whether the source has the bar"),
     "refused": Words("wrong", "failed", "{reason}", "Correct that input"),
+    "future": Words("wrong", "clock", "{reason}"),
     "no_calendar": Words("wrong", "failed", "{reason}"),
     "cut_off": Words(
         "wrong",

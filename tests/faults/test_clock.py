@@ -4,17 +4,21 @@ from a later one."""
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from shutil import copy
 
 import pytest
 
 from flows import clock, nightly
 from flows.start import start_catch_up, start_night
 from forecasting.audit.verify import verify
-from forecasting.errors import ForecastingError, UsageError
+from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.night.health import checked, live_states, night_checks
+from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import counts, select
+from forecasting.store.future import set_aside
+from tests.builders import EVE, LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.nights import contents, counts, select
 from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.slow
@@ -47,34 +51,66 @@ def night(monkeypatch, moment, **given):
     nightly.nightly(**given)
 
 
-def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(small, monkeypatch):
-    behind = timedelta(days=-3)
+def test_a_night_by_a_clock_that_is_behind_is_not_live_and_can_be_replayed(small, monkeypatch):
+    behind = timedelta(hours=-23)
     write_yahoo_csv(BARS, small / "TEST.csv")
     for wrong_by in (timedelta(), behind):
         ticks = (at(LAST, wrong_by=wrong_by) + timedelta(seconds=second) for second in count())
         monkeypatch.setattr(clock, "now", lambda ticks=ticks: next(ticks))
         nightly.nightly()
     kinds = dict(select("DISTINCT origin_session, kind", "forecasts"))
-    assert kinds == {
-        str(LAST): "live",
-        str((at(LAST) + behind).date() - timedelta(days=1)): "replay",
-    }
+    assert kinds == {str(LAST): "live", str(EVE): "replay"}
     monkeypatch.setattr(clock, "now", lambda: at(LAST, wrong_by=timedelta(hours=1)))
-    none = "Not verified: 2 nights (2024-03-06, 2024-03-07: none stored)"
-    made = verify(read_settings(), first=date(2024, 3, 5)).values["TEST"]
-    assert made.startswith(f"TEST volume: {none}. 2 nights, ")
+    made = verify(read_settings(), first=EVE).values["TEST"]
+    assert made.startswith(f"TEST volume: 2 nights, {EVE} to {LAST}: all ")
 
 
-def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(small, monkeypatch):
-    for session, wrong_by in ((SESSIONS[0], timedelta(days=31)), (SESSIONS[1], timedelta())):
+def test_the_run_after_a_clock_that_was_ahead_by_hours_is_not_live(small, monkeypatch):
+    for session, wrong_by in ((SESSIONS[0], timedelta(hours=30)), (SESSIONS[1], timedelta())):
         write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
         night(monkeypatch, at(session, wrong_by=wrong_by), mode="skip")
-    notes = dict(select("as_of, note", "runs"))
-    assert "clock" not in notes[str(SESSIONS[0])]
-    assert notes[str(SESSIONS[1])].startswith(
-        "This machine's clock is at 2024-03-06 10:30 UTC, before the newest fetch"
-    )
-    assert select("DISTINCT kind", "forecasts") == [("replay",)]
+    kinds = dict(select("DISTINCT origin_session, kind", "forecasts"))
+    assert kinds == {str(SESSIONS[0]): "replay", str(SESSIONS[1]): "late"}
+
+
+@pytest.fixture
+def nights(small, monkeypatch):
+    """What makes the nights of sessions by a clock, and returns what is in the ledger then."""
+
+    def made(sessions, wrong_by=timedelta()):
+        for session in sessions:
+            write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
+            night(monkeypatch, at(session, wrong_by=wrong_by))
+        return contents(read_settings().url)
+
+    return made
+
+
+def test_rows_of_a_clock_that_was_ahead_stop_runs_until_they_are_set_aside_and_leave_no_trace(
+    nights, tmp_path, migrated_sqlite_file, monkeypatch
+):
+    before, after = SESSIONS[:2], SESSIONS[2:4]
+    whole = nights([*before, *after])
+    copy(migrated_sqlite_file, tmp_path / "other.db")
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{tmp_path / 'other.db'}")
+    nights(before)
+    left = nights(after[:1], timedelta(days=400))
+    with pytest.raises(
+        StoreError, match=r"nights: 1, requests: 1\b.* 2025-04-11 .*`forecasting db"
+    ):
+        nights(after[:1])
+    settings = read_settings()
+    assert contents(settings.url) == left
+    (state,) = live_states(settings, now=clock.now)
+    digest = newest_digest(settings, now=clock.now)
+    rows = checked(night_checks(settings, now=clock.now))
+    assert state.condition is not None
+    assert state.condition.kind == "future"
+    assert "future" in [reason.kind for reason in digest.reasons]
+    assert "database" in [row["check"] for row in rows if row["state"] == "wrong"]
+    set_aside(settings.url, clock.now(), is_backed_up=False)
+    assert nights(after) == whole
+    assert select("DISTINCT kind", "forecasts") == [("live",)]
 
 
 def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(yahoo, monkeypatch):

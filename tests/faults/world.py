@@ -40,6 +40,7 @@ from forecasting.publish.models import withdraw
 from forecasting.sessions import between, last_completed, next_sessions, opens_at, shift
 from forecasting.settings import read_settings
 from forecasting.store import connect, write
+from forecasting.store.future import set_aside
 from forecasting.store.rows import RunRow
 from forecasting.store.schema import metadata
 from forecasting.targets import TARGETS
@@ -178,6 +179,8 @@ class World:
                 if self.draw.random() < 0.4:
                     kill(self)
                 ended = self.run()
+        if self.clock_error:  # which the operator has set right
+            set_aside(self.url, self.instant.astimezone(UTC), is_backed_up=True)
         check_morning(self, ended)
 
     def run(self) -> str:

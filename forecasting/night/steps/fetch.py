@@ -15,7 +15,7 @@ from forecasting.ingest.event_files import OF_YAHOO
 from forecasting.ingest.sources import Request, Response, Source, plugins
 from forecasting.night.night import Night
 from forecasting.night.run_log import open_run
-from forecasting.night.steps.preprocess import first_session, is_before, ledger_instant
+from forecasting.night.steps.preprocess import first_session, ledger_instant
 from forecasting.preprocess.windows import BASELINE_SESSIONS
 from forecasting.sessions import ends_soon, is_session, opens_at, today
 from forecasting.settings import Settings
@@ -269,8 +269,7 @@ def _write(
     choice = night.settings.market_choice
     series = [request.symbol] if choice is None else [request.symbol, choice.symbol]
     newest = read.newest(connection, "fetches", "fetched_at", {"symbol": series})
-    now = night.now()
-    fetched_at = ledger_instant(newest, now)
+    fetched_at = ledger_instant(newest, night.now())
     before = read.newest_fetch(connection, request.symbol)
     if revision.error is None and before is not None and before.source != request.source:
         detail = f"source switched from {before.source}; {revision.detail}"
@@ -280,7 +279,7 @@ def _write(
     for target in request.targets[:1]:
         run_id = replace(night, settings=night.settings.for_target(target)).id
     if run_id and revision.error is None:
-        notes = _notes(request, newest, now)
+        notes = {"calendar_end": ends_soon(request.last, request.exchange)}
         open_run(connection, night, started_at=fetched_at, notes=notes)
     fetch_id = _fetch_id(response, revision, fetched_at, run_id)
     write.add_fetch(
@@ -291,19 +290,6 @@ def _write(
         added = write.add_events(connection, request.symbol, events, first_seen_at=fetched_at)
         logger.info("%d new earnings dates of %s", added, request.symbol)
     return fetch_id
-
-
-def _notes(request: Request, newest: datetime | None, now: datetime) -> dict[str, str]:
-    """What people should see of a request: a clock that is behind, a calendar that ends."""
-    clock = ""
-    if newest is not None and is_before(now, newest):
-        clock = (
-            f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the "
-            f"ledger at {newest:%Y-%m-%d %H:%M} UTC: no forecast is live until it has passed that "
-            "instant."
-        )
-        logger.warning(clock)
-    return {"clock": clock, "calendar_end": ends_soon(request.last, request.exchange)}
 
 
 def _fetch_id(
