@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -206,7 +205,7 @@ def check_fresh(*, now: Clock, sends: bool = False, metrics: Path | None = None)
 
     Args:
         now: The clock that says which session is the newest.
-        sends: Whether an end of missing forecasts is sent.
+        sends: Whether its failure would be sent, so that addresses must be such as apprise can use.
         metrics: The file for Prometheus; None without one.
 
     Raises:
@@ -220,13 +219,11 @@ def check_fresh(*, now: Clock, sends: bool = False, metrics: Path | None = None)
     lines = check_lines(states)
     text = " ".join(lines)
     if missing:
-        if sends:
-            mark_missing(settings)
         target = f" {settings.target}" if len(settings.targets) == 1 else ""
         subject = joined([state.name for state in missing]) + target
         raise NoLiveForecastError(subject, *([text] if len(states) == 1 else lines))
     if sends:
-        send_fresh(settings, text)
+        check_addresses(settings)
     return text
 
 
@@ -256,32 +253,6 @@ def message_checks(settings: Settings) -> dict[str, Callable[[], str]]:
     if settings.alerts:
         checks["alerts"] = alerts
     return checks
-
-
-def mark_missing(settings: Settings) -> None:
-    """Remember in a file, where one can be written, that a check missed a forecast."""
-    with suppress(OSError):
-        _mark(settings).parent.mkdir(parents=True, exist_ok=True)
-        _mark(settings).touch()
-
-
-def send_fresh(settings: Settings, text: str) -> None:
-    """Send, once after a check that missed a forecast, that none is missing.
-
-    Raises:
-        UsageError: An address cannot be used.
-    """
-    check_addresses(settings)
-    if not _mark(settings).is_file():
-        return
-    title = f"forecast.missing is over, {_subject(settings)}"
-    failed = send(settings, title, text, kind="success")
-    if failed < 1.0:
-        _mark(settings).unlink()
-
-
-def _mark(settings: Settings) -> Path:
-    return _runs_folder(settings) / f"missing-{short_id(*settings.targets, *settings.symbols)}"
 
 
 def _runs_folder(settings: Settings) -> Path:
