@@ -10,8 +10,6 @@ from forecasting.plain_text import quantity
 from forecasting.report.units import instant
 from forecasting.report.words import WORDS, by_cause
 
-COMMANDED = 20  # series that a command names
-
 
 def check_lines(states: Sequence[LiveState]) -> list[str]:
     """How many live forecasts are missing, why, what to do until when; which are fresh; notes."""
@@ -66,8 +64,4 @@ def _advice_of(some: Sequence[LiveState]) -> str:
         until = f"opened at {instant(first.opens)}: only the next night's can be live."
         return " ".join([f"{first.exchange} {until}", *steps])
     until = f"opens at {instant(first.opens)}: a live forecast is made before that."
-    if len(some) <= COMMANDED:
-        symbols = ",".join(dict.fromkeys(state.symbol for state in some))
-        targets = ",".join(dict.fromkeys(state.target for state in some))
-        steps.append(f"Then `forecasting run --symbol {symbols} --target {targets}`.")
-    return " ".join([f"{first.exchange} {until}", *steps])
+    return " ".join([f"{first.exchange} {until}", *steps, "Then `forecasting run`."])
