@@ -208,7 +208,11 @@ def python_strings() -> AbstractContextManager[None]:
 
 def _frame(result: sa.CursorResult[Any], kinds: dict[str, TypeEngine[Any]]) -> pd.DataFrame:
     names = list(result.keys())
-    columns: list[tuple[Any, ...]] = list(zip(*result.all(), strict=True)) or [()] * len(names)
+    columns: list[list[Any]] = [[] for _ in names]
+    # Some at a time: garbage collection goes through all rows that are held at once
+    for some in result.partitions(500):
+        for column, values in zip(columns, zip(*some, strict=True), strict=True):
+            column += values
     typed = (
         pd.Series(values, dtype=_dtype(values, name, kinds.get(name)))
         for name, values in zip(names, columns, strict=True)
@@ -216,7 +220,7 @@ def _frame(result: sa.CursorResult[Any], kinds: dict[str, TypeEngine[Any]]) -> p
     return pd.DataFrame(dict(zip(names, typed, strict=True)))
 
 
-def _dtype(values: tuple[Any, ...], name: str, kind: TypeEngine[Any] | None) -> Any:  # noqa: ANN401 - of pandas
+def _dtype(values: list[Any], name: str, kind: TypeEngine[Any] | None) -> Any:  # noqa: ANN401 - of pandas
     if isinstance(kind, sa.Date):
         return "datetime64[ns]"
     if isinstance(kind, UtcDateTime):
