@@ -255,6 +255,19 @@ def next_history(connection: Connection, symbol: str, instants: pd.Series) -> pd
     return following.iloc[accepted.searchsorted(instants, side="right")].set_axis(instants.index)
 
 
+def has_changed_basis(connection: Connection, symbol: str) -> bool:
+    """Whether a split was seen, or another history accepted, after the symbol's first fetch.
+
+    Without one all its forecasts are on one share basis.
+    """
+    first = select(func.min(fetch.fetched_at)).where(fetch.symbol == symbol).scalar_subquery()
+    split = sa.exists().where(
+        action.symbol == symbol, action.kind == "split", action.first_seen_at > first
+    )
+    accepted = sa.exists().where(finding.symbol == symbol, finding.rule == ACCEPTED)
+    return bool(connection.scalar(select(split | accepted)))
+
+
 def on_basis_at(
     connection: Connection,
     symbol: str,

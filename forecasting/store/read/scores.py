@@ -19,7 +19,14 @@ from forecasting.store.frames import (
     view_frame,
     view_result,
 )
-from forecasting.store.read.inputs import LATEST, PRICES, next_history, on_basis_at, split_factors
+from forecasting.store.read.inputs import (
+    LATEST,
+    PRICES,
+    has_changed_basis,
+    next_history,
+    on_basis_at,
+    split_factors,
+)
 from forecasting.store.rows import ResultRow
 from forecasting.store.schema import (
     FORECAST_KEY,
@@ -164,34 +171,23 @@ def losses(
     Returns:
         Columns LOSS_COLUMNS; inside_80 1.0 or 0.0.
     """
-    # SQL chooses: to hand every score to Python, half of them superseded, took three times as long.
     wanted = _wanted(connection, symbol, target, origins=origins, last=last, known_at=known_at)
-    forecaster = score.model.label("forecaster")
+    line = (score.origin_session, score.horizon, score.model)
     newest_first = (score[name].desc() for name in ("stage", "bar_version", "issued_at"))
-    place = func.row_number().over(
-        partition_by=(score.origin_session, score.horizon, forecaster),
-        order_by=(kind_rank(score.kind), *newest_first, score.model_id),
-    )
-    ranked = (
-        select(*score, forecaster, place.label("place"))
+    statement = (
+        select(*line, *score["target_session", "pinball", "inside_80"])
         .where(*wanted, score.role.in_(get_args(Role)))
-        .subquery()
+        .order_by(*line, kind_rank(score.kind), *newest_first, score.model_id)
     )
-    columns = [ranked.c[name] for name in LOSS_COLUMNS]
-    chosen = select(*columns).where(ranked.c.place == 1).order_by(*columns)
-    based = (
-        chosen.add_columns(forecast.data_as_of, fetch.first_received)
-        .join(forecasts, same_forecast(forecast, ranked.c))
-        .join(fetches)
-    )
-    every = on_basis_at(
-        connection,
-        symbol,
-        target,
-        frame(connection, based),
-        ["pinball"],
-        at=known_at,
-    )
+    has_changed = has_changed_basis(connection, symbol)
+    if has_changed:  # to find the forecast of each score takes longer than all the rest
+        of_forecast = same_forecast(forecast, score)
+        statement = statement.add_columns(forecast.data_as_of, fetch.first_received)
+        statement = statement.join(forecasts, of_forecast).join(fetches)
+    every = frame(connection, statement).rename(columns={"model": "forecaster"})
+    every = every.drop_duplicates(["origin_session", "horizon", "forecaster"])
+    if has_changed:
+        every = on_basis_at(connection, symbol, target, every, ["pinball"], at=known_at)
     counted = _newest_origins(every, origins).reset_index(drop=True)
     return counted.assign(inside_80=counted["inside_80"].astype(float))
 
