@@ -206,9 +206,8 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
     earlier runs.
     """
     run = flow_run()
-    newest = cache(
-        partial(newest_nights, settings, nights, now=clock.now)
-    )  # once, for message and page
+    # Once, for message and page
+    newest = cache(partial(newest_nights, settings, nights, now=clock.now))
     is_made = messages.send_digest(settings, nights, newest, now=clock.now, link=run_link())
     if run is None or not nights:
         return ""

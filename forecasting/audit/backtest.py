@@ -258,7 +258,7 @@ def _result(
     series = {"symbol": symbol, "target": settings.target}
     with connect.reading(settings.url) as connection:
         models, runs, forecasts, totals = (
-            pd.DataFrame(read.table_rows(connection, table, series))
+            read.view(connection, table, series)
             for table in ("models", "runs", "forecasts", "total_forecasts")
         )
     names = models.set_index("id")["name"]
@@ -298,7 +298,7 @@ def _result(
 def _quantiles(forecasts: pd.DataFrame, origins: Sequence[date]) -> Floats:
     """(n, H, Q) the quantiles of rows of table forecasts, NaN where there is none."""
     quantiles = forecasts.set_index(["origin_session", "horizon"])[list(QUANTILE_COLUMNS)]
-    each = pd.MultiIndex.from_product([origins, HORIZONS])
+    each = pd.MultiIndex.from_product([pd.to_datetime([*origins]), pd.Index(HORIZONS)])
     shape = (len(origins), len(HORIZONS), len(QUANTILE_COLUMNS))
     return quantiles.reindex(each).to_numpy(dtype=np.float64).reshape(shape)
 

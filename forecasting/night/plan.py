@@ -39,9 +39,8 @@ logger = logging.getLogger("forecasting.night")
 def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> list[Night]:
     """The nights to do, each symbol's oldest first.
 
-    A symbol whose nights cannot begin has one night with the error, which its row in
-    table runs has too. The caller holds
-    the lock of the nights.
+    A symbol whose nights cannot begin has one night with the error, which its row in table runs has
+    too. The caller holds the lock of the nights.
     """
     # A scheduled run may be the first one of another release
     migrate.check_ready(settings.url, writes=False)

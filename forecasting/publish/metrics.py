@@ -56,5 +56,5 @@ def _figures(connection: Connection, state: LiveState, at: datetime) -> Mapping[
     return missing | {
         "forecasting_live_night_age_seconds": (at - newest.issued_at).total_seconds(),
         "forecasting_live_night_duration_seconds": sum(seconds),
-        "forecasting_live_night_rows": len(read.table_rows(connection, "forecasts", written)),
+        "forecasting_live_night_rows": len(read.view(connection, "forecasts", written)),
     }

@@ -139,20 +139,6 @@ def all_stored(
     return records(connection, kind, _chosen(TABLES[kind], where))
 
 
-def table_rows(
-    connection: Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
-) -> list[Row]:
-    """The rows of a table whose columns have these values, of a list one of them.
-
-    Args:
-        connection: An open one.
-        table: Its name.
-        where: Values by column.
-        order: Columns to sort by, as SQL writes them: `as_of DESC`.
-    """
-    return rows(connection, _chosen(table, where, order))
-
-
 def row(
     connection: Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
 ) -> sa.Row[Any] | None:

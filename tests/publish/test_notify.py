@@ -22,12 +22,13 @@ from forecasting.publish.messages import (
 from forecasting.publish.runs import run_missed
 from forecasting.report.units import full_day
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, read, write
+from forecasting.store import connect, write
+from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
 from tests.nights import after, damage_weights, night, select
-from tests.store.rows import run_row
+from tests.store.rows import all_rows, run_row
 
 pytestmark = [
     pytest.mark.usefixtures("plain_flows"),
@@ -183,7 +184,7 @@ def missing(night_folder, csv_of_bars, posted, monkeypatch):
     with connect.transaction(read_settings().url) as connection:
         for symbol, row in rest.items():
             write.add(connection, "runs", run_row(symbol, row.pop("as_of"), symbol=symbol, **row))
-        stored = read.table_rows(connection, "fetches", {})[0]
+        stored = all_rows(connection, metadata.tables["fetches"])[0]
         write.add(connection, "fetches", stored | {"id": "n", "run_id": None} | down)
 
 

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 
 import migrations
 from forecasting.errors import LockedError, StoreError, UsageError
-from forecasting.store import migrate, read, views, write
+from forecasting.store import migrate, views, write
 from forecasting.store.connect import kept_open, reading, transaction
 from forecasting.store.lock import night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
@@ -272,7 +272,7 @@ def test_older_nights_get_the_kind_of_their_mode_by_how_its_reason_began(databas
     downgrade(database_url, "0011")
     upgrade(database_url)
     with reading(database_url) as connection:
-        runs = read.table_rows(connection, "runs", {})
+        runs = all_rows(connection, metadata.tables["runs"])
     assert {row["mode_reason"]: row["mode_kind"] for row in runs} == reasons
 
 

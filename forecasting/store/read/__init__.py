@@ -1,6 +1,6 @@
 """Read queries on an open connection: `read.NAME` is a function of one of these modules."""
 
-from forecasting.store.frames import all_stored, newest, row, stored, table_rows, values, view
+from forecasting.store.frames import all_stored, newest, row, stored, values, view
 from forecasting.store.read.forecasts import (
     answer,
     bars_of_nights,

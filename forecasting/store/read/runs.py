@@ -1,13 +1,13 @@
 """Runs, one a night, the models that they fitted, and each symbol's and target's newest night."""
 
 import math
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
@@ -16,14 +16,12 @@ from forecasting.evaluate.significance import Skill, p_value_of
 from forecasting.evaluate.standings import WINDOWS
 from forecasting.store import schema
 from forecasting.store.frames import (
-    Row,
     first_record,
     newest,
     of_series,
     records,
     same_forecast,
     stored,
-    table_rows,
     view,
 )
 from forecasting.store.rows import FetchRow, ModelRow, RunRow
@@ -313,18 +311,16 @@ class Lead(NamedTuple):
 def leads(connection: Connection, symbol: str, target: str, kind: str) -> dict[str, Lead]:
     """The lead over each other forecaster, from the standings of one kind."""
     scope = {"symbol": symbol, "target": target, "kind": kind, "window_sessions": max(WINDOWS)}
-    by_line = defaultdict[str, list[Row]](list)
-    for row in table_rows(connection, "standings", scope, order=("horizon",)):
-        if row["line"] != PUBLISHED_LINE and row["n"]:
-            by_line[row["line"]].append(row)
+    found = view(connection, "standings", scope).sort_values("horizon")
+    others = found[(found["line"] != PUBLISHED_LINE) & (found["n"] > 0)]
     return {
-        line: Lead(rows[0]["n"], _lead(rows[:1]), _lead(rows)) for line, rows in by_line.items()
+        str(line): Lead(int(rows["n"].iloc[0]), _lead(rows[:1]), _lead(rows))
+        for line, rows in others.groupby("line", sort=False)
     }
 
 
-def _lead(rows: Sequence[Row]) -> float:
-    ours, theirs = (sum(row[name] for row in rows) for name in ("published_pinball", "pinball"))
-    return skill(ours, theirs)
+def _lead(rows: pd.DataFrame) -> float:
+    return skill(rows["published_pinball"].sum(), rows["pinball"].sum())
 
 
 def _skill(row: Mapping[Any, Any]) -> Skill:
