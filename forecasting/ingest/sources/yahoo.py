@@ -1,13 +1,12 @@
 """Bars from Yahoo through yfinance: one request a night, failures raised, waits limited."""
 
 import logging
-import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic as _monotonic
 from time import sleep as _sleep
@@ -21,7 +20,6 @@ from forecasting.errors import (
     RateLimitedError,
     SourceError,
     UnavailableError,
-    UsageError,
 )
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Request, Response, canonical
@@ -45,7 +43,6 @@ a request for the first time, and from then on."""
 # newest session lies in the future on any live night. Bars after the requested session are cut
 # here.
 _LOOK_PAST = timedelta(days=7)
-_OLDEST_CURL = (0, 15)  # as in pyproject.toml
 _DAY = timedelta(days=1)
 
 _CALENDAR_SYMBOLS = 25
@@ -208,7 +205,6 @@ class Yahoo:
 
     def _yfinance(self) -> Any:  # noqa: ANN401 - a module
         """The package yfinance, with what it keeps for the process set up."""
-        _check_curl()
         import yfinance
         from yfinance.data import YfData
 
@@ -222,20 +218,6 @@ class Yahoo:
         # correct.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
         return yfinance
-
-
-def _check_curl() -> None:
-    """Raise a UsageError without a curl_cffi through which Yahoo accepts yfinance's requests."""
-    try:
-        found = version("curl_cffi")
-    except PackageNotFoundError:
-        found = "none"
-    release = tuple(map(int, re.findall(r"\d+", found)[:2]))
-    if release < _OLDEST_CURL:
-        raise UsageError(
-            "Expected curl_cffi 0.15 or newer, through which yfinance requests Yahoo; found "
-            f"{found}. Upgrade yfinance and curl_cffi: pip install --upgrade yfinance curl_cffi"
-        )
 
 
 @lru_cache(maxsize=1)  # setting it again would close databases that are in use

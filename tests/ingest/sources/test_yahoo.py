@@ -2,14 +2,13 @@ import copyreg
 import pickle
 from collections import deque
 from datetime import date, timedelta
-from importlib.metadata import PackageNotFoundError
 from unittest import mock
 
 import pandas as pd
 import pytest
 from yfinance import calendars
 
-from forecasting.errors import BadDataError, RateLimitedError, UnavailableError, UsageError
+from forecasting.errors import BadDataError, RateLimitedError, UnavailableError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Request
 from forecasting.ingest.sources import yahoo as source
@@ -403,21 +402,3 @@ def test_day_and_timing_of_instants_are_those_of_the_exchanges_clock(
         assert [(f"{row.announced:%Y-%m-%d}", row.timing) for row in found.itertuples()] == [
             (announced, timing)
         ]
-
-
-@pytest.mark.parametrize("installed", ["0.14.0", "0.9.1b2", None])
-def test_an_old_curl_cffi_or_none_is_named_before_any_request(
-    stand_in, yahoo, monkeypatch, installed
-):
-    def version(package):
-        if package == "curl_cffi" and installed is None:
-            raise PackageNotFoundError(package)
-        return installed
-
-    monkeypatch.setattr(source, "version", version)
-    named = rf"found {installed or 'none'}\. Upgrade yfinance and curl_cffi"
-    with pytest.raises(UsageError, match=named):
-        fetch(yahoo)
-    assert stand_in.requests == []
-    installed = "0.15.0"
-    assert len(fetch(yahoo).bars) == 90
