@@ -1,10 +1,9 @@
 """The source that an option names, of this package or another's entry point (docs/developer.md)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -52,21 +51,13 @@ def source_of(
 
 
 def _refusal(text: str) -> UsageError:
-    """The error of an option that names no source, with the one that it may mean."""
+    """The error of an option that names no source."""
     offers = entry_points(group=GROUP)
     others = "".join(sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in offers))
-    meant = _meant(text, ["yahoo", "csv", "parquet", "sample", *(offer.name for offer in offers)])
-    hint = f"Did you mean {meant}?" if meant else "A package can offer others: docs/developer.md."
     return UsageError(
-        f"Invalid source {text!r}: expected yahoo, a .csv or .parquet file, sample{others}. {hint}"
+        f"Invalid source {text!r}: expected yahoo, a .csv or .parquet file, sample{others}. A "
+        "package can offer others: docs/developer.md."
     )
-
-
-def _meant(text: str, names: Sequence[str]) -> str:
-    """The option that a wrong one nearly is; else empty."""
-    kind, colon, argument = text.partition(":")
-    near = [name for name in get_close_matches(kind.lower(), names, n=1) if name != kind]
-    return f"{near[0]}{colon}{argument}" if near else ""
 
 
 def newest_session(source: Source, symbol: str) -> date | None:
