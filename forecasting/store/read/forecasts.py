@@ -33,6 +33,7 @@ from forecasting.store.schema import (
     part,
     total_forecasts,
 )
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, KINDS, LSTM, NETWORK, PUBLISHED, Target
 
 
@@ -79,7 +80,9 @@ def past_forecasts(
         Columns origin_session, horizon, target_session, calibration, bars_at, the instant of the
         bars to compare with, up to `known_at`, and split_factor, shares then per share when issued.
     """
-    closed = (*of_series(forecast, symbol, target), forecast.target_session <= origin)
+    # By its origin too: the key finds the newest first
+    of_series_before = (*of_series(forecast, symbol, target), forecast.origin_session < origin)
+    closed = (*of_series_before, forecast.target_session <= origin)
     wanted = (*closed, forecast.role.in_((PUBLISHED, NETWORK)), model.name == LSTM)
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that
     # any horizon needs.
@@ -114,14 +117,21 @@ def past_forecasts(
     return issued[[*names, "bars_at", "split_factor"]]
 
 
-_SINCE_NEWEST = """symbol = :symbol AND target = :target AND role = 'published'
-    AND origin_session < :session AND target_session > (
+# Of five origins: those of the sixth newest have closed.
+_SINCE_NEWEST = f"""symbol = :symbol AND target = :target AND role = 'published'
+    AND origin_session IN (
+        SELECT n.origin_session FROM total_forecasts n
+        WHERE n.symbol = :symbol AND n.target = :target AND n.role = 'published'
+            AND n.origin_session < :session
+        GROUP BY n.origin_session ORDER BY n.origin_session DESC LIMIT {max(HORIZONS)}
+    )
+    AND target_session > (
         SELECT max(n.origin_session) FROM total_forecasts n
         WHERE n.symbol = :symbol AND n.target = :target AND n.role = 'published'
             AND n.origin_session < :session
     )
     ORDER BY origin_session, horizon,
-        CASE kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END, issued_at DESC"""
+        CASE kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END, issued_at DESC"""  # noqa: S608
 
 
 def totals_since_newest(
@@ -185,9 +195,10 @@ def totals_of(
 ) -> dict[tuple[Any, ...], list[TotalRow]]:
     """The totals of an origin, the shortest first, by the key of the forecast one session ahead."""
     totals = total_forecasts.c
+    of_origin = (totals.target.in_(TARGETS), totals.origin_session == origin)
     statement = (
         select(total_forecasts)
-        .where(totals.symbol.in_(symbols), totals.origin_session == origin)
+        .where(totals.symbol.in_(symbols), *of_origin)
         .order_by(totals.horizon)
     )
     by_key: dict[tuple[Any, ...], list[TotalRow]] = {}

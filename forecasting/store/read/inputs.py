@@ -71,18 +71,15 @@ def fetch_as_of(
     Raises:
         StoreError: No fetch has the session's bar.
     """
-    in_time = fetch.fetched_at <= cutoff
-    order = (
-        ~in_time,
-        sa.case((in_time, fetch.fetched_at)).desc(),
-        fetch.first_asked > first,
-        fetch.run_id.is_(None),
-        fetch.fetched_at,
-        fetch.id,
+    reaching = select(*fetch).where(
+        fetch.symbol == symbol, fetch.last_received >= session, _HAS_BARS
     )
-    reaching = (fetch.symbol == symbol, fetch.last_received >= session, _HAS_BARS)
-    chosen = select(*fetch).where(*reaching).order_by(*order)
-    stored = first_record(connection, FetchRow, chosen)
+    order = (fetch.first_asked > first, fetch.run_id.is_(None), fetch.fetched_at, fetch.id)
+    # Apart, so that the index of instants finds the newest, whatever the age of the ledger
+    in_time = reaching.where(fetch.fetched_at <= cutoff).order_by(fetch.fetched_at.desc(), *order)
+    later = reaching.where(fetch.fetched_at > cutoff).order_by(*order)
+    stored = first_record(connection, FetchRow, in_time)
+    stored = stored or first_record(connection, FetchRow, later)
     if stored is None:
         raise StoreError(
             f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run "

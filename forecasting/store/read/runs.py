@@ -44,6 +44,7 @@ from forecasting.store.schema import (
     weight,
     weights,
 )
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, PUBLISHED_LINE
 
 
@@ -280,7 +281,8 @@ def newest_runs(
     connection: Connection, symbols: Collection[str], *, first: date, last: date = date.max
 ) -> dict[tuple[str, str], RunRow]:
     """The `newest_run` of each symbol and target, of sessions from `first` to `last`."""
-    wanted = (run.as_of.between(first, last), run.symbol.in_(symbols), ~_is_history())
+    of_series = (run.symbol.in_(symbols), run.target.in_(TARGETS))
+    wanted = (*of_series, run.as_of.between(first, last), ~_is_history())
     newest_first = select(runs).where(*wanted).order_by(*_NEWEST_FIRST)
     newest_last = reversed(records(connection, RunRow, newest_first))
     return {(night.symbol, night.target): night for night in newest_last}

@@ -90,7 +90,8 @@ _NEWEST_SCORE = f"""(
     SELECT c.symbol, c.target, c.kind, c.target_session, f.q10, f.q50, f.q90, c.actual, c.inside_80,
         row_number() OVER (PARTITION BY c.symbol, c.target ORDER BY c.origin_session DESC) AS place
     FROM counted_scores c JOIN forecasts f ON {same("f", "c", FORECAST_KEY)}
-    WHERE c.symbol IN :symbols AND c.kind IN ('live', 'late', 'replay') AND c.horizon = 1
+    WHERE c.symbol IN :symbols AND c.target IN :targets
+        AND c.kind IN ('live', 'late', 'replay') AND c.horizon = 1
         AND c.forecaster = '{PUBLISHED}' AND c.counts AND c.origin_session >= :origin_session
         AND c.target_session <= :target_session
 ) c"""  # noqa: S608 - of this package
@@ -104,7 +105,8 @@ def last_results(
     last: date = date.max,
 ) -> dict[tuple[str, str], ResultRow]:
     """The newest result by symbol and target, of origins from `first` and sessions up to `last`."""
-    wanted = {"symbols": list(symbols), "origin_session": first, "target_session": last}
+    of_series = {"symbols": list(symbols), "targets": list(TARGETS)}
+    wanted = {**of_series, "origin_session": first, "target_session": last}
     found = view_result(connection, _NEWEST_SCORE, "place = 1", wanted)
     return {(row.symbol, row.target): row for row in records_of(ResultRow, found)}
 
