@@ -18,7 +18,6 @@ from rich.text import Text
 
 from flows import clock
 from forecasting.plain_text import ordinary_spaces, plain_text
-from forecasting.publish.pages import INDEX, page_address, report_path
 from forecasting.report import terminal
 from forecasting.report.documents import json_text, night_document
 from forecasting.report.night_view import NightView
@@ -121,6 +120,8 @@ def show_nights(
 
     For past nights no page is named, since a report is of the newest.
     """
+    from forecasting.publish.pages import INDEX, page_address, report_path
+
     if as_json:
         typer.echo(json_text([night_document(data) for data in nights]))
         return

@@ -15,7 +15,6 @@ from forecasting.errors import BadDataError, DataLateError, NoBarError, StoreErr
 from forecasting.night.night import Night
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
-from forecasting.store.frames import Row
 from forecasting.store.rows import RunRow
 from forecasting.values import source_name
 from forecasting.vocabulary import RunStatus
@@ -106,25 +105,22 @@ def notes_of(text: str) -> dict[str, str]:
     return json.loads(text or "{}")
 
 
-def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:
-    """Write values and notes to the night's row, unless another run has ended it meanwhile."""
-    with connect.transaction(night.url) as connection:
-        open_run(connection, night, started_at=night.now(), notes=notes)
-        if _status(connection, night) not in ("done", "closed"):
-            write.update(connection, "runs", night.id, values)
-
-
 def mark_stopped(night: Night) -> None:
     """Say in the row of a night what stopped it, unless that refuses the command of a person.
 
     Where it cannot be written, a warning hides neither it nor others.
     """
-    is_by_hand = night.trigger != "schedule"
-    if is_by_hand and not _has_row(night) and is_refusal(night.settings, night.symbol, night.error):
-        return
     stopped = {"status": stopped_status(night.error), "error": str(night.error)}
+    is_refused = is_refusal(night.settings, night.symbol, night.error)
     try:
-        mark(night, stopped | _seconds(night))
+        with connect.transaction(night.url) as connection:
+            status = _status(connection, night)
+            if night.trigger != "schedule" and not status and is_refused:
+                return
+            open_run(connection, night, started_at=night.now())
+            # Another run may have ended it meanwhile
+            if status not in ("done", "closed"):
+                write.update(connection, "runs", night.id, stopped | _seconds(night))
     except StoreError as unwritten:
         logger.warning(
             "%s %s: its row in runs lacks its error: %s",
@@ -166,11 +162,6 @@ def close(night: Night) -> Night:
 
 def _seconds(night: Night) -> dict[str, float]:
     return {f"seconds_{step}": seconds for step, seconds in night.seconds.items()}
-
-
-def _has_row(night: Night) -> bool:
-    with connect.reading(night.url) as connection:
-        return read.stored(connection, RunRow, {"id": night.id}) is not None
 
 
 def _status(connection: connect.Connection, night: Night) -> str:

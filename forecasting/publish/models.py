@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
-from forecasting.night.steps.train import load_model
 from forecasting.publish.export import check_forecast, each_stored
 from forecasting.settings import Outcomes, Settings
 from forecasting.store import connect, lock, migrate, read, write
@@ -60,6 +59,8 @@ def show_model(model_id: str, settings: Settings) -> dict[str, Any]:
 
 def _state(model: ModelRow, stored: WeightsRow | None) -> str:
     """Whether this code can load and run a model's weights, or why not."""
+    from forecasting.night.steps.train import load_model  # with torch
+
     if model.name != LSTM:
         return "none: a baseline is fitted anew each night from the bars"
     try:

@@ -5,6 +5,7 @@ The same request brings its earnings dates.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -83,24 +84,24 @@ def _with_stored_bar(night: Night) -> Night:
     Its bar is stored where a run was killed after it had come. A session without a bar that has
     newer ones is no session.
     """
-    needs_none = isinstance(night.error, UnavailableError | RateLimitedError)
-    if not needs_none and not isinstance(night.error, DataLateError):
-        return night
-    with connect.reading(night.url) as connection:
-        stored = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
-        if needs_none and _is_stored(connection, night):
-            return replace(night, error=None)
-    if not needs_none and stored is not None and stored > night.session:
+    if isinstance(night.error, UnavailableError | RateLimitedError) and _is_stored(night):
+        return replace(night, error=None)
+    if isinstance(night.error, DataLateError) and _has_newer(night):
         return replace(night, error=no_session(night))
     return night
 
 
-def _is_stored(connection: connect.Connection, night: Night) -> bool:
-    try:
+def _is_stored(night: Night) -> bool:
+    with connect.reading(night.url) as connection, suppress(StoreError):
         input_fetch(connection, night.settings, night.session)
-    except StoreError:
-        return False
-    return True
+        return True
+    return False
+
+
+def _has_newer(night: Night) -> bool:
+    with connect.reading(night.url) as connection:
+        newest = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
+    return newest is not None and newest > night.session
 
 
 def _requested(nights: Sequence[Night]) -> list[Night]:
