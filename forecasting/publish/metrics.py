@@ -13,7 +13,6 @@ from forecasting.store.connect import Connection
 from forecasting.store.files import check_writable, write_whole
 from forecasting.vocabulary import PUBLISHED
 
-STEPS = ("ingest", "preprocess", "train", "predict", "evaluate")
 _HELP = {
     "forecasting_live_missing": "1 if the newest completed session has no live forecast, else 0.",
     "forecasting_live_night_age_seconds": "Seconds since the newest live forecast was issued.",
@@ -50,11 +49,10 @@ def _figures(connection: Connection, state: LiveState, at: datetime) -> Mapping[
     newest = read.row(connection, "forecasts", live, order=("origin_session DESC", "horizon"))
     if newest is None:
         return missing
-    night = read.row(connection, "runs", {"id": newest.run_id})
-    seconds = [getattr(night, f"seconds_{step}", None) or 0.0 for step in STEPS]
+    night = read.view(connection, "night_log", {"run_id": newest.run_id})
     written = of_series | {"run_id": newest.run_id, "origin_session": newest.origin_session}
     return missing | {
         "forecasting_live_night_age_seconds": (at - newest.issued_at).total_seconds(),
-        "forecasting_live_night_duration_seconds": sum(seconds),
+        "forecasting_live_night_duration_seconds": night["seconds_total"].sum(),
         "forecasting_live_night_rows": len(read.view(connection, "forecasts", written)),
     }
