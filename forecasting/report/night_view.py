@@ -204,11 +204,6 @@ class NightView:
         return self.last_known is not None and not self.history["settled"][self.last_known]
 
     @property
-    def factor(self) -> float:
-        """The median in usual values; NaN if unknown."""
-        return 1.0 + self.first.vs_usual
-
-    @property
     def unusualness(self) -> float:
         """The median's distance from usual in usual widths; 0 where it is unknown."""
         width = self.usual_width
