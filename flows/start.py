@@ -24,7 +24,6 @@ from forecasting.night.night import Night, RunOptions
 from forecasting.night.run import Step
 from forecasting.plain_text import quantity
 from forecasting.publish import messages
-from forecasting.publish.alerts import wrong_alerts
 from forecasting.publish.runs import published_step, run_here
 from forecasting.report.units import full_day
 from forecasting.settings import Settings, read_settings, settings_to_send
@@ -95,8 +94,6 @@ def start_run(settings: Settings, options: RunOptions) -> int:
     if options.last is None:
         early = plan.early_end(settings, newest, now=clock.now)
         sys.stderr.write(f"{early}\n" if early else "")
-    wrong = wrong_alerts(settings)
-    sys.stderr.writelines(f"{sentence}\n" for sentence in wrong)
     with watched_nights() as work:
         if not through_prefect:
 
