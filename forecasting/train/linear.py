@@ -100,23 +100,46 @@ class Ridge:
         return terms.sum(axis=-1) + self.intercept
 
 
+@dataclass(frozen=True)
+class Design:
+    """The features of a ridge, standardised, and what they contribute to any truth's solution."""
+
+    mean: Floats  # (P,)
+    scale: Floats  # (P,) 1 of a constant feature
+    features: Floats  # (N, P + 1) standardised, and ones
+    weighted: Floats  # (N, P + 1) times the rows' weights
+    inverse: Floats  # (P + 1, P + 1) of the penalised Gram matrix
+
+    def solve(self, truth: Floats) -> Floats:
+        """(P + 1,) coefficients of the standardised features, and the intercept."""
+        solution: Floats = self.inverse @ (self.weighted.T @ truth)
+        return solution
+
+
+def make_design(features: Floats, weights: Floats, *, penalty: float) -> Design:
+    """The design of `features` (N, P), no NaN; the intercept is not penalised."""
+    mean = np.average(features, axis=0, weights=weights)
+    deviations = features - mean
+    scale = np.sqrt(np.average(deviations**2, axis=0, weights=weights))
+    scale = np.where(scale > 1e-12, scale, 1.0)
+    design = np.column_stack([deviations / scale, np.ones(len(features))])
+    weighted = design * weights[:, None]
+    gram = weighted.T @ design + np.diag(np.append(np.full(features.shape[1], penalty), 0.0))
+    inverse = np.asarray(np.linalg.inv(gram), dtype=np.float64)
+    return Design(mean, scale, design, weighted, inverse)
+
+
 def fit_ridge(features: Floats, truth: Floats, weights: Floats, *, penalty: float = 100.0) -> Ridge:
     """The weighted ridge of `truth` (N,) on `features` (N, P), no NaN.
 
-    The intercept is not penalised. The leave-one-out residual r / (1 - leverage) is exact for a
-    given standardisation (Allen's PRESS, 1974).
+    The leave-one-out residual r / (1 - leverage) is exact for a given standardisation (Allen's
+    PRESS, 1974).
     """
-    mean = np.average(features, axis=0, weights=weights)
-    scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights))
-    scale = np.where(scale > 1e-12, scale, 1.0)
-    design = np.column_stack([(features - mean) / scale, np.ones(len(features))])
-    weighted = design * weights[:, None]
-    gram = weighted.T @ design + np.diag(np.append(np.full(features.shape[1], penalty), 0.0))
-    inverse = np.linalg.inv(gram)
-    solution = inverse @ (weighted.T @ truth)
-    leverage = np.einsum("np,np->n", weighted @ inverse, design)
-    loo_residuals = (truth - design @ solution) / np.maximum(1.0 - leverage, 1e-6)
-    return Ridge(mean, scale, solution[:-1], float(solution[-1]), loo_residuals)
+    design = make_design(features, weights, penalty=penalty)
+    solution = design.solve(truth)
+    leverage = np.einsum("np,np->n", design.weighted @ design.inverse, design.features)
+    residuals = (truth - design.features @ solution) / np.maximum(1.0 - leverage, 1e-6)
+    return Ridge(design.mean, design.scale, solution[:-1], float(solution[-1]), residuals)
 
 
 @dataclass(frozen=True)
@@ -166,11 +189,13 @@ def fit_effect(windows: Windows) -> CalendarEffect:
     window = np.ones(2 * _CENTRED + 1)
     counts = np.convolve(np.ones(len(series)), window, "same")
     effect = CalendarEffect(np.zeros(flags.shape[1]), 0.0)
+    design = make_design(flags[known], weights, penalty=_EFFECT_PENALTY)
     for _ in range(_PASSES):
         deviation = series - np.convolve(series - effect.of(flags), window, "same") / counts
-        ridge = fit_ridge(flags[known], deviation[known], weights, penalty=_EFFECT_PENALTY)
-        intercept = ridge.intercept - float(ridge.mean @ ridge.slopes)
-        effect = CalendarEffect(ridge.slopes, intercept)
+        solution = design.solve(deviation[known])
+        slopes = solution[:-1] / design.scale
+        intercept = float(solution[-1]) - float(design.mean @ slopes)
+        effect = CalendarEffect(slopes, intercept)
     return effect
 
 

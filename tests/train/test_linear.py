@@ -20,10 +20,10 @@ from forecasting.preprocess.windows import (
     long_memory_features,
     past_column,
 )
-from forecasting.train import baselines, linear
+from forecasting.train import linear
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit_scratch
-from forecasting.train.linear import CalendarEffect, fit_ridge, unusual_quarters_before
+from forecasting.train.linear import CalendarEffect, fit_ridge, make_design, unusual_quarters_before
 from forecasting.train.loop import one_thread
 from forecasting.vocabulary import QUANTILES
 from tests.train.windows import (
@@ -236,10 +236,9 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
 
     def recorded(*args, **keywords):
         threads_of_ridges.append(blas_threads())
-        return fit_ridge(*args, **keywords)
+        return make_design(*args, **keywords)
 
-    for module in (baselines, linear):
-        monkeypatch.setattr(module, "fit_ridge", recorded)
+    monkeypatch.setattr(linear, "make_design", recorded)
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
         baseline_quantiles("ridge", windows)
