@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +59,7 @@ def read_past(past: pd.DataFrame) -> Past:
             the JSON issued with them.
     """
     with_raw = past[past["calibration"] != ""]
-    raw = [json.loads(text) for text in with_raw["calibration"]]
+    raw = [_raw(text) for text in with_raw["calibration"]]
     origins, at = np.unique(
         with_raw["origin_session"].to_numpy(dtype="datetime64[D]"), return_inverse=True
     )
@@ -77,6 +79,12 @@ def read_past(past: pd.DataFrame) -> Past:
         linear=placed([entry["partner"] for entry in raw], Q),
         trees=placed([entry.get("trees", np.nan) for entry in raw]),
     )
+
+
+@lru_cache(maxsize=2 * MAX_FORECASTS * H)  # a night reads nearly the same ones as that before it
+def _raw(text: str) -> dict[str, Any]:
+    """What a JSON text of a past forecast holds."""
+    return json.loads(text)
 
 
 def learn_weight(past: Past, target: Target) -> float:
