@@ -277,6 +277,14 @@ def standing_scores(
 
 
 _BAR = {"symbol": "symbol", "session": "target_session", "version": "bar_version"}
+_OF_FORECAST = (
+    *FORECAST_KEY,
+    "target_session",
+    *QUANTILE_COLUMNS,
+    "role",
+    "issued_at",
+    "data_as_of",
+)
 
 
 def unscored_forecasts(
@@ -295,8 +303,8 @@ def unscored_forecasts(
     a night run later scores what it would have scored on time.
 
     Returns:
-        Columns of table forecasts, model, stage, bar_version, and the bar on the share basis of the
-        day the forecast was issued: split_factor, new shares per share of that day, is divided out.
+        Columns _OF_FORECAST, model, stage, bar_version, and the bar on the share basis of the day
+        the forecast was issued: split_factor, new shares per share of that day, is divided out.
     """
     of_symbol = of_series(forecast, symbol, target)
     # The oldest target session, from the index: of a first year of nights all other bars are older.
@@ -321,9 +329,11 @@ def unscored_forecasts(
         .where(func.coalesce(done.c.n, 0) != issued.c.n)
     )
     sessions = connection.scalars(not_all_scored.distinct()).all()
+    if not sessions:  # as mostly: to read nothing takes as long
+        return pd.DataFrame()
     same_bar = (score[name] == actual.c[name] for name in ("stage", "bar_version"))
     statement = (
-        select(*forecast, *actual.c)
+        select(*forecast[_OF_FORECAST], *actual.c)
         .add_columns(fetch.first_received, model.name.label("model"))
         .join(actual, actual.c.session == forecast.target_session)
         .join(models)
