@@ -50,6 +50,7 @@ def make_features(night: Night) -> Night:
         bars = read.bars(
             connection,
             night.symbol,
+            first=first_session(night.session, night.settings),
             last=night.session,
             known_at=at,
         )
@@ -199,7 +200,8 @@ def market_snapshot(
     fetch = fetch_at()
     # A month more than the windows, for closes that are filled forward
     first = first_session(night.session, night.settings) - timedelta(days=30)
-    bars = read.bars(connection, choice.symbol, first=first, last=session, known_at=data_as_of)
+    bars_at = partial(read.bars, connection, choice.symbol, known_at=data_as_of)
+    bars = bars_at(first=first, last=session, columns=["close"])
     newest = bars.index[-1].date() if len(bars) else None
     note = missing_closes(choice, session, newest, fetch_at(with_bars=False))
     return MarketSeries(bars["close"], choice.exchange), "" if fetch is None else fetch.id, note

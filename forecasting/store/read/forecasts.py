@@ -104,9 +104,8 @@ def past_forecasts(
         .where(*wanted, forecast.origin_session >= func.coalesce(oldest, date.min))
         .order_by(*forecast["origin_session", "horizon"], *best_first(forecast), forecast.model_id)
     )
-    issued = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
-    is_newest = issued.groupby("horizon").cumcount(ascending=False) < limit
-    issued = issued[is_newest].reset_index(drop=True)
+    every = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
+    issued = every.groupby("horizon").tail(limit).reset_index(drop=True)
     last = pd.Timestamp(known_at or LATEST)
     # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in
     # 2262, before `last`.

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -95,16 +97,17 @@ def bars(
     first: date = date.min,
     last: date | None = None,
     known_at: datetime | None = None,
+    columns: Sequence[str] = PRICES,
 ) -> pd.DataFrame:
     """The newest version of each session's bar, now or as of an instant.
 
-    Index session; columns PRICES, version, and settled, whether a later night has confirmed it.
+    Index session; these columns, version, and settled, whether a later night has confirmed it.
     """
     at = known_at or LATEST
     # Not the instants: to read them takes longer than all the rest.
     is_settled = func.coalesce(bar.settled_at <= at, sa.false()).label("settled")
     statement = (
-        select(*bar["session", *PRICES, "version"], is_settled)
+        select(*bar["session", *columns, "version"], is_settled)
         .where(bar.symbol == symbol, bar.session.between(first, last or date.max))
         .where(bar.first_seen_at <= at)
         .order_by(bar.session, bar.version)
@@ -228,12 +231,14 @@ def split_factors(
         .order_by(action.session, action.first_seen_at)
     )
     factor = np.ones(len(forecasts))
-    for session, versions in frame(connection, statement).groupby("session"):
-        ratios = np.concatenate([[1.0], versions["value"]])  # 1.0 before it was first seen
-        seen_at = versions["first_seen_at"]
+    for session, versions in groupby(connection.execute(statement), attrgetter("session")):
+        _, instants, values = zip(*versions, strict=True)
+        ratios = np.array([1.0, *values])  # 1.0 before it was first seen
+        seen_at = pd.Series(instants, dtype="datetime64[us, UTC]")
         before = ratios[seen_at.searchsorted(forecasts["data_as_of"], side="right")]
         after = ratios[seen_at.searchsorted(until, side="right")]
-        factor = np.where(forecasts["first_received"] < session, factor * after / before, factor)
+        is_later = forecasts["first_received"] < pd.Timestamp(session)
+        factor = np.where(is_later, factor * after / before, factor)
     return pd.Series(factor, index=forecasts.index)
 
 
