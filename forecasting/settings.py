@@ -1,4 +1,4 @@
-"""Settings: of options, FORECASTING_ variables, secret files, forecasting.toml, in this order."""
+"""Settings, of FORECASTING_ variables (options set them), secret files or forecasting.toml."""
 
 import difflib
 import json
@@ -23,9 +23,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    InitSettingsSource,
     NoDecode,
-    PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -189,21 +187,6 @@ class Settings(BaseSettings):
     pages_url: Annotated[str, AfterValidator(check_web_address)] = ""
     """Address of the folder reports on a web server, https://HOST/reports, for messages' links."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The sources of settings, strongest first; a secret's file is named as its variable."""
-        of_file = file_values()
-        check_private(of_file)
-        given = of_file | _secrets() | _variables()
-        return init_settings, InitSettingsSource(cls, init_kwargs=given)
-
     @model_validator(mode="before")
     @classmethod
     def _other_names(cls, values: dict[str, object]) -> dict[str, object]:
@@ -352,7 +335,9 @@ def read_settings() -> Settings:
     """The settings in force; a UsageError names each invalid or misspelt one, but no secret."""
     try:
         _check_names()
-        return Settings()
+        of_file = file_values()
+        check_private(of_file)
+        return Settings(**(of_file | _secrets() | _variables()))
     except ValidationError as error:
         places = setting_places()
         problems = "; ".join(
