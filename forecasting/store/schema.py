@@ -191,6 +191,7 @@ fetches = Table(
         "Of a `rate_limited` one: until when no run requests anything of the source, UTC.",
     ),
     Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
+    Index("ix_fetches_fetched_at", "fetched_at"),
     Index(
         "ix_fetches_paused",
         "source",
@@ -370,6 +371,7 @@ runs = Table(
         "target",
         "as_of",
     ),
+    Index("ix_runs_as_of", "as_of"),
     Index(
         "ix_runs_running",
         "as_of",

@@ -22,6 +22,8 @@ _WAITING = sa.text("waits_until IS NOT NULL")
 _ROLES = {"champion": "published", "silenced": "network"}
 _OF_FORECASTS = ("forecasts", "scores", "total_forecasts", "total_scores")
 _SUMS = ("error", "pinball")
+_NEWEST = {"fetches": "fetched_at", "runs": "as_of"}
+"""What is compared with the clock, of which an index has the newest."""
 _HASHED = ("runs", "models")
 
 
@@ -34,6 +36,8 @@ def upgrade() -> None:
         sqlite_where=_PAUSED,
         postgresql_where=_PAUSED,
     )
+    for table, column in _NEWEST.items():
+        op.create_index(f"ix_{table}_{column}", table, [column])
     op.drop_index("ix_runs_waiting", "runs")
     op.drop_column("runs", "waits_until")
     for table in _LOCKED:
@@ -90,6 +94,8 @@ def downgrade() -> None:
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,
     )
+    for table, column in _NEWEST.items():
+        op.drop_index(f"ix_{table}_{column}", table)
     op.drop_index("ix_fetches_paused", "fetches")
     op.drop_column("fetches", "paused_until")
 
