@@ -110,7 +110,7 @@ def _send_digest(
 def _digest(
     settings: Settings, lines: Sequence[NightView], nights: Sequence[Night], *, now: Clock
 ) -> Digest:
-    current = [line for line in lines if line.is_current and not line.is_past]
+    current = [line for line in lines if line.is_current]
     current.sort(key=lambda line: -line.unusualness)
     with connect.reading(settings.url) as connection:
         notes = [

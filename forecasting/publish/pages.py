@@ -389,10 +389,10 @@ def newest_nights(
             view = stored.get(one, NightView(*one))
             run = _with_failure(read.newest_run(connection, *one, last=last), failed.get(one))
             is_past = bool(nights) and _has_newer(connection, view, last)
-            page = page_address(settings, page_name(*one))
-            if not is_past and view.forecasts:
+            if view.forecasts and not is_past:
                 view = _dated(view, settings.exchange_of(view.symbol), now=now)
-            views.append(replace(view, run=run, is_past=is_past, skill=skills.get(one), page=page))
+            page = page_address(settings, page_name(*one))
+            views.append(replace(view, run=run, skill=skills.get(one), page=page))
     return views
 
 

@@ -135,8 +135,6 @@ class NightView:
     skill: Skill | None = None  # None before the first score, and of a past night
     totals: Sequence[TotalRow] = ()  # of the next sessions together; empty but for volume
     page: str = ""  # file name or address of its page; empty where there is none
-    # Whether the ledger has a newer forecast of it: a run was of a past night
-    is_past: bool = False
     # The newest completed session, where it is after the origin: the forecasts are stale
     newest: date | None = None
     details: NightDetails | None = None
