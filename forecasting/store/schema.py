@@ -118,7 +118,7 @@ _SHARED: dict[str, tuple[_Type, str]] = {
         "Session that is forecast: the origin plus the horizon, in sessions of the exchange.",
     ),
     "fetch_id": (_ID, "Fetch that added it."),
-    "first_seen_at": (UtcDateTime, "When its fetch was made, UTC."),
+    "first_seen_at": (UtcDateTime, "When its fetch was made."),
     "code_version": (
         String(40),
         "Version of this package, with the commit in a checkout: 0.2.0+3f9c2ab.",
@@ -162,7 +162,7 @@ fetches = Table(
     _optional(
         "last_received", Date, "Newest session of the response, also if that bar was held back."
     ),
-    _column("fetched_at", UtcDateTime, "When the response was received, UTC."),
+    _column("fetched_at", UtcDateTime, "When the response was received."),
     _column("row_count", Integer, "Bars in the response, before any check."),
     _column(
         "payload_hash",
@@ -188,7 +188,7 @@ fetches = Table(
     _optional(
         "paused_until",
         UtcDateTime,
-        "Of a `rate_limited` one: until when no run requests anything of the source, UTC.",
+        "Of a `rate_limited` one: until when no run requests anything of the source.",
     ),
     Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
     Index("ix_fetches_fetched_at", "fetched_at"),
@@ -213,12 +213,12 @@ bar_versions = Table(
     _optional("volume", BigInteger, "Shares traded, split-adjusted; NULL if unknown, never 0."),
     *_same("fetch_id", "first_seen_at"),
     _optional(
-        "superseded_at", UtcDateTime, "When a later version replaced it, UTC; NULL for the current."
+        "superseded_at", UtcDateTime, "When a later version replaced it; NULL for the current."
     ),
     _optional(
         "settled_at",
         UtcDateTime,
-        "When a later night's fetch confirmed it, UTC; NULL: provisional.",
+        "When a later night's fetch confirmed it; NULL: provisional.",
     ),
     _refers("fetch_id", "fetches"),
     CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
@@ -255,7 +255,7 @@ events = Table(
         "Session that reacts: the announcement's own, or the next if after the close.",
     ),
     _key("kind", String(12), "`earnings`."),
-    _key("first_seen_at", UtcDateTime, "When it was read, UTC."),
+    _key("first_seen_at", UtcDateTime, "When it was read."),
     _column(
         "known_from",
         Date,
@@ -302,7 +302,7 @@ findings = Table(
     _optional("value", Double, "The offending number, in its rule's unit."),
     _empty("detail", Text, "One sentence that explains the rule."),
     *_same("fetch_id"),
-    _optional("cleared_at", UtcDateTime, "When it was no longer shown, UTC; NULL: open."),
+    _optional("cleared_at", UtcDateTime, "When it was no longer shown; NULL: open."),
     _refers("fetch_id", "fetches"),
     Index("ix_findings_symbol_session", "symbol", "session"),
     comment="One fault of a fetched or stored bar, open until a later fetch no longer shows it; a "
@@ -346,8 +346,8 @@ runs = Table(
         "fit before), `unreadable` (its weights), `changed` (inputs), `drift`, `age`, `epochs` (of "
         "its chain), `routine`; empty until decided.",
     ),
-    _column("started_at", UtcDateTime, "When the night first started, UTC."),
-    _optional("finished_at", UtcDateTime, "When it was done, UTC; NULL before."),
+    _column("started_at", UtcDateTime, "When the night first started."),
+    _optional("finished_at", UtcDateTime, "When it was done; NULL before."),
     *(
         _optional(
             f"seconds_{step}", Double, "Seconds of the step, its share of symbols run together."
@@ -440,9 +440,9 @@ models = Table(
     _empty(
         "gate", Text, "JSON of what the gate compared, mean pinball losses; empty for a baseline."
     ),
-    _column("created_at", UtcDateTime, "When the row was written, UTC."),
+    _column("created_at", UtcDateTime, "When the row was written."),
     _optional(
-        "withdrawn_at", UtcDateTime, "When a person withdrew it, UTC: later nights do not use it."
+        "withdrawn_at", UtcDateTime, "When a person withdrew it: later nights do not use it."
     ),
     Index(
         "ix_models_symbol_target_name",
@@ -500,8 +500,8 @@ forecasts = Table(
         "Of the target session: `half day`, `triple witching`, `options expiry`, `after a "
         "holiday`; or empty.",
     ),
-    _column("issued_at", UtcDateTime, "When the forecast was written, UTC."),
-    _column("data_as_of", UtcDateTime, "When the bars that it used were fetched, UTC."),
+    _column("issued_at", UtcDateTime, "When the forecast was written."),
+    _column("data_as_of", UtcDateTime, "When the bars that it used were fetched."),
     _column("fetch_id", _ID, "Fetch whose bars it used."),
     _column("run_id", _ID, "Run that issued it."),
     _refers("model_id", "models"),
@@ -633,11 +633,11 @@ def _scored() -> list[Column[Any]]:
             Boolean,
             "Whether it is inside the 90% interval, q05 to q95, ends included.",
         ),
-        _column("scored_at", UtcDateTime, "When it was scored, UTC."),
+        _column("scored_at", UtcDateTime, "When it was scored."),
         # Copied from forecast and model: standings need them without two look-ups a score.
         _empty("role", _WORD, "Role of the forecast, as in `forecasts`."),
         _empty("model", String(30), "Name of the model: `lstm` or a baseline's name."),
-        _optional("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL."),
+        _optional("issued_at", UtcDateTime, "When the forecast was written; never NULL."),
     ]
 
 
@@ -663,7 +663,7 @@ total_forecasts = Table(
         "Factor of the logs' distance from the median's, tracked on closed totals; 1 of a baseline "
         "that is not published.",
     ),
-    _column("issued_at", UtcDateTime, "When the forecast was written, UTC."),
+    _column("issued_at", UtcDateTime, "When the forecast was written."),
     ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_total_forecasts_forecasts"),
     sqlite_with_rowid=False,
     comment="One forecast of the total volume of the sessions after the origin up to the target "
