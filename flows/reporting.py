@@ -25,6 +25,7 @@ from forecasting.night.run import outcome_of
 from forecasting.plain_text import joined, plain_text
 from forecasting.publish import messages
 from forecasting.publish.pages import newest_nights, page_address, report_path
+from forecasting.report.night_view import NightView
 from forecasting.report.prefect import (
     Artifact,
     night_artifact,
@@ -191,12 +192,14 @@ def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 
 def publish_artifacts(nights: Sequence[Night]) -> None:
     """Add the artifacts of nights to the flow run, as `add_artifact`."""
-    for some in grouped([night for night in nights if night.report is not None], "symbol"):
+    for some in grouped(nights, "symbol"):
         shown = []
         for night in some:
-            page = report_path(night.settings, night.symbol, night.target)
-            shown.append((night.report, page_address(night.settings, page.name) or page))
-        add_artifact(night_artifact(shown), f"the artifact of {some[0].symbol}")
+            if isinstance(night.report, NightView):
+                page = report_path(night.settings, *night.key)
+                shown.append((night.report, page_address(night.settings, page.name) or page))
+        if shown:
+            add_artifact(night_artifact(shown), f"the artifact of {some[0].symbol}")
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -56,7 +56,8 @@ class Night:
     windows: Windows | None = field(default=None, repr=False)
     # Of train: the id of tonight's model; empty without one that passed the gate
     fit: str = ""
-    report: Any = field(default=None, repr=False)  # of what publishes it: what its page shows
+    # Of what publishes it: the view that its page shows, a room above
+    report: object = field(default=None, repr=False)
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     is_done: bool = False  # of evaluate: whether it came to its end
     # What stopped the night; a NoBarError where the run goes on without it
