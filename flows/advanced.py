@@ -67,13 +67,7 @@ def backtest(
 
     spec_of = partial(backtest_spec, first=first, last=last, refit_every=refit_every)
     backtests = run_each(
-        settings(),
-        spec_of,
-        store=store,
-        workers=workers,
-        now=clock.now,
-        bar=progress_bar,
-        out=out,
+        settings(), spec_of, store=store, workers=workers, now=clock.now, bar=progress_bar, out=out
     )
     console.show_backtests(list(backtests.values.values()), as_json=as_json, out=out)
     backtests.raise_failed()
@@ -95,8 +89,7 @@ def verify(first: options.First = None, last: options.Last = None) -> None:
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
 def export(
     form: Annotated[
-        str,
-        typer.Argument(metavar="latest|totals|history|bars|nixtla", help="What is written."),
+        str, typer.Argument(metavar="latest|totals|history|bars|nixtla", help="What is written.")
     ],
     out: options.OutNeeded,
     as_of: options.AsOfBars = None,
@@ -131,11 +124,7 @@ def order(
     else:
         raise UsageError("Expected --orders FILE.csv, or --shares with one --symbol.")
     plans = planning.plan_orders(
-        in_force,
-        asked,
-        planning.pace_of(participation, chance, by),
-        now=clock.now,
-        as_of=as_of,
+        in_force, asked, planning.pace_of(participation, chance, by), now=clock.now, as_of=as_of
     )
     console.show_parts(list(plans.values.values()), parts, as_json=as_json)
     plans.raise_failed()

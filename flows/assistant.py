@@ -43,10 +43,7 @@ def serve_assistant(settings: Settings) -> None:
         ) from None
 
     server = MCPServer(
-        "forecasting",
-        instructions=INSTRUCTIONS,
-        version=__version__,
-        log_level="WARNING",
+        "forecasting", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING"
     )
     for question, about in QUESTIONS.items():
         most = 50 if question == "history" else MOST_ANSWERED
@@ -75,12 +72,7 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
     ) -> dict[str, Any]:
         with readable_errors():
             return answer(
-                settings,
-                question,
-                symbol=symbol,
-                target=target,
-                horizon=horizon,
-                limit=limit,
+                settings, question, symbol=symbol, target=target, horizon=horizon, limit=limit
             )
 
     return ask

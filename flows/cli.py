@@ -90,10 +90,7 @@ def before_command(
     version: Annotated[
         bool,
         typer.Option(
-            "--version",
-            help="Print the version and exit.",
-            callback=print_version,
-            is_eager=True,
+            "--version", help="Print the version and exit.", callback=print_version, is_eager=True
         ),
     ] = False,
 ) -> None:

@@ -63,11 +63,7 @@ def table_text(
         return ""
     cells = [[plain(value) for value in row] for row in rows]
     table = Table(
-        box=_RULED,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        show_header=bool(columns),
+        box=_RULED, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), show_header=bool(columns)
     )
     first, *others = zip(columns or [""] * len(cells[0]), *cells, strict=True)
     _add_column(table, *first, are_names=bool(others))
@@ -110,11 +106,7 @@ def echo(text: object) -> None:
 
 
 def show_nights(
-    nights: Sequence[NightView],
-    *,
-    is_past: bool = False,
-    why: bool = False,
-    as_json: bool = False,
+    nights: Sequence[NightView], *, is_past: bool = False, why: bool = False, as_json: bool = False
 ) -> None:
     """Print one night in full, of several a line each, and where report and database are.
 

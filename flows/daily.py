@@ -51,20 +51,14 @@ def run(
 
 @app.command(epilog="Example: forecasting show --symbol SBUX")
 def show(
-    as_of: options.AsOfOrigin = None,
-    why: options.Why = False,
-    as_json: AsJson = False,
+    as_of: options.AsOfOrigin = None, why: options.Why = False, as_json: AsJson = False
 ) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
     show_newest(as_of, why=why, as_json=as_json)
 
 
 def show_newest(
-    as_of: date | None,
-    *,
-    why: bool = False,
-    as_json: bool,
-    error: SymbolsFailedError | None = None,
+    as_of: date | None, *, why: bool = False, as_json: bool, error: SymbolsFailedError | None = None
 ) -> None:
     """Print the newest night of each symbol, or of a session; then raise what stopped others."""
     from flows import console

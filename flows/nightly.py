@@ -20,15 +20,7 @@ from forecasting.errors import DataLateError, ForecastingError, LockedError, NoB
 from forecasting.night.health import nothing_new
 from forecasting.night.night import Night, RunOptions
 from forecasting.night.plan import planned_nights
-from forecasting.night.run import (
-    Step,
-    batches,
-    begun_nights,
-    ledger,
-    lost,
-    run_batch,
-    workers_of,
-)
+from forecasting.night.run import Step, batches, begun_nights, ledger, lost, run_batch, workers_of
 from forecasting.publish.pages import update_index
 from forecasting.publish.runs import published_step
 from forecasting.report.prefect import guide, subject_tags
@@ -120,11 +112,7 @@ def nightly(
     """
     with reporting.readable_errors():
         settings = narrowed(
-            symbols=symbols,
-            target=target,
-            source=source,
-            events=events,
-            market=market,
+            symbols=symbols, target=target, source=source, events=events, market=market
         )
         trigger = reporting.trigger(is_span=first != last)
         options = RunOptions(first, last, mode, refit_every, switch_source, trigger)

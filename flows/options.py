@@ -132,8 +132,7 @@ def of_settings(  # noqa: PLR0913 - each is an option
         ),
     ] = None,
     source: Annotated[
-        str | None,
-        _setting("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo"),
+        str | None, _setting("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo")
     ] = None,
     events: Annotated[
         str | None,

@@ -107,11 +107,7 @@ def _watched(unit: str, total: int) -> Iterator[Work]:
     with (
         NamedTemporaryFile("r", encoding="utf-8", prefix="forecasting-") as notes,
         Bar(
-            *columns,
-            console=console,
-            transient=True,
-            auto_refresh=False,
-            disable=not is_terminal,
+            *columns, console=console, transient=True, auto_refresh=False, disable=not is_terminal
         ) as bar,
     ):
         work = Work(unit, total, Path(notes.name))

@@ -39,15 +39,7 @@ Day = date | str
 # What a caller must know is raised or a warning
 logging.getLogger("forecasting").addHandler(logging.NullHandler())
 
-__all__ = [
-    "Backtest",
-    "Forecast",
-    "Ledger",
-    "backtest",
-    "connect",
-    "forecast",
-    "order",
-]
+__all__ = ["Backtest", "Forecast", "Ledger", "backtest", "connect", "forecast", "order"]
 
 
 @dataclass(frozen=True)
@@ -166,10 +158,7 @@ class Ledger:
         return skill.assign(reference_p=[p_value_of(square**0.5, n) for square, n in pairs])
 
     def why(
-        self,
-        *symbols: Symbols,
-        target: Target | None = None,
-        origin: Day | None = None,
+        self, *symbols: Symbols, target: Target | None = None, origin: Day | None = None
     ) -> pd.DataFrame:
         """The parts of published medians, factors whose product is q50, as table forecast_parts.
 
@@ -342,12 +331,7 @@ def order(
 ) -> pd.DataFrame:
     """The frame of `Ledger.order`, of the ledger that `connect()` opens."""
     return connect().order(
-        symbol,
-        shares,
-        participation=participation,
-        chance=chance,
-        as_of=as_of,
-        now=now,
+        symbol, shares, participation=participation, chance=chance, as_of=as_of, now=now
     )
 
 

@@ -22,14 +22,7 @@ from forecasting.report.night_view import NightView
 from forecasting.results import Forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
-from forecasting.values import (
-    NO_MARKET,
-    check_choice,
-    check_symbol,
-    check_text,
-    is_file,
-    with_kind,
-)
+from forecasting.values import NO_MARKET, check_choice, check_symbol, check_text, is_file, with_kind
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Target
 
 _UNNAMED = "SERIES"  # the symbol of a frame without any
@@ -219,12 +212,7 @@ def _symbols(symbol: str | None, series: Sequence[str], *, market: object) -> tu
 
 def _without_ledger(folder: Path) -> dict[str, object]:
     """The settings of a run on a frame of bars alone, in a folder of its own."""
-    return {
-        "data_dir": folder,
-        "database_url": None,
-        "notify": None,
-        "runner": "local",
-    }
+    return {"data_dir": folder, "database_url": None, "notify": None, "runner": "local"}
 
 
 def _market_input(market: object, series: Sequence[str], path: Path) -> object:

@@ -30,12 +30,7 @@ from pydantic_settings import (
 )
 
 from forecasting.errors import ForecastingError, UsageError, combined, explained
-from forecasting.sessions import (
-    check_exchange,
-    check_has_sessions,
-    exchange_of,
-    parse_exchanges,
-)
+from forecasting.sessions import check_exchange, check_has_sessions, exchange_of, parse_exchanges
 from forecasting.settings_file import DATA_DIR, check_private, file_values, settings_file
 from forecasting.values import (
     NO_MARKET,

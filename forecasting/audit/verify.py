@@ -96,11 +96,7 @@ class Span:
 
 
 def verify(
-    settings: Settings,
-    *,
-    first: date | None = None,
-    last: date | None = None,
-    bar: Bar = no_bar,
+    settings: Settings, *, first: date | None = None, last: date | None = None, bar: Bar = no_bar
 ) -> Outcomes[str]:
     """A sentence a series: how many nights and forecasts are the same bit for bit; else its error.
 

@@ -13,12 +13,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from forecasting.conditions import EARNINGS, Condition, Kind, of_earnings
-from forecasting.errors import (
-    FailedVerdict,
-    ForecastingError,
-    StoreError,
-    UsageError,
-)
+from forecasting.errors import FailedVerdict, ForecastingError, StoreError, UsageError
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.night.night import RunOptions, make_night
@@ -146,12 +141,7 @@ def _state(
         return replace(state, condition=Condition("no_calendar", {"reason": str(ended)}))
     state = replace(state, session=session, opens=opens, is_open=at >= opens)
     live = own.columns | {"kind": "live", "role": PUBLISHED}
-    newest = read.newest(
-        connection,
-        "forecasts",
-        "origin_session",
-        live,
-    )
+    newest = read.newest(connection, "forecasts", "origin_session", live)
     if newest is not None and newest >= session:
         return state
     return replace(state, condition=_why_missing(connection, own, state, is_locked))
@@ -193,12 +183,7 @@ def _why_not_begun(
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:
     """The newest session of a symbol in its file, or what a run would refuse."""
-    night = make_night(
-        own.symbol,
-        newest_session(own, now=now),
-        own,
-        now=now,
-    )
+    night = make_night(own.symbol, newest_session(own, now=now), own, now=now)
     with suppress(StoreError):  # of which the row database tells
         check_bars(night)
     early = early_end(own, {own.symbol: night.session}, now=now)  # of a file, which is read

@@ -161,13 +161,7 @@ def make_night(
     """
     own = settings.for_symbol(symbol)
     check_closed(session, own.exchange, now=now)
-    return Night(
-        session,
-        own,
-        now,
-        mode,
-        trigger,
-    )
+    return Night(session, own, now, mode, trigger)
 
 
 def nights_of(

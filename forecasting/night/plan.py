@@ -106,12 +106,7 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
         return []
     ended = {"id": [night.id for night in nights], "status": ["done", "closed"]}
     with connect.reading(nights[0].url) as connection:
-        done = read.values(
-            connection,
-            "runs",
-            "id",
-            ended,
-        )
+        done = read.values(connection, "runs", "id", ended)
     return [night for night in nights if night.id not in done]
 
 

@@ -51,10 +51,7 @@ def code_version() -> str:
         "HEAD",
     ]
     found = subprocess.run(  # noqa: S603 - no shell, our own folder
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
+        command, capture_output=True, text=True, check=False
     )
     return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__
 
@@ -123,10 +120,7 @@ def mark_stopped(night: Night) -> None:
                 write.update(connection, "runs", night.id, stopped | _seconds(night))
     except StoreError as unwritten:
         logger.warning(
-            "%s %s: its row in runs lacks its error: %s",
-            night.series,
-            night.session,
-            unwritten,
+            "%s %s: its row in runs lacks its error: %s", night.series, night.session, unwritten
         )
 
 

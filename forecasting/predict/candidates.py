@@ -8,25 +8,12 @@ import numpy as np
 from forecasting.losses import Floats
 from forecasting.predict.combine import Issued, Past, issue
 from forecasting.predict.fallback import Published
-from forecasting.preprocess.windows import (
-    H,
-    Windows,
-    from_model,
-    to_model,
-)
+from forecasting.preprocess.windows import H, Windows, from_model, to_model
 from forecasting.train.baselines import VERSION, baseline_quantiles, usable_baselines
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import LinearForecast
 from forecasting.train.trees import tree_medians
-from forecasting.vocabulary import (
-    BASELINE,
-    LSTM,
-    MEDIAN,
-    NETWORK,
-    PUBLISHED,
-    Role,
-    short_id,
-)
+from forecasting.vocabulary import BASELINE, LSTM, MEDIAN, NETWORK, PUBLISHED, Role, short_id
 
 
 @dataclass(frozen=True)
@@ -70,11 +57,7 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings: str) -> list
 
 
 def network_candidate(
-    model_id: str,
-    checkpoint: Checkpoint,
-    windows: Windows,
-    past: Past,
-    linear: LinearForecast,
+    model_id: str, checkpoint: Checkpoint, windows: Windows, past: Past, linear: LinearForecast
 ) -> Candidate:
     """A network's forecast of the newest row, combined and calibrated."""
     from forecasting.train.prepare import member_quantiles

@@ -113,10 +113,7 @@ def _digest(
     current = [line for line in lines if line.is_current]
     current.sort(key=lambda line: -line.unusualness)
     with connect.reading(settings.url) as connection:
-        notes = [
-            *_outages(connection, current, settings),
-            *_of_runs(connection, nights, lines),
-        ]
+        notes = [*_outages(connection, current, settings), *_of_runs(connection, nights, lines)]
         ahead = future.rows_ahead(connection, now())
         if ahead is not None:
             notes.append(("", ahead))
@@ -312,10 +309,7 @@ def _took(service: NotifyBase, title: str, text: str, *, link: str, page: str, k
         body = page
     return bool(
         Apprise([service]).notify(
-            body,
-            title=unmarked(title),
-            body_format=form,
-            notify_type=NotifyType(kind),
+            body, title=unmarked(title), body_format=form, notify_type=NotifyType(kind)
         )
     )
 

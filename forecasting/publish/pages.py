@@ -184,11 +184,7 @@ def update_index(settings: Settings, ended: Sequence[Night] = ()) -> None:
 
 
 def night_view(
-    connection: Connection,
-    settings: Settings,
-    *,
-    origin: date | None = None,
-    in_full: bool = True,
+    connection: Connection, settings: Settings, *, origin: date | None = None, in_full: bool = True
 ) -> NightView:
     """The night of one symbol's settings, with the scores known by then.
 
@@ -314,17 +310,11 @@ def _views(
     origin = weeks[0][0].origin_session
     symbols = {week[0].symbol for week in weeks}
     bars = read.bars_of_nights(
-        connection,
-        symbols,
-        origin,
-        first=origin - (SHOWN_DAYS if len(weeks[0]) > 1 else LINE_DAYS),
+        connection, symbols, origin, first=origin - (SHOWN_DAYS if len(weeks[0]) > 1 else LINE_DAYS)
     )
     histories = _histories(bars)
     results = read.last_results(
-        connection,
-        symbols,
-        first=origin - RESULT_DAYS,
-        last=last or date.max,
+        connection, symbols, first=origin - RESULT_DAYS, last=last or date.max
     )
     runs = read.newest_runs(connection, symbols, first=origin, last=last or date.max)
     totals = read.totals_of(connection, symbols, origin)

@@ -45,10 +45,7 @@ def _finished(settings: Settings, newest: Mapping[str, date]) -> list[list[str]]
     with connect.reading(settings.url) as connection:
         return [
             read.values(
-                connection,
-                "runs",
-                "id",
-                own.columns | of_source | {"as_of": newest[own.symbol]},
+                connection, "runs", "id", own.columns | of_source | {"as_of": newest[own.symbol]}
             )
             if own.symbol in newest
             else []

@@ -45,11 +45,7 @@ def make_axes(values: Iterable[float], size: tuple[float, float], unit: Unit) ->
     labels = tick_labels(round_ticks(high), unit)
     width, height = size
     return Axes(
-        14.0 + 6.4 * max(map(len, labels.values())),
-        width - RIGHT,
-        height - BOTTOM,
-        high,
-        labels,
+        14.0 + 6.4 * max(map(len, labels.values())), width - RIGHT, height - BOTTOM, high, labels
     )
 
 
@@ -148,9 +144,7 @@ def night_chart(data: NightView, layout: Layout) -> str:
     """The drawing of the newest sessions, and of the intervals of the coming ones."""
     past = data.known.iloc[-_PAST_SESSIONS[layout] :]
     plot = make_axes(
-        [*past, data.usual, *data.rows["q05"], *data.rows["q95"]],
-        SIZES[layout],
-        data.unit,
+        [*past, data.usual, *data.rows["q05"], *data.rows["q95"]], SIZES[layout], data.unit
     )
     coming = _COMING[layout]
     step = plot.width / (len(past) + coming * len(data.rows))

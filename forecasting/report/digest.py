@@ -210,12 +210,7 @@ def digest_markdown(digest: Digest, *, link: str = "", has_pages: bool = True) -
         alerts.append(f"and of {', '.join(others)}")
     template = environment().get_template("digest.md")
     text = template.render(
-        digest=digest,
-        alerts=alerts,
-        problems=problems,
-        link=link,
-        has_pages=has_pages,
-        shown=SHOWN,
+        digest=digest, alerts=alerts, problems=problems, link=link, has_pages=has_pages, shown=SHOWN
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 

@@ -33,11 +33,7 @@ def json_text(document: object) -> str:
         return value.isoformat() if isinstance(value, date) else str(value)
 
     return json.dumps(
-        rounded(document),
-        indent=2,
-        default=text,
-        allow_nan=False,
-        ensure_ascii=False,
+        rounded(document), indent=2, default=text, allow_nan=False, ensure_ascii=False
     )
 
 

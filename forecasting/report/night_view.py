@@ -25,11 +25,7 @@ USUAL_SESSIONS = 20
 NEARLY_USUAL = 0.1
 """Usual widths from usual within which a digest leaves a forecast out."""
 
-MADE = {
-    "live": "live",
-    "late": WORDS["issued_late"].word,
-    "replay": WORDS["made_afterwards"].word,
-}
+MADE = {"live": "live", "late": WORDS["issued_late"].word, "replay": WORDS["made_afterwards"].word}
 """When a forecast of each kind was issued, in words."""
 
 # One that is still running has written its page already, in its last step

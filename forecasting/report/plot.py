@@ -28,13 +28,7 @@ def draw(rows: pd.DataFrame, known: pd.Series, *, unit: Unit, ax: Axes | None) -
     days = pd.DatetimeIndex(rows["target_session"])
     for low, high, alpha, label in _BANDS:
         ax.fill_between(
-            days,
-            rows[low],
-            rows[high],
-            alpha=alpha,
-            color="tab:blue",
-            linewidth=0.0,
-            label=label,
+            days, rows[low], rows[high], alpha=alpha, color="tab:blue", linewidth=0.0, label=label
         )
     ax.plot(days, rows["q50"], color="tab:blue", label="median")
     ax.plot(pd.DatetimeIndex(known.index), known.astype(float), color="0.3", label="actual")

@@ -124,10 +124,7 @@ def outcome_artifact(nights: Sequence[NightView]) -> Artifact:
     ordered = _worst_first(most_unusual_first(nights))
     template = environment().get_template("outcomes.md")
     body = template.render(
-        nights=ordered,
-        counts=counts,
-        actions=_actions(ordered),
-        key_of=artifact_key,
+        nights=ordered, counts=counts, actions=_actions(ordered), key_of=artifact_key
     )
     targets = " ".join(dict.fromkeys(night.target for night in nights))
     return Artifact("outcomes", markdown_text(f"{counts}, {targets}"), body.rstrip())

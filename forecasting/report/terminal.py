@@ -100,12 +100,7 @@ def _cost_parts(data: NightView) -> Parts:
     quantiles = cost_quantiles(data.rows, ratio)
     coming = [
         [short_day(line.session), number(value), change(value, median)]
-        for value, median, line in zip(
-            quantiles,
-            data.rows["q50"],
-            data.week,
-            strict=True,
-        )
+        for value, median, line in zip(quantiles, data.rows["q50"], data.week, strict=True)
     ]
     columns = ["session", wording.level_name(ratio), "vs median"]
     return [wording.cost_sentence(ratio), (columns, coming)]

@@ -93,9 +93,7 @@ WORDS: dict[Kind, Words] = {
         "warn", "other inputs", "{changes}.", heading="Other inputs than the night before"
     ),
     "earnings_stale": Words(
-        "info",
-        "earnings dates",
-        "They end on {session}: `--events dates.csv` adds newer ones.",
+        "info", "earnings dates", "They end on {session}: `--events dates.csv` adds newer ones."
     ),
     "earnings_quiet": Words(
         "info",

@@ -193,11 +193,7 @@ fetches = Table(
     Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
     Index("ix_fetches_fetched_at", "fetched_at"),
     Index(
-        "ix_fetches_paused",
-        "source",
-        "paused_until",
-        sqlite_where=PAUSED,
-        postgresql_where=PAUSED,
+        "ix_fetches_paused", "source", "paused_until", sqlite_where=PAUSED, postgresql_where=PAUSED
     ),
     comment="One request to a source and its outcome, of a live source also where no bar was "
     "stored. Insert-only.",
@@ -216,9 +212,7 @@ bar_versions = Table(
         "superseded_at", UtcDateTime, "When a later version replaced it; NULL for the current."
     ),
     _optional(
-        "settled_at",
-        UtcDateTime,
-        "When a later night's fetch confirmed it; NULL: provisional.",
+        "settled_at", UtcDateTime, "When a later night's fetch confirmed it; NULL: provisional."
     ),
     _refers("fetch_id", "fetches"),
     CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
@@ -365,19 +359,9 @@ runs = Table(
     _empty("notes", Text, "JSON of the same remarks by kind; empty without any, or before 0010."),
     _optional("error", Text, "Message of the error of the last attempt; NULL without one."),
     _empty("market_fetch", _ID, "Newest fetch of the market series used; empty without one."),
-    Index(
-        "ix_runs_symbol_target_as_of",
-        "symbol",
-        "target",
-        "as_of",
-    ),
+    Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
     Index("ix_runs_as_of", "as_of"),
-    Index(
-        "ix_runs_running",
-        "as_of",
-        sqlite_where=RUNNING,
-        postgresql_where=RUNNING,
-    ),
+    Index("ix_runs_running", "as_of", sqlite_where=RUNNING, postgresql_where=RUNNING),
     comment="One night of one symbol, target and source under one set of settings. Updated while "
     "it proceeds.",
 )
@@ -444,12 +428,7 @@ models = Table(
     _optional(
         "withdrawn_at", UtcDateTime, "When a person withdrew it: later nights do not use it."
     ),
-    Index(
-        "ix_models_symbol_target_name",
-        "symbol",
-        "target",
-        "name",
-    ),
+    Index("ix_models_symbol_target_name", "symbol", "target", "name"),
     comment="One fitted network, baseline or backtest.",
 )
 
@@ -512,12 +491,7 @@ forecasts = Table(
         "q05 <= q10 AND q10 <= q25 AND q25 <= q50 AND q50 <= q75 AND q75 <= q90 AND q90 <= q95",
         name="quantiles_ascend",
     ),
-    Index(
-        "ix_forecasts_symbol_target_target_session",
-        "symbol",
-        "target",
-        "target_session",
-    ),
+    Index("ix_forecasts_symbol_target_target_session", "symbol", "target", "target_session"),
     # Rows are stored in the key's tree: a third less on disk, one look-up instead of two
     sqlite_with_rowid=False,
     comment="One forecast as issued: seven quantiles of one target session by one model. "
@@ -536,11 +510,7 @@ forecast_parts = Table(
         "`combination`; of a fallback `usual` and `baseline`.",
     ),
     _column("place", Integer, "Order of the parts: 1 for the first."),
-    _column(
-        "factor",
-        Double,
-        "What the value is multiplied by; of `usual` the level itself.",
-    ),
+    _column("factor", Double, "What the value is multiplied by; of `usual` the level itself."),
     ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_forecast_parts_forecasts"),
     sqlite_with_rowid=False,
     comment="One part of a published median: the product of its factors is q50. Insert-only.",
@@ -569,12 +539,7 @@ fallback_margins = Table(
         "limit_deficit", Double, "Deficit above which it is; NULL while a baseline is published."
     ),
     _refers("run_id", "runs"),
-    Index(
-        "ix_fallback_margins_symbol_target_session",
-        "symbol",
-        "target",
-        "session",
-    ),
+    Index("ix_fallback_margins_symbol_target_session", "symbol", "target", "session"),
     comment="How near a night's network is to a baseline in its place; both limits must be "
     "exceeded. Insert-only.",
 )
@@ -584,14 +549,7 @@ def _scored() -> list[Column[Any]]:
     """The columns of a table of scores."""
     return [
         # In the order of the standings: the newest scores of one forecaster lie together.
-        *_keys(
-            "symbol",
-            "target",
-            "kind",
-            "horizon",
-            "origin_session",
-            "model_id",
-        ),
+        *_keys("symbol", "target", "kind", "horizon", "origin_session", "model_id"),
         _key(
             "stage",
             String(11),
@@ -687,12 +645,7 @@ total_scores = Table(
 standings = Table(
     "standings",
     metadata,
-    *_keys(
-        "symbol",
-        "target",
-        "kind",
-        "horizon",
-    ),
+    *_keys("symbol", "target", "kind", "horizon"),
     _key(
         "window_sessions",
         Integer,

@@ -178,10 +178,7 @@ placed AS (
     _ISSUED_TEXTS,
 )
 
-_DECIMALS = {
-    "shares": "0",
-    "percent": "4",
-}
+_DECIMALS = {"shares": "0", "percent": "4"}
 _DIGITS = " ".join(f"WHEN '{name}' THEN {_DECIMALS[rules.unit]}" for name, rules in TARGETS.items())
 
 

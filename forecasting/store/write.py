@@ -233,10 +233,7 @@ def keep_newest_weights(connection: Connection, symbol: str, target: str, *, ses
     WEIGHTS_KEPT of all sessions, and as many up to `session`, which may be a past one.
     """
     newest = passed_fits(symbol, target).with_only_columns(model.id).limit(WEIGHTS_KEPT)
-    kept = {
-        *connection.scalars(newest),
-        *connection.scalars(newest.where(run.as_of <= session)),
-    }
+    kept = {*connection.scalars(newest), *connection.scalars(newest.where(run.as_of <= session))}
     of_symbol = select(model.id).where(*of_series(model, symbol, target))
     older = weight.model_id.in_(of_symbol), weight.model_id.not_in(kept)
     connection.execute(sa.delete(weights).where(*older))

@@ -81,11 +81,7 @@ def _market_effect(windows: Windows, adjusted: AdjustedWindows) -> tuple[Floats,
 def prepare(card: Card, windows: Windows) -> Prepared:
     """The windows by the effects and scaler of `card`."""
     adjusted = _adjusted(
-        windows,
-        card.effect,
-        card.effect_intercept,
-        card.market_mean,
-        card.market_effect,
+        windows, card.effect, card.effect_intercept, card.market_mean, card.market_effect
     )
 
     def put(values: Floats) -> Tensor:

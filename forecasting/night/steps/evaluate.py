@@ -60,16 +60,7 @@ def score_closed(night: Night) -> Night:
         scores = _scores(connection, night, known_at)
     with connect.transaction(night.url) as connection:
         added = write.add_scores(connection, scores)
-        write.add(
-            connection,
-            "total_scores",
-            *_total_scores(
-                connection,
-                night,
-                known_at,
-                scores,
-            ),
-        )
+        write.add(connection, "total_scores", *_total_scores(connection, night, known_at, scores))
         logger.info("scored %d forecasts of %s", added, night.series)
     return night
 
@@ -84,12 +75,7 @@ def _scores(connection: connect.Connection, night: Night, known_at: datetime | N
     unscored = partial(read.unscored_forecasts, connection, *night.key)
     scored = partial(score_rows, target=night.target, scored_at=night.now())
     scores = scored(unscored(last=session, known_at=known_at))
-    newest = read.newest(
-        connection,
-        "bar_versions",
-        "session",
-        {"symbol": night.symbol},
-    )
+    newest = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
     if newest is not None and newest > session:
         scores += scored(unscored(first=session + timedelta(days=1), last=newest))
     return scores
@@ -119,17 +105,7 @@ def _total_scores(
 def _newest_instant(connection: connect.Connection, night: Night) -> datetime | None:
     """The instant of the fetch that a night without windows would use, else of the newest one."""
     try:
-        fetch = input_fetch(
-            connection,
-            night.settings,
-            night.session,
-            stored=night.stored_fetch,
-        )
+        fetch = input_fetch(connection, night.settings, night.session, stored=night.stored_fetch)
     except StoreError:  # its bar has not come
-        return read.newest(
-            connection,
-            "fetches",
-            "fetched_at",
-            {"symbol": night.symbol},
-        )
+        return read.newest(connection, "fetches", "fetched_at", {"symbol": night.symbol})
     return fetch.fetched_at

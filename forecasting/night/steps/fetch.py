@@ -34,9 +34,7 @@ _EQUAL = 60
 def bars_source(settings: Settings, *, now: Clock) -> Source:
     """The source of a symbol's bars, under the settings of one symbol."""
     return plugins.source_of(
-        settings.source,
-        cache_dir=settings.yahoo_cache,
-        today=today(now(), settings.exchange),
+        settings.source, cache_dir=settings.yahoo_cache, today=today(now(), settings.exchange)
     )
 
 

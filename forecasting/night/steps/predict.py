@@ -72,13 +72,7 @@ def write_forecasts(night: Night) -> Night:
         stored = read_inputs(connection, night)
     issued, published, facts = _forecast(night, stored)
     with connect.transaction(night.url) as connection:
-        _write(
-            connection,
-            night,
-            issued,
-            published,
-            stored,
-        )
+        _write(connection, night, issued, published, stored)
         if facts.deficit is not None:
             margin = fallback.margin_of(facts.deficit, in_fallback=facts.in_fallback)
             of_night = night.columns | {"session": night.session}
@@ -149,22 +143,13 @@ def _closed_forecasts(
     """Past forecasts of the network with the actuals as known at the instant of `bars`."""
     target = night.target
     past = read.past_forecasts(
-        connection,
-        *night.key,
-        origin=night.session,
-        limit=MAX_FORECASTS,
-        known_at=night.data_as_of,
+        connection, *night.key, origin=night.session, limit=MAX_FORECASTS, known_at=night.data_as_of
     )
     actual = np.full(len(past), np.nan)
     for instant in past["bars_at"].unique():  # one, unless the user accepted another history
         known = bars
         if instant != night.data_as_of:
-            known = read.bars(
-                connection,
-                night.symbol,
-                last=night.session,
-                known_at=instant,
-            )
+            known = read.bars(connection, night.symbol, last=night.session, known_at=instant)
         rows = (past["bars_at"] == instant).to_numpy()
         sessions = pd.DatetimeIndex(past["target_session"][rows])
         actual[rows] = actual_of(target, known).reindex(sessions)
@@ -281,23 +266,12 @@ def _write(
         write.add(connection, "forecast_parts", *factor_rows(issued, about))
         if rules.has_totals:
             factor = stored.total_factor
-            totals = total_rows(
-                issued,
-                about,
-                sessions=sessions,
-                factor=factor,
-            )
+            totals = total_rows(issued, about, sessions=sessions, factor=factor)
             write.add(connection, "total_forecasts", *totals)
     else:
         what = ISSUED_BEFORE
         add_notes(connection, night.id, {"issued_before": what})
-    logger.info(
-        "wrote %d forecasts of %s, origin %s: %s",
-        added,
-        night.series,
-        night.session,
-        what,
-    )
+    logger.info("wrote %d forecasts of %s, origin %s: %s", added, night.series, night.session, what)
 
 
 def _issued_at(connection: connect.Connection, night: Night) -> datetime:
@@ -306,20 +280,10 @@ def _issued_at(connection: connect.Connection, night: Night) -> datetime:
     if night.stored_id is not None:  # made again, beside fetches of later
         return now
     of_symbol = {"symbol": night.symbol}
-    fetched = read.newest(
-        connection,
-        "fetches",
-        "fetched_at",
-        of_symbol,
-    )
+    fetched = read.newest(connection, "fetches", "fetched_at", of_symbol)
     if not is_before(now, fetched):
         return now
-    issued = read.newest(
-        connection,
-        "forecasts",
-        "issued_at",
-        of_symbol,
-    )
+    issued = read.newest(connection, "forecasts", "issued_at", of_symbol)
     return ledger_instant(max(fetched, issued or fetched), now)
 
 
@@ -380,11 +344,7 @@ def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[Row]:
 
 
 def total_rows(
-    candidates: Sequence[Candidate],
-    about: Row,
-    *,
-    sessions: Sequence[date],
-    factor: float,
+    candidates: Sequence[Candidate], about: Row, *, sessions: Sequence[date], factor: float
 ) -> list[Row]:
     """The rows of table total_forecasts: of what is published and of the reference baseline.
 

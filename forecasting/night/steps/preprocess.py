@@ -40,12 +40,7 @@ def make_features(night: Night) -> Night:
     """The night with its windows, and its row in table runs."""
     started_at = night.now()
     with connect.reading(night.url) as connection:
-        fetch = input_fetch(
-            connection,
-            night.settings,
-            night.session,
-            stored=night.stored_fetch,
-        )
+        fetch = input_fetch(connection, night.settings, night.session, stored=night.stored_fetch)
         at = fetch.fetched_at  # no later version of a bar is used
         bars = read.bars(
             connection,
@@ -79,18 +74,8 @@ def make_features(night: Night) -> Night:
         fetch.id,
     )
     with connect.transaction(night.url) as connection:
-        open_run(
-            connection,
-            night,
-            started_at=started_at,
-            notes={"market": note},
-        )
-        write.update(
-            connection,
-            "runs",
-            night.id,
-            {"market_fetch": market_fetch},
-        )
+        open_run(connection, night, started_at=started_at, notes={"market": note})
+        write.update(connection, "runs", night.id, {"market_fetch": market_fetch})
     return replace(night, fetch_id=fetch.id, data_as_of=at, bars=bars, windows=windows)
 
 
@@ -142,11 +127,7 @@ def input_fetch(
     # The last moment for a live forecast
     cutoff = opens_at(shift(session, 1, own.exchange), own.exchange)
     return read.fetch_as_of(
-        connection,
-        own.symbol,
-        session,
-        first=first_session(session, own),
-        cutoff=cutoff,
+        connection, own.symbol, session, first=first_session(session, own), cutoff=cutoff
     )
 
 
@@ -159,13 +140,7 @@ def past_losses(connection: connect.Connection, night: Night, *, origins: int) -
     """
     before = read.issued_before(connection, *night.key, session=night.session)
     last, known_at = before or (date.min, None)
-    return read.losses(
-        connection,
-        *night.key,
-        last=last,
-        origins=origins,
-        known_at=known_at,
-    )
+    return read.losses(connection, *night.key, last=last, origins=origins, known_at=known_at)
 
 
 def market_of(night: Night) -> tuple[MarketChoice, date] | None:

@@ -244,12 +244,7 @@ def _fit(
     method = card.method
     model_id = short_id("model", night.id, method)
     text, tensors = pack(fitted)
-    logger.info(
-        "fitted model %s (%s) in %.1f s",
-        model_id,
-        method,
-        seconds,
-    )
+    logger.info("fitted model %s (%s) in %.1f s", model_id, method, seconds)
     model = ModelRow(
         id=model_id,
         name=LSTM,
