@@ -4,10 +4,11 @@ import json
 import logging
 import os
 import re
-from datetime import date
+from datetime import date, timedelta
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from flows import clock
@@ -21,13 +22,14 @@ from forecasting.publish.messages import (
 )
 from forecasting.publish.runs import run_missed
 from forecasting.report.units import full_day
+from forecasting.report.words import WORDS
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, write
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
-from tests.nights import after, damage_weights, night, select
+from tests.nights import after, damage_weights, night, rows, select
 from tests.store.rows import all_rows, run_row
 
 pytestmark = [
@@ -205,6 +207,28 @@ def test_a_check_names_what_is_missing_and_why(posted):
     )
     for line, wanted in zip(text.splitlines(), expected, strict=True):
         assert re.fullmatch(wanted, line), text
+
+
+def test_a_check_notes_earnings_dates_that_end_and_that_show_no_reaction_until_they_are_cleared(
+    night_folder, monkeypatch
+):
+    monkeypatch.setattr(clock, "now", after(LAST))
+    night(LAST)
+    (fetch,) = rows("fetches")
+    newest = {"earnings_stale": date(2024, 1, 30), "earnings_quiet": date(2024, 2, 1)}
+    with connect.transaction(read_settings().url) as connection:
+        for rule, session in newest.items():
+            for day in (session - timedelta(days=90), session):  # of the newest alone
+                found = {"symbol": "TEST", "rule": rule, "severity": "flag", "session": day}
+                ids = {"id": f"{rule[9:]} {day}", "fetch_id": fetch["id"]}
+                write.add(connection, "findings", found | ids)
+    code, text, _ = run("check")
+    notes = re.findall(r"Note on TEST: (.*?)\. .*?(\d+ \w+ \d{4})", text)
+    shown = [(WORDS[rule].word, full_day(session)[4:]) for rule, session in newest.items()]
+    assert (code, notes) == (0, shown)
+    with connect.transaction(read_settings().url) as connection:
+        connection.execute(sa.text("UPDATE findings SET cleared_at = '2024-03-09 10:00:00'"))
+    assert "Note" not in run("check")[1]
 
 
 @pytest.mark.usefixtures("missing")
