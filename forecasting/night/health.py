@@ -58,7 +58,7 @@ class LiveState:
     symbol: str
     target: Target
     exchange: str
-    session: date | None = None  # that one; None where its calendar has ended
+    session: date | None = None  # that one; None where its calendar or its bars have ended
     opens: datetime | None = None  # the session after it
     is_open: bool = False  # whether that has opened
     condition: Condition | None = None  # why it has none; None where it has one
@@ -91,12 +91,10 @@ def _states(settings: Settings, *, now: Clock) -> list[LiveState]:
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         ahead = future.rows_ahead(connection, now())
         notes = _of_earnings(connection, settings.symbols)
-        states = [
-            replace(
-                _state(connection, name, own, now(), is_locked), notes=notes.get(own.symbol, ())
-            )
-            for name, own in settings.series.items()
-        ]
+        states = []
+        for name, own in settings.series.items():
+            state = _state(connection, name, own, now(), is_locked)
+            states.append(replace(state, notes=[*state.notes, *notes.get(own.symbol, ())]))
     if ahead is not None:
         return [replace(state, condition=ahead) for state in states]
     without = [one for one in states if one.condition and one.condition.kind == "no_night"]
@@ -144,7 +142,10 @@ def _state(
     newest = read.newest(connection, "forecasts", "origin_session", live)
     if newest is not None and newest >= session:
         return state
-    return replace(state, condition=_why_missing(connection, own, state, is_locked))
+    missing = _why_missing(connection, own, state, is_locked)
+    if missing.kind == "ended":
+        return replace(state, session=None, notes=[missing])
+    return replace(state, condition=missing)
 
 
 def _why_missing(

@@ -14,7 +14,7 @@ from forecasting.report.words import WORDS, by_cause
 def check_lines(states: Sequence[LiveState]) -> list[str]:
     """How many live forecasts are missing, why, what to do until when; which are fresh; notes."""
     missing = [state for state in states if state.condition is not None]
-    fresh = [state for state in states if state.condition is None]
+    fresh = [state for state in states if state.condition is None and state.session is not None]
     lines = _missing(missing, of=len(states)) if missing else []
     if fresh:
         lines.append(_fresh(fresh))

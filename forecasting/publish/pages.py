@@ -164,7 +164,10 @@ def write_index(settings: Settings) -> Path:
     """The path of the index of all symbols and targets of the ledger, beside their pages."""
     path = report_path(settings, "", settings.target).with_name(INDEX)
     with connect.reading(settings.url) as connection:
-        lines = views_of(connection, [[row] for row in read.newest_published(connection)])
+        ended = read.ended_series(connection)
+        newest = read.newest_published(connection)
+        weeks = [[row] for row in newest if (row.symbol, row.target) not in ended]
+        lines = views_of(connection, weeks)
     linked = []
     for line in lines:
         page = path.with_name(page_name(line.symbol, line.target))
@@ -368,8 +371,9 @@ def newest_nights(
     failed = {
         night.key: night for night in nights if not isinstance(night.error, NoBarError | None)
     }
-    series = list(product(settings.symbols, settings.targets))
     with connect.reading(settings.url) as connection:
+        ended = read.ended_series(connection)
+        series = [one for one in product(settings.symbols, settings.targets) if one not in ended]
         weeks = [read.published(connection, *one, last=last)[:1] for one in series]
         found = views_of(connection, list(filter(None, weeks)), last=last)
         stored = {(view.symbol, view.target): view for view in found}

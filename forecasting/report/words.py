@@ -104,6 +104,7 @@ WORDS: dict[Kind, Words] = {
     "sample": Words(
         "info", "sample", "{title}. Real bars, but not current ones.", heading="Sample data"
     ),
+    "ended": Words("info", "no bars", "{reason}"),
     "note": Words("info", "note", "{reason}"),
     "unjudged": Words(
         "warn", "alerts", "Alerts were not checked where there is no new forecast: {series}."

@@ -6,13 +6,12 @@ from datetime import date, datetime
 from forecasting.conditions import Condition, Kind
 from forecasting.vocabulary import RunStatus, Target
 
-# The error of a closed one says that its day was no session
 _OUTCOMES: dict[RunStatus, Kind] = {
     "running": "running",
     "done": "done",
     "late": "late",
     "failed": "failed",
-    "closed": "failed",
+    "closed": "ended",
 }
 
 

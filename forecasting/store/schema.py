@@ -329,7 +329,7 @@ runs = Table(
         "status",
         _WORD,
         "`running`, `done`, `late` (its bar is missing), `failed` or `closed` (its day was no "
-        "session).",
+        "session, or the symbol's bars have ended).",
     ),
     _empty("mode", _WORD, "How its network was fitted: `scratch`, `warm` or `skip`."),
     _empty("mode_reason", Text, "Why that mode was chosen; empty until decided."),

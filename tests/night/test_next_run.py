@@ -8,10 +8,17 @@ from datetime import timedelta
 import pytest
 
 from flows import clock
-from forecasting.errors import DataLateError, RateLimitedError, UnavailableError
+from forecasting.errors import (
+    DataLateError,
+    ForecastingError,
+    RateLimitedError,
+    UnavailableError,
+)
+from forecasting.night.steps import ingest
 from forecasting.publish import runs
+from forecasting.publish.messages import check_fresh, newest_digest
 from forecasting.report.words import notices
-from forecasting.sessions import closes_at
+from forecasting.sessions import closes_at, shift
 from forecasting.settings import read_settings
 from tests.builders import EVE, LAST, random_bars
 from tests.nights import newest_reports, select
@@ -139,3 +146,36 @@ def test_a_session_whose_bar_never_came_while_a_later_one_did_is_no_session(yaho
     yahoo.edits = []  # it comes after all
     run(MONDAY)
     assert [status for _, status in statuses()] == ["done", "closed", "done", "done"]
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_symbol_whose_bars_have_ended_is_a_note_of_check_and_all_else_stays_green(
+    yahoo, run, night_folder, monkeypatch, is_listed
+):
+    monkeypatch.setattr(ingest, "ENDED_SESSIONS", 3)
+    bars, _ = yahoo.series["SBUX"]
+    newest = shift(LAST, -3)
+    run(newest)
+    if is_listed:
+        yahoo.add("SBUX", bars.loc[: str(newest)])
+    else:
+        del yahoo.series["SBUX"]
+    yahoo.add("MSFT", random_bars(days=650, seed=5, last=MONDAY))
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
+    with pytest.raises(ForecastingError, match="SBUX"):
+        run(EVE)
+    run(LAST)
+    of_sbux = [status for (status,) in select("status", "runs WHERE symbol = 'SBUX'")]
+    assert sorted(of_sbux) == ["closed"] * 3 + ["done"]
+    fresh, note = check_fresh(now=clock.now).split(" Note on ")
+    assert "SBUX" not in fresh
+    assert note.startswith("SBUX: no bars. ")
+    assert "SBUX" not in " ".join(newest_digest(read_settings(), now=clock.now).problems)
+    index = (night_folder / "reports" / "index.html").read_text()
+    assert ("MSFT" in index, "SBUX" in index) == (True, False)
+    yahoo.add("SBUX", bars)  # It trades again
+    run(MONDAY)
+    assert select("max(as_of)", "runs WHERE symbol = 'SBUX' AND status = 'done'") == [
+        (str(MONDAY),)
+    ]
+    assert "Note" not in check_fresh(now=clock.now)

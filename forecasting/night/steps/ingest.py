@@ -14,6 +14,7 @@ from operator import attrgetter
 from forecasting.errors import (
     BadDataError,
     DataLateError,
+    NoBarError,
     RateLimitedError,
     StoreError,
     UnavailableError,
@@ -37,9 +38,10 @@ from forecasting.night.steps.preprocess import (
     no_session,
 )
 from forecasting.preprocess.windows import FILLED_SESSIONS
+from forecasting.sessions import after
 from forecasting.store import connect, read
 from forecasting.store.rows import FetchRow
-from forecasting.values import MarketChoice
+from forecasting.values import MarketChoice, source_name
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -49,6 +51,9 @@ Wanted = tuple[Night, Source, Request]
 _MARGIN = timedelta(days=60)
 """More than a night needs, so that symbols of other exchanges, whose windows begin some days apart,
 share a fetch."""
+
+ENDED_SESSIONS = 20
+"""Sessions for which other symbols of a source have bars, and one has none, until it has ended."""
 
 
 def ingest(nights: Sequence[Night]) -> list[Night]:
@@ -81,14 +86,39 @@ def _has_come(night: Night) -> bool:
 def _with_stored_bar(night: Night) -> Night:
     """The night, without the error of a request that it does not need.
 
-    Its bar is stored where a run was killed after it had come. A session without a bar that has
-    newer ones is no session.
+    Its bar is stored where a run was killed after it had come.
     """
     if isinstance(night.error, UnavailableError | RateLimitedError) and _is_stored(night):
         return replace(night, error=None)
-    if isinstance(night.error, DataLateError) and _has_newer(night):
-        return replace(night, error=no_session(night))
+    if isinstance(night.error, DataLateError | BadDataError):
+        return _without_bar(night, night.error)
     return night
+
+
+def _without_bar(night: Night, error: DataLateError | BadDataError) -> Night:
+    """The night, closed where its session was none or the bars of its symbol have ended.
+
+    A session without a bar that has newer ones is no session. Bars have ended, as of a company that
+    was delisted, where those of another symbol of the source are ENDED_SESSIONS newer.
+    """
+    with connect.reading(night.url) as connection:
+        own = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
+        of_source = {"source": source_name(night.source)}
+        others = read.newest(connection, "fetches", "last_received", of_source)
+    if own is None or others is None:
+        return night
+    if isinstance(error, DataLateError):
+        if own > night.session:
+            return replace(night, error=no_session(night))
+        if error.why:  # A bar came, and is held back
+            return night
+    if len(after(own, others, night.exchange)) < ENDED_SESSIONS:
+        return night
+    ended = (
+        f"No bar of {night.symbol} for {ENDED_SESSIONS} sessions, since {own}: take it from "
+        f"FORECASTING_SYMBOLS; its history stays. {error}"
+    )
+    return replace(night, error=NoBarError(ended))
 
 
 def _is_stored(night: Night) -> bool:
@@ -96,12 +126,6 @@ def _is_stored(night: Night) -> bool:
         input_fetch(connection, night.settings, night.session)
         return True
     return False
-
-
-def _has_newer(night: Night) -> bool:
-    with connect.reading(night.url) as connection:
-        newest = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
-    return newest is not None and newest > night.session
 
 
 def _requested(nights: Sequence[Night]) -> list[Night]:

@@ -31,6 +31,7 @@ from forecasting.store.read.runs import (
     Lineage,
     done_before,
     due_scores,
+    ended_series,
     issued_by_run,
     leads,
     lineage,

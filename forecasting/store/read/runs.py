@@ -277,6 +277,16 @@ def _is_history() -> sa.ColumnElement[bool]:
     return (run.status == "closed") | is_made_up_for
 
 
+def ended_series(connection: Connection) -> set[tuple[str, str]]:
+    """Symbol and target of which no bar comes any more: their newest night is closed."""
+    newest = select(*run["symbol", "target"], func.max(run.as_of))
+    is_newest = sa.tuple_(*run["symbol", "target", "as_of"]).in_(
+        newest.group_by(*run["symbol", "target"])
+    )
+    closed = select(*run["symbol", "target"]).where(run.status == "closed", is_newest)
+    return {(symbol, target) for symbol, target in connection.execute(closed)}
+
+
 def newest_runs(
     connection: Connection, symbols: Collection[str], *, first: date, last: date = date.max
 ) -> dict[tuple[str, str], RunRow]:
