@@ -92,7 +92,7 @@ def _total_scores(
     if not TARGETS[night.target].has_totals:
         return []
     sessions = [row["target_session"] for row in scores]
-    totals = partial(read.closed_totals, connection, *night.key)
+    totals = partial(read.unscored_totals, connection, *night.key)
     scored = partial(scored_rows, scored_at=night.now())
     first = min([night.session, *sessions]) - _SETTLED_WITHIN
     closed = totals(first=first, known_at=known_at)

@@ -49,11 +49,11 @@ from forecasting.store.read.runs import (
     unfinished_run,
 )
 from forecasting.store.read.scores import (
-    closed_totals,
     counted_scores,
     last_results,
     losses,
     scored,
     standing_scores,
     unscored_forecasts,
+    unscored_totals,
 )

@@ -1,8 +1,11 @@
 """Scores, the losses that decide, and the forecasts that are still to be scored."""
 
+import math
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
-from typing import get_args
+from operator import itemgetter
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from forecasting.evaluate.standings import LOSSES
 from forecasting.store.frames import (
+    Row,
     frame,
     kind_rank,
     of_series,
@@ -355,8 +359,12 @@ def unscored_forecasts(
 
 # With the horizons named SQLite finds a score by its key, and does not read every year. A bar that
 # is settled as it was first stored has one score; before 0.4 it had two.
-_OF_TOTALS = """(
-    SELECT DISTINCT f.*, m.name AS model, s.horizon AS place, t.stage, s.bar_version, s.actual
+_OF_TOTALS = f"""(
+    SELECT DISTINCT f.*, m.name AS model, s.horizon AS place, t.stage, s.bar_version, s.actual,
+        (
+            SELECT max(d.bar_version) FROM total_scores d
+            WHERE {same("d", "f", FORECAST_KEY)} AND d.stage = t.stage
+        ) AS scored_version
     FROM total_forecasts f JOIN models m ON m.id = f.model_id
     JOIN scores s ON s.symbol = f.symbol AND s.target = f.target AND s.kind = f.kind
         AND s.horizon IN (1, 2, 3, 4, 5) AND s.horizon <= f.horizon
@@ -369,14 +377,14 @@ _OF_TOTALS = """(
             AND (b.superseded_at IS NULL OR b.superseded_at > :first_seen_at)
         END
     WHERE b.first_seen_at <= :first_seen_at
-) f"""
+) f"""  # noqa: S608 - of this package
 
 
 _ENDING = """symbol = :symbol AND target = :target AND origin_session >= :origin_session
     AND target_session >= :target_session ORDER BY place, stage"""
 
 
-def closed_totals(
+def unscored_totals(
     connection: Connection,
     symbol: str,
     target: str,
@@ -384,9 +392,10 @@ def closed_totals(
     first: date,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Totals that end with a session or later, once a stage at which all their sessions are scored.
+    """Totals that end with a session or later and are to be scored, once for each stage.
 
-    Stage settled is left out where all these bars are as they were first stored.
+    At a stage all their sessions are scored, and the total is not by these bars. Stage settled is
+    left out where all these bars are as they were first stored.
 
     Args:
         connection: An open one.
@@ -407,13 +416,18 @@ def closed_totals(
         "origin_session": first - timedelta(days=30),  # by which the key finds them
     }
     found = view_result(connection, _OF_TOTALS, _ENDING, values)
-    each = pd.DataFrame(found, columns=list(found.keys()))
-    of_total = each.groupby([*FORECAST_KEY, "stage"])
-    is_whole = (each["place"] == each["horizon"]) & (
-        of_total["place"].transform("size") == each["horizon"]
-    )
-    each[["bar_version", "actual"]] = of_total[["bar_version", "actual"]].transform("sum")
-    return each[is_whole].drop_duplicates([*FORECAST_KEY, "bar_version"]).reset_index(drop=True)
+    sessions = defaultdict[tuple[Any, ...], list[Row]](list)
+    for row in found.mappings():
+        sessions[*itemgetter(*FORECAST_KEY)(row), row["stage"]].append(dict(row))
+    totals: dict[tuple[Any, ...], Row] = {}
+    for (*key, _), rows in sessions.items():
+        total = rows[-1]
+        if len(rows) == total["horizon"]:
+            total["bar_version"] = sum(row["bar_version"] for row in rows)
+            total["actual"] = math.fsum(row["actual"] for row in rows)
+            totals.setdefault((*key, total["bar_version"]), total)
+    unscored = [row for row in totals.values() if row["bar_version"] != row["scored_version"]]
+    return pd.DataFrame(unscored, columns=list(found.keys()))
 
 
 def _actuals(

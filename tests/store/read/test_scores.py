@@ -269,7 +269,7 @@ def test_a_total_is_scored_once_its_sessions_are_by_the_bars_of_the_instant(conn
         "2024-03-12T22:00": [first_print, three, [2, "settled", 4, 150.0]],
     }
     for instant, expected in steps.items():
-        found = read.closed_totals(connection, SYMBOL, TARGET, first=LAST, known_at=at(instant))
+        found = read.unscored_totals(connection, SYMBOL, TARGET, first=LAST, known_at=at(instant))
         totals = found[["horizon", "stage", "bar_version", "actual"]].sort_values(
             ["stage", "horizon"]
         )
