@@ -13,7 +13,6 @@ from forecasting.report.documents import rounded
 from forecasting.report.night_view import NightView
 from forecasting.report.record import cost_quantiles, coverages
 from forecasting.report.units import (
-    age,
     change,
     full_day,
     instant,
@@ -45,7 +44,7 @@ def night_parts(data: NightView, *, now: datetime) -> Parts:
         *(f"{title}: {text}" for title, text in notices(data.conditions).items()),
     ]
     head = [[line] for line in lines if line]
-    return [([], head), *_week_parts(data, now), ([], _facts(data, now)), *_cost_parts(data)]
+    return [([], head), *_week_parts(data, now), ([], _facts(data)), *_cost_parts(data)]
 
 
 def why_parts(data: NightView) -> Parts:
@@ -71,13 +70,13 @@ def _week_parts(data: NightView, now: datetime) -> Parts:
     return [(columns, days), wording.totals_sentence(data), about]
 
 
-def _facts(data: NightView, now: datetime) -> list[list[str]]:
+def _facts(data: NightView) -> list[list[str]]:
     model = data.full.model
     known = data.last_known or data.origin
     trained = ""
     if model.trained_to:
         trained = f", trained up to {full_day(model.trained_to)}"
-    bars = f"bars up to {full_day(data.origin)}, {age(data.origin, now)} old"
+    bars = f"bars up to {full_day(data.origin)}"
     if known != data.origin:
         bars += f", newest known {data.target} of {full_day(known)}"
     facts = {

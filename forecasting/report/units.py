@@ -6,7 +6,6 @@ from datetime import date, datetime
 
 import pandas as pd
 
-from forecasting.plain_text import quantity
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import Target
 
@@ -110,11 +109,6 @@ def near_day(session: date, year: int) -> str:
 def instant(value: datetime | None) -> str:
     """Like Sat 9 Mar 2024 10:31 UTC; a dash when unknown."""
     return "\N{EN DASH}" if value is None else f"{full_day(value)} {value:%H:%M} UTC"
-
-
-def age(session: date, now: datetime) -> str:
-    """The days from a session to now, as 234 days."""
-    return quantity((now.date() - session).days, "day")
 
 
 def span_of_days(first: object, last: object) -> str:

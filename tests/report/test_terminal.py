@@ -79,8 +79,7 @@ Fri 8 Mar 2024. Network, trees, combination and other are corrections by models,
 not causes. All: --why.
 
 Model:        lstm 3f9c2ab1a77d0e11, trained up to Wed 6 Mar 2024
-Data:         bars up to Fri 8 Mar 2024, 1 day old, fetched Sat 9 Mar 2024 10:31
-              UTC
+Data:         bars up to Fri 8 Mar 2024, fetched Sat 9 Mar 2024 10:31 UTC
 Last result:  Fri 8 Mar 2024: forecast 7.44 M, actual 7.09 M (−5%), inside the
               80% interval 5.21–11.16
 Hits:         80% of 40 actuals fell inside the 80% interval: too few to say
