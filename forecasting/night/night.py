@@ -46,6 +46,7 @@ class Night:
     trigger: str = "run"  # as of `RunOptions`
     targets: tuple[Target, ...] = ()  # of its run, for which one request brings the bars
     switch_source: bool = False  # as of `RunOptions`
+    is_last: bool = True  # whether its run has no later night of its symbol and target
     flow_run_id: str | None = None
     stored_id: str | None = None  # of a night that is run again, its id
     stored_fetch: str = ""  # of a night that is run again, the fetch that it used
@@ -178,7 +179,8 @@ def nights_of(
             mode="skip" if place % options.refit_every else options.mode,
             trigger=options.trigger,
         )
-        nights.append(replace(night, switch_source=options.switch_source))
+        is_last = session == sessions[-1]
+        nights.append(replace(night, switch_source=options.switch_source, is_last=is_last))
     return nights
 
 

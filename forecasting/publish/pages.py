@@ -64,7 +64,12 @@ def page_address(settings: Settings, name: str) -> str:
 
 
 def publish_page(night: Night) -> Night:
-    """The night with what it shows; the page of its symbol's newest forecast is written."""
+    """The last night of a series with what it shows, once the page of its newest forecast is there.
+
+    A night before it in its run, as of a catch-up, is returned as it is.
+    """
+    if not night.is_last:
+        return night
     _, newest = _write(night.settings)
     if newest.origin == night.session:
         return replace(night, report=newest)

@@ -16,7 +16,7 @@ from forecasting.evaluate.significance import diebold_mariano
 from forecasting.evaluate.standings import WINDOWS
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
-from forecasting.night.night import make_night
+from forecasting.night.night import RunOptions, make_night, nights_of
 from forecasting.publish import pages
 from forecasting.publish.runs import run_missed
 from forecasting.sessions import between, closes_at
@@ -308,6 +308,14 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     written, _ = pages.write_reports(settings.for_target("range"), None, now=clock.now)
     assert 'href="SBUX-volume.html"' in written.values["SBUX"].read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
+
+
+def test_a_run_of_several_nights_writes_the_page_of_a_series_after_its_last_one(settings):
+    first, last = nights_of([EVE, LAST], settings, RunOptions(), now=clock.now)
+    assert pages.publish_page(first).report is None
+    assert not pages.report_path(settings, *first.key).exists()
+    assert pages.publish_page(last).report.origin == LAST
+    assert pages.report_path(settings, *last.key).exists()
 
 
 def test_a_past_night_has_a_page_of_its_own(settings):
