@@ -20,7 +20,7 @@ from forecasting.night.run_log import code_version
 from forecasting.report.documents import json_text
 from forecasting.settings import Outcomes, Settings, each_symbol
 from forecasting.store import connect, migrate, write
-from forecasting.store.files import check_writable, write_whole
+from forecasting.store.files import check_writable, write_text
 from forecasting.store.rows import ModelRow
 from forecasting.train.checkpoint import SEED
 from forecasting.vocabulary import Clock, Progress, short_id
@@ -135,7 +135,7 @@ def run_each(  # noqa: PLR0913 - as the command's options
 
 def _write_documents(out: Path, settings: Settings, documents: list[dict[str, Any]]) -> None:
     text = json_text(documents[0] if len(settings.series) == 1 else documents) + "\n"
-    write_whole(out, lambda draft: draft.write_text(text, encoding="utf-8"))
+    write_text(out, text)
 
 
 def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> None:

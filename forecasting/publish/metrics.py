@@ -10,7 +10,7 @@ from forecasting.night.health import LiveState
 from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
-from forecasting.store.files import check_writable, write_whole
+from forecasting.store.files import check_writable, write_text
 from forecasting.vocabulary import PUBLISHED
 
 _HELP = {
@@ -36,8 +36,7 @@ def write_metrics(out: Path, settings: Settings, states: Sequence[LiveState], at
             for state, values in figures
             if name in values
         ]
-    text = "\n".join([*lines, ""])
-    write_whole(out, lambda draft: draft.write_text(text, encoding="utf-8"))
+    write_text(out, "\n".join([*lines, ""]))
 
 
 def _figures(connection: Connection, state: LiveState, at: datetime) -> Mapping[str, float]:

@@ -30,7 +30,7 @@ from forecasting.sessions import calendar, last_completed
 from forecasting.settings import Outcomes, Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
-from forecasting.store.files import check_writable, write_whole
+from forecasting.store.files import check_writable, write_text
 from forecasting.store.rows import FetchRow, ForecastRow, ModelRow, ResultRow, RunRow
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import PUBLISHED, Clock, Target
@@ -282,7 +282,7 @@ def _inputs(connection: Connection, run: RunRow) -> dict[str, object]:
 def _written(page: str, path: Path) -> Path:
     """The path of the page, which is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda draft: draft.write_text(page, encoding="utf-8"))
+    write_text(path, page)
     return path
 
 

@@ -45,3 +45,8 @@ def write_whole(out: Path, write: Callable[[Path], object]) -> None:
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_text(out: Path, text: str) -> None:
+    """The text in the file `out`, as `write_whole`."""
+    write_whole(out, lambda draft: draft.write_text(text, encoding="utf-8"))
