@@ -54,12 +54,10 @@ class ControlChart:
 
 @dataclass(frozen=True)
 class DriftCharts:
-    """Both charts, and the number of sessions that they are made of."""
+    """Both charts."""
 
     skill: ControlChart  # of log(baseline's pinball loss / network's)
     coverage: ControlChart  # of the share inside the 80% interval
-    reference: int
-    watched: int
 
 
 def watch(days: pd.DataFrame) -> DriftCharts | None:
@@ -94,7 +92,7 @@ def watch(days: pd.DataFrame) -> DriftCharts | None:
         spread=max(_deviation(inside.iloc[:-watched]), _COVERAGE_SPREAD),
         two_sided=True,
     )
-    return DriftCharts(skill, coverage, len(usual), watched)
+    return DriftCharts(skill, coverage)
 
 
 def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
