@@ -54,7 +54,7 @@ def serve_assistant(settings: Settings) -> None:
 
 
 @contextmanager
-def readable_errors() -> Iterator[None]:
+def tool_errors() -> Iterator[None]:
     """A block whose own errors the assistant reads; of others it reads that there was one."""
     from mcp.server.mcpserver.exceptions import ToolError
 
@@ -70,7 +70,7 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
     def ask(
         symbol: str = "", target: Target = "volume", horizon: Ahead = 0, limit: Limit = most
     ) -> dict[str, Any]:
-        with readable_errors():
+        with tool_errors():
             return answer(
                 settings, question, symbol=symbol, target=target, horizon=horizon, limit=limit
             )
@@ -87,7 +87,7 @@ def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
     def order(
         symbol: str, shares: float, participation: float = 0.1, chance: float = 0.9
     ) -> dict[str, Any]:
-        with readable_errors():
+        with tool_errors():
             pace = pace_of(participation, chance)
             plan = plan_order(settings, check_symbol(symbol), order_of(shares), pace, now=clock.now)
             document: dict[str, Any] = json.loads(json_text(plan))

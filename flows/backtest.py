@@ -11,7 +11,7 @@ from pydantic import Field
 
 from flows import clock
 from flows.parameters import narrowed
-from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed
+from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed_run
 from forecasting.audit.run_backtest import backtest_spec, run_backtest
 from forecasting.report.prefect import backtest_artifact, guide, subject_tags
 from forecasting.vocabulary import Target
@@ -21,7 +21,7 @@ from forecasting.vocabulary import Target
     name="backtest",
     description=guide("backtest"),
     flow_run_name=flow_run_name,
-    on_failure=[send_failed],
+    on_failure=[send_failed_run],
     retries=0,
 )
 def backtest(

@@ -78,7 +78,7 @@ def batch(nights: list[Night], work: Work, session: int | None) -> list[Night]:
     name="nightly",
     description=guide("nightly"),
     flow_run_name=reporting.flow_run_name,
-    on_failure=[reporting.send_failed],
+    on_failure=[reporting.send_failed_run],
     retries=0,
 )
 def nightly(

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.plain_text import joined, plain_text
+from forecasting.plain_text import plain_text, short_list
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.values import with_kind
@@ -71,8 +71,8 @@ def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
     settings = read_settings()
     of_backtest = [given["symbol"] or settings.symbol] if "symbol" in given else None
     symbols = of_backtest or given.get("symbols") or settings.symbols
-    targets = joined(targets_of(given, settings))
-    return plain_text(joined(symbols), limit=LONGEST_NAME), targets
+    targets = short_list(targets_of(given, settings))
+    return plain_text(short_list(symbols), limit=LONGEST_NAME), targets
 
 
 def targets_of(given: Mapping[str, Any], settings: Settings) -> list[str]:

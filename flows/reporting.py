@@ -22,7 +22,7 @@ from forecasting import errors
 from forecasting.errors import DataLateError, ForecastingError, LockedError, combined, explained
 from forecasting.night.night import Night, grouped
 from forecasting.night.run import outcome_of
-from forecasting.plain_text import joined, plain_text
+from forecasting.plain_text import plain_text, short_list
 from forecasting.publish import messages
 from forecasting.publish.pages import newest_nights, page_address, report_path
 from forecasting.report.night_view import NightView
@@ -52,7 +52,7 @@ def step_run_name() -> str:
     """The name of a task run, like `train-SBUX-2024-03-08` or `train-AAPL+24-others-2024-03-08`."""
     nights = runtime.task_run.parameters["nights"]
     symbols = list(dict.fromkeys(night.symbol for night in nights))
-    return f"{runtime.task_run.task_name}-{joined(symbols)}-{nights[-1].session}"
+    return f"{runtime.task_run.task_name}-{short_list(symbols)}-{nights[-1].session}"
 
 
 def flow_run() -> FlowRun | None:
@@ -176,7 +176,7 @@ def last_state(
     return Completed(message=nothing())
 
 
-def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def send_failed_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Send the name of a run that failed and its error's message, unless its digest has it."""
     if flow_run.id in _digested:
         return

@@ -56,7 +56,7 @@ def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
     return f"{separator.join(names[:limit])}{more}"
 
 
-def joined(symbols: Sequence[str]) -> str:
+def short_list(symbols: Sequence[str]) -> str:
     """Symbols or targets in the name of a run: `SBUX+MSFT`; of more than three `A+249-others`."""
     if len(symbols) <= NAMED:
         return "+".join(symbols)

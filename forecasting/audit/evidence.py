@@ -39,7 +39,7 @@ KEYS = ["origin_session", "horizon", "model_id", "kind", "part", "stage", "bar_v
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Compared:
     """What differs between what is stored of some nights and what their re-run has made."""
 
     # A row a value: `what`, KEYS, `column`, `stored`, `rerun`. Of a row that one ledger lacks the
@@ -50,7 +50,7 @@ class Comparison:
 
 def compare(
     series: tuple[str, str], runs: Sequence[str], fetches: list[str], *, stored: str, rerun: str
-) -> Comparison:
+) -> Compared:
     """What two ledgers hold of the same nights, compared.
 
     Args:
@@ -70,7 +70,7 @@ def compare(
     differences = [row for name in NOUNS for row in _differences(name, tables[name], again[name])]
     columns = ["what", *KEYS, "column", "stored", "rerun"]
     totals = {noun: len(tables[name].keys() | again[name].keys()) for name, noun in NOUNS.items()}
-    return Comparison(pd.DataFrame(differences, columns=columns, dtype=object), totals)
+    return Compared(pd.DataFrame(differences, columns=columns, dtype=object), totals)
 
 
 def _evidence(url: str, series: tuple[str, str], runs: Sequence[str]) -> Tables:
@@ -98,7 +98,7 @@ def _key_of(table: str) -> tuple[str, ...]:
 
 
 def _differences(name: str, stored: dict[Key, Row], rerun: dict[Key, Row]) -> Iterator[Row]:
-    """What differs in a table, as of Comparison."""
+    """What differs in a table, as of Compared."""
     columns = metadata.tables[name].columns
     compared = [column.name for column in columns if column.name not in MAY_DIFFER]
     for key in sorted(stored.keys() | rerun.keys()):

@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import cast
 
 from forecasting.audit.backtest import Bar, make_past_night, no_bar, throw_away_ledger
-from forecasting.audit.evidence import KEYS, Comparison, compare
+from forecasting.audit.evidence import KEYS, Compared, compare
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.night import make_night
 from forecasting.night.run_log import code_version, notes_of
@@ -111,7 +111,7 @@ def verify(
     migrate.check_ready(settings.url, writes=False)
 
     def compared(own: Settings) -> str:
-        span = span_of(own, first, last)
+        span = stored_span(own, first, last)
         if span.again:
             with throw_away_ledger(own) as scratch:
                 make_again(span, scratch, bar=bar)
@@ -123,7 +123,7 @@ def verify(
     return each_symbol(settings, compared)
 
 
-def span_of(settings: Settings, first: date | None, last: date | None) -> Span:
+def stored_span(settings: Settings, first: date | None, last: date | None) -> Span:
     """The nights of a symbol and target up to `last`, and which of them are made again."""
     with connect.reading(settings.url) as connection:
         stored = stored_nights(connection, settings)
@@ -333,7 +333,7 @@ def concluded(span: Span, scratch: Settings) -> str:
     return sentence
 
 
-def _same(span: Span, found: Comparison) -> str:
+def _same(span: Span, found: Compared) -> str:
     """That all is the same, and what is not compared."""
     nights = sorted(night.session for night in span.again)
     same = ", ".join(quantity(total, noun) for noun, total in found.totals.items() if total)
@@ -347,7 +347,7 @@ def _same(span: Span, found: Comparison) -> str:
     )
 
 
-def _differing(span: Span, found: Comparison) -> str:
+def _differing(span: Span, found: Compared) -> str:
     """How many rows differ, and which is the first."""
     counts = found.differences.drop_duplicates(["what", *KEYS])["what"].value_counts()
     counted = [
@@ -372,7 +372,7 @@ def _differing(span: Span, found: Comparison) -> str:
     )
 
 
-def _about_code(span: Span, found: Comparison) -> str:
+def _about_code(span: Span, found: Compared) -> str:
     """Where to look for the cause of a difference."""
     nights = sorted(span.again, key=attrgetter("session"))
     first = min(found.differences["origin_session"].dropna(), default=nights[-1].session)

@@ -18,7 +18,7 @@ from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.night.night import RunOptions, make_night
 from forecasting.night.plan import (
-    check_market,
+    check_market_source,
     check_source,
     early_end,
     newest_of_run,
@@ -120,7 +120,7 @@ def _with_refusal(state: LiveState, settings: Settings, *, now: Clock) -> LiveSt
     own = settings.for_symbol(state.symbol)
     try:
         check_events(own.events, own.symbols)
-        check_market(own)
+        check_market_source(own)
         source = plugins.source_of(own.source, cache_dir=own.yahoo_cache)
         _newest_of_source(own, source, now=now)
     except ForecastingError as refused:
@@ -199,7 +199,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "database": lambda: _database(settings, now=now),
         "sessions": lambda: _sessions(settings, now=now),
         "source": lambda: _source(settings, now=now),
-        "market": lambda: check_market(settings, now=now),
+        "market": lambda: check_market_source(settings, now=now),
     }
     if settings.events:
         checks["events"] = lambda: check_events(settings.events, settings.symbols)

@@ -118,7 +118,7 @@ def check_options(settings: Settings, options: RunOptions, *, now: Clock) -> dic
     """
     check_source(settings)
     check_events(settings.events, settings.symbols)
-    check_market(settings)
+    check_market_source(settings)
     each = settings.for_target(settings.target)
     found = each_symbol(each, lambda own: newest_of_run(own, options, now=now))
     # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the
@@ -151,7 +151,7 @@ def check_source(settings: Settings) -> Source:
     return source
 
 
-def check_market(settings: Settings, *, now: Clock | None = None) -> str:
+def check_market_source(settings: Settings, *, now: Clock | None = None) -> str:
     """The market series and its source, or `none`; with `now` its file has closes for the nights.
 
     Raises:

@@ -19,7 +19,7 @@ from forecasting.errors import (
 )
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
-from forecasting.plain_text import NAMED, joined, named, unmarked
+from forecasting.plain_text import NAMED, named, short_list, unmarked
 from forecasting.publish.alerts import alert_findings, held_alerts, wrong_alerts
 from forecasting.publish.check import check_lines
 from forecasting.publish.export import check_known
@@ -217,7 +217,7 @@ def check_fresh(*, now: Clock, sends: bool = False, metrics: Path | None = None)
     text = " ".join(lines)
     if missing:
         target = f" {settings.target}" if len(settings.targets) == 1 else ""
-        subject = joined([state.name for state in missing]) + target
+        subject = short_list([state.name for state in missing]) + target
         raise NoLiveForecastError(subject, *([text] if len(states) == 1 else lines))
     if sends:
         check_addresses(settings)
@@ -261,7 +261,7 @@ def _runs_folder(settings: Settings) -> Path:
 
 
 def _subject(settings: Settings) -> str:
-    return f"{joined(settings.symbols)} {joined(settings.targets)}"
+    return f"{short_list(settings.symbols)} {short_list(settings.targets)}"
 
 
 def send(

@@ -148,7 +148,7 @@ def _choose_epochs(tensors: loop.Tensors) -> tuple[int, float]:
     losses: list[Floats] = []
 
     def validate() -> None:
-        quantiles = loop.forecast_rows(network, tensors, validation)
+        quantiles = loop.forecast_quantiles(network, tensors, validation)
         losses.append(_losses(tensors, validation, quantiles))
 
     hyperparameters = loop.Hyperparameters(EPOCHS, RATE)

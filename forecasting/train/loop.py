@@ -209,7 +209,7 @@ def train_members(
     return weights
 
 
-def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
+def forecast_quantiles(network: Network, tensors: Tensors, rows: Rows) -> Floats:
     """(len(rows), H, Q) quantiles of one network for `rows`, each independent of the other rows.
 
     The last bits of a matrix product depend on its shape, on a row's position in it and on the
@@ -229,7 +229,7 @@ def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
 
 def forecast_members(networks: Sequence[Network], tensors: Tensors, rows: Rows) -> Floats:
     """(M, len(rows), H, Q) quantiles of each network."""
-    return np.stack([forecast_rows(network, tensors, rows) for network in networks])
+    return np.stack([forecast_quantiles(network, tensors, rows) for network in networks])
 
 
 def named_weights(network: Network, member: int) -> dict[str, Tensor]:

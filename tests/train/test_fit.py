@@ -52,7 +52,9 @@ def test_the_network_can_overfit_ten_windows():
         loop.Hyperparameters(100, 1e-2),
         rng=rng,
     )
-    errors = np.abs(loop.forecast_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
+    errors = np.abs(
+        loop.forecast_quantiles(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy()
+    )
     assert errors.mean() < 0.25 * truth[ten].std()
 
 
@@ -82,7 +84,7 @@ def test_a_fit_has_as_many_epochs_as_one_network_had_on_the_rows_before_the_vali
     found = []
 
     def validate():
-        quantiles = loop.forecast_rows(network, tensors, validation)
+        quantiles = loop.forecast_quantiles(network, tensors, validation)
         found.append(losses.row_losses(tensors.truth[validation].numpy(), quantiles))
 
     parameters = loop.Hyperparameters(EPOCHS, RATE)

@@ -26,7 +26,7 @@ from forecasting.store.read.inputs import (
     symbol_with,
 )
 from forecasting.store.read.runs import (
-    Issued,
+    IssuedNight,
     Lead,
     Lineage,
     done_before,

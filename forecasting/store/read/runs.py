@@ -93,7 +93,7 @@ def running(connection: Connection) -> dict[str, date]:
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedNight:
     """What a run has issued of one origin: when, from which fetch, and by which network."""
 
     run_id: str
@@ -103,14 +103,14 @@ class Issued:
     network_id: str | None
 
 
-def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Issued]:
+def issued_by_run(connection: Connection, symbol: str, target: str) -> list[IssuedNight]:
     """What each run has issued of each origin, the oldest origin first."""
     night = forecast["run_id", "origin_session"]
     first = (func.min(forecast[name]).label(name) for name in ("issued_at", "fetch_id"))
     network = sa.case((forecast.calibration != "", forecast.model_id))
     found = (*first, func.max(network).label("network_id"))
     of_symbol = select(*night, *found).where(*of_series(forecast, symbol, target))
-    return records(connection, Issued, of_symbol.group_by(*night).order_by(night[1]))
+    return records(connection, IssuedNight, of_symbol.group_by(*night).order_by(night[1]))
 
 
 def rows_of_runs(symbol: str, target: str, run_ids: Sequence[str]) -> dict[str, sa.Select[Any]]:
