@@ -377,8 +377,7 @@ def newest_nights(
         night.key: night for night in nights if not isinstance(night.error, NoBarError | None)
     }
     with connect.reading(settings.url) as connection:
-        ended = read.ended_series(connection)
-        series = [one for one in product(settings.symbols, settings.targets) if one not in ended]
+        series = _lasting_series(connection, settings)
         weeks = [read.published(connection, *one, last=last)[:1] for one in series]
         found = views_of(connection, list(filter(None, weeks)), last=last)
         stored = {(view.symbol, view.target): view for view in found}
@@ -393,6 +392,12 @@ def newest_nights(
             page = page_address(settings, page_name(*one))
             views.append(replace(view, run=run, skill=skills.get(one), page=page))
     return views
+
+
+def _lasting_series(connection: Connection, settings: Settings) -> list[tuple[str, Target]]:
+    """The symbols and targets of the settings whose bars have not ended."""
+    ended = read.ended_series(connection)
+    return [one for one in product(settings.symbols, settings.targets) if one not in ended]
 
 
 def _has_newer(connection: Connection, view: NightView, last: date) -> bool:

@@ -164,19 +164,32 @@ def make_digest(
         findings: Further sentences for a person.
         alerts: Those that hold.
     """
-    stored = sorted((line for line in lines if line.forecasts), key=lambda line: -line.unusualness)
-    current = [line for line in stored if line.is_current]
-    newest = max((line.first.session for line in stored), default=date.max)
-    problems = [(line.series, one) for line in lines for one in line.to_know]
-    reasons = sorted(by_cause([*problems, *notes]), key=lambda cause: cause.kind not in FAILED)
+    stored = [line for line in lines if line.forecasts]
+    stored.sort(key=lambda line: -line.unusualness)
+    unjudged = [Cause("unjudged", "", text) for text in findings]
     return Digest(
         lines,
-        current or [line for line in stored if line.first.session == newest],
+        _shown(stored),
         _results(stored),
         alerts,
-        is_stale=bool(stored) and not current,
-        reasons=[*reasons, *(Cause("unjudged", "", text) for text in findings)],
+        is_stale=bool(stored) and not any(line.is_current for line in stored),
+        reasons=[*_reasons(lines, notes), *unjudged],
     )
+
+
+def _shown(lines: Sequence[NightView]) -> list[NightView]:
+    """The forecasts of the newest completed sessions, without any those of the newest session."""
+    current = [line for line in lines if line.is_current]
+    if current:
+        return current
+    newest = max((line.first.session for line in lines), default=date.max)
+    return [line for line in lines if line.first.session == newest]
+
+
+def _reasons(lines: Sequence[NightView], notes: Sequence[tuple[str, Condition]]) -> list[Cause]:
+    """What is to be known of the nights, those that failed first."""
+    problems = [(line.series, one) for line in lines for one in line.to_know]
+    return sorted(by_cause([*problems, *notes]), key=lambda cause: cause.kind not in FAILED)
 
 
 def _results(lines: Sequence[NightView]) -> list[NightView]:
