@@ -162,7 +162,8 @@ def trailing_mean(values: Floats, sessions: int, *, half_life: float = np.inf) -
     if len(values) > first:
         total[first:] = 0.0
         for back, weight in enumerate(weights):
-            total[first:] += weight * values[first - back : len(values) - back]
+            shifted = values[first - back : len(values) - back]
+            total[first:] += shifted if weight == 1.0 else weight * shifted
     return total / float(weights.sum())
 
 
