@@ -88,19 +88,22 @@ def score_rows(
 
 def scored_rows(closed: pd.DataFrame, *, scored_at: datetime) -> list[dict[Any, Any]]:
     """Rows of scores of forecasts, or totals, whose value is in column `actual`."""
+    if closed.empty:
+        return []
     actual = closed["actual"].to_numpy(dtype=float)
     quantiles = closed[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
-    days = {name: pd.to_datetime(closed[name]).dt.date for name in _DAYS}
-    rows = closed[[*_KEY, "issued_at", "actual"]].assign(
-        **days,
-        error=quantiles[:, MEDIAN] - actual,
-        pinball=pinball(actual, quantiles),
-        interval_score=interval_score(actual, quantiles),
-        inside_80=inside(actual, quantiles, 80),
-        inside_90=inside(actual, quantiles, 90),
-        scored_at=scored_at,
-    )
-    return rows.to_dict("records")
+    scores = {
+        "actual": actual,
+        "error": quantiles[:, MEDIAN] - actual,
+        "pinball": pinball(actual, quantiles),
+        "interval_score": interval_score(actual, quantiles),
+        "inside_80": inside(actual, quantiles, 80),
+        "inside_90": inside(actual, quantiles, 90),
+        **{name: closed[name] for name in (*_KEY, "issued_at")},
+        **{name: pd.to_datetime(closed[name]).dt.date for name in _DAYS},
+    }
+    rows = zip(*(values.tolist() for values in scores.values()), strict=True)
+    return [dict(zip(scores, row, strict=True), scored_at=scored_at) for row in rows]
 
 
 def optimal_level(ratio: float) -> float:

@@ -167,12 +167,15 @@ def _total_factor(connection: connect.Connection, night: Night, past: pd.DataFra
         return 1.0
     closed = since[since["target_session"] <= night.session]
     recent = past[past["origin_session"] >= pd.Timestamp(since["origin_session"].min())]
-    actual = recent.pivot(index="origin_session", columns="horizon", values="actual")
-    sums = actual.cumsum(axis=1, skipna=False).stack(future_stack=True)
-    keys = zip(pd.to_datetime(closed["origin_session"]), closed["horizon"], strict=True)
+    each = zip(recent["origin_session"].dt.date, recent["horizon"], strict=True)
+    actual = dict(zip(each, recent["actual"], strict=True))
+    sums = [
+        sum(actual.get((origin, horizon), np.nan) for horizon in range(1, length + 1))
+        for origin, length in zip(closed["origin_session"], closed["horizon"], strict=True)
+    ]
     return next_factor(
         since["factor"].iloc[-1],
-        sums.reindex(list(keys)).to_numpy(),
+        np.array(sums),
         closed[list(QUANTILE_COLUMNS)].to_numpy(dtype=float),
     )
 
