@@ -113,9 +113,7 @@ class Digest:
         known = ", ".join(filter(None, [self.failed, self.things]))
         if known:
             return f"{known}."
-        if self.alerts:
-            return f"{quantity(len(self.alerts), 'alert')}; the nights are well."
-        return "All well."
+        return "All well." if self.is_well else ""
 
     @property
     def title(self) -> str:
