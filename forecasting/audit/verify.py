@@ -325,7 +325,7 @@ def concluded(span: Span, scratch: Settings) -> str:
         path = span.settings.data_dir.absolute() / f"{file}.csv"
         found.differences.to_csv(path, index=False)
         raise ForecastingError(
-            f"{_differing(span, found)} {_about_code(span, found)} All differences are in {path}."
+            f"{_differing(span, found)} {_about_code(span)} All differences are in {path}."
         )
     sentence = _same(span, found)
     if span.is_incomplete:
@@ -372,21 +372,18 @@ def _differing(span: Span, found: Compared) -> str:
     )
 
 
-def _about_code(span: Span, found: Compared) -> str:
+def _about_code(span: Span) -> str:
     """Where to look for the cause of a difference."""
     nights = sorted(span.again, key=attrgetter("session"))
-    first = min(found.differences["origin_session"].dropna(), default=nights[-1].session)
-    may_follow = any(min(days) < first for days in span.left.values())
-    follow = "They may follow from the nights that were not verified. " if may_follow else ""
     others = [night.run for night in nights if night.run.code_version != code_version()]
     if not others:
         return (
-            f"{follow}The code is the same, {code_version()}: look for another machine, other "
-            "packages, or rows changed since."
+            f"The code is the same, {code_version()}: look for another machine, other packages, or "
+            "rows changed since."
         )
     newest = others[-1]
     code = (
-        f"{follow}{len(others)} of the nights, up to {newest.as_of}, were made by other code, "
+        f"{len(others)} of the nights, up to {newest.as_of}, were made by other code, "
         f"the newest by {newest.code_version}; this is {code_version()}, whose forecasts may "
         "differ."
     )
