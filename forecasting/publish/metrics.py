@@ -17,6 +17,7 @@ _HELP = {
     "forecasting_live_missing": "1 if the newest completed session has no live forecast, else 0.",
     "forecasting_live_night_age_seconds": "Seconds since the newest live forecast was issued.",
     "forecasting_live_night_duration_seconds": "Seconds of the five steps of that night.",
+    "forecasting_live_night_rows": "Rows of table forecasts which that night wrote.",
 }
 
 
@@ -48,7 +49,9 @@ def _figures(connection: Connection, state: LiveState, at: datetime) -> Mapping[
     if newest is None:
         return missing
     night = read.view(connection, "night_log", {"run_id": newest.run_id})
+    written = of_series | {"run_id": newest.run_id, "origin_session": newest.origin_session}
     return missing | {
         "forecasting_live_night_age_seconds": (at - newest.issued_at).total_seconds(),
         "forecasting_live_night_duration_seconds": night["seconds_total"].sum(),
+        "forecasting_live_night_rows": len(read.view(connection, "forecasts", written)),
     }

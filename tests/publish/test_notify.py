@@ -244,10 +244,11 @@ def test_a_check_writes_the_figures_of_each_series_for_prometheus(tmp_path):
         for symbol in ("TEST", "LATE", "DOWN", "CUT", "NEW")
     }
     assert missing.items() <= figures.items()
-    assert len(figures) == len(missing) + 2  # those of the one live night
-    ((issued,),) = select("max(issued_at)", "forecasts")
+    assert len(figures) == len(missing) + 3  # those of the one live night
+    issued, rows = select("max(issued_at), count(*)", "forecasts")[0]
     age = (clock.now() - pd.Timestamp(issued, tz="UTC")).total_seconds()
     assert figures[f"forecasting_live_night_age_seconds{of_test}"] == age
+    assert figures[f"forecasting_live_night_rows{of_test}"] == rows
     assert figures[f"forecasting_live_night_duration_seconds{of_test}"] > 0.0
     assert list(tmp_path.glob(".forecasting-*")) == []
     code, _, err = run("check", "--metrics", str(tmp_path / "none" / "x.prom"))
