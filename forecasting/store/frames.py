@@ -61,13 +61,15 @@ _WHOLE = {
 """Whole numbers that are never NULL; other numbers become floats."""
 
 
-def frame(connection: Connection, statement: sa.Select[Any]) -> pd.DataFrame:
-    """The statement's rows in its order.
+def frame(
+    connection: Connection, statement: sa.Select[Any], values: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """The statement's rows in its order, with these values of its parameters.
 
     Dates are naive midnights, instants aware UTC, numbers floats but for `_WHOLE`.
     """
     kinds = {column.name: column.type for column in statement.selected_columns}
-    return _frame(connection.execute(statement), kinds)
+    return _frame(connection.execute(statement, values), kinds)
 
 
 def view(connection: Connection, name: str, where: Mapping[str, Any]) -> pd.DataFrame:
@@ -167,7 +169,9 @@ def _chosen(table: str, where: Mapping[str, Any], order: Sequence[str] = ()) -> 
     return sa.select(metadata.tables[table]).where(*equal).order_by(*map(sa.text, order))
 
 
-def of_series(row: Columns, symbol: str, target: str) -> tuple[sa.ColumnElement[bool], ...]:
+def of_series(
+    row: Columns, symbol: str | sa.BindParameter[str], target: str | sa.BindParameter[str]
+) -> tuple[sa.ColumnElement[bool], ...]:
     """The conditions that a row is of a symbol and target."""
     return row.symbol == symbol, row.target == target
 

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, get_args
 
@@ -34,6 +35,7 @@ from forecasting.store.read.inputs import (
 from forecasting.store.rows import ResultRow
 from forecasting.store.schema import (
     FORECAST_KEY,
+    UtcDateTime,
     bar,
     bar_versions,
     fetch,
@@ -310,43 +312,13 @@ def unscored_forecasts(
         Columns _OF_FORECAST, model, stage, bar_version, and the bar on the share basis of the day
         the forecast was issued: split_factor, new shares per share of that day, is divided out.
     """
-    of_symbol = of_series(forecast, symbol, target)
-    # The oldest target session, from the index: of a first year of nights all other bars are older.
-    oldest = connection.scalar(select(func.min(forecast.target_session)).where(*of_symbol))
-    first = max(first, oldest or date.max)
-    span = bar.session.between(first, last)
-    actual = _actuals(symbol, target, span, known_at or LATEST)
-    # Counting first is several times as fast as looking up the scores of every forecast of five
-    # years.
-    n = func.count().label("n")
-    session = forecast.target_session
-    of_span = (*of_symbol, session.between(first, last))
-    issued = select(session, n).where(*of_span).group_by(session).subquery()
-    scored_bar = score["target_session", "stage", "bar_version"]
-    of_scores = (*of_series(score, symbol, target), score.target_session.between(first, last))
-    done = select(*scored_bar, n).where(*of_scores).group_by(*scored_bar).subquery()
-    same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
-    not_all_scored = (
-        select(actual.c.session)
-        .join(issued, issued.c.target_session == actual.c.session)
-        .outerjoin(done, sa.and_(done.c.target_session == actual.c.session, *same_done))
-        .where(func.coalesce(done.c.n, 0) != issued.c.n)
-    )
-    sessions = connection.scalars(not_all_scored.distinct()).all()
-    if not sessions:  # as mostly: to read nothing takes as long
+    oldest, not_all_scored, statement = _unscored(target)
+    values: Row = {"symbol": symbol, "target": target, "last": last, "known_at": known_at or LATEST}
+    values["first"] = max(first, connection.scalar(oldest, values) or date.max)
+    values["sessions"] = connection.scalars(not_all_scored, values).all()
+    if not values["sessions"]:  # as mostly: to read nothing takes as long
         return pd.DataFrame()
-    same_bar = (score[name] == actual.c[name] for name in ("stage", "bar_version"))
-    statement = (
-        select(*forecast[_OF_FORECAST], *actual.c)
-        .add_columns(fetch.first_received, model.name.label("model"))
-        .join(actual, actual.c.session == forecast.target_session)
-        .join(models)
-        .join(fetches)
-        .where(*of_symbol, ~sa.exists().where(same_forecast(score, forecast), *same_bar))
-        .where(forecast.target_session.in_(sessions))
-        .order_by(*forecast["target_session", "horizon", "model_id", "kind"], actual.c.stage)
-    )
-    unscored = frame(connection, statement)
+    unscored = frame(connection, statement, values)
     accepted = next_history(connection, symbol, unscored["data_as_of"])
     unscored = unscored[~(unscored["first_seen_at"] >= accepted)].reset_index(drop=True)
     factor = split_factors(connection, symbol, unscored, until=unscored["first_seen_at"])
@@ -355,6 +327,51 @@ def unscored_forecasts(
     unscored["volume"] /= factor
     unscored["split_factor"] = factor
     return unscored.drop(columns=["session", "first_seen_at", "first_received"])
+
+
+_SPAN = (sa.bindparam("first", type_=sa.Date()), sa.bindparam("last", type_=sa.Date()))
+
+
+@lru_cache  # to make them takes longer than to run them
+def _unscored(target: Target) -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
+    """Three statements with the values of `unscored_forecasts`, and the sessions that are found.
+
+    The oldest target session, the sessions of which not every forecast is scored, and the forecasts
+    of these sessions that are not.
+    """
+    of_symbol = of_series(forecast, sa.bindparam("symbol"), sa.bindparam("target"))
+    # From the index: of a first year of nights all other bars are older.
+    oldest = select(func.min(forecast.target_session)).where(*of_symbol)
+    actual = _actuals(target)
+    # Counting first is several times as fast as looking up the scores of every forecast of five
+    # years.
+    n = func.count().label("n")
+    session = forecast.target_session
+    of_span = (*of_symbol, session.between(*_SPAN))
+    issued = select(session, n).where(*of_span).group_by(session).subquery()
+    scored_bar = score["target_session", "stage", "bar_version"]
+    of_scores = of_series(score, sa.bindparam("symbol"), sa.bindparam("target"))
+    scored_in_span = select(*scored_bar, n).where(*of_scores, score.target_session.between(*_SPAN))
+    done = scored_in_span.group_by(*scored_bar).subquery()
+    same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
+    not_all_scored = (
+        select(actual.c.session)
+        .join(issued, issued.c.target_session == actual.c.session)
+        .outerjoin(done, sa.and_(done.c.target_session == actual.c.session, *same_done))
+        .where(func.coalesce(done.c.n, 0) != issued.c.n)
+    )
+    same_bar = (score[name] == actual.c[name] for name in ("stage", "bar_version"))
+    statement = (
+        select(*forecast[_OF_FORECAST], *actual.c)
+        .add_columns(fetch.first_received, model.name.label("model"))
+        .join(actual, actual.c.session == forecast.target_session)
+        .join(models)
+        .join(fetches)
+        .where(*of_symbol, ~sa.exists().where(same_forecast(score, forecast), *same_bar))
+        .where(session.in_(sa.bindparam("sessions", expanding=True)))
+        .order_by(*forecast["target_session", "horizon", "model_id", "kind"], actual.c.stage)
+    )
+    return oldest, not_all_scored.distinct(), statement
 
 
 # With the horizons named SQLite finds a score by its key, and does not read every year. A bar that
@@ -430,15 +447,14 @@ def unscored_totals(
     return pd.DataFrame(unscored, columns=list(found.keys()))
 
 
-def _actuals(
-    symbol: str, target: Target, span: sa.ColumnElement[bool], known_at: datetime
-) -> sa.Subquery:
-    """The bars that forecasts of the sessions in a span are scored against, each with its stage."""
+def _actuals(target: Target) -> sa.Subquery:
+    """The bars that forecasts are scored against, each with its stage, for `_unscored`."""
+    known_at = sa.bindparam("known_at", type_=UtcDateTime())
     earlier = bar_versions.alias("earlier")
     needed = TARGETS[target].columns
     usable = (
-        bar.symbol == symbol,
-        span,
+        bar.symbol == sa.bindparam("symbol"),
+        bar.session.between(*_SPAN),
         bar.first_seen_at <= known_at,
         *(bar[name].is_not(None) for name in needed),
     )
