@@ -513,7 +513,8 @@ forecast_parts = Table(
     _column("factor", Double, "What the value is multiplied by; of `usual` the level itself."),
     ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_forecast_parts_forecasts"),
     sqlite_with_rowid=False,
-    comment="One part of a published median: the product of its factors is q50. Insert-only.",
+    comment="One part of a published median: the product of its factors is q50. A part without a "
+    "row multiplies by 1. Insert-only.",
 )
 
 fallback_margins = Table(

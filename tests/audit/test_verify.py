@@ -191,7 +191,7 @@ _WITHOUT = (
     f"DELETE FROM forecast_parts {_OF_LAST}; DELETE FROM forecasts {_OF_LAST}; UPDATE runs SET"
 )
 _SAME = (
-    rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 70 forecast parts, 6 scores, "
+    rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 55 forecast parts, 6 scores, "
     "8 totals, 6 models "
     "the same to the bit"
 )
@@ -227,7 +227,7 @@ _ALTERED = {
     "UPDATE models SET artifact_hash = 'x' WHERE "
     "parent_id IS NOT NULL": "1 of 7 models of 2 nights differ",
     f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = "
-    "1": "14 of 140 forecast parts .*: not stored, but made",
+    "1": "11 of 110 forecast parts .*: not stored, but made",
     "UPDATE forecasts SET fetch_id = 'FIRST' "
     f"{_OF_LAST}": f"{LAST} of MSFT volume cannot be made again",
 }

@@ -13,17 +13,18 @@ from tests.predict.test_candidates import HAR, NETWORK, RIDGE, RIDGE_IS_PUBLISHE
 SESSIONS = [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]
 
 
-def test_the_parts_of_the_published_are_rows_by_horizon_in_their_order():
+def test_the_parts_of_the_published_are_rows_by_horizon_in_their_order_but_for_those_without_effect():
     by_horizon = 1.0 + np.arange(H)
-    factors = {"usual": 10.0 * by_horizon, "recent": 1.0 / by_horizon}
+    factors = {"usual": by_horizon, "recent": 1.0 / by_horizon, "report": np.ones(H)}
     about = dict.fromkeys(("symbol", "target", "origin_session", "kind"), "")
     made = [RIDGE, replace(NETWORK, factors=factors, role="published")]
     shared = about | {"model_id": "m1"}
     expected = []
     for h in HORIZONS:
         of_horizon = shared | {"horizon": h}
-        expected.append(of_horizon | {"part": "usual", "place": 1, "factor": 10.0 * h})
-        expected.append(of_horizon | {"part": "recent", "place": 2, "factor": 1.0 / h})
+        expected.append(of_horizon | {"part": "usual", "place": 1, "factor": float(h)})
+        if h > 1:
+            expected.append(of_horizon | {"part": "recent", "place": 2, "factor": 1.0 / h})
     assert factor_rows(made, about | {"issued_at": ""}) == expected
 
 

@@ -333,7 +333,7 @@ def forecast_rows(
 def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[Row]:
     """The rows of table forecast_parts: why each published median is what it is.
 
-    `about` as in `forecast_rows`.
+    A part that multiplies by 1, as more than a quarter do, has none. `about` as in `forecast_rows`.
     """
     published = next(candidate for candidate in candidates if candidate.role == PUBLISHED)
     shared = {name: about[name] for name in ("symbol", "target", "origin_session", "kind")}
@@ -342,7 +342,8 @@ def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[Row]:
     for h, horizon in enumerate(HORIZONS):
         for place, (part, factors) in enumerate(published.factors.items(), start=1):
             of_part = {"horizon": horizon, "part": part, "place": place}
-            rows.append({**shared, **of_part, "factor": float(factors[h])})
+            if part == "usual" or factors[h] != 1.0:
+                rows.append({**shared, **of_part, "factor": float(factors[h])})
     return rows
 
 

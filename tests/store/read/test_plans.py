@@ -1,3 +1,4 @@
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -69,3 +70,21 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name)
     whole = tuple(f"SCAN {table}" for table in tables)
     assert steps
     assert not [step for step in steps if step.startswith(whole) and "ix_runs_running" not in step]
+
+
+OF_A_LINE = {
+    "last_results": partial(read.last_results, symbols=[SYMBOL], first=DAY),
+    "newest_runs": partial(read.newest_runs, symbols=[SYMBOL], first=DAY),
+    "totals_of": partial(read.totals_of, symbols=[SYMBOL], origin=DAY),
+    "totals_since_newest": partial(read.totals_since_newest, **SERIES, session=DAY),
+    "past_forecasts": QUERIES["past_forecasts"],
+}
+
+
+@pytest.mark.parametrize("name", OF_A_LINE)
+def test_what_a_night_and_its_line_of_the_index_read_does_not_grow_with_the_ledgers_age(
+    plan_of, name
+):
+    """Every search in the order of sessions is bounded by one, or by the kind of scores."""
+    of_series = r"SEARCH (?!corporate|findings|events).*\(symbol=\?( AND target=\?( AND target_session<\?)?)?\)"
+    assert not [step for step in plan_of(OF_A_LINE[name]) if re.fullmatch(of_series, step)]
