@@ -18,7 +18,7 @@ Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revisi
 app = typer.Typer()
 group = partial(typer.Typer, cls=options.Commands, no_args_is_help=True, rich_markup_mode=None)
 models_app = group(help="List, show and withdraw models.")
-db_app = group(help="Manage the database schema.")
+db_app = group(help="Manage the database.")
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
 
@@ -205,10 +205,14 @@ def db_downgrade(revision: Revision) -> str:
 @db_app.command("set-aside", epilog="Example: forecasting db set-aside")
 def db_set_aside(
     is_backed_up: Annotated[
-        bool, typer.Option("--backed-up", help="There is a backup, which Postgres needs.")
+        bool,
+        typer.Option("--backed-up", help="A backup was made, without which Postgres is refused."),
     ] = False,
 ) -> str:
-    """Take what a clock that was ahead has stored off the ledger. A copy of SQLite's keeps it."""
+    """Take off the ledger what was stored by a clock that was ahead. A backup keeps it.
+
+    Of a SQLite file it makes one, beside it.
+    """
     from forecasting.store import future
 
     return future.set_aside(settings().url, clock.now(), is_backed_up=is_backed_up)

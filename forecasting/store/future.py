@@ -16,6 +16,7 @@ from forecasting.errors import StoreError, UsageError
 from forecasting.store.connect import is_sqlite, reading, sqlite_path, transaction
 from forecasting.store.frames import newest
 from forecasting.store.lock import no_run
+from forecasting.store.migrate import check_ready
 from forecasting.store.schema import fetches, metadata, run, runs, score, standings
 from forecasting.store.write import write_standings
 
@@ -65,7 +66,9 @@ def set_aside(url: str, now: datetime, *, is_backed_up: bool) -> str:
     Raises:
         UsageError: The clock is behind its newest bar, or there is no backup. Nothing was done.
         LockedError: A run is at work.
+        StoreError: There is no such ledger, or it is of another revision.
     """
+    check_ready(url)
     copy = "your backup"
     with transaction(url) as connection, no_run(url, connection):
         at = _clock(connection, now)

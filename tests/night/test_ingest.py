@@ -15,7 +15,6 @@ from forecasting.night.night import make_night
 from forecasting.night.steps import preprocess
 from forecasting.night.steps.ingest import fetch_market, ingest
 from forecasting.publish.messages import newest_digest
-from forecasting.report.units import full_day
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
@@ -149,7 +148,7 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     )
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
     problems = newest_digest(read_settings(), now=clock.now).problems
-    assert f"SBUX volume: market. {full_day(LAST)}: {run['note']}" in problems
+    assert f"SBUX volume: note. {run['note']}" in problems
     yahoo.market_fault = None
     monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
     live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again
