@@ -350,6 +350,20 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
     assert actual == [[90.0], [90.0]]
 
 
+def test_a_page_without_a_score_in_a_year_has_its_skill_and_no_record(settings):
+    old = {"origin_session": date(2022, 3, 7), "target_session": date(2022, 3, 8)}
+    published = forecast_row("lstm", NEWEST) | old
+    ridge = published | {"model_id": "ridge", "role": "baseline"}
+    with transaction(settings.url) as connection:
+        write.add(connection, "models", model_row("ridge"))
+        write.add(connection, "forecasts", published, ridge)
+        write.add_scores(connection, [score_row(published), score_row(ridge)])
+    with reading(settings.url) as connection:
+        night = pages.night_view(connection, settings)
+    assert (night.skill.n, night.full.record.origins, night.full.leads) == (1, 0, {})
+    pages.write_reports(settings, None, now=clock.now)
+
+
 def past_night(settings):
     """What the page of the night of NEWEST is made of."""
     with reading(settings.url) as connection:
