@@ -35,6 +35,7 @@ Kind = Literal[
     "earnings_stale",
     "earnings_quiet",
     "sample",
+    "rival",
     "ended",
     "note",
     # Of alerts

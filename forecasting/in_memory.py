@@ -168,7 +168,7 @@ def check_frame(frame: object) -> pd.DataFrame:
 
 def without_inputs() -> Settings:
     """The settings for a frame of bars, beside which no file of the settings is an input."""
-    return read_settings().model_copy(update={"market": NO_MARKET, "events": None})
+    return read_settings().model_copy(update={"market": NO_MARKET, "events": None, "rivals": {}})
 
 
 def clock_of(now: Clock | None) -> Clock:

@@ -68,19 +68,6 @@ def is_us_stock(symbol: str) -> bool:
     return symbol.replace("-", "").isalnum()
 
 
-def parse_exchanges(text: str) -> dict[str, str]:
-    """The exchange of each symbol in `VOD=XLON,ES=F=CMES`; a ValueError for any other text."""
-    exchanges: dict[str, str] = {}
-    for entry in filter(None, map(str.strip, text.split(","))):
-        symbol, _, exchange = (word.strip() for word in entry.rpartition("="))
-        if not (symbol and exchange):
-            raise ValueError(
-                f"Expected SYMBOL=EXCHANGE,SYMBOL=EXCHANGE (VOD=XLON), found {entry!r}"
-            )
-        exchanges[symbol] = exchange
-    return exchanges
-
-
 def check_exchange(name: str) -> str:
     """`name` itself; a ValueError where exchange_calendars has no such exchange."""
     if name == "XNYS":

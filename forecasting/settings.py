@@ -30,18 +30,20 @@ from pydantic_settings import (
 )
 
 from forecasting.errors import ForecastingError, UsageError, combined, explained
-from forecasting.sessions import check_exchange, check_has_sessions, exchange_of, parse_exchanges
+from forecasting.sessions import check_exchange, check_has_sessions, exchange_of
 from forecasting.settings_file import DATA_DIR, check_private, file_values, settings_file
 from forecasting.values import (
     NO_MARKET,
     MarketChoice,
     check_market,
+    check_rival,
     check_symbol,
     check_web_address,
     encoded,
     is_file,
     listed,
     market_symbol,
+    parse_pairs,
     parse_targets,
     with_kind,
 )
@@ -102,6 +104,7 @@ def _unless_none(urls: SecretStr | None) -> SecretStr | None:
 _Symbol = Annotated[str, AfterValidator(_valid_symbol)]
 _Exchange = Annotated[str, AfterValidator(check_exchange)]
 _Source = Annotated[str, AfterValidator(_with_home)]
+_Rival = Annotated[str, AfterValidator(check_rival)]
 
 
 class Settings(BaseSettings):
@@ -144,13 +147,18 @@ class Settings(BaseSettings):
     market: Annotated[_Source, AfterValidator(check_market)] | None = Field(None, examples=["^VIX"])
     """Market series: a symbol of the source, a .csv or .parquet file, none; else ^VIX of yahoo."""
 
+    rivals: Annotated[dict[_Rival, _Source], NoDecode, _of_text(parse_pairs)] = Field(
+        {}, examples=[{"house": "csv:house.csv"}]
+    )
+    """Your own forecasts, to score beside these: house=csv:house.csv,..."""
+
     files: Annotated[tuple[Path, ...], NoDecode, _of_text(listed)] = ()
     """Folders of files that flow parameters may name, comma separated; else sources in data_dir."""
 
     exchange: _Exchange = "XNYS"
     """Exchange of symbols without a suffix, as in exchange_calendars."""
 
-    exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode, _of_text(parse_exchanges)] = {}
+    exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode, _of_text(parse_pairs)] = {}
     """Exchanges of symbols, before suffix (VOD.L) and exchange: VOD=XLON,..."""
 
     cron: str = "30 5-8 * * 2-6"

@@ -60,6 +60,9 @@ def file_values() -> dict[str, Any]:
         ) from None
     values.setdefault("data_dir", str(DATA_DIR))
     folder = config.parent.absolute()
+    rivals = values.get("rivals")
+    if isinstance(rivals, dict):
+        values["rivals"] = {name: _in_folder(folder, "source", rivals[name]) for name in rivals}
     return {name: _in_folder(folder, name, value) for name, value in values.items()}
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecasting.vocabulary import BASELINES
+
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same: those of Yahoo's responses, and of
 another share basis, differ in their last digits."""
@@ -56,7 +58,7 @@ TARGETS: dict[str, TargetRules] = {
         columns=("volume",),
         unit="shares",
         grain=2.0**-10,
-        baselines=("last_value", "seasonal", "rolling_median", "har", "ridge"),
+        baselines=BASELINES,
         reference="ridge",
         network_weight=1.0,
         first_factor=1.0,

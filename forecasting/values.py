@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from forecasting.errors import UsageError
 from forecasting.sessions import NEWEST_DAY, OLDEST_DAY
-from forecasting.vocabulary import Target
+from forecasting.vocabulary import BASELINES, LSTM, PUBLISHED, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and
@@ -59,6 +59,27 @@ def with_kind(path: str) -> str:
 def is_file(source: str) -> bool:
     """Whether FORECASTING_SOURCE names a file, which nobody but its user brings up to date."""
     return _FILE.fullmatch(source) is not None
+
+
+def parse_pairs(text: str) -> dict[str, str]:
+    """The value of each name in `VOD=XLON,ES=F=CMES`; a ValueError for any other text."""
+    pairs: dict[str, str] = {}
+    for entry in listed(text):
+        name, _, value = (word.strip() for word in entry.rpartition("="))
+        if not (name and value):
+            raise ValueError(f"Expected NAME=VALUE,NAME=VALUE (VOD=XLON), found {entry!r}")
+        pairs[name] = value
+    return pairs
+
+
+def check_rival(name: str) -> str:
+    """The name of a rival; a ValueError for one that is not valid or a forecaster's of ours."""
+    if re.fullmatch("[a-z][a-z0-9_]{0,15}", name) and name not in (*BASELINES, LSTM, PUBLISHED):
+        return name
+    raise ValueError(
+        "Expected NAME=csv:PATH,... with names of up to 16 of a-z 0-9 _, none a forecaster's of "
+        f"ours; found {name[:40]!r}"
+    )
 
 
 def parse_targets(text: str) -> list[str]:

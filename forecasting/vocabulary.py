@@ -42,7 +42,7 @@ RunStatus = Literal["running", "done", "late", "failed", "closed"]
 """How a night stands, in table runs; of a late one the bar is missing, of a closed one the day was
 no session."""
 
-Role = Literal["published", "network", "baseline"]
+Role = Literal["published", "network", "baseline", "rival"]
 """Role of a forecast; `published` whichever model made it, also as a forecaster in exports and in
 view counted_scores."""
 
@@ -52,9 +52,15 @@ NETWORK: Literal["network"] = "network"
 
 BASELINE: Literal["baseline"] = "baseline"
 
+RIVAL: Literal["rival"] = "rival"
+"""The user's own forecast, scored beside ours; nothing that is published depends on it."""
+
+BASELINES = ("last_value", "seasonal", "rolling_median", "har", "ridge")
+"""Names of the baselines of all targets, the naive one first."""
+
 LSTM = "lstm"
 """Name of the network in `models.name`, `scores.model` and `standings.line`; every other name is a
-baseline's."""
+baseline's or a rival's."""
 
 PUBLISHED_LINE = ""
 """Column `line` of table `standings` for the published forecasts; for a forecaster it is its name.

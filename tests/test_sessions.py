@@ -6,6 +6,7 @@ import pytest
 
 from forecasting import sessions
 from forecasting.errors import ForecastingError
+from forecasting.values import parse_pairs
 
 
 def test_one_off_holidays_and_early_closes_are_known():
@@ -111,7 +112,7 @@ def test_the_suffix_determines_the_exchange_an_override_precedes_it():
     pairs += "ASML.AS=XAMS VOLV-B.ST=XSTO BRK.B=XNYS L=XNYS ES=F=XNYS"
     for symbol, _, exchange in (pair.rpartition("=") for pair in pairs.split()):
         assert sessions.exchange_of(symbol, overrides={}, default="XNYS") == exchange
-    exchanges = sessions.parse_exchanges("VOD.L=XAMS, ABC=XTKS,ES=F=CMES,")
+    exchanges = parse_pairs("VOD.L=XAMS, ABC=XTKS,ES=F=CMES,")
     assert exchanges == {"VOD.L": "XAMS", "ABC": "XTKS", "ES=F": "CMES"}
     for symbol, exchange in {
         "VOD.L": "XAMS",
@@ -124,8 +125,8 @@ def test_the_suffix_determines_the_exchange_an_override_precedes_it():
 
 @pytest.mark.parametrize("text", ["VOD.L", "=XLON", "VOD.L=", "VOD.L=XLON,SBUX"])
 def test_an_entry_that_is_no_pair_is_refused(text):
-    with pytest.raises(ValueError, match=r"Expected SYMBOL=EXCHANGE"):
-        sessions.parse_exchanges(text)
+    with pytest.raises(ValueError, match=r"Expected NAME=VALUE"):
+        parse_pairs(text)
 
 
 def test_exchange_calendars_has_every_exchange_of_the_suffixes():

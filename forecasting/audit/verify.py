@@ -249,6 +249,7 @@ def settings_of(run: RunRow, settings: Settings) -> Settings:
         "source": run.source,
         "exchanges": settings.exchanges | {run.symbol: fields["exchange"]},
         "targets": (run.target,),
+        "rivals": {},
     }
     return settings.model_copy(update=inputs).for_symbol(run.symbol)
 

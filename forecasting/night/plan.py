@@ -14,7 +14,8 @@ from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
 from forecasting.night.night import Night, RunOptions, check_closed, make_night, nights_of
 from forecasting.night.run_log import is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.fetch import bars_source
-from forecasting.night.steps.preprocess import market_of, missing_closes
+from forecasting.night.steps.predict import add_rivals
+from forecasting.night.steps.preprocess import make_features, market_of, missing_closes
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import (
@@ -40,7 +41,8 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
     """The nights to do, each symbol's oldest first.
 
     A symbol whose nights cannot begin has one night with the error, which its row in table runs has
-    too. The caller holds the lock of the nights.
+    too. Of nights that are done the rivals are asked again: a file may have more. The caller holds
+    the lock of the nights.
     """
     # A scheduled run may be the first one of another release
     migrate.check_ready(settings.url, writes=False)
@@ -58,8 +60,15 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
         logger.error("%s: %s", name, error)
         own = settings.series[name]
         failed.append(_stopped(Night(day, own, now, trigger=options.trigger, error=error)))
-    planned = [*failed, *chain(*found.values.values())]
-    return not_done([replace(night, targets=settings.targets) for night in planned])
+    planned = [
+        replace(night, targets=settings.targets)
+        for night in [*failed, *chain(*found.values.values())]
+    ]
+    left = not_done(planned)
+    for night in planned:
+        if settings.rivals and night not in left:
+            night.then("preprocess", make_features).then("predict", add_rivals)
+    return left
 
 
 def _stopped(night: Night) -> Night:

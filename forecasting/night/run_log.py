@@ -21,7 +21,7 @@ from forecasting.vocabulary import RunStatus
 
 logger = logging.getLogger("forecasting.night")
 
-NOTES = ("calendar_end", "market", "no_model", "refused", "issued_before")
+NOTES = ("calendar_end", "market", "no_model", "refused", "issued_before", "rivals")
 """What a night may note, in the order of column note; each is a sentence."""
 
 CUT_OFF = (

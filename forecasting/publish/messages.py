@@ -17,6 +17,7 @@ from forecasting.errors import (
     UsageError,
     explained,
 )
+from forecasting.evaluate.significance import ENOUGH_NIGHTS
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.plain_text import NAMED, named, short_list, unmarked
@@ -114,6 +115,8 @@ def _digest(
     current.sort(key=lambda line: -line.unusualness)
     with connect.reading(settings.url) as connection:
         notes = [*_outages(connection, current, settings), *_of_runs(connection, nights, lines)]
+        if settings.rivals:
+            notes += _rivals_ahead(connection, settings)
         ahead = future.rows_ahead(connection, now())
         if ahead is not None:
             notes.append(("", ahead))
@@ -133,6 +136,14 @@ def _outages(
         sessions = [short_day(session) for session in _replayed(connection, line, settings)]
         if sessions:
             yield line.series, Condition("outage", {"sessions": named(sessions, NAMED)})
+
+
+def _rivals_ahead(connection: Connection, settings: Settings) -> Iterator[tuple[str, Condition]]:
+    """The rivals that have lost less than what was published, over enough live nights."""
+    found = read.view(connection, "standings", {"kind": "live", "horizon": 1})
+    found = found.query("window_sessions == 250 and pinball < published_pinball")
+    for row in found.query(f"line in {[*settings.rivals]} and n >= {ENOUGH_NIGHTS}").itertuples():
+        yield f"{row.symbol} {row.target}", Condition("rival", {"name": row.line, "nights": row.n})
 
 
 def _replayed(connection: Connection, line: NightView, settings: Settings) -> list[date]:

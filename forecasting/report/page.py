@@ -10,7 +10,7 @@ from forecasting.plain_text import markdown_text, plain_text, quantity, unmarked
 from forecasting.report import charts, record, units, wording, words
 from forecasting.report.night_view import MADE, NightView, most_unusual_first
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import LSTM, RANDOM
+from forecasting.vocabulary import BASELINES, LSTM, RANDOM
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -66,7 +66,7 @@ def render_page(data: NightView, *, links: Sequence[tuple[str, str]] = ()) -> st
     leads = data.full.leads.items()
     # The network alone is another forecaster only where a baseline was published in its place
     shown = [one for one in leads if one[0] != LSTM or data.full.record.fallbacks]
-    shown.sort(key=lambda one: (one[0] == LSTM, one[1].next_session))
+    shown.sort(key=lambda one: (one[0] not in BASELINES, one[1].next_session))
     return (
         environment()
         .get_template("page.html")

@@ -25,7 +25,7 @@ from forecasting.report.units import (
 from forecasting.report.words import notices
 from forecasting.settings import Settings
 from forecasting.store.rows import ModelRow
-from forecasting.vocabulary import PUBLISHED, RANDOM
+from forecasting.vocabulary import BASELINES, PUBLISHED, RANDOM
 
 Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
 """The names of the columns, none for a list without a header, and the rows."""
@@ -85,6 +85,7 @@ def _facts(data: NightView) -> list[list[str]]:
         "Findings": wording.without_bar(data.full.findings),
         "Last result": wording.last_result(data),
         "Hits": wording.calibration_sentence(coverages(data.full.record)),
+        "Leads": wording.lead_sentence(data.full),
         "Skill": "" if data.skill is None else wording.skill_sentence(data.skill),
     }
     return [[f"{name}:", text] for name, text in facts.items() if text]
@@ -167,8 +168,7 @@ def comparison_parts(documents: Sequence[Mapping[str, Any]]) -> Parts:
 def comparison_listing(documents: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a backtest: its error, its lead over each forecaster of the user and some baselines."""
     leads = [document["next_session"]["leads"] for document in documents]
-    baselines = {name for document in documents for name in document["overall"]["baselines"]}
-    own = dict.fromkeys(name for found in leads for name in found if name not in baselines)
+    own = dict.fromkeys(name for found in leads for name in found if name not in BASELINES)
     names = [*wording.COMPARED, *own]
     rows = []
     for document in documents:

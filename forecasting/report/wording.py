@@ -26,7 +26,7 @@ from forecasting.report.units import (
 from forecasting.store.read import Lead
 from forecasting.store.rows import ResultRow
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import LSTM
+from forecasting.vocabulary import BASELINES, LSTM
 
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
@@ -236,9 +236,9 @@ def lead_sentence(details: NightDetails) -> str:
         for rows in (record.ahead(1), record.published)
     ]
     texts = [f"Typical error {errors[0]} (five sessions: {errors[1]})"]
-    for name in COMPARED:
-        if name in details.leads:
-            lead = details.leads[name]
+    for name in (*COMPARED, *sorted(details.leads.keys() - {*BASELINES, LSTM})):
+        lead = details.leads.get(name)
+        if lead is not None and lead.n >= ENOUGH_NIGHTS:
             one = percent(lead.next_session, signed=True)
             five = percent(lead.five_sessions, signed=True)
             texts.append(f"against {forecaster_label(name)} {one} ({five})")
@@ -247,7 +247,7 @@ def lead_sentence(details: NightDetails) -> str:
 
 def baselines_sentence(leads: Mapping[str, Lead]) -> str:
     """Like `Ahead of 4 of 5 baselines one session ahead.`; of few nights as `skill_sentence`."""
-    baselines = [lead for name, lead in leads.items() if name != LSTM]
+    baselines = [lead for name, lead in leads.items() if name in BASELINES]
     nights = max(lead.n for lead in baselines)
     if nights < ENOUGH_NIGHTS:
         return f"{_too_few(nights)}."
@@ -287,8 +287,9 @@ def last_result(data: NightView) -> str:
 
 
 def forecaster_label(name: str) -> str:
-    """The name in words of a baseline, or of the network."""
-    return _FORECASTERS.get(name, name.replace("_", " "))
+    """The name in words of a baseline, of the network, or of a rival."""
+    label = _FORECASTERS.get(name, name.replace("_", " "))
+    return label if name in (*BASELINES, *_FORECASTERS) else f"{label} (yours)"
 
 
 def level_name(ratio: float) -> str:

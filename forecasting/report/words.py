@@ -104,6 +104,9 @@ WORDS: dict[Kind, Words] = {
     "sample": Words(
         "info", "sample", "{title}. Real bars, but not current ones.", heading="Sample data"
     ),
+    "rival": Words(
+        "info", "yours is ahead", "Your {name} has lost less over the newest {nights} nights."
+    ),
     "ended": Words("info", "no bars", "{reason}"),
     "note": Words("info", "note", "{reason}"),
     "unjudged": Words(

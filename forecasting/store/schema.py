@@ -370,7 +370,7 @@ models = Table(
     "models",
     metadata,
     _key("id", _ID, "Id derived from run and method, or from settings and what it was made of."),
-    _column("name", String(30), "`lstm`, a baseline's name, or `backtest`."),
+    _column("name", String(30), "`lstm`, the name of a baseline or a rival, or `backtest`."),
     _column(
         "version",
         String(20),
@@ -379,7 +379,7 @@ models = Table(
     _column(
         "method",
         _WORD,
-        "`scratch`, `warm`, `baseline`, `backtest`; `base`: weights of releases before 0.4.",
+        "`scratch`, `warm`, `baseline`, `rival`, `backtest`; `base`: weights before 0.4.",
     ),
     _optional(
         "parent_id", _ID, "Model that a warm fit started from, an id of `models`; else NULL."
@@ -429,7 +429,7 @@ models = Table(
         "withdrawn_at", UtcDateTime, "When a person withdrew it: later nights do not use it."
     ),
     Index("ix_models_symbol_target_name", "symbol", "target", "name"),
-    comment="One fitted network, baseline or backtest.",
+    comment="One fitted network, baseline, rival or backtest.",
 )
 
 weights = Table(
@@ -454,8 +454,8 @@ forecasts = Table(
     _column(
         "role",
         _WORD,
-        "`published`, `network` (its own where a baseline is published) or `baseline`; another "
-        "word in rows of before 0.4, which count nowhere.",
+        "`published`, `network` (its own where a baseline is published), `baseline` or `rival` (of "
+        "setting rivals); another word in rows of before 0.4, which count nowhere.",
     ),
     _column(
         "status",
@@ -595,7 +595,7 @@ def _scored() -> list[Column[Any]]:
         _column("scored_at", UtcDateTime, "When it was scored."),
         # Copied from forecast and model: standings need them without two look-ups a score.
         _empty("role", _WORD, "Role of the forecast, as in `forecasts`."),
-        _empty("model", String(30), "Name of the model: `lstm` or a baseline's name."),
+        _empty("model", String(30), "Name of the model: `lstm`, or that of a baseline or a rival."),
         _optional("issued_at", UtcDateTime, "When the forecast was written; never NULL."),
     ]
 
@@ -652,7 +652,7 @@ standings = Table(
         Integer,
         "Newest 20, 60 or 250 nights with a score of what was published.",
     ),
-    _key("line", String(30), "A baseline's name or `lstm`; empty for the published forecasts."),
+    _key("line", String(30), "Name of a forecaster; empty for the published forecasts."),
     _column("first_origin", Date, "First night of the window."),
     _column("last_origin", Date, "Newest night with a score of the published forecast."),
     _column(

@@ -11,12 +11,14 @@ from forecasting.store.schema import FORECAST_KEY
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
     BASELINE,
+    BASELINES,
     LSTM,
     NETWORK,
     PUBLISHED,
     PUBLISHED_LINE,
     QUANTILE_COLUMNS,
     QUANTILES,
+    RIVAL,
 )
 
 
@@ -37,7 +39,8 @@ SCORE_VIEWS: dict[str, View] = {}
 
 _SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
 _FORECASTER_TEXT = (
-    "`published` (whichever model made it), `lstm` (the network, published or not) or a baseline."
+    "`published` (whichever model made it), `lstm` (the network, published or not), a baseline or "
+    "a rival."
 )
 _COUNTS_TEXT = (
     "Whether pages, exports and the sentence of skill use it: of a symbol and target the live ones "
@@ -83,7 +86,7 @@ FROM (
         ORDER BY s.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC
     ) AS place
     FROM {scores} s CROSS JOIN (SELECT 'published' AS line UNION ALL SELECT 'own') l
-    WHERE s.role = '{PUBLISHED}' OR l.line = 'own' AND s.role IN ('{NETWORK}', '{BASELINE}')
+    WHERE s.role = '{PUBLISHED}' OR l.line = 'own' AND s.role IN ('{NETWORK}', '{BASELINE}', '{RIVAL}')
 ) c
 WHERE c.place = 1
 """
@@ -131,7 +134,7 @@ WITH compared AS (
         {_REFERENCE} AS reference, COALESCE(r.n, 0) AS reference_n,
         {_skill("r.published_pinball", "r.pinball")} AS reference_skill, {_STATISTIC} AS reference_statistic
     FROM standings c
-    LEFT JOIN standings b ON {same("b", "c", _WINDOW)} AND b.line NOT IN ('{PUBLISHED_LINE}', '{LSTM}')
+    LEFT JOIN standings b ON {same("b", "c", _WINDOW)} AND b.line IN {BASELINES}
         AND 10 * b.n >= 9 * c.n
     LEFT JOIN standings w ON {same("w", "c", _WINDOW)} AND w.line = '{LSTM}' AND w.n > 0
     LEFT JOIN standings r ON {same("r", "c", _WINDOW)} AND r.line = {_REFERENCE} AND r.n > 0

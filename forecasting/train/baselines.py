@@ -6,6 +6,7 @@ leave-one-out errors.
 """
 
 import numpy as np
+import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from forecasting.losses import Floats
@@ -107,6 +108,29 @@ def _rule_quantiles(name: str, windows: Windows) -> Floats:
         offsets = _level_quantiles(recent, windows)
         quantiles.append(points[-1, h] + (offsets - offsets[MEDIAN]))
     return np.stack(quantiles)
+
+
+def whole_quantiles(given: Floats, past: pd.DataFrame, windows: Windows) -> Floats:
+    """(H, Q) quantiles of a rival at the newest row: those given, others by its past errors.
+
+    As a rule's; where it has fewer than 20 errors they are those of the rolling median.
+
+    Args:
+        given: (H, Q) in the target's own unit, NaN where not given.
+        past: Its scores, one a forecast: horizon, actual and error.
+        windows: Whose newest row is the origin.
+    """
+    offsets = np.log(baseline_quantiles("rolling_median", windows))
+    for horizon, scores in past.groupby("horizon"):
+        # A ratio of one share basis, that of its day
+        errors = -np.log1p((scores["error"] / scores["actual"]).to_numpy())
+        if len(errors) >= 20:  # fewer say little of a tenth
+            offsets[HORIZONS.index(horizon)] = _level_quantiles(errors, windows)
+    made = given[:, [MEDIAN]] * np.exp(offsets - offsets[:, [MEDIAN]])
+    # Not beyond those given on either side
+    least = np.fmax.accumulate(given, axis=1)
+    most = np.fmin.accumulate(given[:, ::-1], axis=1)[:, ::-1]
+    return np.fmin(np.fmax(made, least), most)
 
 
 def _level_quantiles(errors: Floats, windows: Windows) -> Floats:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from forecasting.errors import UsageError
 from forecasting.ingest.bar_rules import PRICES
+from forecasting.vocabulary import QUANTILE_COLUMNS
 
 Kind = Literal["csv", "parquet"]
 
@@ -25,18 +26,24 @@ MAX_BYTES = 512 * 2**20
 about 250 MB."""
 
 BARS = ("session", *PRICES, "volume")
-Columns = Literal["bars", "series", "events", "orders"]
+Columns = Literal["bars", "series", "events", "orders", "rivals"]
 NEEDED: dict[Columns, tuple[str, ...]] = {
     "bars": BARS,
     "series": ("session", "close"),  # a market series in a file of its own
     "events": ("announced", "timing"),
     "orders": ("symbol", "shares"),
+    "rivals": ("symbol", "target_session", "q50"),
 }
 """The columns that a file needs."""
 
 OPTIONAL = ("adj_close", "dividends", "splits")
+_OTHERS = (
+    *("symbol", "announced", "timing", "shares", "max", "target", "target_session"),
+    *("origin_session", "made_at", *QUANTILE_COLUMNS),
+)
 _NAMES = {
-    **{name: name for name in (*BARS, *OPTIONAL, "symbol", "announced", "timing", "shares", "max")},
+    **{name: name for name in (*BARS, *OPTIONAL, *_OTHERS)},
+    "target_date": "target_session",
     "date": "session",
     "ticker": "symbol",
     "qty": "shares",
@@ -102,7 +109,7 @@ def write_file(frame: pd.DataFrame, path: Path, *, needed: Columns) -> pd.DataFr
     return rows
 
 
-@lru_cache(maxsize=3)  # bars, a market series, earnings dates
+@lru_cache(maxsize=8)  # bars, a market series, earnings dates, rivals
 def _read(path: Path, kind: Kind, needed: Columns, state: tuple[int, ...]) -> Table:
     name = path.name
     try:

@@ -1,4 +1,4 @@
-"""Write each night's forecasts: of the network and of every baseline, in one way."""
+"""Write each night's forecasts: of the network, of every baseline and rival, in one way."""
 
 import logging
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ from forecasting.night.steps.preprocess import (
     past_losses,
 )
 from forecasting.night.steps.train import load_model
-from forecasting.predict import candidates, fallback
+from forecasting.plain_text import plain_text
+from forecasting.predict import candidates, fallback, rivals
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, forecast_kind, read_past
 from forecasting.predict.fallback import NetworkFacts, Published, deficit_of, fallback_baseline
@@ -32,10 +33,19 @@ from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.store.rows import ModelRow, RunRow, WeightsRow
 from forecasting.targets import TARGETS
-from forecasting.train.baselines import VERSION
+from forecasting.train.baselines import VERSION, whole_quantiles
 from forecasting.train.checkpoint import SEED
 from forecasting.train.linear import linear_forecast
-from forecasting.vocabulary import BASELINE, HORIZONS, PUBLISHED, QUANTILE_COLUMNS
+from forecasting.values import is_file
+from forecasting.vocabulary import (
+    BASELINE,
+    HORIZONS,
+    LSTM,
+    PUBLISHED,
+    QUANTILE_COLUMNS,
+    RIVAL,
+    short_id,
+)
 
 logger = logging.getLogger("forecasting.predict")
 
@@ -68,7 +78,7 @@ def write_forecasts(night: Night) -> Night:
     """
     with connect.reading(night.url) as connection:
         if read.row(connection, "forecasts", _of_run(night)) is not None:
-            return night
+            return add_rivals(night)
         stored = read_inputs(connection, night)
     issued, published, facts = _forecast(night, stored)
     with connect.transaction(night.url) as connection:
@@ -77,7 +87,44 @@ def write_forecasts(night: Night) -> Night:
             margin = fallback.margin_of(facts.deficit, in_fallback=facts.in_fallback)
             of_night = night.columns | {"session": night.session}
             write.add(connection, "fallback_margins", of_night | asdict(margin))
+    return add_rivals(night)
+
+
+def add_rivals(night: Night) -> Night:
+    """The night, once what its rivals forecast, and has not been written before, is.
+
+    What is wrong with a rival harms no night: it is a note of the run.
+    """
+    issued = list[Candidate]()
+    notes = []
+    for name, option in night.settings.rivals.items():
+        try:
+            issued += _rival(night, name, option)
+        except Exception as error:  # whatever a file, or others' code, leads to
+            notes.append(plain_text(f"Rival {name}: {error}", limit=500))
+    if night.settings.rivals:
+        with connect.transaction(night.url) as connection:
+            _write(connection, night, issued, Published("", "ok", ""), None)
+            add_notes(connection, night.id, {"rivals": " ".join(notes)})
     return night
+
+
+def _rival(night: Night, name: str, option: str) -> list[Candidate]:
+    """What a rival forecasts, NaN where it does not; nothing if it has before."""
+    of_model = night.settings.columns | {"model_id": short_id(RIVAL, name, *night.key)}
+    with connect.reading(night.url) as connection:
+        if read.row(connection, "forecasts", of_model | {"origin_session": night.session}):
+            return []
+        scores = read.view(connection, "scores", of_model | {"stage": "first_print"})
+    windows = windows_of(night)
+    if isinstance(option, str) and is_file(option):
+        given = rivals.of_file(option, night.settings, windows)
+    else:
+        history = bars_of(night).assign(value=actual_of(night.target, bars_of(night)))
+        given = rivals.of_class(option, history, windows)
+    past = scores[scores["target_session"] <= pd.Timestamp(night.session)]
+    whole = whole_quantiles(given, past, windows)
+    return [Candidate(of_model["model_id"], name, RIVAL, whole)]
 
 
 def read_inputs(connection: connect.Connection, night: Night) -> PredictionInputs:
@@ -226,8 +273,9 @@ def _write(
     night: Night,
     issued: list[Candidate],
     published: Published,
-    stored: PredictionInputs,
+    stored: PredictionInputs | None,
 ) -> None:
+    """Write forecasts, and unless `stored` is None what follows from the published ones."""
     exchange = night.exchange
     rules = TARGETS[night.target]
     issued_at = _issued_at(connection, night)
@@ -239,13 +287,13 @@ def _write(
         "fetch_id": night.fetch_id,
     }
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
-    for baseline in issued:
-        if baseline.forecaster in rules.baselines:
+    for candidate in issued:
+        if candidate.forecaster != LSTM:
             rule = ModelRow(
-                id=baseline.model_id,
-                name=baseline.forecaster,
+                id=candidate.model_id,
+                name=candidate.forecaster,
                 version=VERSION,
-                method=BASELINE,
+                method=RIVAL if candidate.role == RIVAL else BASELINE,
                 symbol=night.symbol,
                 target=night.target,
                 scope="symbol",
@@ -262,6 +310,8 @@ def _write(
         calendar=[", ".join(calendar_notes(session, exchange)) for session in sessions],
     )
     added = write.add(connection, "forecasts", *rows)
+    if stored is None:
+        return
     what = published.reason or "the network's is published"
     if added == len(rows) or read.row(
         connection, "forecasts", _of_run(night) | {"role": PUBLISHED}
@@ -298,7 +348,7 @@ def forecast_rows(
     sessions: Sequence[date],
     calendar: Sequence[str],
 ) -> list[Row]:
-    """The rows of table forecasts, one a candidate and horizon.
+    """The rows of table forecasts, one a candidate and horizon that it forecasts.
 
     Args:
         candidates: with the roles of `assign_roles`.
@@ -326,7 +376,8 @@ def forecast_rows(
                 "calibration": candidate.calibration[h],
             }
             quantiles = zip(QUANTILE_COLUMNS, candidate.quantiles[h].tolist(), strict=True)
-            rows.append(shared | of_horizon | dict(quantiles))
+            if np.isfinite(candidate.quantiles[h]).all():
+                rows.append(shared | of_horizon | dict(quantiles))
     return rows
 
 

@@ -45,7 +45,7 @@ from forecasting.store.schema import (
     weights,
 )
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import LSTM, PUBLISHED_LINE
+from forecasting.vocabulary import LSTM, PUBLISHED_LINE, RIVAL
 
 
 def market_of_run(connection: Connection, run_id: str | None) -> str:
@@ -116,10 +116,11 @@ def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Issu
 def rows_of_runs(symbol: str, target: str, run_ids: Sequence[str]) -> dict[str, sa.Select[Any]]:
     """What runs have left of their own sessions: rows by table, after those that they refer to.
 
-    A forecast that names the run of another session is none of that run.
+    A forecast that names the run of another session is none of that run, nor is a rival's.
     """
     of_own_run = (run.id == forecast.run_id) & (run.as_of == forecast.origin_session)
-    of_runs = forecast.run_id.in_(run_ids) & sa.exists().where(of_own_run)
+    is_ours = forecast.role != RIVAL
+    of_runs = forecast.run_id.in_(run_ids) & is_ours & sa.exists().where(of_own_run)
     issued = select(forecast.model_id).where(*of_series(forecast, symbol, target), of_runs)
     fitted = select(model.id).where(*of_series(model, symbol, target), model.run_id.in_(run_ids))
     chosen: dict[sa.Table, sa.ColumnElement[bool]] = {

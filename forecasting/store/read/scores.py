@@ -49,7 +49,7 @@ from forecasting.store.schema import (
 )
 from forecasting.store.score_views import counted, same
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, QUANTILE_COLUMNS, Role, Target
+from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, QUANTILE_COLUMNS, RIVAL, Role, Target
 
 LOSS_COLUMNS = ("origin_session", "horizon", "forecaster", "target_session", "pinball", "inside_80")
 """One row per origin, horizon and forecaster: `lstm`, the network whether published or not, or a
@@ -184,7 +184,7 @@ def losses(
     newest_first = (score[name].desc() for name in ("stage", "bar_version", "issued_at"))
     statement = (
         select(*line, *score["target_session", "pinball", "inside_80"])
-        .where(*wanted, score.role.in_(get_args(Role)))
+        .where(*wanted, score.role.in_(get_args(Role)), score.role != RIVAL)
         .order_by(*line, kind_rank(score.kind), *newest_first, score.model_id)
     )
     has_changed = has_changed_basis(connection, symbol)
