@@ -1,10 +1,11 @@
 """The ledger in Python, without a scheduler: `import forecasting as fc`, then `fc.connect(url)`."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -31,7 +32,7 @@ from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
-from forecasting.values import check_choice, check_day, check_symbol, check_text
+from forecasting.values import check_choice, check_day, check_rival, check_symbol, check_text
 from forecasting.vocabulary import Clock, Mode, Target
 
 Symbols = str | Iterable[str]
@@ -344,15 +345,18 @@ def backtest(  # noqa: PLR0913 - as `forecast`
     target: Target = "volume",
     market: Market = None,
     events: Events = None,
+    rivals: Mapping[str, Any] = MappingProxyType({}),
     refit_every: int = 21,
 ) -> Backtest:
     """The nights from `first` to `last` of each series of a frame worked off, without a ledger.
 
     Without days the newest 250 of each.
     The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for
-    `Ledger.backtest`.
+    `Ledger.backtest`. `rivals` are your own forecasts by name: a series of medians by session, each
+    made after the session before, or a function of history and calendar (docs/developer.md).
     """
-    return Ledger(without_inputs()).backtest(
+    own = {check_rival(name): rivals[name] for name in rivals}
+    return Ledger(without_inputs().model_copy(update={"rivals": own})).backtest(
         symbol,
         first,
         last,

@@ -277,6 +277,8 @@ def _result(
             _quantiles(totals[totals["role"] == PUBLISHED], origins),
             _quantiles(totals[is_reference], origins),
         )
+    if settings.rivals and runs["note"].iloc[-1]:
+        logging.getLogger("forecasting").warning("Newest night: %s", runs["note"].iloc[-1])
     return BacktestResult(
         symbol=symbol,
         target=settings.target,
@@ -291,6 +293,11 @@ def _result(
         seconds=time.perf_counter() - started,
         dollars=dollars,
         totals=of_totals,
+        rivals={
+            name: _quantiles(forecasts[forecaster == name], origins)
+            for name in settings.rivals
+            if (forecaster == name).any()
+        },
         earnings_dates=_dates_by_list(events, bars),
     )
 

@@ -67,6 +67,7 @@ class BacktestResult:
     # (n, H, Q) of the next 1 to 5 sessions together, published and of the reference baseline, NaN
     # for 1; None but for volume
     totals: tuple[Floats, Floats] | None = None
+    rivals: dict[str, Floats] = field(default_factory=dict)  # (n, H, Q) of each, as baselines
     # Up to the newest bar, by their list
     earnings_dates: dict[str, int] = field(default_factory=dict)
 
@@ -96,7 +97,8 @@ class BacktestResult:
     def comparison(self) -> Comparison:
         """The forecasts of the next session against those of each other forecaster."""
         actual, issued = self.actual[:, 0], self.issued[:, 0]
-        others = {name: quantiles[:, 0] for name, quantiles in self.baselines.items()}
+        both = self.baselines | self.rivals
+        others = {name: both[name][:, 0] for name in both}
         leads = {name: lead_over(actual, issued, theirs) for name, theirs in others.items()}
         rules = TARGETS[self.target]
         medians = {PUBLISHED: issued, **others} if rules.has_totals else {}
@@ -111,7 +113,7 @@ class BacktestResult:
                 name: over_limit(actual, quantiles[:, MEDIAN])
                 for name, quantiles in medians.items()
             },
-            verdict=verdict_of(leads, reference=rules.reference),
+            verdict=verdict_of(leads, reference=rules.reference, own=self.rivals),
         )
 
     def figures(self, horizon: int | None = None) -> Figures:
@@ -222,7 +224,7 @@ def forecast_frame(result: BacktestResult) -> pd.DataFrame:
     }
     actual = result.actual.ravel()
     frames = []
-    for name, issued in {LSTM: result.issued, **result.baselines}.items():
+    for name, issued in {LSTM: result.issued, **result.baselines, **result.rivals}.items():
         by_level = issued.reshape(len(actual), -1).T
         quantiles = dict(zip(QUANTILE_COLUMNS, by_level, strict=True))
         frame = pd.DataFrame(shared | {"model": name} | quantiles)

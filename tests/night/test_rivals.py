@@ -2,6 +2,7 @@
 
 import io
 import threading
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
@@ -9,14 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import forecasting as fc
 from flows import clock
+from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.errors import UsageError
+from forecasting.evaluate import comparison
+from forecasting.evaluate.figures import forecast_frame
 from forecasting.predict import rivals
 from forecasting.publish.messages import newest_digest
 from forecasting.report import wording
 from forecasting.report.record import TrackRecord
 from forecasting.sessions import shift
-from forecasting.settings import read_settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, write
 from forecasting.store.read.runs import Lead
 from forecasting.store.schema import forecasts, metadata
@@ -26,6 +31,9 @@ from tests.builders import (
     EVE,
     LAST,
     csv_of_small_night,
+    no_events,
+    random_bars,
+    set_small_fits,
 )
 from tests.ingest.sources.test_plugins import install
 from tests.nights import ON_BOTH_DATABASES, after, night, rows, timeless
@@ -417,3 +425,72 @@ def test_rivals_are_apart_from_baselines_on_a_page():
         "against ridge +4% (+3%), against HAR +10% (+10%), against house (yours) +2% (+2%)"
     )
     assert wording.baselines_sentence(LEADS) == "Ahead of 2 of 3 baselines one session ahead."
+
+
+BARS = random_bars(days=560, seed=8)
+ORIGINS = BARS.index[-20:-5]
+
+
+@pytest.fixture(scope="module")
+def backtests():
+    """The results of a backtest without rivals, and with some that know its forecasts."""
+    settings = Settings(symbols=("TEST",))
+    spec = BacktestSpec(settings, ORIGINS[0].date(), ORIGINS[-1].date(), 30)
+    with pytest.MonkeyPatch.context() as patch:
+        set_small_fits(patch.setattr, 300)
+        without = backtest(BARS, no_events(), spec=spec)
+        places = {day: place for place, day in enumerate(ORIGINS)}
+        own = {
+            "copy": lambda history, ahead: without.issued[places[history.index[-1]]],
+            "mean": lambda history, ahead: history["value"].tail(20).mean(),
+            "house": BARS["volume"] * 1.1,
+        }
+        settings = settings.model_copy(update={"rivals": own})
+        yield without, backtest(BARS, no_events(), spec=replace(spec, settings=settings))
+
+
+@pytest.mark.slow
+def test_a_backtest_compares_rivals_and_nothing_else_depends_on_them(backtests):
+    without, found = backtests
+    np.testing.assert_array_equal(found.issued, without.issued)
+    for name, quantiles in without.baselines.items():
+        np.testing.assert_array_equal(found.baselines[name], quantiles)
+    assert {**found.document(), "seconds": 0}.items() >= {
+        name: value
+        for name, value in {**without.document(), "seconds": 0}.items()
+        if name != "next_session"
+    }.items()
+    leads = found.comparison().leads
+    assert leads["copy"] == comparison.Lead(15, 0.0, 1.0)
+    assert found.comparison().verdict == "too_few"
+
+
+@pytest.mark.slow
+def test_the_figures_of_a_rival_are_those_by_hand(backtests):
+    _, found = backtests
+    means = BARS["volume"].rolling(20).mean()[ORIGINS]
+    np.testing.assert_allclose(found.rivals["mean"][:, :, 3], np.tile(means.to_numpy(), (5, 1)).T)
+    house = found.rivals["house"]
+    assert np.isnan(house[:, 1:]).all()
+    ahead = BARS["volume"].shift(-1)[ORIGINS]
+    np.testing.assert_allclose(house[:, 0, 3], 1.1 * ahead)
+    frame = forecast_frame(found).query("model == 'house' and horizon == 1")
+    np.testing.assert_allclose(frame["error"], 0.1 * ahead)
+    levels = np.array(QUANTILES)
+    gap = ahead.to_numpy()[:, None] - house[:, 0]
+    losses = np.maximum(levels * gap, (levels - 1) * gap).mean(axis=1)
+    gap = ahead.to_numpy()[:, None] - found.issued[:, 0]
+    ours = np.maximum(levels * gap, (levels - 1) * gap).mean(axis=1)
+    lead = found.comparison().leads["house"]
+    assert lead.share == pytest.approx(1 - ours.mean() / losses.mean())
+
+
+@pytest.mark.slow
+def test_a_frame_is_compared_with_series_and_functions(monkeypatch):
+    set_small_fits(monkeypatch.setattr)
+    own = {"house": BARS["volume"], "mean": lambda history, ahead: history["value"].mean()}
+    found = fc.backtest(BARS, "2024-02-12", "2024-02-20", symbol="TEST", rivals=own, refit_every=9)
+    counts = found.forecasts.dropna(subset="q50")["model"].value_counts()
+    assert (counts["house"], counts["mean"]) == (6, 30)
+    with pytest.raises(ValueError, match="of up to 16"):
+        fc.backtest(BARS, symbol="TEST", rivals={"ridge": BARS["volume"]})
