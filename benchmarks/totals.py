@@ -1,14 +1,16 @@
-"""The totals of the next sessions' volume: their correlation, coverage, losses, and orders.
+"""The totals of the next 2 to 20 sessions' volume: correlation, coverage, losses, and orders.
 
     python benchmarks/totals.py --source parquet:panel.parquet --symbols choosing --take 7
         --years 2015,2016,2017,2018,2019,2020,2021 --market csv:VIX.csv --refit-every 63
 
-Each stock is worked off in one of the years, in turn, by the backtest. Prints the correlation
+Each stock is worked off in one of the years, in turn, by the backtest, or with --length 2 in that
+and the next one. Prints the correlation
 between the normal scores of the five sessions under their own published forecasts, the mean over
 stocks (what `forecasting/predict/totals.py` ships is that of the choosing set), then of totals of 2
-to 5 sessions: what their intervals hold, and the pinball loss against the reference baseline with
-the same correlation, against the quantiles of the sessions added up, and against a ridge on the log
-totals themselves, refitted every 21 sessions on the 2,500 before. Last of orders of 0.5 to 4 usual
+to 5, 10 and 20 sessions: what their intervals hold, and the pinball loss against the reference
+baseline's, against the quantiles of the sessions added up, against a ridge on the log totals
+themselves, refitted every 21 sessions on the 2,500 before, and against the mean of 20 sessions with
+the quantiles of its errors on as many; of the latter also the error of the median. Last of orders of 0.5 to 4 usual
 sessions' tenth: how often they were done by a session, against the stated chance. With --keep FOLDER
 each backtest is kept there, and read again.
 """
@@ -29,18 +31,19 @@ from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.audit.series import load_series, market_series
 from forecasting.evaluate.figures import BacktestResult
 from forecasting.evaluate.scores import inside, skill
-from forecasting.losses import Floats, pinball
+from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.predict.totals import (
     CORRELATION,
+    LONG,
     chance_of,
-    next_factor,
-    total_quantiles,
 )
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
 SIZES = (0.5, 1.0, 2.0, 3.0, 4.0)  # of orders, in a tenth of usual sessions
+LENGTHS = (*HORIZONS, *LONG)
+AVERAGED = 20
 RIDGE_SESSIONS = 2500
 RIDGE_EVERY = 21
 
@@ -73,6 +76,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--years", type=lambda text: [int(year) for year in text.split(",")], default=[2021]
     )
+    parser.add_argument("--length", type=int, default=1, help="years of each, from that one on")
     parser.add_argument("--market", help="market series: csv:PATH, parquet:PATH or none")
     parser.add_argument("--refit-every", type=int, default=63)
     parser.add_argument("--keep", type=Path, help="folder of the backtests")
@@ -89,7 +93,7 @@ def worked_off(
     if kept and kept.exists():
         return pickle.loads(kept.read_bytes()), bars  # noqa: S301 - written below
     first = date(year, 1, 2)
-    last = min(date(year, 12, 29), bars.index[-2].date())
+    last = min(date(year + options.length - 1, 12, 29), bars.index[-2].date())
     spec = BacktestSpec(settings.for_symbol(symbol), first, last, options.refit_every)
     result = backtest(bars, events, spec=spec, market=market_series(settings, now=now))
     print(f"{symbol} {year}: {result.seconds:.0f} s", file=sys.stderr)
@@ -118,31 +122,44 @@ def print_correlation(results: list[BacktestResult]) -> None:
     print()
 
 
-def widened(quantiles: Floats, actual: Floats) -> Floats:
-    """(n, H, Q) totals of (n, H, Q) sessions as nights publish them, by the tracked factor."""
-    totals = np.cumsum(actual, axis=1)
-    issued = np.empty_like(quantiles)
-    factor = 1.0
-    for night in range(len(quantiles)):
-        lengths = np.arange(2, min(len(HORIZONS), night) + 1)
-        closed = night - lengths
-        factor = next_factor(factor, totals[closed, lengths - 1], issued[closed, lengths - 1])
-        issued[night] = total_quantiles(quantiles[night], factor)
-    return issued
+def volumes_of(bars: pd.DataFrame) -> pd.Series:
+    """The volume of each session, NaN where unknown."""
+    sessions = sessions_index(bars.index[0].date(), bars.index[-1].date())
+    return bars["volume"].reindex(sessions).astype(float)
+
+
+def totals_after(volume: pd.Series, origins: Floats) -> Floats:
+    """(n, L) what came of each length after each origin, NaN where unknown."""
+    each = [volume.rolling(length).sum().shift(-length) for length in LENGTHS]
+    return np.column_stack([total.loc[pd.DatetimeIndex(origins)] for total in each])
+
+
+def averages(volume: pd.Series, origins: Floats) -> Floats:
+    """(n, L, Q) the mean of the newest 20 sessions, and its past errors' quantiles, as totals."""
+    mean = volume.rolling(AVERAGED).mean()
+    rows = volume.index.get_indexer(pd.DatetimeIndex(origins))
+    quantiles = np.full((len(rows), len(LENGTHS), len(QUANTILES)), np.nan)
+    for place, length in enumerate(LENGTHS):
+        errors = np.log(volume.rolling(length).mean().shift(-length) / mean).to_numpy()
+        for at, origin in enumerate(rows):
+            past = errors[max(0, origin - RIDGE_SESSIONS) : origin - length + 1]
+            spread = np.nanquantile(past, QUANTILES)
+            quantiles[at, place] = length * mean.iloc[origin] * np.exp(spread)
+    return quantiles
 
 
 def direct_ridge(result: BacktestResult, bars: pd.DataFrame) -> Floats:
-    """(n, H, Q) a ridge on log totals: lags and means of log volume, weekday; past residuals."""
-    sessions = sessions_index(bars.index[0].date(), bars.index[-1].date())
-    volume = bars["volume"].reindex(sessions).astype(float)
+    """(n, L, Q) a ridge on log totals: lags and means of log volume, weekday; past residuals."""
+    volume = volumes_of(bars)
+    sessions = volume.index
     logs = np.log(volume).ffill()
     inputs = {f"lag {lag}": logs.shift(lag) for lag in range(10)}
     inputs |= {f"mean {span}": logs.rolling(span).mean() for span in (5, 22, 66)}
     inputs |= {f"day {day}": pd.Series(sessions.day_of_week == day, sessions) for day in range(5)}
     columns = np.column_stack([np.asarray(value, dtype=float) for value in inputs.values()])
     rows = sessions.get_indexer(pd.DatetimeIndex(result.origins))
-    quantiles = np.full((len(rows), len(HORIZONS), len(QUANTILES)), np.nan)
-    for length in HORIZONS[1:]:
+    quantiles = np.full((len(rows), len(LENGTHS), len(QUANTILES)), np.nan)
+    for place, length in enumerate(LENGTHS):
         ahead = np.log(volume.rolling(length).sum()).shift(-length).to_numpy()
         for at, origin in enumerate(rows):
             if at % RIDGE_EVERY == 0:
@@ -156,7 +173,7 @@ def direct_ridge(result: BacktestResult, bars: pd.DataFrame) -> Floats:
                 spread = np.quantile(ahead[past] - level - known @ weights, QUANTILES)
                 centre = columns[past].mean(axis=0)
             median = level + (columns[origin] - centre) @ weights
-            quantiles[at, length - 1] = np.exp(median + spread)
+            quantiles[at, place] = np.exp(median + spread)
     return quantiles
 
 
@@ -164,29 +181,35 @@ def print_totals(each: list[tuple[BacktestResult, pd.DataFrame]]) -> None:
     """Coverage and losses of totals, medians over stocks."""
     rows = []
     for result, bars in each:
-        actual = np.cumsum(result.actual, axis=1)
-        reference = np.array([total_quantiles(night) for night in result.baselines["ridge"]])
-        issued = widened(result.issued, result.actual)
+        volume = volumes_of(bars)
+        actual = totals_after(volume, result.origins)
+        issued, reference = result.totals
+        added_up = np.full_like(issued, np.nan)
+        added_up[:, : len(HORIZONS)] = np.cumsum(result.issued, axis=1)
+        mean = averages(volume, result.origins)
         others = {
-            "ridge, same correlation": reference,
-            "added up": np.cumsum(result.issued, axis=1),
+            "ridge's": reference,
+            "added up": added_up,
             "ridge on log totals": direct_ridge(result, bars),
+            "mean of 20": mean,
         }
-        for length in HORIZONS[1:]:
-            at = slice(length - 1, length)
-            known = np.isfinite(actual[:, length - 1])
+        for place, length in enumerate(LENGTHS[1:], start=1):
+            at = slice(place, place + 1)
+            known = np.isfinite(actual[:, place])
             loss = mean_of(pinball(actual[:, at], issued[:, at]))
             figures = {
                 name: skill(loss, mean_of(pinball(actual[:, at], other[:, at])))
                 for name, other in others.items()
+                if length in HORIZONS or name != "added up"
             }
+            errors = [absolute_error(actual[:, at], each[:, at]) for each in (issued, mean)]
+            figures["median over mean of 20"] = skill(*map(mean_of, errors))
             for percent in (80, 90):
                 figures[f"holds {percent}"] = inside(
-                    actual[known, length - 1], issued[known, length - 1], percent
+                    actual[known, place], issued[known, place], percent
                 ).mean()
-            figures["added up holds 80"] = inside(
-                actual[known, length - 1], others["added up"][known, length - 1], 80
-            ).mean()
+            held = inside(actual[known, place], added_up[known, place], 80).mean()
+            figures["added up holds 80"] = held if length in HORIZONS else np.nan
             rows.append({"stock": result.symbol, "sessions": length, **figures})
     frame = pd.DataFrame(rows).set_index(["stock", "sessions"])
     by_length = frame.groupby("sessions")
@@ -196,7 +219,7 @@ def print_totals(each: list[tuple[BacktestResult, pd.DataFrame]]) -> None:
     for what, table in {"median": by_length.median(), "worst": by_length.min()}.items():
         for length, values in table.iterrows():
             print("\n".join(row(str(length), what, *(f"{value:.1%}" for value in values))))
-    five = frame.xs(5, level="sessions")["ridge, same correlation"]
+    five = frame.xs(5, level="sessions")["ridge's"]
     print(f"\nFive sessions: ahead of that ridge on {(five > 0).sum()} of {len(five)} stocks.\n")
 
 
@@ -205,7 +228,7 @@ def print_orders(each: list[tuple[BacktestResult, pd.DataFrame]]) -> None:
     stated = []
     came = []
     for result, bars in each:
-        totals = widened(result.issued, result.actual)
+        totals = np.array(result.totals[0][:, : len(HORIZONS)])
         totals[:, 0] = result.issued[:, 0]
         actual = np.cumsum(result.actual, axis=1)
         usual = bars["volume"].astype(float).rolling(20).median()

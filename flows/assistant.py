@@ -25,7 +25,7 @@ _ARGUMENTS = (
 )
 _ABOUT_ORDERS = (
     "When an order of shares of a symbol is done that trades a share of the volume "
-    "(participation): of each of the next five sessions the chance that it is done by then, and "
+    "(participation): of each of the next twenty sessions the chance that it is done by then, and "
     "what participation it takes to be done by then with `chance`."
 )
 Ahead = Annotated[int, Field(ge=0, le=len(HORIZONS))]

@@ -241,7 +241,7 @@ Participation = Annotated[
     str, _option("--participation", "SHARE", "Share of each session's volume.", True)
 ]
 By = Annotated[
-    date | None, _day("--by", "Session by which it is to be done, one of the next five.")
+    date | None, _day("--by", "Session by which it is to be done, one of the next twenty.")
 ]
 Chance = Annotated[str, _option("--chance", "SHARE", "With which it is to be done.", True)]
 First = Annotated[date | None, _day("--from", "Oldest session.", "the oldest")]

@@ -74,7 +74,7 @@ class Ledger:
         return export.frame("latest", self._for_reading(*symbols, target=target))
 
     def totals(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
-        """The newest published totals of the next 2 to 5 sessions, as view latest_totals.
+        """The newest published totals of 2 to 5, 10 and 20 sessions, as view latest_totals.
 
         Of target volume; without a row for others. Raises as `latest`.
         """

@@ -161,6 +161,7 @@ def path_frame(sessions: pd.DataFrame, totals: pd.DataFrame, *, paths: int) -> p
 
     if not isinstance(paths, int) or not 1 <= paths <= DRAWS:
         raise UsageError(f"Invalid paths {paths!r:.60}: expected 1 to {DRAWS:,}.")
+    totals = totals[totals["horizon"] <= len(sessions)]
     if len(totals) != len(sessions) - 1:
         raise UsageError("Expected forecasts with totals, found none: volume alone has them.")
     factor = 1.0 if totals.empty else float(totals["factor"].iloc[0])

@@ -139,10 +139,12 @@ def set_small_night(
 def set_small_fits(setattr_: Callable[..., object], train_sessions: int = 320):
     """Fit one network on few sessions, in nights of this process alone."""
     from forecasting.night.steps import preprocess
+    from forecasting.predict import totals
     from forecasting.train import fit
 
     setattr_(fit, "MEMBERS", 1)
     setattr_(preprocess, "TRAIN_SESSIONS", train_sessions)
+    setattr_(totals, "LEAST_ROWS", 100)
 
 
 def blank_page(*_, **__) -> str:

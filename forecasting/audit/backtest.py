@@ -32,6 +32,7 @@ from forecasting.losses import Floats
 from forecasting.night.night import Night, RunOptions, nights_of
 from forecasting.night.run import ledger, work_off
 from forecasting.night.steps.preprocess import first_session
+from forecasting.predict.totals import LONG
 from forecasting.preprocess.windows import NETWORK_SESSIONS, MarketSeries, actual_of
 from forecasting.sessions import closes_at, next_sessions, sessions_index
 from forecasting.settings import Settings
@@ -274,8 +275,8 @@ def _result(
         dollars = dollar_volumes(bars, days, target_sessions)
         is_reference = totals["model_id"].map(names) == rules.reference
         of_totals = (
-            _quantiles(totals[totals["role"] == PUBLISHED], origins),
-            _quantiles(totals[is_reference], origins),
+            _quantiles(totals[totals["role"] == PUBLISHED], origins, (*HORIZONS, *LONG)),
+            _quantiles(totals[is_reference], origins, (*HORIZONS, *LONG)),
         )
     if settings.rivals and runs["note"].iloc[-1]:
         logging.getLogger("forecasting").warning("Newest night: %s", runs["note"].iloc[-1])
@@ -302,11 +303,13 @@ def _result(
     )
 
 
-def _quantiles(forecasts: pd.DataFrame, origins: Sequence[date]) -> Floats:
+def _quantiles(
+    forecasts: pd.DataFrame, origins: Sequence[date], horizons: Sequence[int] = HORIZONS
+) -> Floats:
     """(n, H, Q) the quantiles of rows of table forecasts, NaN where there is none."""
     quantiles = forecasts.set_index(["origin_session", "horizon"])[list(QUANTILE_COLUMNS)]
-    each = pd.MultiIndex.from_product([pd.to_datetime([*origins]), pd.Index(HORIZONS)])
-    shape = (len(origins), len(HORIZONS), len(QUANTILE_COLUMNS))
+    each = pd.MultiIndex.from_product([pd.to_datetime([*origins]), pd.Index(horizons)])
+    shape = (len(origins), len(horizons), len(QUANTILE_COLUMNS))
     return quantiles.reindex(each).to_numpy(dtype=np.float64).reshape(shape)
 
 

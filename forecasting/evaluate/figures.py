@@ -64,8 +64,8 @@ class BacktestResult:
     seconds: float
     # Closes and dollar volumes, for R² of target volume; None for other targets
     dollars: DollarVolumes | None = None
-    # (n, H, Q) of the next 1 to 5 sessions together, published and of the reference baseline, NaN
-    # for 1; None but for volume
+    # (n, H + 2, Q) of the next 1 to 5, 10 and 20 sessions together, published and of the reference
+    # baseline, NaN for 1; None but for volume
     totals: tuple[Floats, Floats] | None = None
     rivals: dict[str, Floats] = field(default_factory=dict)  # (n, H, Q) of each, as baselines
     # Up to the newest bar, by their list

@@ -1,15 +1,25 @@
 """The total of the next sessions: its distribution from their forecasts and one correlation.
 
 A session's log volume is linear in its normal score between the quantile levels, and on beyond the
-outer two. The scores of the next sessions have the correlation that is shipped here.
+outer two. The scores of the next sessions have the correlation that is shipped here. Totals of more
+sessions than are forecast are regressed on that of the first five.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 
 from forecasting.losses import Floats
+from forecasting.preprocess.windows import (
+    LOG_VOLUME,
+    Windows,
+    lagged,
+    level_of,
+    trailing_mean,
+)
+from forecasting.train.linear import fit_ridge, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 # Mean over seven choosing stocks, a year each of 2015 to 2021: benchmarks/totals.py
@@ -30,6 +40,12 @@ _TAILS = np.array(QUANTILES)
 _TAILS = np.minimum(_TAILS, 1.0 - _TAILS)
 _STEP = 0.015  # as that of the sessions' own factors
 _BOUNDS = (0.5, 2.5)
+
+LONG = (10, 20)
+"""Sessions of the totals beyond the horizons."""
+_MEANS = (1, 5, 66, 250)
+_QUARTERS = (63, 126, 189, 252)
+LEAST_ROWS = 400  # with 180, intervals that are to hold 80% hold 74
 
 
 def total_quantiles(quantiles: Floats, factor: float = 1.0) -> Floats:
@@ -106,15 +122,63 @@ def amount_at(quantiles: Floats, level: float) -> float:
     return float(np.exp(np.interp(score, _SCORES, _knots(quantiles))))
 
 
-def next_factor(factor: float, actual: Floats, quantiles: Floats) -> float:
+@one_blas_thread()
+def long_totals(windows: Windows, five: Floats, factors: Mapping[int, float]) -> dict[int, Floats]:
+    """(Q,) quantiles of the total of the next 10 and 20 sessions, by their number.
+
+    A ridge of the log total on means of log volume, on how unusual the same sessions were in the
+    four quarters before, and on the log total of the first five. The distance of a quantile from
+    the median is that of the ridge's errors and that of `five`, which are independent. Empty where
+    the history is too short.
+
+    Args:
+        windows: Of volume.
+        five: (Q,) quantiles of the total of the next five sessions.
+        factors: As `factor` of `total_quantiles`, by the number of sessions; 1 where none.
+    """
+    series = windows.steps[:, LOG_VOLUME]
+    if len(series) <= _QUARTERS[-1]:
+        return {}
+    level = level_of(series)
+    past = [trailing_mean(series, sessions) - level for sessions in _MEANS]
+    of_five = np.log(five / len(HORIZONS))
+    first = _log_mean_after(windows.values, len(HORIZONS)) - level
+    totals = {}
+    for sessions in LONG:
+        mean = trailing_mean(series, sessions)
+        quarters = [lagged(mean, back - sessions) - lagged(level, back) for back in _QUARTERS]
+        features = np.column_stack([*past, np.mean(quarters, axis=0), first])
+        truth = _log_mean_after(windows.values, sessions) - level
+        known = np.isfinite(features).all(axis=1) & np.isfinite(truth)
+        if known.sum() < LEAST_ROWS:
+            continue
+        ridge = fit_ridge(features[known], truth[known], np.ones(known.sum()))
+        errors = np.quantile(ridge.loo_residuals, QUANTILES)
+        tonight = np.append(features[-1, :-1], of_five[MEDIAN] - level[-1])
+        median = level[-1] + ridge.forecast(tonight) + errors[MEDIAN]
+        distance = np.hypot(errors - errors[MEDIAN], ridge.slopes[-1] * (of_five - of_five[MEDIAN]))
+        signed = np.sign(np.array(QUANTILES) - 0.5) * distance
+        totals[sessions] = sessions * np.exp(median + factors.get(sessions, 1.0) * signed)
+    return totals
+
+
+def _log_mean_after(values: Floats, sessions: int) -> Floats:
+    """(D,) log of the mean of the `sessions` values after each session; NaN where unknown."""
+    means = trailing_mean(values, sessions)[sessions:]
+    return np.log(np.append(means, np.full(sessions, np.nan)))
+
+
+def next_factor(
+    factor: float, actual: Floats, quantiles: Floats, *, lengths: int = len(HORIZONS)
+) -> float:
     """The factor of the next totals, after n totals (n,) closed; NaN where unknown.
 
     The log factor rises with each that closed outside its quantiles (n, Q) as issued and falls with
-    each inside, as in `combine.learn_factors`, but of all levels and lengths together.
+    each inside, as in `combine.learn_factors`, but of all levels and `lengths` together.
     """
     below = np.array(QUANTILES) < 0.5
     beyond = np.where(below, actual[:, None] < quantiles, actual[:, None] > quantiles)
     excess = (beyond - _TAILS)[np.isfinite(actual)]
     excess = np.delete(excess, MEDIAN, axis=1)
-    moved = factor * np.exp(_STEP * excess.sum() / len(HORIZONS) / 3)
+    moved = factor * np.exp(_STEP * excess.sum() / lengths / 3)
     return float(np.clip(moved, *_BOUNDS))

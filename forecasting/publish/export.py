@@ -226,7 +226,7 @@ def _held(connection: Connection, symbol: str) -> str:
 QUESTIONS = {
     "latest": "The newest published forecasts with usual level, special day and why; of view "
     "latest_forecasts.",
-    "totals": "The newest published totals of volume, of the next 2 to 5 sessions (horizon); of "
+    "totals": "The newest published totals of volume, of 2 to 5, 10 and 20 sessions (horizon); of "
     "view latest_totals.",
     "history": "Scored published forecasts with actual and error, the newest first; of view "
     "forecast_vs_actual.",

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pandas as pd
 from forecasting.errors import StoreError, UsageError
 from forecasting.ingest.sources.tables import faults, first_faults, misfits, read_file
 from forecasting.plain_text import named, quantity
-from forecasting.predict.totals import amount_at, chance_of
+from forecasting.predict.totals import LONG, amount_at, chance_of
 from forecasting.publish.export import each_stored
 from forecasting.publish.pages import night_of
 from forecasting.report.night_view import NightView
 from forecasting.report.terminal import Parts
 from forecasting.report.units import full_day, percent, short_day
 from forecasting.report.words import notices
+from forecasting.sessions import next_sessions
 from forecasting.settings import Outcomes, Settings
 from forecasting.values import SYMBOL, with_kind
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Clock
@@ -32,6 +34,7 @@ CAUTION = (
 )
 
 _ADDED_UP = "lines of the book added up. Nothing is netted: purchases and sales each take volume."
+_LENGTHS = (*HORIZONS, *LONG)  # sessions within which a book says what is done
 _THOUSANDS = r",(?=\d{3}\b)"  # of 1,000, which a spreadsheet writes
 
 
@@ -144,7 +147,7 @@ def plan_orders(
 
     def plan(of_symbol: Settings) -> dict[str, Any]:
         night = night_of(of_symbol, as_of, now=now, in_full=False)
-        return order_document(night, orders[night.symbol], pace)
+        return order_document(night, orders[night.symbol], pace, exchange=of_symbol.exchange)
 
     plans = each_stored(of_orders, plan)
     slowest_first = sorted(plans.values.items(), key=lambda plan: -plan[1]["sessions_needed"])
@@ -166,12 +169,14 @@ def plan_order(
     return plans.values[symbol]
 
 
-def order_document(night: NightView, order: Order, pace: Pace) -> dict[str, Any]:
+def order_document(
+    night: NightView, order: Order, pace: Pace, *, exchange: str = "XNYS"
+) -> dict[str, Any]:
     """When an order is done, by a night's forecasts, at the pace or its limit if that is lower."""
     pace = replace(pace, participation=min(pace.participation, order.limit))
-    sessions = {one["session"]: one for one in _sessions(night, order.shares, pace)}
+    sessions = {one["session"]: one for one in _sessions(night, order.shares, pace, exchange)}
     if pace.by is not None and pace.by not in sessions:
-        known = ", ".join(map(str, sessions))
+        known = named([*map(str, sessions)], 5)
         raise UsageError(f"Invalid by {pace.by}: expected a session that is forecast: {known}.")
     done = [day for day, one in sessions.items() if one["takes"] <= pace.participation]
     *_, last = sessions.values()
@@ -187,7 +192,7 @@ def order_document(night: NightView, order: Order, pace: Pace) -> dict[str, Any]
         "done_by": min(done, default=None),
         "by": sessions.get(pace.by),
         # With the chance asked for, beyond the last session at the pace up to then
-        "sessions_needed": len(HORIZONS) * last["takes"] / pace.participation,
+        "sessions_needed": len(sessions) * last["takes"] / pace.participation,
         "notices": notices(night.conditions),
     }
 
@@ -202,46 +207,57 @@ def order_frame(document: Mapping[str, Any]) -> pd.DataFrame:
     return whole.assign(**{day: pd.to_datetime(whole[day]).dt.as_unit("ns") for day in days})
 
 
-def _sessions(night: NightView, shares: float, pace: Pace) -> list[dict[str, Any]]:
-    """What is traded by each session, the chance that all is by then, and what that takes."""
+def _sessions(night: NightView, shares: float, pace: Pace, exchange: str) -> list[dict[str, Any]]:
+    """What is traded by each session, the chance that all is by then, and what that takes.
+
+    Between 5, 10 and 20 sessions each quantile of their total is interpolated. Of a session beyond
+    the forecasts what is traded is NaN.
+    """
     if not night.totals:
         raise StoreError(
             f"Expected totals among the forecasts of {night.symbol} of {night.origin}; found none: "
             "a release without them made its night. Run the next one."
         )
     rows = pd.DataFrame([asdict(night.forecasts[0]), *map(asdict, night.totals)])
-    totals = rows[list(QUANTILE_COLUMNS)].to_numpy(float)
+    known = rows["horizon"]
+    ahead = np.arange(1, known.iloc[-1] + 1)
+    totals = np.column_stack([np.interp(ahead, known, rows[name]) for name in QUANTILE_COLUMNS])
+    week = {row.target_session: row for row in night.forecasts}
+    days = [*week, *next_sessions(max(week), len(ahead) - len(week), exchange)]
     needed = shares / pace.participation
     # Each total is interpolated for itself: without this a chance could fall with the sessions
     chances = np.maximum.accumulate([chance_of(total, needed) for total in totals])
     amounts = np.maximum.accumulate([amount_at(total, 1.0 - pace.chance) for total in totals])
-    each = zip(night.forecasts, chances.tolist(), amounts.tolist(), strict=True)
+    each = zip(days, chances.tolist(), amounts.tolist(), strict=True)
     return [
         {
-            "session": row.target_session,
+            "session": day,
             "traded": {
-                name: pace.participation * getattr(row, name) for name in ("q10", "q50", "q90")
+                name: pace.participation * getattr(week.get(day), name, nan)
+                for name in ("q10", "q50", "q90")
             },
             "done_chance": chance,
             "is_extrapolated": not QUANTILES[0] <= chance <= QUANTILES[-1],
             # The share of the volume with which it is done by then with the chance asked for
             "takes": shares / amount,
         }
-        for row, chance, amount in each
+        for day, chance, amount in each
     ]
 
 
 def order_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
-    """What is shown of one order: a row a session."""
+    """What is shown of one order: a row a session that is forecast, and on until it is done."""
     (order,) = orders
+    last = order["done_by"] or date.max
     rows = [
         [
             full_day(one["session"]),
-            *(f"{shares:,.0f}" for shares in one["traded"].values()),
+            *("" if isnan(shares) else f"{shares:,.0f}" for shares in one["traded"].values()),
             _odds(one),
             _taken(one),
         ]
-        for one in order["sessions"]
+        for place, one in enumerate(order["sessions"])
+        if place < len(HORIZONS) or one["session"] <= last
     ]
     title = (
         f"{order['symbol']}: {order['shares']:,.0f} shares at {_stated(order['participation'])} of "
@@ -260,7 +276,7 @@ def book_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
             order["symbol"],
             f"{order['shares']:,.0f}",
             _stated(order["participation"]),
-            *map(_odds, order["sessions"]),
+            *("".join(map(_odds, order["sessions"][length - 1 : length])) for length in _LENGTHS),
             _answer(order),
         ]
         for order in orders
@@ -270,9 +286,9 @@ def book_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
     title = (
         f"{quantity(len(orders), 'order')} at {_stated(highest)} of the volume"
         f"{' or at the max of the symbol' if limited else ''}, "
-        f"with the chance that each is done within 1 to {len(HORIZONS)} sessions."
+        f"with the chance that each is done within 1 to {LONG[-1]} sessions."
     )
-    columns = ["symbol", "shares", "at", *map(str, HORIZONS), "done"]
+    columns = ["symbol", "shares", "at", *map(str, _LENGTHS), "done"]
     added_up = [order["symbol"] for order in orders if order["lines"] > 1]
     about = f"{named(added_up, 5)}: {_ADDED_UP}" if added_up else ""
     return [title, (columns, rows), _sum(orders), about, *_causes(orders), CAUTION]
@@ -296,7 +312,7 @@ def _sum(orders: Sequence[Mapping[str, Any]]) -> str:
     done = ", ".join(f"{count} by {day}" for day, count in counts.items())
     return (
         f"Of {quantity(len(counted), 'order')} forecast on {full_day(newest)}, done with a chance "
-        f"of {_stated(orders[0]['chance'])}: {done if days else 'none within five sessions'}."
+        f"of {_stated(orders[0]['chance'])}: {done or 'none'}."
     )
 
 
@@ -318,10 +334,11 @@ def _odds(session: Mapping[str, Any]) -> str:
 def _answer(order: Mapping[str, Any]) -> str:
     """What is asked of an order, with the chance asked for: a session's share, and by when."""
     chance = _stated(order["chance"])
-    # Rounded it is beyond five too
-    sessions = max(order["sessions_needed"], 5.1)
+    known = len(order["sessions"])
+    # Rounded it is beyond them too
+    sessions = max(order["sessions_needed"], known + 0.1)
     answer = (
-        f"Not done within five sessions with a chance of {chance}; at this pace it takes about "
+        f"Not done within {known} sessions with a chance of {chance}; at this pace it takes about "
         f"{sessions:.1f} sessions."
     )
     if order["done_by"] is not None:

@@ -623,10 +623,9 @@ total_forecasts = Table(
         "that is not published.",
     ),
     _column("issued_at", UtcDateTime, "When the forecast was written."),
-    ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_total_forecasts_forecasts"),
     sqlite_with_rowid=False,
     comment="One forecast of the total volume of the sessions after the origin up to the target "
-    "session, 2 to 5: published or of the reference baseline. Insert-only.",
+    "session, 2 to 5, 10 or 20: published or of the reference baseline. Insert-only.",
 )
 
 total_scores = Table(

@@ -210,13 +210,16 @@ FROM latest_forecasts f
 
 _OF_LATEST = "kind status reason model model_id issued_at data_as_of run_id"
 
+_OF_NIGHT = tuple(name for name in FORECAST_KEY if name != "horizon")
+
 VIEWS["latest_totals"] = View(
     f"""
 SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES}, f.factor,
     l.{", l.".join(_OF_LATEST.split())}, f.horizon * l.usual AS usual, f.q50 / NULLIF(f.horizon * l.usual, 0) - 1 AS vs_usual
-FROM latest_forecasts l JOIN total_forecasts f ON {same("f", "l", FORECAST_KEY)}
+FROM latest_forecasts l JOIN total_forecasts f ON {same("f", "l", _OF_NIGHT)} AND l.horizon = 1
 """,
-    "The published forecast of the total volume of the next 2 to 5 sessions at the newest origin.",
+    "The published forecast of the total volume of the next 2 to 5, 10 and 20 sessions at the newest "
+    "origin.",
     "forecasts",
     {
         "factor": "As in total_forecasts.",

@@ -4,11 +4,15 @@ A source's pause after its rate limit, and no table of a lock. A night publishes
 roles say who made a forecast and no table of promotions is left: the models of published forecasts,
 and what the gate refused, say what it said. Weights are in a table; those of before lie in files,
 which nothing reads: the next fit is from scratch. A row of a file without a readable date has no
-session. Settings that change numbers are few, and `runs.settings` has them: no hash is left.
+session. Settings that change numbers are few, and `runs.settings` has them: no hash is left. A total
+may be of more sessions than are forecast one by one.
 """
+
+from contextlib import AbstractContextManager
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.operations import BatchOperations
 
 revision = "0017"
 down_revision = "0016"
@@ -25,6 +29,8 @@ _SUMS = ("error", "pinball")
 _NEWEST = {"fetches": "fetched_at", "runs": "as_of"}
 """What is compared with the clock, of which an index has the newest."""
 _HASHED = ("runs", "models")
+_KEY = ["symbol", "target", "origin_session", "horizon", "model_id", "kind"]
+_OF_FORECAST = "fk_total_forecasts_forecasts"
 
 
 def upgrade() -> None:
@@ -60,6 +66,12 @@ def upgrade() -> None:
         findings.alter_column("session", existing_type=sa.Date, nullable=True)
     for table in _HASHED:
         op.drop_column(table, "settings_hash")
+    with _totals() as totals:
+        totals.drop_constraint(_OF_FORECAST, type_="foreignkey")
+
+
+def _totals() -> AbstractContextManager[BatchOperations]:
+    return op.batch_alter_table("total_forecasts", table_kwargs={"sqlite_with_rowid": False})
 
 
 def _rename_roles(names: dict[str, str]) -> None:
@@ -70,6 +82,11 @@ def _rename_roles(names: dict[str, str]) -> None:
 
 
 def downgrade() -> None:
+    for table in ("total_scores", "total_forecasts"):
+        totals = sa.table(table, sa.column("horizon"))
+        op.execute(totals.delete().where(totals.c.horizon > 5))
+    with _totals() as short:
+        short.create_foreign_key(_OF_FORECAST, "forecasts", _KEY, _KEY)
     for table in _HASHED:
         op.add_column(
             table, sa.Column("settings_hash", sa.String(12), nullable=False, server_default="")

@@ -8,7 +8,9 @@ import numpy as np
 from forecasting.night.steps.predict import factor_rows, forecast_rows, total_rows
 from forecasting.predict.candidates import assign_roles
 from forecasting.vocabulary import HORIZONS
+from tests.builders import LAST, no_events, random_bars
 from tests.predict.test_candidates import HAR, NETWORK, RIDGE, RIDGE_IS_PUBLISHED, H
+from tests.train.windows import newest_windows
 
 SESSIONS = [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]
 
@@ -62,7 +64,16 @@ def test_totals_are_of_the_published_with_its_factor_and_of_the_reference_withou
     about = dict.fromkeys(("symbol", "origin_session", "kind", "issued_at"), "") | {
         "target": "volume"
     }
-    rows = total_rows(made, about, sessions=SESSIONS, factor=1.5)
-    found = [(row["model_id"], row["role"], row["factor"], row["horizon"]) for row in rows]
-    expected = [("m1", "published", 1.5), ("b1", "baseline", 1.0)]
-    assert found == [(*one, horizon) for one in expected for horizon in HORIZONS[1:]]
+    factors = {5: 1.5, 10: 0.8}
+    sessions = [date(2024, 4, day) for day in range(1, 21)]
+    bars = random_bars(days=800, seed=4, last=LAST)
+    windows = newest_windows(bars, no_events(), target="volume", rows=600)
+    rows = total_rows(made, about, windows=windows, sessions=sessions, factors=factors)
+    found = [(row["model_id"], row["role"], row["horizon"], row["factor"]) for row in rows]
+    of_published = dict.fromkeys((2, 3, 4, 5), 1.5) | {10: 0.8, 20: 1.0}
+    assert found == [
+        *(("m1", "published", *one) for one in of_published.items()),
+        *(("b1", "baseline", length, 1.0) for length in of_published),
+    ]
+    assert [row["target_session"].day for row in rows[:6]] == [2, 3, 4, 5, 10, 20]
+    assert rows[4]["q50"] > rows[3]["q50"]

@@ -1,8 +1,10 @@
 """Totals: their quantiles against draws and integrals by hand, and the factor against a loop."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import ndtr, ndtri
+from sklearn.linear_model import Ridge
 
 from forecasting.predict import totals
 from forecasting.predict.totals import (
@@ -10,11 +12,16 @@ from forecasting.predict.totals import (
     DRAWS,
     amount_at,
     chance_of,
+    long_totals,
     next_factor,
     paths_of,
     total_quantiles,
 )
+from forecasting.preprocess.windows import make_windows
+from forecasting.settings import Settings
 from forecasting.vocabulary import MEDIAN, QUANTILES
+from tests.builders import LAST, no_events, random_bars
+from tests.train.windows import newest_windows
 
 LOGS = np.array([-0.5, -0.38, -0.18, 0.0, 0.2, 0.45, 0.65])
 WIDTHS = np.array([0.9, 1.0, 1.4, 0.5, 1.2])
@@ -95,3 +102,67 @@ def test_paths_have_the_quantiles_of_the_totals_and_few_of_them_nearly(factor):
     np.testing.assert_array_equal(paths_of(SESSIONS, factor, 1000), few)
     assert (volumes >= 0.0).all()
     np.testing.assert_allclose(paths_of(SESSIONS[:1], 1.0, DRAWS).min(), volumes[:, 0].min())
+
+
+def windows_to(bars):
+    return newest_windows(bars, no_events(), target="volume", rows=2500)
+
+
+def naive_total(volume, sessions, five, factor):
+    """By the definition, with pandas, and each leave-one-out error by the hat matrix."""
+    logs = np.log(volume)
+    level = logs.rolling(22).mean()
+    columns = {span: logs.rolling(span).mean() - level for span in (1, 5, 66, 250)}
+    columns["quarters"] = (
+        sum(
+            logs.rolling(sessions).mean().shift(back - sessions) - level.shift(back)
+            for back in (63, 126, 189, 252)
+        )
+        / 4.0
+    )
+    inputs = pd.DataFrame(columns)
+    columns["five"] = np.log(volume.rolling(5).mean()).shift(-5) - level
+    truth = np.log(volume.rolling(sessions).mean()).shift(-sessions) - level
+    known = pd.DataFrame(columns).assign(truth=truth).dropna()
+    features = known.drop(columns="truth")
+    scaled = (features - features.mean()) / features.std(ddof=0)
+    ridge = Ridge(alpha=100.0).fit(scaled.to_numpy(), known["truth"])
+    design = np.column_stack([scaled, np.ones(len(scaled))])
+    penalty = np.diag([100.0] * features.shape[1] + [0.0])
+    hat = design @ np.linalg.solve(design.T @ design + penalty, design.T)
+    errors = (known["truth"] - ridge.predict(scaled.to_numpy())) / (1.0 - np.diag(hat))
+    tonight = inputs.iloc[-1].to_numpy()
+    tonight = np.append(tonight, np.log(five[MEDIAN] / 5.0) - level.iloc[-1])
+    tonight = (tonight - features.mean().to_numpy()) / features.std(ddof=0).to_numpy()
+    of_errors = np.quantile(errors, QUANTILES)
+    median = level.iloc[-1] + ridge.predict(tonight[None])[0] + of_errors[MEDIAN]
+    slope = ridge.coef_[-1] / features["five"].std(ddof=0)
+    distance = np.hypot(of_errors - of_errors[MEDIAN], slope * np.log(five / five[MEDIAN]))
+    signs = np.array([-1.0, -1.0, -1.0, 0.0, 1.0, 1.0, 1.0])
+    return sessions * np.exp(median + factor * signs * distance)
+
+
+def test_totals_of_ten_and_twenty_sessions_equal_a_ridge_by_hand_on_that_of_five():
+    bars = random_bars(days=900, seed=5, last=LAST)
+    five = total_quantiles(SESSIONS)[-1]
+    found = long_totals(windows_to(bars), five, {10: 1.2})
+    assert [*found] == [10, 20]
+    for sessions, factor in ((10, 1.2), (20, 1.0)):
+        by_hand = naive_total(bars["volume"].astype(float), sessions, five, factor)
+        np.testing.assert_allclose(found[sessions], by_hand, rtol=1e-9)
+        assert (np.diff(found[sessions]) > 0.0).all()
+
+
+def test_long_totals_are_of_the_bars_up_to_the_origin_and_of_a_long_history_alone():
+    bars = random_bars(days=900, seed=5, last=LAST)
+    altered = bars.copy()
+    altered.iloc[-30:, altered.columns.get_loc("volume")] *= 3
+    altered.iloc[-50, altered.columns.get_loc("volume")] = 0  # unknown in the window of both
+    bars.iloc[-50, bars.columns.get_loc("volume")] = 0
+    five = total_quantiles(SESSIONS)[-1]
+    asked = {"origin": bars.index[-31].date(), "settings": Settings(), "rows": 2500}
+    windows = [make_windows(one, no_events(), **asked) for one in (bars, altered)]
+    of_origin = [long_totals(each, five, {}) for each in windows]
+    np.testing.assert_equal(*of_origin)
+    assert np.isfinite([*of_origin[0].values()]).all()
+    assert long_totals(windows_to(bars.iloc[-670:]), five, {}) == {}

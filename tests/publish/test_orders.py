@@ -17,6 +17,7 @@ from forecasting.publish.orders import (
     Order,
     book_parts,
     order_document,
+    order_frame,
     order_of,
     order_parts,
     pace_of,
@@ -39,6 +40,13 @@ TOTALS = [
 ]
 NIGHT = replace(NIGHT, totals=TOTALS)
 FIRST = NIGHT.rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)[0]
+
+
+LONG = [
+    total(length, **{name: times * getattr(TOTALS[-1], name) for name in QUANTILE_COLUMNS})
+    for length, times in ((10, 2.0), (20, 3.5))
+]
+MONTH = replace(NIGHT, totals=[*TOTALS, *LONG])
 
 
 def ordered(shares, *, night=NIGHT, participation=0.1, chance=0.9, by=None):
@@ -96,6 +104,31 @@ def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes
     shown = printed(order_parts([order]), width=None)
     assert "at this pace it takes about 12.0 sessions." in shown
     assert shown.count("< 1%*") == 5
+
+
+def test_an_order_of_twelve_sessions_is_done_between_the_totals_of_ten_and_twenty():
+    """With 90%, of which the 10% quantile decides, linear from that of ten to that of twenty."""
+    by_twelve = LONG[0].q10 + 0.2 * (LONG[1].q10 - LONG[0].q10)
+    order = ordered(0.1 * by_twelve, night=MONTH, by=date(2024, 3, 26))
+    assert len(order["sessions"]) == 20
+    assert order["sessions"][-1]["session"] == date(2024, 4, 8)  # Good Friday is no session
+    assert order["by"] == order["sessions"][11]
+    assert order["by"]["done_chance"] == pytest.approx(0.9, abs=1e-9)
+    assert order["by"]["takes"] == pytest.approx(0.1)
+    assert order["sessions"][4] == ordered(0.1 * by_twelve)["sessions"][4]
+    assert order_frame(order)["traded_q50"].isna().tolist() == [False] * 5 + [True] * 15
+    done = ordered(0.099999 * by_twelve, night=MONTH)
+    assert done["done_by"] == date(2024, 3, 26)
+    _, (_, rows), *_ = order_parts([done])
+    assert [row[0] for row in rows][-2:] == ["Mon 25 Mar 2024", "Tue 26 Mar 2024"]
+    _, (columns, (of_month, of_week)), *_ = book_parts([done, ordered(1e6)])
+    assert columns[3:10] == ["1", "2", "3", "4", "5", "10", "20"]
+    assert of_month[9] == "> 99%*"
+    assert of_week[8:10] == ["", ""]
+    late = ordered(0.1 * 1.2 * LONG[1].q10, night=MONTH)
+    assert (late["done_by"], late["sessions_needed"]) == (None, pytest.approx(24.0))
+    _, (_, rows), *_ = order_parts([late])
+    assert len(rows) == 20
 
 
 @pytest.mark.parametrize("chance", [0.05, 0.5, 0.9, 0.975, 0.99])
@@ -239,7 +272,8 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
         settings, {"TEST": order_of(1e6), "NONE": order_of(1.0)}, pace_of(0.1, 0.9), now=later
     )
     (night,) = newest_reports(settings)
-    assert plans.values["TEST"]["sessions"] == ordered(1e6, night=night)["sessions"]
+    by_hand = ordered(1e6, night=night)
+    pd.testing.assert_frame_equal(order_frame(plans.values["TEST"]), order_frame(by_hand))
     assert plans.values["TEST"]["is_stale"]
     assert "Tue 2 Apr 2024" in plans.values["TEST"]["notices"]["Stale"]
     with pytest.raises(SymbolsFailedError, match="Expected a forecast of NONE volume"):
@@ -247,7 +281,8 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
     found = fc.order("TEST", np.int64(1_000_000), now=later)
     sessions = plans.values["TEST"]["sessions"]
     assert found["takes"].tolist() == [one["takes"] for one in sessions]
-    assert found["traded_q90"].tolist() == [one["traded"]["q90"] for one in sessions]
+    traded = [one["traded"]["q90"] for one in sessions]
+    np.testing.assert_array_equal(found["traded_q90"], traded)
     assert found["target_session"].dt.date.tolist() == [one["session"] for one in sessions]
     assert found["is_stale"].all()
     assert dict(found.dtypes.astype(str))["done_by"] == "datetime64[ns]"

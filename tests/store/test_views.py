@@ -250,16 +250,19 @@ def test_earnings_are_those_that_a_night_has(connection):
 
 def test_the_newest_totals_are_those_of_the_published_forecast_against_usual_sessions(connection):
     rows = [
-        forecast_row("lstm", "2024-03-08", 2),
-        forecast_row("lstm", "2024-03-08", 3),
-        forecast_row("ridge", "2024-03-08", 2, role="baseline"),
-        forecast_row("lstm", "2024-03-08", 2, kind="replay"),
-        forecast_row("lstm", "2024-03-07", 2),
+        forecast_row("lstm", "2024-03-08", 1),
+        forecast_row("ridge", "2024-03-08", 1, role="baseline"),
+        forecast_row("lstm", "2024-03-08", 1, kind="replay"),
+        forecast_row("lstm", "2024-03-07", 1),
     ]
     store_forecasts(connection, *rows)
-    totals = [total_row(row, q50=50.0 * place) for place, row in enumerate(rows, start=1)]
+    totals = [total_row(row, horizon=2, q50=90.0) for row in rows[1:]]
+    totals += [total_row(rows[0], horizon=2, q50=50.0), total_row(rows[0], horizon=20, q50=300.0)]
     write.add(connection, "total_forecasts", *totals)
     write.add(connection, "forecast_parts", *part_rows(rows[0], usual=20.0))
     names = ("horizon", "q50", "usual", "vs_usual", "kind", "model")
     found = view_rows(connection, "latest_totals", *names)
-    assert found == [(2, 50.0, 40.0, 0.25, "live", "lstm"), (3, 100.0, None, None, "live", "lstm")]
+    assert found == [
+        (2, 50.0, 40.0, 0.25, "live", "lstm"),
+        (20, 300.0, 400.0, -0.25, "live", "lstm"),
+    ]

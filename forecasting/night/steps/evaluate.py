@@ -99,6 +99,9 @@ def _total_scores(
     rows = scored(closed[closed["target_session"] <= night.session])
     if sessions and max(sessions) > night.session:
         rows += scored(totals(first=max(min(sessions), night.session + timedelta(days=1))))
+    long = partial(read.closed_long_totals, connection, *night.key)
+    rows += scored(long(first=first, last=night.session, known_at=known_at))
+    rows += scored(long(first=night.session + timedelta(days=1)))
     return rows
 
 

@@ -1,7 +1,7 @@
 """Write each night's forecasts: of the network, of every baseline and rival, in one way."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import cast
@@ -25,9 +25,9 @@ from forecasting.predict import candidates, fallback, rivals
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, forecast_kind, read_past
 from forecasting.predict.fallback import NetworkFacts, Published, deficit_of, fallback_baseline
-from forecasting.predict.totals import next_factor, total_quantiles
+from forecasting.predict.totals import LONG, long_totals, next_factor, total_quantiles
 from forecasting.preprocess.future_covariates import calendar_notes
-from forecasting.preprocess.windows import Windows, actual_of
+from forecasting.preprocess.windows import H, Windows, actual_of
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
@@ -66,7 +66,7 @@ class PredictionInputs:
     losses: pd.DataFrame  # as `past_losses` returns them, of SCORED_ORIGINS
     # Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
     past: pd.DataFrame
-    total_factor: float  # of the published totals
+    total_factors: dict[int, float]  # of the published totals, as for `total_rows`
     fitted_with: str  # the market series that the model was fitted with; empty without one
     facts: NetworkFacts  # but for what tonight's forecasts show
 
@@ -164,7 +164,7 @@ def read_inputs(connection: connect.Connection, night: Night) -> PredictionInput
         weights=weights,
         losses=losses,
         past=past,
-        total_factor=_total_factor(connection, night, past),
+        total_factors=_total_factors(connection, night, past),
         fitted_with=fitted_with,
         facts=facts,
     )
@@ -205,26 +205,43 @@ def _closed_forecasts(
     return past.assign(actual=TARGETS[target].to_issued(actual, past["split_factor"].to_numpy()))
 
 
-def _total_factor(connection: connect.Connection, night: Night, past: pd.DataFrame) -> float:
-    """The factor of tonight's totals, from those of the night before and what has closed since."""
+def _total_factors(
+    connection: connect.Connection, night: Night, past: pd.DataFrame
+) -> dict[int, float]:
+    """The factors of tonight's totals, from those of the night before and what has closed since."""
     if not TARGETS[night.target].has_totals:
-        return 1.0
+        return {}
     since = read.totals_since_newest(connection, *night.key, session=night.session)
     if since.empty:
-        return 1.0
-    closed = since[since["target_session"] <= night.session]
+        return {}
     recent = past[past["origin_session"] >= pd.Timestamp(since["origin_session"].min())]
     each = zip(recent["origin_session"].dt.date, recent["horizon"], strict=True)
     actual = dict(zip(each, recent["actual"], strict=True))
-    sums = [
-        sum(actual.get((origin, horizon), np.nan) for horizon in range(1, length + 1))
-        for origin, length in zip(closed["origin_session"], closed["horizon"], strict=True)
-    ]
-    return next_factor(
-        since["factor"].iloc[-1],
-        np.array(sums),
-        closed[list(QUANTILE_COLUMNS)].to_numpy(dtype=float),
+    closed = read.closed_long_totals(
+        connection,
+        *night.key,
+        first=since["target_session"].min(),
+        last=night.session,
+        known_at=night.data_as_of,
     )
+    long = closed[closed["stage"] == "first_print"]
+    each = zip(long["origin_session"].dt.date, long["horizon"], strict=True)
+    of_long = dict(zip(each, long["actual"], strict=True))
+    lengths = since["horizon"]
+    since["actual"] = [
+        of_long.get((origin, length))
+        or sum(actual.get((origin, horizon), np.nan) for horizon in range(1, length + 1))
+        for origin, length in zip(since["origin_session"], lengths, strict=True)
+    ]
+    return {
+        length: next_factor(
+            rows["factor"].iloc[-1],
+            rows["actual"].to_numpy(),
+            rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float),
+            lengths=H if length == H else 1,
+        )
+        for length, rows in since.groupby(lengths.clip(lower=H))
+    }
 
 
 def _forecast(
@@ -318,8 +335,13 @@ def _write(
     ):
         write.add(connection, "forecast_parts", *factor_rows(issued, about))
         if rules.has_totals:
-            factor = stored.total_factor
-            totals = total_rows(issued, about, sessions=sessions, factor=factor)
+            totals = total_rows(
+                issued,
+                about,
+                windows=windows_of(night),
+                sessions=next_sessions(night.session, LONG[-1], exchange),
+                factors=stored.total_factors,
+            )
             write.add(connection, "total_forecasts", *totals)
     else:
         what = ISSUED_BEFORE
@@ -399,11 +421,17 @@ def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[Row]:
 
 
 def total_rows(
-    candidates: Sequence[Candidate], about: Row, *, sessions: Sequence[date], factor: float
+    candidates: Sequence[Candidate],
+    about: Row,
+    *,
+    windows: Windows,
+    sessions: Sequence[date],
+    factors: Mapping[int, float],
 ) -> list[Row]:
     """The rows of table total_forecasts: of what is published and of the reference baseline.
 
-    `about` and `sessions` as in `forecast_rows`; `factor` of the published totals.
+    `about` as in `forecast_rows`; `sessions` to the last of the longest total; `factors` of the
+    published totals by their number of sessions, that of up to H by H; 1 where none.
     """
     names = ("symbol", "target", "origin_session", "kind", "issued_at")
     shared = {name: about[name] for name in names}
@@ -414,9 +442,12 @@ def total_rows(
             continue
         shared["model_id"] = candidate.model_id
         shared["role"] = candidate.role
-        shared["factor"] = factor if is_published else 1.0
-        totals = total_quantiles(candidate.quantiles, shared["factor"]).tolist()
-        for h in range(1, len(HORIZONS)):
-            of_total = {"horizon": HORIZONS[h], "target_session": sessions[h]}
-            rows.append(shared | of_total | dict(zip(QUANTILE_COLUMNS, totals[h], strict=True)))
+        tracked = factors if is_published else {}
+        totals = total_quantiles(candidate.quantiles, tracked.get(H, 1.0))
+        short = dict(zip(HORIZONS[1:], totals[1:], strict=True))
+        for length, quantiles in (short | long_totals(windows, totals[-1], tracked)).items():
+            shared["factor"] = tracked.get(max(length, H), 1.0)
+            of_total = {"horizon": length, "target_session": sessions[length - 1]}
+            levels = dict(zip(QUANTILE_COLUMNS, quantiles.tolist(), strict=True))
+            rows.append(shared | of_total | levels)
     return rows

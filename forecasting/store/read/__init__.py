@@ -49,6 +49,7 @@ from forecasting.store.read.runs import (
     unfinished_run,
 )
 from forecasting.store.read.scores import (
+    closed_long_totals,
     counted_scores,
     last_results,
     losses,

@@ -46,6 +46,7 @@ from forecasting.store.schema import (
     models,
     score,
     scores,
+    total_forecasts,
 )
 from forecasting.store.score_views import counted, same
 from forecasting.targets import TARGETS
@@ -326,7 +327,7 @@ def unscored_forecasts(
     unscored[prices] = unscored[prices].mul(factor, axis=0)
     unscored["volume"] /= factor
     unscored["split_factor"] = factor
-    return unscored.drop(columns=["session", "first_seen_at", "first_received"])
+    return unscored.drop(columns=["session", "first_seen_at", "first_received", "is_settled"])
 
 
 _SPAN = (sa.bindparam("first", type_=sa.Date()), sa.bindparam("last", type_=sa.Date()))
@@ -384,7 +385,7 @@ _OF_TOTALS = f"""(
         ) AS scored_version
     FROM total_forecasts f JOIN models m ON m.id = f.model_id
     JOIN scores s ON s.symbol = f.symbol AND s.target = f.target AND s.kind = f.kind
-        AND s.horizon IN (1, 2, 3, 4, 5) AND s.horizon <= f.horizon
+        AND f.horizon <= 5 AND s.horizon IN (1, 2, 3, 4, 5) AND s.horizon <= f.horizon
         AND s.origin_session = f.origin_session AND s.model_id = f.model_id
     JOIN bar_versions b ON b.symbol = s.symbol AND b.session = s.target_session
         AND b.version = s.bar_version
@@ -447,6 +448,69 @@ def unscored_totals(
     return pd.DataFrame(unscored, columns=list(found.keys()))
 
 
+def closed_long_totals(
+    connection: Connection,
+    symbol: str,
+    target: Target,
+    *,
+    first: date,
+    last: date = date.max,
+    known_at: datetime | None = None,
+) -> pd.DataFrame:
+    """Totals of more sessions than are forecast that end from `first` to `last`.
+
+    A row a stage at which all their sessions have a bar; bars, columns and stages are as of
+    `unscored_totals`, whether they are scored or not.
+    """
+    values = {"symbol": symbol, "target": target, "first": first, "last": last}
+    statement, actual = _long_totals(target)
+    totals = frame(connection, statement, values)
+    if totals.empty:
+        return totals.assign(stage="", bar_version=0, actual=0.0)
+    values |= {"first": first - _LONGEST, "known_at": known_at or LATEST}
+    bars = frame(connection, actual, values)
+    about = ["origin_session", "target_session", "data_as_of", "first_received"]
+    each = totals[about].merge(bars, how="cross")
+    seen_at = each["first_seen_at"]
+    each["volume"] /= split_factors(connection, symbol, each, until=seen_at)
+    within = (each["session"] > each["origin_session"]) & (
+        each["session"] <= each["target_session"]
+    )
+    is_other = seen_at >= next_history(connection, symbol, each["data_as_of"])
+    is_known = within & ~is_other & (each["volume"] > 0.0)
+    stages = {"first_print": each["stage"] == "first_print", "settled": each["is_settled"]}
+    closed = []
+    for stage, is_stage in stages.items():
+        used = (is_known & is_stage).to_numpy().reshape(len(totals), len(bars))
+        version, actual = (
+            np.where(used, each[name].to_numpy().reshape(used.shape), 0).sum(axis=1)
+            for name in ("bar_version", "volume")
+        )
+        of_stage = totals.assign(stage=stage, bar_version=version, actual=actual)
+        closed.append(of_stage[used.sum(axis=1) == totals["horizon"]])
+    return pd.concat(closed).drop_duplicates([*FORECAST_KEY, "bar_version"], ignore_index=True)
+
+
+_LONGEST = timedelta(days=60)  # of the longest total, on any exchange
+
+
+@lru_cache
+def _long_totals(target: Target) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """The statements of long totals that end in a span, and of all bars in one."""
+    total = total_forecasts.c
+    of_first = (total[name] == forecast[name] for name in FORECAST_KEY if name != "horizon")
+    statement = (
+        select(total_forecasts, forecast.data_as_of, fetch.first_received)
+        .add_columns(model.name.label("model"))
+        .join(forecasts, sa.and_(forecast.horizon == HORIZONS[0], *of_first))
+        .join(models, model.id == total.model_id)
+        .join(fetches, fetch.id == forecast.fetch_id)
+        .where(*of_series(total, sa.bindparam("symbol"), sa.bindparam("target")))
+        .where(total.horizon > len(HORIZONS), total.target_session.between(*_SPAN))
+    )
+    return statement, select(_actuals(target))
+
+
 def _actuals(target: Target) -> sa.Subquery:
     """The bars that forecasts are scored against, each with its stage, for `_unscored`."""
     known_at = sa.bindparam("known_at", type_=UtcDateTime())
@@ -469,4 +533,5 @@ def _actuals(target: Target) -> sa.Subquery:
         *bar["first_seen_at", *PRICES],
     )
     confirmed = current & (bar.settled_at <= known_at)
-    return select(*columns).where(*usable, ~later | confirmed).subquery("actual")
+    is_settled = sa.case((confirmed, True), else_=False).label("is_settled")
+    return select(*columns, is_settled).where(*usable, ~later | confirmed).subquery("actual")

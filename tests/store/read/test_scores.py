@@ -8,6 +8,7 @@ import pytest
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
+from forecasting.sessions import next_sessions
 from forecasting.store import read, schema, write
 from forecasting.store.read.scores import LOSS_COLUMNS
 from forecasting.vocabulary import KINDS
@@ -274,6 +275,37 @@ def test_a_total_is_scored_once_its_sessions_are_by_the_bars_of_the_instant(conn
             ["stage", "horizon"]
         )
         assert totals.to_numpy().tolist() == expected
+
+
+def test_a_total_of_more_sessions_than_are_forecast_is_of_their_bars_once_none_is_missing(
+    connection,
+):
+    """Twenty sessions: volumes 1 to 20; that of the 12th comes late, 1 is restated to 4.
+
+    Split 2:1 from the 16th on, so that 16 to 20 are of twice as many shares.
+    """
+    (forecast,) = issued("06")
+    store_forecasts(connection, forecast)
+    sessions = next_sessions(date(2024, 3, 6), 20)
+    total = total_row(forecast, horizon=20, target_session=sessions[-1])
+    write.add(connection, "total_forecasts", total)
+    days = [*map(str, sessions)]
+    volumes = dict(zip(days, range(1, 21), strict=True))
+    before = {day: volumes[day] for day in days[:15]} | {days[11]: float("nan")}
+    after = {day: 2 * volumes[day] for day in days[15:]}
+    split = {"actions": make_actions([(days[15], "split", 2.0)])}
+    store_bars(connection, before, seen="2024-03-27T21:00")
+    store_bars(connection, after, seen="2024-04-04T21:00", **split)
+    late = {"version": 2, "settled": tuple(days)}
+    store_bars(connection, {days[0]: 8.0, days[11]: 24.0}, seen="2024-04-05T21:00", **late)
+    asked = partial(read.closed_long_totals, connection, SYMBOL, TARGET, first=LAST)
+    assert asked(known_at=at("2024-04-04T22:00")).empty
+    assert asked(last=date(2024, 4, 3)).empty
+    assert read.unscored_totals(connection, SYMBOL, TARGET, first=LAST).empty
+    assert asked()[["stage", "bar_version", "actual"]].to_numpy().tolist() == [
+        ["first_print", 21, 210.0],
+        ["settled", 22, 213.0],
+    ]
 
 
 def test_the_totals_not_closed_at_the_newest_origin_are_the_best_of_each_origin_and_length(
