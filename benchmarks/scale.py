@@ -1,6 +1,6 @@
 """A warm night of many symbols in two processes, pages included, in this checkout and in others.
 
-    python benchmarks/scale.py --bars SBUX.csv --symbols 20 --nights 126 --trees /tmp/before,.
+    python benchmarks/scale.py --bars SBUX.csv --symbols 20 --nights 120 --trees /tmp/before,.
 
 The nights before it are made of one symbol. The other symbols are its copies, in the file of bars
 and, by SQL, in the ledger: 500 of them take no hour. Seconds and memory, medians of the rounds.
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--bars", type=Path, required=True, help="a CSV file of SBUX")
     parser.add_argument("--symbols", type=int, default=20)
-    parser.add_argument("--nights", type=int, default=126, help="before it; 1: a young ledger")
+    parser.add_argument("--nights", type=int, default=120, help="before it; 1: a young ledger")
     parser.add_argument("--trees", type=lambda text: text.split(","), default=["."])
     parser.add_argument("--rounds", type=int, default=1)
     return parser.parse_args()
