@@ -62,6 +62,7 @@ NO_BARS = get_args(FailedVerdict)
 """Verdicts of requests that stored no bar."""
 
 RUNNING = sa.text("status = 'running'")
+CLOSED = sa.text("status = 'closed'")
 PAUSED = sa.text("paused_until IS NOT NULL")
 """As text, without a parameter: SQLite uses the index of these rows for this very text alone."""
 
@@ -362,6 +363,9 @@ runs = Table(
     Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
     Index("ix_runs_as_of", "as_of"),
     Index("ix_runs_running", "as_of", sqlite_where=RUNNING, postgresql_where=RUNNING),
+    Index(
+        "ix_runs_closed", "symbol", "target", "as_of", sqlite_where=CLOSED, postgresql_where=CLOSED
+    ),
     comment="One night of one symbol, target and source under one set of settings. Updated while "
     "it proceeds.",
 )

@@ -22,6 +22,7 @@ depends_on = None
 _INSTANT = sa.DateTime(timezone=True)
 _PAUSED = sa.text("paused_until IS NOT NULL")
 _LOCKED = ("night_lock", "backtest_lock")
+_CLOSED = sa.text("status = 'closed'")
 _WAITING = sa.text("waits_until IS NOT NULL")
 _ROLES = {"champion": "published", "silenced": "network"}
 _OF_FORECASTS = ("forecasts", "scores", "total_forecasts", "total_scores")
@@ -44,6 +45,13 @@ def upgrade() -> None:
     )
     for table, column in _NEWEST.items():
         op.create_index(f"ix_{table}_{column}", table, [column])
+    op.create_index(
+        "ix_runs_closed",
+        "runs",
+        ["symbol", "target", "as_of"],
+        sqlite_where=_CLOSED,
+        postgresql_where=_CLOSED,
+    )
     op.drop_index("ix_runs_waiting", "runs")
     op.drop_column("runs", "waits_until")
     for table in _LOCKED:
@@ -111,6 +119,7 @@ def downgrade() -> None:
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,
     )
+    op.drop_index("ix_runs_closed", "runs")
     for table, column in _NEWEST.items():
         op.drop_index(f"ix_{table}_{column}", table)
     op.drop_index("ix_fetches_paused", "fetches")

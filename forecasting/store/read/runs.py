@@ -26,6 +26,7 @@ from forecasting.store.frames import (
 )
 from forecasting.store.rows import FetchRow, ModelRow, RunRow
 from forecasting.store.schema import (
+    CLOSED,
     RUNNING,
     bar,
     bar_versions,
@@ -280,11 +281,10 @@ def _is_history() -> sa.ColumnElement[bool]:
 
 def ended_series(connection: Connection) -> set[tuple[str, str]]:
     """Symbol and target of which no bar comes any more: their newest night is closed."""
-    newest = select(*run["symbol", "target"], func.max(run.as_of))
-    is_newest = sa.tuple_(*run["symbol", "target", "as_of"]).in_(
-        newest.group_by(*run["symbol", "target"])
-    )
-    closed = select(*run["symbol", "target"]).where(run.status == "closed", is_newest)
+    later = runs.alias("later").c
+    same_series = (later.symbol == run.symbol, later.target == run.target)
+    has_later = sa.exists().where(*same_series, later.as_of > run.as_of)
+    closed = select(*run["symbol", "target"]).where(CLOSED, ~has_later)
     return {(symbol, target) for symbol, target in connection.execute(closed)}
 
 

@@ -316,9 +316,11 @@ def unscored_forecasts(
     oldest, not_all_scored, statement = _unscored(target)
     values: Row = {"symbol": symbol, "target": target, "last": last, "known_at": known_at or LATEST}
     values["first"] = max(first, connection.scalar(oldest, values) or date.max)
-    values["sessions"] = connection.scalars(not_all_scored, values).all()
-    if not values["sessions"]:  # as mostly: to read nothing takes as long
+    sessions = connection.scalars(not_all_scored, values).all()
+    if not sessions:  # as mostly: to read nothing takes as long
         return pd.DataFrame()
+    # By their origins the key finds them; five sessions and the longest closure are shorter
+    values |= {"sessions": sessions, "since": min(sessions) - timedelta(days=60)}
     unscored = frame(connection, statement, values)
     accepted = next_history(connection, symbol, unscored["data_as_of"])
     unscored = unscored[~(unscored["first_seen_at"] >= accepted)].reset_index(drop=True)
@@ -370,6 +372,7 @@ def _unscored(target: Target) -> tuple[sa.Select[Any], sa.Select[Any], sa.Select
         .join(fetches)
         .where(*of_symbol, ~sa.exists().where(same_forecast(score, forecast), *same_bar))
         .where(session.in_(sa.bindparam("sessions", expanding=True)))
+        .where(forecast.origin_session.between(sa.bindparam("since", type_=sa.Date()), _SPAN[1]))
         .order_by(*forecast["target_session", "horizon", "model_id", "kind"], actual.c.stage)
     )
     return oldest, not_all_scored.distinct(), statement
