@@ -79,10 +79,11 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
         future = windows.future_flags[..., : -len(EVENT_NAMES)]
         means = np.column_stack([trailing_mean(series, sessions) for sessions in (1, 5, 66)])
         past = (means - trailing_mean(series, 22)[:, None])[windows.warm_up :]
+    is_whole = np.isfinite(past).all(axis=1)
     quantiles = []
     for h in range(H):
         design = np.column_stack([past, future[:, h]])
-        known = np.isfinite(windows.scaled[:, h]) & np.isfinite(design).all(axis=1)
+        known = np.isfinite(windows.scaled[:, h]) & is_whole
         ridge = fit_ridge(design[known], windows.scaled[known, h], np.ones(known.sum()))
         offsets = _level_quantiles(ridge.loo_residuals, windows)
         quantiles.append(ridge.forecast(design[-1]) + offsets)

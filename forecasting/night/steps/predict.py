@@ -304,21 +304,23 @@ def _write(
         "fetch_id": night.fetch_id,
     }
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
-    for candidate in issued:
-        if candidate.forecaster != LSTM:
-            rule = ModelRow(
-                id=candidate.model_id,
-                name=candidate.forecaster,
-                version=VERSION,
-                method=RIVAL if candidate.role == RIVAL else BASELINE,
-                symbol=night.symbol,
-                target=night.target,
-                scope="symbol",
-                seed=SEED,
-                code_version=code_version(),
-                created_at=issued_at,
-            )
-            write.add(connection, "models", asdict(rule))
+    others = [
+        ModelRow(
+            id=candidate.model_id,
+            name=candidate.forecaster,
+            version=VERSION,
+            method=RIVAL if candidate.role == RIVAL else BASELINE,
+            symbol=night.symbol,
+            target=night.target,
+            scope="symbol",
+            seed=SEED,
+            code_version=code_version(),
+            created_at=issued_at,
+        )
+        for candidate in issued
+        if candidate.forecaster != LSTM
+    ]
+    write.add(connection, "models", *map(asdict, others))
     rows = forecast_rows(
         issued,
         published,
