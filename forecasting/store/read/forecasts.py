@@ -10,6 +10,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
+from forecasting.predict.totals import LONG
 from forecasting.store.frames import (
     Row,
     best_first,
@@ -116,13 +117,13 @@ def past_forecasts(
     return issued[[*names, "bars_at", "split_factor"]]
 
 
-# Of five origins: those of the sixth newest have closed.
+# Of as many origins as the longest total has sessions: those of older ones have closed.
 _SINCE_NEWEST = f"""symbol = :symbol AND target = :target AND role = 'published'
     AND origin_session IN (
         SELECT n.origin_session FROM total_forecasts n
         WHERE n.symbol = :symbol AND n.target = :target AND n.role = 'published'
             AND n.origin_session < :session
-        GROUP BY n.origin_session ORDER BY n.origin_session DESC LIMIT {max(HORIZONS)}
+        GROUP BY n.origin_session ORDER BY n.origin_session DESC LIMIT {max(LONG)}
     )
     AND target_session > (
         SELECT max(n.origin_session) FROM total_forecasts n

@@ -329,3 +329,11 @@ def test_the_totals_not_closed_at_the_newest_origin_are_the_best_of_each_origin_
     older = asked(session=date(2024, 3, 6))
     assert older[names].to_numpy().tolist() == [[2, 1.5, 100.0], [3, 1.5, 100.0]]
     assert asked(session=date(2024, 3, 5)).empty
+
+
+def test_a_total_of_twenty_sessions_has_not_closed_for_as_many_origins(connection):
+    origins = next_sessions(date(2024, 2, 1), 24, "XNYS")
+    forecasts = [forecast_row("lstm", day.isoformat(), 20) for day in origins]
+    write.add(connection, "total_forecasts", *map(total_row, forecasts))
+    since = read.totals_since_newest(connection, SYMBOL, TARGET, session=origins[-1])
+    assert since["origin_session"].astype(str).tolist() == [*map(str, origins[3:-1])]
