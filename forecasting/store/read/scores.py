@@ -60,11 +60,15 @@ Pinball loss in the target's unit; inside_80 is 1.0 or 0.0.
 """
 
 # As every night saw them: no bar that was stored, and none that was settled, only later.
+# A join would let SQLite read all bars of a symbol again for each score.
 _KNOWN = """(
-    SELECT s.* FROM scores s JOIN bar_versions b
-        ON b.symbol = s.symbol AND b.session = s.target_session AND b.version = s.bar_version
-    WHERE s.target_session <= :target_session AND b.first_seen_at <= :first_seen_at
-        AND (s.stage = 'first_print' OR b.settled_at <= :first_seen_at)
+    SELECT s.* FROM scores s
+    WHERE s.target_session <= :target_session AND EXISTS (
+        SELECT 1 FROM bar_versions b
+        WHERE b.symbol = s.symbol AND b.session = s.target_session AND b.version = s.bar_version
+            AND b.first_seen_at <= :first_seen_at
+            AND (s.stage = 'first_print' OR b.settled_at <= :first_seen_at)
+    )
 )"""
 # With kinds and horizons named SQLite finds the scores by their key, and does not read every year.
 _OF_SERIES = """symbol = :symbol AND target = :target AND kind IN ('live', 'late', 'replay')

@@ -88,3 +88,13 @@ def test_what_a_night_and_its_line_of_the_index_read_does_not_grow_with_the_ledg
     """Every search in the order of sessions is bounded by one, or by the kind of scores."""
     of_series = r"SEARCH (?!corporate|findings|events).*\(symbol=\?( AND target=\?( AND target_session<\?)?)?\)"
     assert not [step for step in plan_of(OF_A_LINE[name]) if re.fullmatch(of_series, step)]
+
+
+def test_a_past_record_reads_the_bar_of_a_score_by_its_key(plan_of):
+    """Of a join SQLite read all bars of a symbol again for each score."""
+    then = partial(
+        read.scored, **SERIES, first=DAY, last=DAY, known_at=datetime(2024, 3, 9, tzinfo=UTC)
+    )
+    of_bars = [step for step in plan_of(then) if re.search("SEARCH b .*bar_versions", step)]
+    assert of_bars
+    assert {step.partition("(")[2] for step in of_bars} == {"symbol=? AND session=? AND version=?)"}
