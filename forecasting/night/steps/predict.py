@@ -19,7 +19,6 @@ from forecasting.night.steps.preprocess import (
     ledger_instant,
     past_losses,
 )
-from forecasting.night.steps.train import load_model
 from forecasting.plain_text import plain_text
 from forecasting.predict import candidates, fallback, rivals
 from forecasting.predict.candidates import Candidate
@@ -274,6 +273,8 @@ def _network(
     model = stored.model
     if model is None:
         return None, ""
+    from forecasting.night.steps.train import load_model  # with torch
+
     try:
         checkpoint = load_model(model, stored.weights)
         check_same_market(checkpoint.card, stored.fitted_with, night)
