@@ -469,12 +469,13 @@ def closed_long_totals(
     A row a stage at which all their sessions have a bar; bars, columns and stages are as of
     `unscored_totals`, whether they are scored or not.
     """
-    values = {"symbol": symbol, "target": target, "first": first, "last": last}
+    since = first - _LONGEST  # by which the key finds them
+    values = {"symbol": symbol, "target": target, "first": first, "last": last, "since": since}
     statement, actual = _long_totals(target)
     totals = frame(connection, statement, values)
     if totals.empty:
         return totals.assign(stage="", bar_version=0, actual=0.0)
-    values |= {"first": first - _LONGEST, "known_at": known_at or LATEST}
+    values |= {"first": since, "known_at": known_at or LATEST}
     bars = frame(connection, actual, values)
     about = ["origin_session", "target_session", "data_as_of", "first_received"]
     each = totals[about].merge(bars, how="cross")
@@ -514,6 +515,7 @@ def _long_totals(target: Target) -> tuple[sa.Select[Any], sa.Select[Any]]:
         .join(fetches, fetch.id == forecast.fetch_id)
         .where(*of_series(total, sa.bindparam("symbol"), sa.bindparam("target")))
         .where(total.horizon > len(HORIZONS), total.target_session.between(*_SPAN))
+        .where(total.origin_session >= sa.bindparam("since", type_=sa.Date()))
     )
     return statement, select(_actuals(target))
 
