@@ -68,7 +68,7 @@ def of_file(option: str, settings: Settings, windows: Windows) -> Floats:
     if not 1 / limit < ratio.median() < limit:
         raise UsageError(
             f"Expected the unit and share basis of the bars in {table.name}, splits adjusted as "
-            f"there; found {ratio.median():.3g} times the usual {usual.iloc[-1]:,.4g}. Correct it."
+            f"there; found {ratio.median():.3g} times the usual value. Correct it."
         )
     return tonight.set_index("horizon").reindex(HORIZONS)[_Q].to_numpy()
 
