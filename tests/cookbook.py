@@ -78,9 +78,10 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
         patch.setenv("FORECASTING_SOURCE", "sample")
         without_prefect(patch.setattr)
         patch.setattr(pages, "render_page", blank_page)
-        for words in commands(text):
-            ended = CliRunner().invoke(app, words)
-            assert ended.exit_code in (0, 3), ended.output
+        with contextlib.chdir(folder):
+            for words in commands(text):
+                ended = CliRunner().invoke(app, words)
+                assert ended.exit_code in (0, 3), ended.output
         yield f"sqlite:///{folder / 'forecasting.db'}"
 
 
