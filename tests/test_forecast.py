@@ -13,6 +13,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import forecasting as fc
+from forecasting.audit import run_backtest
 from forecasting.errors import BadDataError, HistoryError, UsageError
 from forecasting.sessions import next_sessions
 from forecasting.store import migrate
@@ -276,6 +277,7 @@ def tested():
     panel = pd.concat([LONG.assign(unique_id="TEST"), LONG.assign(unique_id="KO")])
     with pytest.MonkeyPatch.context() as patch:
         set_small_fits(patch.setattr)
+        patch.setattr(run_backtest, "cpu_count", lambda: 1)  # where the fits are small
         yield fc.backtest(
             panel, *SPAN, market=INDEX["close"], events=["2024-01-30"], refit_every=30
         )
