@@ -66,7 +66,7 @@ def short(tmp_path_factory, migrated_sqlite_file):
     folder = tmp_path_factory.mktemp("short")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
     url = f"sqlite:///{folder / 'ledger.db'}"
-    world = World(32, folder / "world", url, nights=len(SHORT))
+    world = World(40, folder / "world", url, nights=len(SHORT))
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
         with early_evidence(), opened(world, patch.setattr):
