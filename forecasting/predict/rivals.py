@@ -56,11 +56,14 @@ def of_file(option: str, settings: Settings, windows: Windows) -> Floats:
     tonight = right[right["origin_session"] == usual.index[-1]]
     if tonight.empty:
         wrong = rows.index.difference(right.index)
+        faults = ""
+        if len(wrong):
+            lines = f"{rows.index.name} {', '.join(map(str, wrong[:3]))}"
+            faults = f", and of {len(rows):,} rows {len(wrong):,} are wrong, {lines}"
         raise UsageError(
             f"Expected rows of {settings.full_name} and the origin {usual.index[-1]:%Y-%m-%d} in "
             f"{table.name}, one of a session up to five after it, with q50, and other quantiles "
-            f"that ascend, above 0; found none, and of {len(rows):,} rows {len(wrong):,} are "
-            f"wrong, {rows.index.name} {', '.join(map(str, wrong[:3]))}. Add or correct them."
+            f"that ascend, above 0; found none{faults}. Add or correct them."
         )
     ratio = (right["q50"] / right["origin_session"].map(usual)).dropna().tail(_NEWEST)
     # One may be far from usual, and most are not: a split's ratio is 1.5 or more

@@ -229,6 +229,14 @@ def test_nothing_else_depends_on_a_rival(house, monkeypatch):
     assert others() == without
 
 
+def test_a_file_that_ends_before_the_night_has_no_wrong_rows(house, monkeypatch):
+    house(f"TEST,{EVE},3000000")
+    night_after(monkeypatch, EVE)
+    (note,) = notes()
+    assert "found none" in note
+    assert "wrong" not in note
+
+
 def test_wrong_rows_get_one_sentence_and_stop_nothing(house, monkeypatch):
     wrong = [
         *[f"TEST,volume,{LAST},-{number},{EVE}" for number in range(1, 1001)],
