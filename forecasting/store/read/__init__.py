@@ -49,12 +49,10 @@ from forecasting.store.read.runs import (
     unfinished_run,
 )
 from forecasting.store.read.scores import (
-    closed_long_totals,
     counted_scores,
     last_results,
     losses,
     scored,
     standing_scores,
-    unscored_forecasts,
-    unscored_totals,
 )
+from forecasting.store.read.unscored import closed_long_totals, unscored_forecasts, unscored_totals

@@ -1,21 +1,16 @@
-"""Scores, the losses that decide, and the forecasts that are still to be scored."""
+"""Scores, and the losses that decide."""
 
-import math
-from collections import defaultdict
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
-from functools import lru_cache
-from operator import itemgetter
-from typing import Any, get_args
+from datetime import date, datetime
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from forecasting.evaluate.standings import LOSSES
 from forecasting.store.frames import (
-    Row,
     frame,
     kind_rank,
     of_series,
@@ -24,34 +19,23 @@ from forecasting.store.frames import (
     view_frame,
     view_result,
 )
-from forecasting.store.read.inputs import (
-    LATEST,
-    PRICES,
-    has_changed_basis,
-    next_history,
-    on_basis_at,
-    split_factors,
-)
+from forecasting.store.read.inputs import has_changed_basis, on_basis_at
 from forecasting.store.rows import ResultRow
 from forecasting.store.schema import (
     FORECAST_KEY,
-    UtcDateTime,
     bar,
-    bar_versions,
     fetch,
     fetches,
     forecast,
     forecasts,
-    model,
-    models,
     score,
     scores,
-    total_forecasts,
 )
 from forecasting.store.score_views import counted, same
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, QUANTILE_COLUMNS, RIVAL, Role, Target
+from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, QUANTILE_COLUMNS, RIVAL, Role
 
+_BAR = {"symbol": "symbol", "session": "target_session", "version": "bar_version"}
 LOSS_COLUMNS = ("origin_session", "horizon", "forecaster", "target_session", "pinball", "inside_80")
 """One row per origin, horizon and forecaster: `lstm`, the network whether published or not, or a
 baseline's name.
@@ -285,262 +269,3 @@ def standing_scores(
         .order_by(score.issued_at.desc(), score.model_id, *newest_first)
     )
     return frame(connection, statement)
-
-
-_BAR = {"symbol": "symbol", "session": "target_session", "version": "bar_version"}
-_OF_FORECAST = (
-    *FORECAST_KEY,
-    "target_session",
-    *QUANTILE_COLUMNS,
-    "role",
-    "issued_at",
-    "data_as_of",
-)
-
-
-def unscored_forecasts(
-    connection: Connection,
-    symbol: str,
-    target: Target,
-    *,
-    first: date = date.min,
-    last: date,
-    known_at: datetime | None = None,
-) -> pd.DataFrame:
-    """Forecasts of sessions from `first` to `last` not yet scored against a bar of that session.
-
-    Stage first_print is the first version of the bar that has the target's columns; stage settled
-    a later one that is current once it is settled. With `known_at`, by the bars as of that instant:
-    a night run later scores what it would have scored on time.
-
-    Returns:
-        Columns _OF_FORECAST, model, stage, bar_version, and the bar on the share basis of the day
-        the forecast was issued: split_factor, new shares per share of that day, is divided out.
-    """
-    oldest, not_all_scored, statement = _unscored(target)
-    values: Row = {"symbol": symbol, "target": target, "last": last, "known_at": known_at or LATEST}
-    values["first"] = max(first, connection.scalar(oldest, values) or date.max)
-    sessions = connection.scalars(not_all_scored, values).all()
-    if not sessions:  # as mostly: to read nothing takes as long
-        return pd.DataFrame()
-    # By their origins the key finds them; five sessions and the longest closure are shorter
-    values |= {"sessions": sessions, "since": min(sessions) - timedelta(days=60)}
-    unscored = frame(connection, statement, values)
-    accepted = next_history(connection, symbol, unscored["data_as_of"])
-    unscored = unscored[~(unscored["first_seen_at"] >= accepted)].reset_index(drop=True)
-    factor = split_factors(connection, symbol, unscored, until=unscored["first_seen_at"])
-    prices = ["open", "high", "low", "close"]
-    unscored[prices] = unscored[prices].mul(factor, axis=0)
-    unscored["volume"] /= factor
-    unscored["split_factor"] = factor
-    return unscored.drop(columns=["session", "first_seen_at", "first_received", "is_settled"])
-
-
-_SPAN = (sa.bindparam("first", type_=sa.Date()), sa.bindparam("last", type_=sa.Date()))
-
-
-@lru_cache  # to make them takes longer than to run them
-def _unscored(target: Target) -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
-    """Three statements with the values of `unscored_forecasts`, and the sessions that are found.
-
-    The oldest target session, the sessions of which not every forecast is scored, and the forecasts
-    of these sessions that are not.
-    """
-    of_symbol = of_series(forecast, sa.bindparam("symbol"), sa.bindparam("target"))
-    # From the index: of a first year of nights all other bars are older.
-    oldest = select(func.min(forecast.target_session)).where(*of_symbol)
-    actual = _actuals(target)
-    # Counting first is several times as fast as looking up the scores of every forecast of five
-    # years.
-    n = func.count().label("n")
-    session = forecast.target_session
-    of_span = (*of_symbol, session.between(*_SPAN))
-    issued = select(session, n).where(*of_span).group_by(session).subquery()
-    scored_bar = score["target_session", "stage", "bar_version"]
-    of_scores = of_series(score, sa.bindparam("symbol"), sa.bindparam("target"))
-    scored_in_span = select(*scored_bar, n).where(*of_scores, score.target_session.between(*_SPAN))
-    done = scored_in_span.group_by(*scored_bar).subquery()
-    same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
-    not_all_scored = (
-        select(actual.c.session)
-        .join(issued, issued.c.target_session == actual.c.session)
-        .outerjoin(done, sa.and_(done.c.target_session == actual.c.session, *same_done))
-        .where(func.coalesce(done.c.n, 0) != issued.c.n)
-    )
-    same_bar = (score[name] == actual.c[name] for name in ("stage", "bar_version"))
-    statement = (
-        select(*forecast[_OF_FORECAST], *actual.c)
-        .add_columns(fetch.first_received, model.name.label("model"))
-        .join(actual, actual.c.session == forecast.target_session)
-        .join(models)
-        .join(fetches)
-        .where(*of_symbol, ~sa.exists().where(same_forecast(score, forecast), *same_bar))
-        .where(session.in_(sa.bindparam("sessions", expanding=True)))
-        .where(forecast.origin_session.between(sa.bindparam("since", type_=sa.Date()), _SPAN[1]))
-        .order_by(*forecast["target_session", "horizon", "model_id", "kind"], actual.c.stage)
-    )
-    return oldest, not_all_scored.distinct(), statement
-
-
-# With the horizons named SQLite finds a score by its key, and does not read every year. A bar that
-# is settled as it was first stored has one score; before 0.4 it had two.
-_OF_TOTALS = f"""(
-    SELECT DISTINCT f.*, m.name AS model, s.horizon AS place, t.stage, s.bar_version, s.actual,
-        (
-            SELECT max(d.bar_version) FROM total_scores d
-            WHERE {same("d", "f", FORECAST_KEY)} AND d.stage = t.stage
-        ) AS scored_version
-    FROM total_forecasts f JOIN models m ON m.id = f.model_id
-    JOIN scores s ON s.symbol = f.symbol AND s.target = f.target AND s.kind = f.kind
-        AND f.horizon <= 5 AND s.horizon IN (1, 2, 3, 4, 5) AND s.horizon <= f.horizon
-        AND s.origin_session = f.origin_session AND s.model_id = f.model_id
-    JOIN bar_versions b ON b.symbol = s.symbol AND b.session = s.target_session
-        AND b.version = s.bar_version
-    JOIN (SELECT 'first_print' AS stage UNION ALL SELECT 'settled') t
-        ON CASE t.stage WHEN 'first_print' THEN s.stage = 'first_print' ELSE
-            b.settled_at <= :first_seen_at
-            AND (b.superseded_at IS NULL OR b.superseded_at > :first_seen_at)
-        END
-    WHERE b.first_seen_at <= :first_seen_at
-) f"""  # noqa: S608 - of this package
-
-
-_ENDING = """symbol = :symbol AND target = :target AND origin_session >= :origin_session
-    AND target_session >= :target_session ORDER BY place, stage"""
-
-
-def unscored_totals(
-    connection: Connection,
-    symbol: str,
-    target: str,
-    *,
-    first: date,
-    known_at: datetime | None = None,
-) -> pd.DataFrame:
-    """Totals that end with a session or later and are to be scored, once for each stage.
-
-    At a stage all their sessions are scored, and the total is not by these bars. Stage settled is
-    left out where all these bars are as they were first stored.
-
-    Args:
-        connection: An open one.
-        symbol: Whose.
-        target: Of what.
-        first: The first session with which they end.
-        known_at: Instant up to which bars count; None for now.
-
-    Returns:
-        Columns of table total_forecasts, model, stage, and the sums over the sessions of
-        bar_version and actual, on the share basis of the day the forecast was issued.
-    """
-    values = {
-        "symbol": symbol,
-        "target": target,
-        "target_session": first,
-        "first_seen_at": known_at or LATEST,
-        "origin_session": first - timedelta(days=30),  # by which the key finds them
-    }
-    found = view_result(connection, _OF_TOTALS, _ENDING, values)
-    sessions = defaultdict[tuple[Any, ...], list[Row]](list)
-    for row in found.mappings():
-        sessions[*itemgetter(*FORECAST_KEY)(row), row["stage"]].append(dict(row))
-    totals: dict[tuple[Any, ...], Row] = {}
-    for (*key, _), rows in sessions.items():
-        total = rows[-1]
-        if len(rows) == total["horizon"]:
-            total["bar_version"] = sum(row["bar_version"] for row in rows)
-            total["actual"] = math.fsum(row["actual"] for row in rows)
-            totals.setdefault((*key, total["bar_version"]), total)
-    unscored = [row for row in totals.values() if row["bar_version"] != row["scored_version"]]
-    return pd.DataFrame(unscored, columns=list(found.keys()))
-
-
-def closed_long_totals(
-    connection: Connection,
-    symbol: str,
-    target: Target,
-    *,
-    first: date,
-    last: date = date.max,
-    known_at: datetime | None = None,
-) -> pd.DataFrame:
-    """Totals of more sessions than are forecast that end from `first` to `last`.
-
-    A row a stage at which all their sessions have a bar; bars, columns and stages are as of
-    `unscored_totals`, whether they are scored or not.
-    """
-    since = first - _LONGEST  # by which the key finds them
-    values = {"symbol": symbol, "target": target, "first": first, "last": last, "since": since}
-    statement, actual = _long_totals(target)
-    totals = frame(connection, statement, values)
-    if totals.empty:
-        return totals.assign(stage="", bar_version=0, actual=0.0)
-    values |= {"first": since, "known_at": known_at or LATEST}
-    bars = frame(connection, actual, values)
-    about = ["origin_session", "target_session", "data_as_of", "first_received"]
-    each = totals[about].merge(bars, how="cross")
-    seen_at = each["first_seen_at"]
-    each["volume"] /= split_factors(connection, symbol, each, until=seen_at)
-    within = (each["session"] > each["origin_session"]) & (
-        each["session"] <= each["target_session"]
-    )
-    is_other = seen_at >= next_history(connection, symbol, each["data_as_of"])
-    is_known = within & ~is_other & (each["volume"] > 0.0)
-    stages = {"first_print": each["stage"] == "first_print", "settled": each["is_settled"]}
-    closed = []
-    for stage, is_stage in stages.items():
-        used = (is_known & is_stage).to_numpy().reshape(len(totals), len(bars))
-        version, actual = (
-            np.where(used, each[name].to_numpy().reshape(used.shape), 0).sum(axis=1)
-            for name in ("bar_version", "volume")
-        )
-        of_stage = totals.assign(stage=stage, bar_version=version, actual=actual)
-        closed.append(of_stage[used.sum(axis=1) == totals["horizon"]])
-    return pd.concat(closed).drop_duplicates([*FORECAST_KEY, "bar_version"], ignore_index=True)
-
-
-_LONGEST = timedelta(days=60)  # of the longest total, on any exchange
-
-
-@lru_cache
-def _long_totals(target: Target) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """The statements of long totals that end in a span, and of all bars in one."""
-    total = total_forecasts.c
-    of_first = (total[name] == forecast[name] for name in FORECAST_KEY if name != "horizon")
-    statement = (
-        select(total_forecasts, forecast.data_as_of, fetch.first_received)
-        .add_columns(model.name.label("model"))
-        .join(forecasts, sa.and_(forecast.horizon == HORIZONS[0], *of_first))
-        .join(models, model.id == total.model_id)
-        .join(fetches, fetch.id == forecast.fetch_id)
-        .where(*of_series(total, sa.bindparam("symbol"), sa.bindparam("target")))
-        .where(total.horizon > len(HORIZONS), total.target_session.between(*_SPAN))
-        .where(total.origin_session >= sa.bindparam("since", type_=sa.Date()))
-    )
-    return statement, select(_actuals(target))
-
-
-def _actuals(target: Target) -> sa.Subquery:
-    """The bars that forecasts are scored against, each with its stage, for `_unscored`."""
-    known_at = sa.bindparam("known_at", type_=UtcDateTime())
-    earlier = bar_versions.alias("earlier")
-    needed = TARGETS[target].columns
-    usable = (
-        bar.symbol == sa.bindparam("symbol"),
-        bar.session.between(*_SPAN),
-        bar.first_seen_at <= known_at,
-        *(bar[name].is_not(None) for name in needed),
-    )
-    current = bar.superseded_at.is_(None) | (bar.superseded_at > known_at)
-    filled = (earlier.c[name].is_not(None) for name in needed)
-    same_session = (earlier.c.symbol == bar.symbol, earlier.c.session == bar.session)
-    later = sa.exists().where(*same_session, earlier.c.version < bar.version, *filled)
-    columns = (
-        bar.session,
-        sa.case((later, "settled"), else_="first_print").label("stage"),
-        bar.version.label("bar_version"),
-        *bar["first_seen_at", *PRICES],
-    )
-    confirmed = current & (bar.settled_at <= known_at)
-    is_settled = sa.case((confirmed, True), else_=False).label("is_settled")
-    return select(*columns, is_settled).where(*usable, ~later | confirmed).subquery("actual")
