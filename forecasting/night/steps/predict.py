@@ -228,8 +228,9 @@ def _total_factors(
     of_long = dict(zip(each, long["actual"], strict=True))
     lengths = since["horizon"]
     since["actual"] = [
-        of_long.get((origin, length))
-        or sum(actual.get((origin, horizon), np.nan) for horizon in range(1, length + 1))
+        of_long.get((origin, length), np.nan)
+        if length > H
+        else sum(actual.get((origin, horizon), np.nan) for horizon in range(1, length + 1))
         for origin, length in zip(since["origin_session"], lengths, strict=True)
     ]
     return {
