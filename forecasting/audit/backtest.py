@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -218,8 +217,7 @@ def _store_series(
         nth = events.groupby(KEY).cumcount()  # a withdrawal is seen after what it withdraws
         seen_at = fetched_at - timedelta(minutes=1) + pd.to_timedelta(nth, unit="s")
         seen = events.assign(symbol=symbol, first_seen_at=seen_at)
-        rows: list[Any] = seen.to_dict("records")
-        write.add(connection, "events", *rows)
+        write.add_frame(connection, "events", seen)
 
 
 def _store_bars(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from joblib import Parallel, cpu_count, delayed
 from forecasting.audit.backtest import BacktestSpec, Bar, backtest, no_bar, origins_of
 from forecasting.audit.series import load_series, market_series
 from forecasting.errors import ForecastingError, explained
-from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult
+from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult, figure_frame
 from forecasting.ingest.event_files import check_events
 from forecasting.night.run_log import code_version
 from forecasting.report.documents import json_text
@@ -157,7 +157,7 @@ def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> No
         created_at=now(),
         seconds=result.seconds,
     )
-    metrics = [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
     with connect.transaction(settings.url) as connection:
-        write.add(connection, "models", asdict(model))
-        write.add(connection, "metrics", *metrics)
+        write.add(connection, "models", model)
+        ids = {"model_id": model_id, "run_id": model_id}
+        write.add_frame(connection, "metrics", figure_frame(result), **ids)

@@ -169,24 +169,6 @@ class BacktestResult:
         dollars = replace(self.dollars, actual=self.dollars.actual[:, at])
         return dollar_volume_r2(dollars, quantiles[..., MEDIAN])
 
-    def metric_rows(self) -> list[dict[str, object]]:
-        """The figures as rows of the table metrics, but for model_id and run_id."""
-        shared = {
-            "symbol": self.symbol,
-            "target": self.target,
-            "scope": "published",
-            "window_from": self.origins[0].item(),
-            "window_to": self.origins[-1].item(),
-        }
-        known = np.isfinite(self.actual)
-        rows: list[dict[str, object]] = []
-        for horizon in (0, *HORIZONS):  # 0 is the mean over all
-            n = int(known[:, horizon - 1].sum() if horizon else known.any(axis=1).sum())
-            for metric, value, baseline, p_value in _metrics(self.figures(horizon or None)):
-                row = {"horizon": horizon, "metric": metric, "value": value, "n": n}
-                rows.append({**shared, **row, "baseline": baseline, "p_value": p_value})
-        return rows
-
 
 def _coverage(actual: Floats, quantiles: Floats, percent: Literal[80, 90]) -> float:
     within = inside(actual, quantiles, percent)
@@ -241,6 +223,20 @@ def forecast_frame(result: BacktestResult) -> pd.DataFrame:
 
 def figure_frame(result: BacktestResult) -> pd.DataFrame:
     """A row a figure: the columns of table metrics but for the ids; p_value NaN without a test."""
+    shared = {
+        "symbol": result.symbol,
+        "target": result.target,
+        "scope": "published",
+        "window_from": result.origins[0],
+        "window_to": result.origins[-1],
+    }
+    known = np.isfinite(result.actual)
+    rows = []
+    for horizon in (0, *HORIZONS):  # 0 is the mean over all
+        n = int(known[:, horizon - 1].sum() if horizon else known.any(axis=1).sum())
+        for metric, value, baseline, p_value in _metrics(result.figures(horizon or None)):
+            row = {"horizon": horizon, "metric": metric, "value": value, "n": n}
+            rows.append({**shared, **row, "baseline": baseline, "p_value": p_value})
     texts = dict.fromkeys(("symbol", "target", "scope", "metric", "baseline"), "string")
     days = dict.fromkeys(("window_from", "window_to"), "datetime64[ns]")
-    return pd.DataFrame(result.metric_rows()).astype(texts | days | {"p_value": "float64"})
+    return pd.DataFrame(rows).astype(texts | days | {"p_value": "float64"})

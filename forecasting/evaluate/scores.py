@@ -5,9 +5,9 @@ caller drops forecasts without an actual before it averages. Lower is better, ex
 """
 
 import math
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,32 @@ MEAN_SESSIONS = 5
 """Newest sessions with a known dollar volume, whose mean log is what R² compares with."""
 
 _BAR = ("open", "high", "low", "close", "volume")
-_KEY = ("model_id", "symbol", "target", "kind", "stage", "role", "model", "horizon", "bar_version")
 _DAYS = ("origin_session", "target_session")
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """The score of a forecast or total, of table scores or total_scores."""
+
+    model_id: str
+    symbol: str
+    target: str
+    kind: str
+    stage: str
+    role: str
+    model: str
+    horizon: int
+    bar_version: int
+    issued_at: datetime
+    origin_session: date
+    target_session: date
+    actual: float
+    error: float
+    pinball: float
+    interval_score: float
+    inside_80: bool
+    inside_90: bool
+    scored_at: datetime
 
 
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
@@ -65,9 +89,7 @@ def skill(score: float, baseline_score: float) -> float:
     return 1.0 - score / baseline_score if baseline_score > EXACT * score else math.nan
 
 
-def score_rows(
-    unscored: pd.DataFrame, *, target: Target, scored_at: datetime
-) -> list[dict[Any, Any]]:
+def score_rows(unscored: pd.DataFrame, *, target: Target, scored_at: datetime) -> list[ScoreRow]:
     """Rows for the table `scores` of forecasts whose bar has an actual.
 
     Args:
@@ -86,24 +108,25 @@ def score_rows(
     return scored_rows(closed, scored_at=scored_at)
 
 
-def scored_rows(closed: pd.DataFrame, *, scored_at: datetime) -> list[dict[Any, Any]]:
+def scored_rows(closed: pd.DataFrame, *, scored_at: datetime) -> list[ScoreRow]:
     """Rows of scores of forecasts, or totals, whose value is in column `actual`."""
     if closed.empty:
         return []
     actual = closed["actual"].to_numpy(dtype=float)
     quantiles = closed[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
+    shared = (field.name for field in fields(ScoreRow) if field.name in closed)
     scores = {
+        **{name: closed[name] for name in shared},
+        **{name: pd.to_datetime(closed[name]).dt.date for name in _DAYS},
         "actual": actual,
         "error": quantiles[:, MEDIAN] - actual,
         "pinball": pinball(actual, quantiles),
         "interval_score": interval_score(actual, quantiles),
         "inside_80": inside(actual, quantiles, 80),
         "inside_90": inside(actual, quantiles, 90),
-        **{name: closed[name] for name in (*_KEY, "issued_at")},
-        **{name: pd.to_datetime(closed[name]).dt.date for name in _DAYS},
     }
     rows = zip(*(values.tolist() for values in scores.values()), strict=True)
-    return [dict(zip(scores, row, strict=True), scored_at=scored_at) for row in rows]
+    return [ScoreRow(**dict(zip(scores, row, strict=True)), scored_at=scored_at) for row in rows]
 
 
 def optimal_level(ratio: float) -> float:

@@ -5,7 +5,7 @@ import logging
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -79,7 +79,7 @@ def open_run(
         code_version=code_version(),
         settings=json.dumps(settings, sort_keys=True),
     )
-    added = write.add(connection, "runs", asdict(row))
+    added = write.add(connection, "runs", row)
     if not added and _status(connection, night) in ("late", "failed"):
         write.update(connection, "runs", night.id, {"status": "running", "error": None})
     add_notes(connection, night.id, notes or {})

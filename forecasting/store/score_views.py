@@ -5,9 +5,9 @@
 from typing import NamedTuple
 
 from forecasting.evaluate.scores import MEAN_SESSIONS, RATIOS, nearest_level
-from forecasting.evaluate.standings import WINDOWS
 from forecasting.losses import EXACT
 from forecasting.store.schema import FORECAST_KEY
+from forecasting.store.standings import WINDOWS
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
     BASELINE,

@@ -1,11 +1,13 @@
 """Writes to the ledger. A row whose key exists is left as it is; counts are of the rows added."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from forecasting.errors import RateLimitedError
-from forecasting.evaluate.standings import LOSSES, PUBLISHED_LOSSES, WINDOWS, standings_of
+from forecasting.evaluate.scores import ScoreRow
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import Revision, adjustment
@@ -38,15 +40,21 @@ from forecasting.store.schema import (
     weight,
     weights,
 )
+from forecasting.store.standings import LOSSES, PUBLISHED_LOSSES, WINDOWS, standings_of
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import finding_id
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 WEIGHTS_KEPT = 3  # Of each series: after the newest is withdrawn, or refused, there is another
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
 
 
-def add(connection: Connection, table: str, *rows: Row) -> int:
+def add(connection: Connection, table: str, *rows: Row | DataclassInstance) -> int:
     """The number of rows added to a table: those whose key did not exist.
+
+    Of a dataclass each field is the column of its name.
 
     Raises:
         IntegrityError: A row violates a constraint.
@@ -54,13 +62,19 @@ def add(connection: Connection, table: str, *rows: Row) -> int:
     into = metadata.tables[table]
     alike: dict[frozenset[str], list[Row]] = {}  # all rows of a statement have the same columns
     for row in rows:
-        alike.setdefault(frozenset(row), []).append(plain(row, into))
+        values = row if isinstance(row, dict) else vars(row)
+        alike.setdefault(frozenset(values), []).append(plain(values, into))
     statement = _insert(into, connection.dialect.name)
     counted = {"preserve_rowcount": True}  # SQLAlchemy drops an insert's count unless asked
     return sum(
         connection.execute(statement, some, execution_options=counted).rowcount
         for some in alike.values()
     )
+
+
+def add_frame(connection: Connection, table: str, rows: pd.DataFrame, **shared: object) -> int:
+    """The number of rows of a frame added to a table, each with the shared columns."""
+    return add(connection, table, *_rows(rows, shared))
 
 
 def plain(row: Row, table: sa.Table) -> Row:
@@ -143,8 +157,8 @@ def add_fetch(
         return False
     seen = {"symbol": request.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
-    actions = _rows(revision.new_actions[["session", "kind", "value"]], seen)
-    add(connection, "corporate_actions", *actions)
+    actions = revision.new_actions[["session", "kind", "value"]]
+    add_frame(connection, "corporate_actions", actions, **seen)
     _add_findings(connection, response, revision.findings, seen)
     return True
 
@@ -212,14 +226,6 @@ def _is_same(value: float | None, stored: float | None) -> bool:
     return bool(np.isclose(now, before, rtol=_SAME_VALUE, atol=0.0, equal_nan=True))
 
 
-def add_events(
-    connection: Connection, symbol: str, events: pd.DataFrame, *, first_seen_at: datetime
-) -> int:
-    """The number of earnings dates added: rows with COLUMNS and source."""
-    seen = {"symbol": symbol, "first_seen_at": first_seen_at}
-    return add(connection, "events", *_rows(events, seen))
-
-
 def update(connection: Connection, table: str, row_id: str, values: Row) -> int:
     """The number of rows with an id whose columns were updated: 1, or 0 without such a row."""
     into = metadata.tables[table]
@@ -239,11 +245,11 @@ def keep_newest_weights(connection: Connection, symbol: str, target: str, *, ses
     connection.execute(sa.delete(weights).where(*older))
 
 
-def add_scores(connection: Connection, rows: Sequence[Row]) -> int:
+def add_scores(connection: Connection, scores: Sequence[ScoreRow]) -> int:
     """The number of scores added, with the standings that they change."""
-    added = add(connection, "scores", *rows)
+    added = add(connection, "scores", *scores)
     if added:
-        for scope in sorted({(row["symbol"], row["target"], row["kind"]) for row in rows}):
+        for scope in sorted({(one.symbol, one.target, one.kind) for one in scores}):
             write_standings(connection, *scope)
     return added
 
@@ -320,5 +326,5 @@ def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None
         connection.execute(provisional.values(settled_at=at))
 
 
-def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[Any, Any]]:
-    return [{**row, **constant} for row in frame.to_dict("records")]
+def _rows(frame: pd.DataFrame, shared: Row) -> list[dict[Any, Any]]:
+    return [{**row, **shared} for row in frame.to_dict("records")]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecasting.evaluate.figures import BacktestResult, forecast_frame
+from forecasting.evaluate.figures import BacktestResult, figure_frame, forecast_frame
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
 from forecasting.losses import pinball
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
@@ -82,12 +82,12 @@ def test_an_error_of_a_forecast_is_its_median_less_the_actual():
     assert errors.loc["ridge"].tolist() == pytest.approx([-1.5, -1.5])
 
 
-def test_metric_rows_hold_the_figures_of_each_horizon():
+def test_the_frame_of_figures_has_those_of_each_horizon():
     baselines = {"last_value": forecasts(2.0), "ridge": forecasts(1.5)}
     result = result_of("volume", forecasts(0.5), baselines, dollars=DOLLARS)
-    rows = {(row["horizon"], row["metric"]): row for row in result.metric_rows()}
+    rows = {(row["horizon"], row["metric"]): row for row in figure_frame(result).to_dict("records")}
     figures = result.figures(2)
-    window = {"window_from": result.origins[0].item(), "window_to": result.origins[-1].item()}
+    window = {"window_from": result.origins[0], "window_to": result.origins[-1]}
     about = {"symbol": "AAA", "target": "volume", "horizon": 2, "metric": "reference_skill"}
     about |= {"scope": "published", "n": 80, "baseline": "ridge"}
     figure = {"value": figures.reference_skill, "p_value": figures.reference_p_value}

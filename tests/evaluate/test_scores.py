@@ -1,4 +1,5 @@
 import math
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -92,8 +93,9 @@ def test_score_rows_carry_exactly_the_columns_of_the_table():
         "scored_at": SCORED_AT,
     }
     expected = KEY | DAYS | losses | scored | {"issued_at": datetime(2024, 3, 8, 9, 30, tzinfo=UTC)}
-    assert row == expected | {name: pytest.approx(loss) for name, loss in losses.items()}
-    assert set(row) == set(schema.scores.columns.keys())
+    found = asdict(row)
+    assert found == expected | {name: pytest.approx(loss) for name, loss in losses.items()}
+    assert set(found) == set(schema.scores.columns.keys())
 
 
 def test_an_unknown_actual_makes_no_row_and_each_target_has_its_own_unit():
@@ -102,10 +104,10 @@ def test_an_unknown_actual_makes_no_row_and_each_target_has_its_own_unit():
         [due_row(), due_row(volume=None, horizon=4), due_row(volume=math.nan, horizon=5), other]
     )
     rows = scores.score_rows(due, target="volume", scored_at=SCORED_AT)
-    found = [(row["model_id"], row["horizon"], row["origin_session"]) for row in rows]
+    found = [(row.model_id, row.horizon, row.origin_session) for row in rows]
     assert found == [("m1", 1, date(2024, 3, 7)), ("m2", 2, date(2024, 3, 6))]
     (row,) = scores.score_rows(due[1:2], target="range", scored_at=SCORED_AT)
-    assert row["actual"] == pytest.approx(math.log(12.0 / 9.0))
+    assert row.actual == pytest.approx(math.log(12.0 / 9.0))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from forecasting.api import connect as connect_ledger
 from forecasting.conditions import Condition
 from forecasting.errors import DataLateError, NoBarError, UsageError
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.evaluate.standings import WINDOWS
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
 from forecasting.night.night import RunOptions, make_night, nights_of
@@ -24,6 +23,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import reading, transaction
 from forecasting.store.schema import metadata
+from forecasting.store.standings import WINDOWS
 from forecasting.vocabulary import KINDS
 from tests.builders import EVE, LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.conftest import DATABASES
@@ -290,7 +290,9 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
         )
         # The second is not known in advance
         reports = reacting(announced).assign(source="csv").drop(columns="scheduled")
-        write.add_events(connection, SYMBOL, reports, first_seen_at=at("2024-03-07T21:00"))
+        write.add_frame(
+            connection, "events", reports, symbol=SYMBOL, first_seen_at=at("2024-03-07T21:00")
+        )
     of_range, volume = index_lines(settings)
     assert (of_range.first.special_days, volume.first.special_days) == (["earnings"], [])
     assert (volume.known.tolist(), volume.usual) == (before[1].known.tolist(), before[1].usual)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from forecasting.evaluate.scores import ScoreRow
 from forecasting.sessions import between
 from forecasting.store import schema
 from tests.store.rows import all_rows, at, forecast_row, score_row, store_forecasts
@@ -22,7 +23,7 @@ _RUNS = {"": 21, ":2": 22}
 settings."""
 
 
-def mixed_scores(connection: sa.Connection, *, seed: int, days: int = 290) -> Rows:
+def mixed_scores(connection: sa.Connection, *, seed: int, days: int = 290) -> list[ScoreRow]:
     """Scores of `days` nights whose forecasts are stored; the scores are not."""
     rng = np.random.default_rng(seed)
     nights = between(date(2024, 1, 3), date(2025, 12, 31))[:days]
@@ -54,7 +55,7 @@ def _forecasts_of(origin: date, rng: np.random.Generator) -> Rows:
     return rows
 
 
-def _scores_of(forecast: dict[str, object], rng: np.random.Generator) -> Rows:
+def _scores_of(forecast: dict[str, object], rng: np.random.Generator) -> list[ScoreRow]:
     """A first-print score, usually a settled one, sometimes one of a restated bar."""
     stages = [("first_print", 1), ("settled", 1), ("settled", 2)]
     rows = []

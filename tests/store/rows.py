@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from forecasting.evaluate.scores import ScoreRow
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Request, Response
@@ -165,7 +166,7 @@ def part_rows(forecast: dict[str, Any], **factors: float) -> list[dict[str, Any]
     ]
 
 
-def score_row(forecast: dict[str, Any], **changed) -> dict[str, Any]:
+def score_row(forecast: dict[str, Any], **changed) -> ScoreRow:
     """The forecast's score against an actual of 90: ten too high."""
     row = {
         **{name: forecast[name] for name in (*FORECAST_KEY, "target_session", "role", "issued_at")},
@@ -180,7 +181,7 @@ def score_row(forecast: dict[str, Any], **changed) -> dict[str, Any]:
         "inside_90": True,
         "scored_at": at("2024-04-01T22:00"),
     }
-    return row | changed
+    return ScoreRow(**(row | changed))
 
 
 def total_row(forecast: dict[str, Any], **changed) -> dict[str, Any]:

@@ -38,7 +38,9 @@ def a_night_ahead(connection):
     change = revision(versions, settled=("2024-03-08",), findings=(found,))
     response = fetched(bar_rows({"2024-03-07": 81.0, "2024-03-08": 90.0}))
     write.add_fetch(connection, response, change, fetch_id="f2", fetched_at=AHEAD, run_id="r2")
-    write.add_events(connection, SYMBOL, event_frame("2024-08-01"), first_seen_at=AHEAD)
+    write.add_frame(
+        connection, "events", event_frame("2024-08-01"), symbol=SYMBOL, first_seen_at=AHEAD
+    )
     write.add(connection, "runs", run_row("r2", "2024-03-08", started_at=AHEAD))
     write.add(connection, "models", model_row("m2", created_at=AHEAD))
     write.add(connection, "weights", {"model_id": "m2", "card": "{}", "tensors": b"\0"})

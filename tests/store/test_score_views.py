@@ -1,6 +1,7 @@
 import itertools
 import math
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 from itertools import product
 
@@ -99,10 +100,11 @@ def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(connection, seed
     rng = np.random.default_rng(seed)
     scores = mixed_scores(connection, seed=seed, days=70)
     actual = defaultdict(lambda: float(rng.normal(100.0, 20.0)))
-    for row in scores:
-        spot = (row["origin_session"], row["horizon"])
-        row["actual"] = actual[spot] + float(row["bar_version"])
-    write.add_scores(connection, scores)
+    known = [
+        replace(one, actual=actual[one.origin_session, one.horizon] + one.bar_version)
+        for one in scores
+    ]
+    write.add_scores(connection, known)
     forecast = schema.forecasts.c
     connection.execute(sa.update(schema.forecasts).values(q25=forecast.q25 + forecast.horizon))
     expected = naive_costs(connection).sort_values(COSTS[:5], ignore_index=True)

@@ -64,7 +64,7 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     for day, (session, rule) in enumerate(moved, 1):
         event = event_frame(session, rule, announced=pd.Timestamp("2024-03-14"))
         seen = at(f"2024-03-0{day}")
-        write.add_events(connection, SYMBOL, event, first_seen_at=seen)
+        write.add_frame(connection, "events", event, symbol=SYMBOL, first_seen_at=seen)
     names = ("target", "horizon", "usual", "vs_usual", "special_day", "why")
     earnings = "earnings after the close before"
     why = "weekday x0.96, report x1.90, network x1.09"
@@ -239,7 +239,7 @@ def test_earnings_are_those_that_a_night_has(connection):
     for day, (session, rule, expected) in enumerate(steps, 1):
         frame = event_frame(session, rule, announced=pd.Timestamp(FIRST))
         seen = at(f"2024-03-0{day}T21:00")
-        write.add_events(connection, SYMBOL, frame, first_seen_at=seen)
+        write.add_frame(connection, "events", frame, symbol=SYMBOL, first_seen_at=seen)
         events = read.events(connection, SYMBOL)
         valid = events.loc[events["withdrawn_from"].isna(), "session"]
         assert valid.tolist() == [pd.Timestamp(expected)]

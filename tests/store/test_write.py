@@ -81,7 +81,7 @@ def a_night(connection):
     score = score_row(forecast, inside_80=np.bool_(True), bar_version=np.int64(1))
     return [
         int(write.add_fetch(connection, fetched(versions), change, **about)),
-        write.add_events(connection, SYMBOL, event, first_seen_at=when),
+        write.add_frame(connection, "events", event, symbol=SYMBOL, first_seen_at=when),
         write.add(connection, "runs", run_row("r1", "2024-03-07")),
         write.add(connection, "models", model_row("m1")),
         write.add(connection, "weights", {"model_id": "m1", "card": "{}", "tensors": b"\0"}),

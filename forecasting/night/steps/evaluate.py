@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from forecasting.errors import StoreError
-from forecasting.evaluate.scores import score_rows, scored_rows
+from forecasting.evaluate.scores import ScoreRow, score_rows, scored_rows
 from forecasting.night.night import Night
 from forecasting.night.run_log import close, mark_stopped
 from forecasting.night.steps.preprocess import input_fetch
 from forecasting.store import connect, read, write
-from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 
 logger = logging.getLogger("forecasting.evaluate")
@@ -65,7 +64,9 @@ def score_closed(night: Night) -> Night:
     return night
 
 
-def _scores(connection: connect.Connection, night: Night, known_at: datetime | None) -> list[Row]:
+def _scores(
+    connection: connect.Connection, night: Night, known_at: datetime | None
+) -> list[ScoreRow]:
     """The scores of forecasts whose session has closed, by the bars of the night's fetch.
 
     With a night of the past, forecasts whose sessions have closed since are scored by the bars of
@@ -82,8 +83,11 @@ def _scores(connection: connect.Connection, night: Night, known_at: datetime | N
 
 
 def _total_scores(
-    connection: connect.Connection, night: Night, known_at: datetime | None, scores: Sequence[Row]
-) -> list[Row]:
+    connection: connect.Connection,
+    night: Night,
+    known_at: datetime | None,
+    scores: Sequence[ScoreRow],
+) -> list[ScoreRow]:
     """The scores of totals that these scores complete, by bars as of `_scores`.
 
     Also of totals that ended days before: a bar that is settled as it was first stored completes
@@ -91,7 +95,7 @@ def _total_scores(
     """
     if not TARGETS[night.target].has_totals:
         return []
-    sessions = [row["target_session"] for row in scores]
+    sessions = [score.target_session for score in scores]
     totals = partial(read.unscored_totals, connection, *night.key)
     scored = partial(scored_rows, scored_at=night.now())
     first = min([night.session, *sessions]) - _SETTLED_WITHIN

@@ -285,7 +285,9 @@ def _write(
     )
     logger.info("fetch %s of %s: %s", fetch_id, request.symbol, revision.verdict)
     if events is not None and len(events):
-        added = write.add_events(connection, request.symbol, events, first_seen_at=fetched_at)
+        added = write.add_frame(
+            connection, "events", events, symbol=request.symbol, first_seen_at=fetched_at
+        )
         logger.info("%d new earnings dates of %s", added, request.symbol)
     return fetch_id
 

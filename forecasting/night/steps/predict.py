@@ -322,7 +322,7 @@ def _write(
         for candidate in issued
         if candidate.forecaster != LSTM
     ]
-    write.add(connection, "models", *map(asdict, others))
+    write.add(connection, "models", *others)
     rows = forecast_rows(
         issued,
         published,

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
@@ -102,9 +102,9 @@ def fit_network(night: Night) -> Night:
         write.update(connection, "runs", night.id, chosen)
         add_notes(connection, night.id, notes)
         if model is not None:
-            write.add(connection, "models", asdict(model))
+            write.add(connection, "models", model)
         if weights is not None:
-            write.add(connection, "weights", asdict(weights))
+            write.add(connection, "weights", weights)
             write.keep_newest_weights(connection, *night.key, session=night.session)
     return night if weights is None else replace(night, fit=weights.model_id)
 

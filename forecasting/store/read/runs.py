@@ -13,7 +13,6 @@ from sqlalchemy import Connection, func, select
 
 from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import Skill, p_value_of
-from forecasting.evaluate.standings import WINDOWS
 from forecasting.store import schema
 from forecasting.store.frames import (
     first_record,
@@ -45,6 +44,7 @@ from forecasting.store.schema import (
     weight,
     weights,
 )
+from forecasting.store.standings import WINDOWS
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, PUBLISHED_LINE, RIVAL
 

@@ -9,7 +9,6 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, select
 
-from forecasting.evaluate.standings import LOSSES
 from forecasting.store.frames import (
     frame,
     kind_rank,
@@ -32,6 +31,7 @@ from forecasting.store.schema import (
     scores,
 )
 from forecasting.store.score_views import counted, same
+from forecasting.store.standings import LOSSES
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, KINDS, PUBLISHED, QUANTILE_COLUMNS, RIVAL, Role
 

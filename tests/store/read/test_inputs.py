@@ -129,7 +129,7 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
 
     def added(session, rule, known_from, seen):
         event = event_frame(session, rule, known_from=pd.Timestamp(known_from))
-        return write.add_events(connection, SYMBOL, event, first_seen_at=at(seen))
+        return write.add_frame(connection, "events", event, symbol=SYMBOL, first_seen_at=at(seen))
 
     def dates(known_at):
         found = read.events(connection, SYMBOL, known_at=known_at).drop(columns="kind")
@@ -222,7 +222,9 @@ def test_actions_are_of_one_symbol_and_a_dividend_changes_no_share_basis(connect
 
 def test_event_rows_are_those_seen_by_an_instant(connection):
     for session, seen in (("2024-03-10", "2024-03-01"), ("2024-06-03", "2024-03-02")):
-        write.add_events(connection, SYMBOL, event_frame(session), first_seen_at=at(seen))
+        write.add_frame(
+            connection, "events", event_frame(session), symbol=SYMBOL, first_seen_at=at(seen)
+        )
     asked = partial(read.event_rows, connection, SYMBOL)
     assert [len(asked(known_at=at(f"2024-03-0{day}"))) for day in (1, 2)] == [1, 2]
     assert len(asked(known_at=at("2024-02-29"))) == 0

@@ -4,12 +4,11 @@ Losses are rounded to a target's grain, and gaps to a part of the largest: their
 the squares of 250 gaps, are then exact in any order, on both databases and after any restart.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from forecasting.losses import Floats
+from forecasting.store.frames import Row
 from forecasting.vocabulary import HORIZONS, PUBLISHED, PUBLISHED_LINE
 
 WINDOWS = (20, 60, 250)
@@ -21,7 +20,7 @@ _GAP_UNITS = 2**22
 _WHOLE = 1.5 * 2.0**52  # added and subtracted again, it rounds to whole numbers
 
 
-def standings_of(scores: pd.DataFrame, grain: float) -> list[dict[str, Any]]:
+def standings_of(scores: pd.DataFrame, grain: float) -> list[Row]:
     """Rows for the table `standings` of one symbol, target and kind, but for these columns.
 
     Args:
