@@ -105,9 +105,7 @@ def echo(text: object) -> None:
     typer.echo(paragraph(text, width=width()))
 
 
-def show_nights(
-    nights: Sequence[NightView], *, is_past: bool = False, why: bool = False, as_json: bool = False
-) -> None:
+def show_nights(nights: Sequence[NightView], *, is_past: bool, why: bool, as_json: bool) -> None:
     """Print one night in full, of several a line each, and where report and database are.
 
     For past nights no page is named, since a report is of the newest.
@@ -117,21 +115,20 @@ def show_nights(
     if as_json:
         typer.echo(json_text([night_document(data) for data in nights]))
         return
+    if not nights:
+        return
     if why:
         why_parts = chain.from_iterable(map(terminal.why_parts, nights))
         typer.echo(printed(list(why_parts), width=width()))
-        return
-    if not nights:
         return
     settings = read_settings()
     page = report_path(settings, nights[0].symbol, nights[0].target)
     if len(nights) == 1:
         parts = terminal.night_parts(nights[0], now=clock.now())
-        typer.echo(f"{printed(parts, width=width())}\n")
     else:
-        show_table(*terminal.line_listing(nights, now=clock.now()))
-        echo(terminal.LEGEND)
+        parts = [terminal.line_listing(nights, now=clock.now()), terminal.LEGEND]
         page = page.with_name(INDEX)
+    typer.echo(f"{printed(parts, width=width())}\n")
     if not is_past:
         echo(f"Report:   {page_address(settings, page.name) or page}")
     echo(f"Database: {place(settings.url)}")
@@ -141,40 +138,22 @@ def show_backtests(
     documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None
 ) -> None:
     """Print the verdict on each backtest, the figures of one by horizon, or JSON, and its file."""
-    if not documents:
-        return
-    if as_json:
-        typer.echo(json_text(documents[0] if len(documents) == 1 else documents))
-        return
     if len(documents) == 1:
-        parts = terminal.backtest_parts(documents[0])
-    else:
-        parts = terminal.comparison_parts(documents)
-    typer.echo(printed(parts, width=width()))
-    if out is not None:
+        show_parts(documents[0], terminal.backtest_parts, as_json=as_json)
+    elif documents:
+        show_parts(documents, terminal.comparison_parts, as_json=as_json)
+    if documents and out is not None and not as_json:
         echo(f"Written to {out}")
 
 
-def show_rows(
-    rows: Rows, listing: Callable[[Rows], terminal.Listing], *, as_json: bool = False
-) -> None:
+def show_rows(rows: Rows, listing: Callable[[Rows], terminal.Listing], *, as_json: bool) -> None:
     """Print rows or a record as the table that `listing` makes of them, or in full as JSON."""
-    if as_json:
-        typer.echo(json_text(rows))
-    elif rows:
-        show_table(*listing(rows))
+    show_parts(rows, lambda rows: [listing(rows)], as_json=as_json)
 
 
-def show_parts(
-    rows: Rows, parts: Callable[[Rows], terminal.Parts], *, as_json: bool = False
-) -> None:
+def show_parts(rows: Rows, parts: Callable[[Rows], terminal.Parts], *, as_json: bool) -> None:
     """Print rows as the paragraphs and tables that `parts` makes of them, or in full as JSON."""
     if as_json:
         typer.echo(json_text(rows))
     elif rows:
         typer.echo(printed(parts(rows), width=width()))
-
-
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print one table and an empty line."""
-    typer.echo(f"{table_text(columns, rows, width=width())}\n")

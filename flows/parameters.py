@@ -71,14 +71,9 @@ def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
     settings = read_settings()
     of_backtest = [given["symbol"] or settings.symbol] if "symbol" in given else None
     symbols = of_backtest or given.get("symbols") or settings.symbols
-    targets = short_list(targets_of(given, settings))
-    return plain_text(short_list(symbols), limit=LONGEST_NAME), targets
-
-
-def targets_of(given: Mapping[str, Any], settings: Settings) -> list[str]:
-    """The targets of a run from its parameters, one or several, else from the settings."""
     target = given.get("target") or settings.targets
-    return [target] if isinstance(target, str) else [*target]
+    targets = target if isinstance(target, str) else short_list(target)
+    return plain_text(short_list(symbols), limit=LONGEST_NAME), targets
 
 
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:

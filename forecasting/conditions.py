@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 Kind = Literal[
     # What came of the newest night
@@ -55,7 +55,7 @@ class Condition:
     """One condition, with the values that its sentence states."""
 
     kind: Kind
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def rank(self) -> int:

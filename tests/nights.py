@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_night
-from forecasting.night.night import make_night
+from forecasting.night.night import Night
 from forecasting.night.steps.fetch import as_stored, bars_source, request_of
 from forecasting.night.steps.ingest import fetch_and_store
 from forecasting.night.steps.preprocess import first_session
@@ -167,7 +167,7 @@ def killed_before(table: str) -> Callable[..., int]:
 
 def ingest_only(settings: Settings, session: date, *, now: Clock, accept: bool = False):
     """The fetch that brought a symbol's bars up to a session, without a night."""
-    asked = make_night(settings.symbol, session, settings, now=now)
+    asked = Night(session, settings.for_symbol(settings.symbol), now)
     source = bars_source(asked.settings, now=now)
     first = first_session(session, asked.settings)
     request = as_stored(request_of(asked, source, first, accept=accept), asked.settings)

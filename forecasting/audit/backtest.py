@@ -95,8 +95,8 @@ def backtest(
 ) -> BacktestResult:
     """What the nights of `spec` publish, of the sessions with a bar and a value after it.
 
-    A session without a bar is no origin: a night waits for its bar, and one that never comes leaves
-    no forecast. Bars after the last origin are used as actuals alone.
+    A session without a bar is no origin: its night has no forecast. Bars after the last origin are
+    used as actuals alone.
 
     Args:
         bars: All of the symbol's, checked, on one share basis: index session, columns open, high,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -20,7 +20,7 @@ from typing import cast
 from forecasting.audit.backtest import Bar, make_past_night, no_bar, throw_away_ledger
 from forecasting.audit.evidence import KEYS, Compared, compare
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.night.night import make_night
+from forecasting.night.night import Night
 from forecasting.night.run_log import code_version, notes_of
 from forecasting.plain_text import NAMED, named, plain_text, quantity
 from forecasting.sessions import between
@@ -297,15 +297,16 @@ def rerun_night(stored: StoredNight, settings: Settings) -> None:
     run = stored.run
     # Unreadable weights are a fault of then, and do not come again
     is_told = run.mode_kind in ("asked", "unreadable")
-    night = make_night(
-        run.symbol,
+    night = Night(
         run.as_of,
         settings,
         now=lambda: stored.made_at,
         mode=cast(Mode, run.mode) if is_told else "auto",
         trigger=run.trigger,
+        stored_id=run.id,
+        stored_fetch=stored.fetch_id,
     )
-    make_past_night(replace(night, stored_id=run.id, stored_fetch=stored.fetch_id))
+    make_past_night(night)
 
 
 def concluded(span: Span, scratch: Settings) -> str:

@@ -16,7 +16,7 @@ from forecasting.conditions import EARNINGS, Condition, Kind, of_earnings
 from forecasting.errors import FailedVerdict, ForecastingError, StoreError, UsageError
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
-from forecasting.night.night import RunOptions, make_night
+from forecasting.night.night import Night, RunOptions
 from forecasting.night.plan import (
     check_market_source,
     check_source,
@@ -184,7 +184,7 @@ def _why_not_begun(
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:
     """The newest session of a symbol in its file, or what a run would refuse."""
-    night = make_night(own.symbol, newest_session(own, now=now), own, now=now)
+    night = Night(newest_session(own, now=now), own, now)
     with suppress(StoreError):  # of which the row database tells
         check_bars(night)
     early = early_end(own, {own.symbol: night.session}, now=now)  # of a file, which is read

@@ -31,7 +31,7 @@ class RunOptions:
     mode: Mode = "auto"
     refit_every: int = 1  # sessions between fits
     switch_source: bool = False  # whether bars of another source are accepted for a known symbol
-    # By hand; or `schedule`, unattended; `catch-up`, a span; `ingest` or `market`: bars alone
+    # By hand; or `schedule`, unattended; `catch-up`, a span
     trigger: str = "run"
 
 
@@ -147,41 +147,22 @@ def bars_of(night: Night) -> pd.DataFrame:
     return night.bars
 
 
-def make_night(
-    symbol: str,
-    session: date,
-    settings: Settings,
-    *,
-    now: Clock,
-    mode: Mode = "auto",
-    trigger: str = "run",
-) -> Night:
-    """The night of a symbol under its own settings, with its own exchange.
-
-    A UsageError where its session has not closed.
-    """
-    own = settings.for_symbol(symbol)
-    check_closed(session, own.exchange, now=now)
-    return Night(session, own, now, mode, trigger)
-
-
 def nights_of(
     sessions: Sequence[date], settings: Settings, options: RunOptions, *, now: Clock
 ) -> list[Night]:
     """The nights of one symbol; of a span every `refit_every`-th has a fit."""
-    nights = []
-    for place, session in enumerate(sessions):
-        night = make_night(
-            settings.symbol,
+    return [
+        Night(
             session,
             settings,
-            now=now,
+            now,
             mode="skip" if place % options.refit_every else options.mode,
             trigger=options.trigger,
+            switch_source=options.switch_source,
+            is_last=session == sessions[-1],
         )
-        is_last = session == sessions[-1]
-        nights.append(replace(night, switch_source=options.switch_source, is_last=is_last))
-    return nights
+        for place, session in enumerate(sessions)
+    ]
 
 
 def check_closed(session: date, exchange: str, *, now: Clock) -> None:

@@ -11,7 +11,7 @@ from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
-from forecasting.night.night import Night, RunOptions, check_closed, make_night, nights_of
+from forecasting.night.night import Night, RunOptions, check_closed, nights_of
 from forecasting.night.run_log import is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.fetch import bars_source
 from forecasting.night.steps.predict import add_rivals
@@ -91,7 +91,8 @@ def sessions_of_run(own: Settings, options: RunOptions, *, now: Clock) -> list[d
         return between(options.first, last, own.exchange)
     # Finished, not forecast: a night that was cut off after its forecasts still owes its scores.
     with connect.reading(own.url) as connection:
-        newest = read.newest_finished(connection, *own.key)
+        done = own.columns | {"status": "done"}
+        newest = read.newest(connection, "runs", "as_of", done)
     missed = after(newest, last, own.exchange) if newest else []
     return missed or [last]
 
@@ -189,7 +190,7 @@ def _ends_early(newest: date, own: Settings, *, now: Clock) -> bool:
     """Whether a series ends before a symbol's newest night; a BadDataError if long before."""
     # Any other source may be a file that has ended too, and is checked by itself.
     session = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
-    market = market_of(make_night(own.symbol, session, own, now=now))
+    market = market_of(Night(session, own, now))
     if market is None:
         return False
     choice, needed = market

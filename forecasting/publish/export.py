@@ -204,11 +204,11 @@ def check_forecast(
     )
     if origins:
         raise StoreError(missing)
-    run = read.unfinished_run(connection, symbol, target, after=date.min)
-    if run is not None and (reason := run.outcome.values["reason"]):
+    run = read.newest_run(connection, symbol, target)
+    if run is not None and run.status in ("late", "failed"):
         raise StoreError(
             f"{symbol} {target} has no forecast; its night of {run.as_of} has status "
-            f"{run.status}: {reason}"
+            f"{run.status}: {run.error}"
         )
     raise StoreError(f"{missing}{_held(connection, symbol)}")
 

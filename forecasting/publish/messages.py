@@ -185,16 +185,15 @@ def _of_data(connection: Connection, run: RunRow) -> Iterator[Condition]:
     fetch = read.newest_fetch(connection, run.symbol, run_id=run.id)
     if fetch is None:
         return
-    of_night = {"session": run.as_of}
     if fetch.verdict in ("split", "revised", "held"):  # dividends and new bars are routine
-        found = {"verdict": fetch.verdict, "detail": fetch.detail}
-        yield Condition("revised", of_night | found)
+        values = {"session": run.as_of, "verdict": fetch.verdict, "detail": fetch.detail}
+        yield Condition("revised", values)
     of_run = {"symbol": run.symbol, "run_id": run.id}
     began = read.values(connection, "fetches", "fetched_at", of_run)[0]
     findings = read.findings(connection, fetch.id)
     new = without_bar(findings[findings["since"] >= began])
     if new:
-        yield Condition("missing", of_night | {"findings": new})
+        yield Condition("missing", {"session": run.as_of, "findings": new})
 
 
 def send_failed(settings: Settings, error: ForecastingError) -> None:

@@ -247,7 +247,7 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
     return columns, rows
 
 
-def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
+def check_listing(checks: Sequence[Mapping[str, str]]) -> Listing:
     """A row a check of `doctor`."""
     columns = ["check", "state", "found"]
     return columns, [[row[name] for name in columns] for row in checks]

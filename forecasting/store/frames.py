@@ -62,7 +62,7 @@ _WHOLE = {
 
 
 def frame(
-    connection: Connection, statement: sa.Select[Any], values: Mapping[str, Any] | None = None
+    connection: Connection, statement: sa.Select[Any], values: Mapping[str, object] | None = None
 ) -> pd.DataFrame:
     """The statement's rows in its order, with these values of its parameters.
 
@@ -72,21 +72,21 @@ def frame(
     return _frame(connection.execute(statement, values), kinds)
 
 
-def view(connection: Connection, name: str, where: Mapping[str, Any]) -> pd.DataFrame:
+def view(connection: Connection, name: str, where: Mapping[str, object]) -> pd.DataFrame:
     """The rows of a view or table whose columns have these values."""
     condition = " AND ".join(f"{column} = :{column}" for column in where)
     return view_frame(connection, name, condition, where)
 
 
 def view_frame(
-    connection: Connection, view: str, condition: str, values: Mapping[str, Any]
+    connection: Connection, view: str, condition: str, values: Mapping[str, object]
 ) -> pd.DataFrame:
     """The rows of `view_result` as a frame."""
     return _frame(view_result(connection, view, condition, values), _OF_VIEWS)
 
 
 def view_result(
-    connection: Connection, view: str, condition: str, values: Mapping[str, Any]
+    connection: Connection, view: str, condition: str, values: Mapping[str, object]
 ) -> sa.CursorResult[Any]:
     """The rows of a view under a condition in SQL, whose values have the type of their column.
 
@@ -126,7 +126,7 @@ def first_record(
 def stored(
     connection: Connection,
     kind: type[Record],
-    where: Mapping[str, Any],
+    where: Mapping[str, object],
     *,
     order: Sequence[str] = (),
 ) -> Record | None:
@@ -135,32 +135,34 @@ def stored(
 
 
 def all_stored(
-    connection: Connection, kind: type[Record], where: Mapping[str, Any]
+    connection: Connection, kind: type[Record], where: Mapping[str, object]
 ) -> list[Record]:
     """All rows of a kind whose columns have these values."""
     return records(connection, kind, _chosen(TABLES[kind], where))
 
 
 def row(
-    connection: Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
+    connection: Connection, table: str, where: Mapping[str, object], *, order: Sequence[str] = ()
 ) -> sa.Row[Any] | None:
     """The first row of a table whose columns have these values, read at once; None without any."""
     return connection.execute(_chosen(table, where, order).limit(1)).first()
 
 
-def values(connection: Connection, table: str, column: str, where: Mapping[str, Any]) -> list[Any]:
+def values(
+    connection: Connection, table: str, column: str, where: Mapping[str, object]
+) -> list[Any]:
     """The distinct values of a column in such rows, ascending."""
     chosen = _chosen(table, where, [column]).with_only_columns(metadata.tables[table].c[column])
     return list(connection.scalars(chosen.distinct()))
 
 
-def newest(connection: Connection, table: str, column: str, where: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the column
+def newest(connection: Connection, table: str, column: str, where: Mapping[str, object]) -> Any:  # noqa: ANN401 - as the column
     """The largest value of a column in such rows; None without any."""
     largest = func.max(metadata.tables[table].c[column])
     return connection.scalar(_chosen(table, where).with_only_columns(largest))
 
 
-def _chosen(table: str, where: Mapping[str, Any], order: Sequence[str] = ()) -> sa.Select[Any]:
+def _chosen(table: str, where: Mapping[str, object], order: Sequence[str] = ()) -> sa.Select[Any]:
     of = metadata.tables[table].c
     equal = (
         of[name].in_(value) if isinstance(value, list) else of[name] == value

@@ -52,7 +52,7 @@ def check_clock(url: str, now: datetime) -> None:
     with reading(url) as connection:
         ahead = rows_ahead(connection, now)
     if ahead is not None:
-        raise StoreError(ahead.values["reason"])
+        raise StoreError(str(ahead.values["reason"]))
 
 
 def set_aside(url: str, now: datetime, *, is_backed_up: bool) -> str:

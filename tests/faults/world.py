@@ -32,7 +32,7 @@ from forecasting.audit.verify import StoredNight, rerun_night, settings_of
 from forecasting.errors import ForecastingError, LockedError, UnexpectedError
 from forecasting.evaluate import drift
 from forecasting.ingest.actions import make_actions
-from forecasting.night.night import make_night
+from forecasting.night.night import Night
 from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.predict import combine, fallback
 from forecasting.publish import pages
@@ -481,7 +481,7 @@ def newest_runs(world: World) -> list[Row]:
     """The newest night of each symbol under the settings: each has a row."""
     settings = read_settings()
     session = last_completed(world.now())
-    nights = [make_night(symbol, session, settings, now=world.now) for symbol in settings.symbols]
+    nights = [Night(session, settings.for_symbol(symbol), world.now) for symbol in settings.symbols]
     return [world.rows["runs"][night.id,] for night in nights]
 
 

@@ -4,10 +4,10 @@ from threading import Event
 
 from flows import clock, progress
 from flows.progress import progress_bar, shown_nights, watched_nights
-from forecasting.night.night import make_night
+from forecasting.night.night import Night
 from forecasting.settings import Settings
 
-NIGHTS = [make_night("AAA", date(2024, 3, day), Settings(), now=clock.now) for day in (7, 8)]
+NIGHTS = [Night(date(2024, 3, day), Settings().for_symbol("AAA"), clock.now) for day in (7, 8)]
 
 
 def test_nothing_is_written_within_a_minute_without_a_terminal(capsys, monkeypatch):

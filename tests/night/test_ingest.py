@@ -11,7 +11,7 @@ from flows import clock
 from forecasting.audit.series import load_series
 from forecasting.errors import ArtifactError, BadDataError
 from forecasting.night import run as running
-from forecasting.night.night import make_night
+from forecasting.night.night import Night
 from forecasting.night.steps import preprocess
 from forecasting.night.steps.ingest import fetch_market, ingest
 from forecasting.publish.messages import newest_digest
@@ -161,7 +161,7 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     before, last = between(EVE, LAST)
     yahoo.today = before
     monkeypatch.setattr(clock, "now", after(before))
-    asked = [make_night("SBUX", before, read_settings(), now=clock.now)]
+    asked = [Night(before, read_settings().for_symbol("SBUX"), clock.now)]
     fetch_market(asked)
     ingest(asked)
     yahoo.market_fault = "500"
@@ -226,7 +226,7 @@ def ingested(served, session, *symbols):
     served.today = session
     served.requests.clear()
     settings = read_settings()
-    nights = [make_night(symbol, session, settings, now=after(session)) for symbol in symbols]
+    nights = [Night(session, settings.for_symbol(symbol), after(session)) for symbol in symbols]
     return [night.error for night in ingest(nights)]
 
 

@@ -305,7 +305,7 @@ def test_a_night_that_is_killed_leaves_the_rows_of_one_that_is_not(house, monkey
     add = write.add
 
     def killed(connection, name, *added):
-        if name == "models" and added and added[0]["method"] == "rival":
+        if name == "models" and added and added[0].method == "rival":
             raise KeyboardInterrupt
         return add(connection, name, *added)
 

@@ -10,7 +10,7 @@ from flows import clock
 from flows.start import start_catch_up
 from forecasting.errors import SymbolsFailedError
 from forecasting.night import plan, run
-from forecasting.night.night import RunOptions, in_turn, make_night
+from forecasting.night.night import Night, RunOptions, in_turn
 from forecasting.night.steps.preprocess import make_features
 from forecasting.publish import runs
 from forecasting.settings import read_settings
@@ -56,7 +56,7 @@ def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, n
     ingest_only(read_settings(), EVE, now=clock.now)
     with connect.reading(night_url) as connection:
         other = connection.scalar(sa.text("SELECT pg_backend_pid()"))  # a session without the lock
-        batch = [make_night("TEST", EVE, read_settings(), now=clock.now)]
+        batch = [Night(EVE, read_settings().for_symbol("TEST"), clock.now)]
         (ended,) = run.run_batch(batch, session=other)
     assert f"process {other} of the database" in str(ended.error)
     assert counts()["runs"] == 0
@@ -64,7 +64,7 @@ def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, n
 
 def test_a_task_is_of_one_session_by_which_prefect_lists_the_versions_of_its_artifacts():
     missed = [("A", EVE), ("A", LAST), ("B", LAST)]
-    nights = [make_night(symbol, day, read_settings(), now=clock.now) for symbol, day in missed]
+    nights = [Night(day, read_settings().for_symbol(symbol), clock.now) for symbol, day in missed]
     turns = [[(night.symbol, night.session) for night in turn] for turn in in_turn(nights)]
     assert turns == [[("A", EVE)], [("A", LAST), ("B", LAST)]]
 
@@ -134,7 +134,8 @@ def test_several_symbols_take_the_workers_of_the_settings_where_there_are_many_n
 ):
     settings = read_settings().model_copy(update={"runner": runner, "workers": 4})
     made = [
-        make_night(f"S{place % symbols}", LAST, settings, now=clock.now) for place in range(nights)
+        Night(LAST, settings.for_symbol(f"S{place % symbols}"), clock.now)
+        for place in range(nights)
     ]
     assert run.workers_of(settings, made) == workers
     assert sum(map(len, run.batches(made, workers))) == nights

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from forecasting.errors import HistoryError
 from forecasting.night import run_log
-from forecasting.night.night import make_night
+from forecasting.night.night import Night
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
 from forecasting.store.rows import RunRow
@@ -23,7 +23,7 @@ NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 @pytest.fixture
 def night(database_url, tmp_path):
     settings = Settings(data_dir=tmp_path, database_url=SecretStr(database_url))
-    return make_night("SBUX", LAST, settings, now=lambda: NOW)
+    return Night(LAST, settings.for_symbol("SBUX"), now=lambda: NOW)
 
 
 def opened(night, **notes):

@@ -15,7 +15,7 @@ from forecasting.errors import DataLateError, NoBarError, UsageError
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
-from forecasting.night.night import RunOptions, make_night, nights_of
+from forecasting.night.night import Night, RunOptions, nights_of
 from forecasting.publish import pages
 from forecasting.publish.runs import run_missed
 from forecasting.sessions import between, closes_at
@@ -427,6 +427,6 @@ def test_what_stopped_a_night_that_left_no_row_is_shown_unless_its_day_was_no_se
 ):
     fill(sqlite_url)
     settings = settings_of(sqlite_url)
-    night = make_night(SYMBOL, date(2024, 3, 8), settings, now=clock.now)
+    night = Night(date(2024, 3, 8), settings.for_symbol(SYMBOL), clock.now)
     (view,) = pages.newest_nights(settings, [replace(night, error=error)], now=clock.now)
     assert view.outcome.kind == kind

@@ -38,7 +38,6 @@ from forecasting.store.read.runs import (
     market_of_run,
     models_beginning,
     networks,
-    newest_finished,
     newest_network,
     newest_run,
     newest_runs,
@@ -46,7 +45,6 @@ from forecasting.store.read.runs import (
     rows_of_runs,
     running,
     skills,
-    unfinished_run,
 )
 from forecasting.store.read.scores import (
     counted_scores,

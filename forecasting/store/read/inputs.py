@@ -84,8 +84,8 @@ def fetch_as_of(
     stored = stored or first_record(connection, FetchRow, later)
     if stored is None:
         raise StoreError(
-            f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run "
-            "ingest first."
+            f"Expected a fetch of {symbol} that reaches the session {session}; found none. "
+            f"`forecasting run --as-of {session}` requests its bars."
         )
     return stored
 

@@ -16,7 +16,6 @@ from forecasting.evaluate.significance import Skill, p_value_of
 from forecasting.store import schema
 from forecasting.store.frames import (
     first_record,
-    newest,
     of_series,
     records,
     same_forecast,
@@ -55,17 +54,6 @@ def market_of_run(connection: Connection, run_id: str | None) -> str:
     return connection.scalar(used.where(run.id == run_id)) or ""
 
 
-def newest_finished(connection: Connection, symbol: str, target: str) -> date | None:
-    """The newest session whose night is done; None before the first."""
-    done = {"symbol": symbol, "target": target, "status": "done"}
-    return newest(
-        connection,
-        "runs",
-        "as_of",
-        done,
-    )
-
-
 def done_before(connection: Connection, night: RunRow) -> RunRow | None:
     """The newest night that is done before another; None before the first."""
     same_day = (run.as_of == night.as_of) & (run.started_at < night.started_at)
@@ -76,16 +64,6 @@ def done_before(connection: Connection, night: RunRow) -> RunRow | None:
         .order_by(run.as_of.desc(), run.started_at.desc())
     )
     return first_record(connection, RunRow, earlier)
-
-
-def unfinished_run(
-    connection: Connection, symbol: str, target: str, *, after: date
-) -> RunRow | None:
-    """The run of the newest session after `after`, if it is late or failed; else None."""
-    newest = newest_run(connection, symbol, target)
-    if newest is None or newest.as_of <= after:
-        return None
-    return newest if newest.status in ("late", "failed") else None
 
 
 def running(connection: Connection) -> dict[str, date]:

@@ -113,9 +113,6 @@ def test_a_failed_night_is_history_once_later_bars_led_to_another_night(
     assert found
     assert found.id == newest
     assert read.newest_runs(connection, [SYMBOL], first=date.min)[SYMBOL, TARGET] == found
-    unfinished = partial(read.unfinished_run, connection, SYMBOL, TARGET)
-    assert (unfinished(after=EVE) is not None) == (newest == "failed")
-    assert unfinished(after=found.as_of) is None
     write.update(connection, "fetches", fetched_at, {"run_id": "failed"})
     assert read.newest_run(connection, SYMBOL, TARGET, last=LAST_DAY).id == "failed"
 
