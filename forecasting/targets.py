@@ -26,7 +26,7 @@ class TargetRules:
     # What losses are rounded to, in its unit, so that their sums are exact in any order
     grain: float
     # Models
-    baselines: tuple[str, ...]  # the naive one first
+    baselines: tuple[str, ...]  # the naive one first, the usually strongest last
     reference: str  # the one that skill is measured against: best one session ahead
     network_weight: float  # the usual one; the linear model has the rest
     first_factor: float  # of widths before anything has closed: in-sample they are too narrow

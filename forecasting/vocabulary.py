@@ -56,7 +56,7 @@ RIVAL: Literal["rival"] = "rival"
 """The user's own forecast, scored beside ours; nothing that is published depends on it."""
 
 BASELINES = ("last_value", "seasonal", "rolling_median", "har", "ridge")
-"""Names of the baselines of all targets, the naive one first."""
+"""Names of the baselines of all targets, the naive one first, the usually strongest last."""
 
 LSTM = "lstm"
 """Name of the network in `models.name`, `scores.model` and `standings.line`; every other name is a

@@ -99,8 +99,10 @@ def _rule_quantiles(name: str, windows: Windows) -> Floats:
     elif name == "rolling_median":
         medians = np.median(sliding_window_view(filled, _MONTH), axis=-1)
         values = np.repeat(medians[at - _MONTH + 1, None], H, axis=1)
-    else:  # last_value
+    elif name == "last_value":
         values = np.repeat(filled[at, None], H, axis=1)
+    else:
+        raise ValueError(f"Expected the name of a baseline; found {name!r}.")
     points = to_model(values, windows.level)
     errors = windows.scaled - points
     quantiles = []

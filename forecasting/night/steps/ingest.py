@@ -84,9 +84,9 @@ def _has_come(night: Night) -> bool:
 
 
 def _with_stored_bar(night: Night) -> Night:
-    """The night, without the error of a request that it does not need.
+    """The night, without the error of a request that it does not need, or as of `_without_bar`.
 
-    Its bar is stored where a run was killed after it had come.
+    It needs none where its bar is stored, as in a run that was killed after the bar had come.
     """
     if isinstance(night.error, UnavailableError | RateLimitedError) and _is_stored(night):
         return replace(night, error=None)
