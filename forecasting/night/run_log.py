@@ -154,7 +154,7 @@ def close(night: Night) -> Night:
     return replace(night, is_done=True)
 
 
-def _seconds(night: Night) -> dict[str, float]:
+def _seconds(night: Night) -> dict[str, object]:
     return {f"seconds_{step}": seconds for step, seconds in night.seconds.items()}
 
 

@@ -114,6 +114,52 @@ class RunRow:
 
 
 @dataclass(frozen=True)
+class IssuedRow:
+    """What a model forecasts for one session as a night writes it, of table forecasts."""
+
+    symbol: str
+    target: Target
+    origin_session: date
+    horizon: int
+    model_id: str
+    kind: str
+    target_session: date
+    q05: float
+    q10: float
+    q25: float
+    q50: float
+    q75: float
+    q90: float
+    q95: float
+    role: str
+    status: str
+    reason: str
+    last_value: float
+    past_forecasts: int
+    calibration: str
+    calendar: str
+    issued_at: datetime
+    data_as_of: datetime
+    fetch_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class PartRow:
+    """A factor of a published median, of table forecast_parts."""
+
+    symbol: str
+    target: Target
+    origin_session: date
+    horizon: int
+    model_id: str
+    kind: str
+    part: str
+    place: int
+    factor: float
+
+
+@dataclass(frozen=True)
 class ForecastRow:
     """What is published for one session, of view published_forecasts joined with its fetch."""
 
@@ -170,6 +216,7 @@ class TotalRow:
     horizon: int
     model_id: str
     kind: str
+    target_session: date
     q05: float
     q10: float
     q25: float
@@ -177,6 +224,9 @@ class TotalRow:
     q75: float
     q90: float
     q95: float
+    role: str
+    factor: float
+    issued_at: datetime
 
 
 TABLES: dict[type, str] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -51,7 +51,7 @@ WEIGHTS_KEPT = 3  # Of each series: after the newest is withdrawn, or refused, t
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
 
 
-def add(connection: Connection, table: str, *rows: Row | DataclassInstance) -> int:
+def add(connection: Connection, table: str, *rows: Mapping[str, object] | DataclassInstance) -> int:
     """The number of rows added to a table: those whose key did not exist.
 
     Of a dataclass each field is the column of its name.
@@ -62,7 +62,7 @@ def add(connection: Connection, table: str, *rows: Row | DataclassInstance) -> i
     into = metadata.tables[table]
     alike: dict[frozenset[str], list[Row]] = {}  # all rows of a statement have the same columns
     for row in rows:
-        values = row if isinstance(row, dict) else vars(row)
+        values = row if isinstance(row, Mapping) else vars(row)
         alike.setdefault(frozenset(values), []).append(plain(values, into))
     statement = _insert(into, connection.dialect.name)
     counted = {"preserve_rowcount": True}  # SQLAlchemy drops an insert's count unless asked
@@ -77,7 +77,7 @@ def add_frame(connection: Connection, table: str, rows: pd.DataFrame, **shared: 
     return add(connection, table, *_rows(rows, shared))
 
 
-def plain(row: Row, table: sa.Table) -> Row:
+def plain(row: Mapping[str, object], table: sa.Table) -> Row:
     """The row in the table's types: no NaN or NaT, no numpy types, sessions as dates."""
     makers = _makers(table)
     # NaN and NaT are not equal to themselves.
@@ -226,7 +226,7 @@ def _is_same(value: float | None, stored: float | None) -> bool:
     return bool(np.isclose(now, before, rtol=_SAME_VALUE, atol=0.0, equal_nan=True))
 
 
-def update(connection: Connection, table: str, row_id: str, values: Row) -> int:
+def update(connection: Connection, table: str, row_id: str, values: Mapping[str, object]) -> int:
     """The number of rows with an id whose columns were updated: 1, or 0 without such a row."""
     into = metadata.tables[table]
     of_id = sa.update(into).where(into.c.id == row_id)

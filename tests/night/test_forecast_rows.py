@@ -1,43 +1,46 @@
 """The rows of a night's forecasts, their parts and totals."""
 
-from dataclasses import replace
-from datetime import date
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from functools import partial
 
 import numpy as np
 
 from forecasting.night.steps.predict import factor_rows, forecast_rows, total_rows
 from forecasting.predict.candidates import assign_roles
+from forecasting.store import schema
+from forecasting.store.rows import PartRow
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, no_events, random_bars
 from tests.predict.test_candidates import HAR, NETWORK, RIDGE, RIDGE_IS_PUBLISHED, H
 from tests.train.windows import newest_windows
 
+ABOUT = {"symbol": "SBUX", "target": "volume", "origin_session": date(2024, 3, 8), "kind": "live"}
+ISSUED = datetime(2024, 3, 9, 10, tzinfo=UTC)
 SESSIONS = [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]
 
 
 def test_the_parts_of_the_published_are_rows_by_horizon_in_their_order_but_for_those_without_effect():
     by_horizon = 1.0 + np.arange(H)
     factors = {"usual": by_horizon, "recent": 1.0 / by_horizon, "report": np.ones(H)}
-    about = dict.fromkeys(("symbol", "target", "origin_session", "kind"), "")
     made = [RIDGE, replace(NETWORK, factors=factors, role="published")]
-    shared = about | {"model_id": "m1"}
     expected = []
     for h in HORIZONS:
-        of_horizon = shared | {"horizon": h}
-        expected.append(of_horizon | {"part": "usual", "place": 1, "factor": float(h)})
+        of_horizon = partial(PartRow, **ABOUT, horizon=h, model_id="m1")
+        expected.append(of_horizon(part="usual", place=1, factor=float(h)))
         if h > 1:
-            expected.append(of_horizon | {"part": "recent", "place": 2, "factor": 1.0 / h})
-    assert factor_rows(made, about | {"issued_at": ""}) == expected
+            expected.append(of_horizon(part="recent", place=2, factor=1.0 / h))
+    assert factor_rows(made, ABOUT | {"issued_at": ISSUED}) == expected
 
 
 def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_and_reason_of_the_fallback():
     made = assign_roles([RIDGE, HAR, NETWORK], RIDGE_IS_PUBLISHED)
     special = ["", "", "", "", "triple witching"]
-    rows = forecast_rows(
-        made, RIDGE_IS_PUBLISHED, about={"kind": "live"}, sessions=SESSIONS, calendar=special
-    )
+    of_night = {"last_value": 50.0, "data_as_of": ISSUED, "fetch_id": "f1", "run_id": "r1"}
+    about = ABOUT | of_night | {"issued_at": ISSUED}
+    rows = forecast_rows(made, RIDGE_IS_PUBLISHED, about=about, sessions=SESSIONS, calendar=special)
     assert len(rows) == 3 * H
-    assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in rows} == {
+    assert {(row.model_id, row.role, row.status, row.reason) for row in rows} == {
         (
             "b1",
             "published",
@@ -54,26 +57,24 @@ def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_a
         "q05": 50.0,
         "q95": 56.0,
     }
-    assert (
-        rows[4].items() >= (last | {"kind": "live", "past_forecasts": 0, "calibration": ""}).items()
-    )
+    found = asdict(rows[4])
+    assert found.items() >= (about | last | {"past_forecasts": 0, "calibration": ""}).items()
+    assert set(found) | {"outside"} == set(schema.forecasts.columns.keys())
 
 
 def test_totals_are_of_the_published_with_its_factor_and_of_the_reference_without():
     made = [replace(NETWORK, role="published"), RIDGE, HAR]
-    about = dict.fromkeys(("symbol", "origin_session", "kind", "issued_at"), "") | {
-        "target": "volume"
-    }
+    about = ABOUT | {"issued_at": ISSUED}
     factors = {5: 1.5, 10: 0.8}
     sessions = [date(2024, 4, day) for day in range(1, 21)]
     bars = random_bars(days=800, seed=4, last=LAST)
     windows = newest_windows(bars, no_events(), target="volume", rows=600)
     rows = total_rows(made, about, windows=windows, sessions=sessions, factors=factors)
-    found = [(row["model_id"], row["role"], row["horizon"], row["factor"]) for row in rows]
+    found = [(row.model_id, row.role, row.horizon, row.factor) for row in rows]
     of_published = dict.fromkeys((2, 3, 4, 5), 1.5) | {10: 0.8, 20: 1.0}
     assert found == [
         *(("m1", "published", *one) for one in of_published.items()),
         *(("b1", "baseline", length, 1.0) for length in of_published),
     ]
-    assert [row["target_session"].day for row in rows[:6]] == [2, 3, 4, 5, 10, 20]
-    assert rows[4]["q50"] > rows[3]["q50"]
+    assert [row.target_session.day for row in rows[:6]] == [2, 3, 4, 5, 10, 20]
+    assert rows[4].q50 > rows[3].q50

@@ -194,7 +194,9 @@ def report_data(target: str = "volume", **changed) -> NightView:
 def total(horizon: int, **quantiles: float) -> TotalRow:
     """The total of some sessions, with 0 for the quantiles that nobody looks at."""
     levels = dict.fromkeys(QUANTILE_COLUMNS, 0.0) | quantiles
-    return TotalRow("SBUX", "volume", ORIGIN, horizon, "", "live", **levels)
+    written = {"role": "published", "factor": 1.0, "issued_at": ISSUED}
+    ends = next_sessions(ORIGIN, horizon)[-1]
+    return TotalRow("SBUX", "volume", ORIGIN, horizon, "", "live", ends, **levels, **written)
 
 
 HIT = ResultRow("SBUX", "volume", "live", ORIGIN, 0.0, 10e6, 0.0, actual=11e6, inside_80=True)

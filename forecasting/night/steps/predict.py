@@ -30,7 +30,14 @@ from forecasting.preprocess.windows import H, Windows, actual_of
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
-from forecasting.store.rows import ModelRow, RunRow, WeightsRow
+from forecasting.store.rows import (
+    IssuedRow,
+    ModelRow,
+    PartRow,
+    RunRow,
+    TotalRow,
+    WeightsRow,
+)
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION, whole_quantiles
 from forecasting.train.checkpoint import SEED
@@ -373,7 +380,7 @@ def forecast_rows(
     about: Row,
     sessions: Sequence[date],
     calendar: Sequence[str],
-) -> list[Row]:
+) -> list[IssuedRow]:
     """The rows of table forecasts, one a candidate and horizon that it forecasts.
 
     Args:
@@ -394,33 +401,41 @@ def forecast_rows(
             "reason": published.reason if is_published else "",
         }
         for h, horizon in enumerate(HORIZONS):
-            of_horizon = {
-                "horizon": horizon,
-                "target_session": sessions[h],
-                "calendar": calendar[h],
-                "past_forecasts": candidate.past_forecasts[h],
-                "calibration": candidate.calibration[h],
-            }
-            quantiles = zip(QUANTILE_COLUMNS, candidate.quantiles[h].tolist(), strict=True)
-            if np.isfinite(candidate.quantiles[h]).all():
-                rows.append(shared | of_horizon | dict(quantiles))
+            if not np.isfinite(candidate.quantiles[h]).all():
+                continue
+            row = IssuedRow(
+                **shared,
+                horizon=horizon,
+                target_session=sessions[h],
+                calendar=calendar[h],
+                past_forecasts=candidate.past_forecasts[h],
+                calibration=candidate.calibration[h],
+                **dict(zip(QUANTILE_COLUMNS, candidate.quantiles[h].tolist(), strict=True)),
+            )
+            rows.append(row)
     return rows
 
 
-def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[Row]:
+def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[PartRow]:
     """The rows of table forecast_parts: why each published median is what it is.
 
     A part that multiplies by 1, as more than a quarter do, has none. `about` as in `forecast_rows`.
     """
     published = next(candidate for candidate in candidates if candidate.role == PUBLISHED)
     shared = {name: about[name] for name in ("symbol", "target", "origin_session", "kind")}
-    shared["model_id"] = published.model_id
     rows = []
     for h, horizon in enumerate(HORIZONS):
         for place, (part, factors) in enumerate(published.factors.items(), start=1):
-            of_part = {"horizon": horizon, "part": part, "place": place}
             if part == "usual" or factors[h] != 1.0:
-                rows.append({**shared, **of_part, "factor": float(factors[h])})
+                row = PartRow(
+                    **shared,
+                    horizon=horizon,
+                    model_id=published.model_id,
+                    part=part,
+                    place=place,
+                    factor=float(factors[h]),
+                )
+                rows.append(row)
     return rows
 
 
@@ -431,7 +446,7 @@ def total_rows(
     windows: Windows,
     sessions: Sequence[date],
     factors: Mapping[int, float],
-) -> list[Row]:
+) -> list[TotalRow]:
     """The rows of table total_forecasts: of what is published and of the reference baseline.
 
     `about` as in `forecast_rows`; `sessions` to the last of the longest total; `factors` of the
@@ -442,16 +457,20 @@ def total_rows(
     rows = []
     for candidate in candidates:
         is_published = candidate.role == PUBLISHED
-        if not is_published and candidate.forecaster != TARGETS[about["target"]].reference:
+        if not is_published and candidate.forecaster != windows.rules.reference:
             continue
-        shared["model_id"] = candidate.model_id
-        shared["role"] = candidate.role
         tracked = factors if is_published else {}
         totals = total_quantiles(candidate.quantiles, tracked.get(H, 1.0))
         short = dict(zip(HORIZONS[1:], totals[1:], strict=True))
         for length, quantiles in (short | long_totals(windows, totals[-1], tracked)).items():
-            shared["factor"] = tracked.get(max(length, H), 1.0)
-            of_total = {"horizon": length, "target_session": sessions[length - 1]}
-            levels = dict(zip(QUANTILE_COLUMNS, quantiles.tolist(), strict=True))
-            rows.append(shared | of_total | levels)
+            row = TotalRow(
+                **shared,
+                horizon=length,
+                model_id=candidate.model_id,
+                target_session=sessions[length - 1],
+                role=candidate.role,
+                factor=tracked.get(max(length, H), 1.0),
+                **dict(zip(QUANTILE_COLUMNS, quantiles.tolist(), strict=True)),
+            )
+            rows.append(row)
     return rows
