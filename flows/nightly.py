@@ -148,7 +148,7 @@ def run_batches(planned: list[Night], settings: Settings) -> list[Night]:
         ]
         ended = [ended_batch(some, future) for some, future in submitted]
     nights = [*chain(*ended), *(night for night in planned if night.error is not None)]
-    update_index(settings, [night for night in nights if night.error is not None])
+    update_index(settings, nights)
     return nights
 
 

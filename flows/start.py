@@ -208,7 +208,7 @@ def _profiles() -> str:
     return os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
 
 
-def start_serving(*, mode: Mode = "auto", switch_source: bool = False) -> None:
+def start_serving(*, mode: Mode, switch_source: bool) -> None:
     """Serve the nightly deployment on its schedule until stopped.
 
     Runs missed while this was down start first.

@@ -1,7 +1,5 @@
 """What can be wrong with a night, or is to be known of it, as kinds and values without words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date

@@ -5,8 +5,6 @@ between with the newest fit; with a fit every session it publishes what nights o
 have, bit for bit.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Two ledgers of the same nights compared: which rows and values differ, whatever was computed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

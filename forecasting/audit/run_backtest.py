@@ -1,7 +1,5 @@
 """Backtests of the symbols of a command: their series are requested, their figures may be kept."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """A symbol's whole series, as a backtest and benchmarks read it; nothing is stored."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pandas as pd

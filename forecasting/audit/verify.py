@@ -7,8 +7,6 @@ copied as it is. So every forecast, score and model must be the same bit for bit
 code.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

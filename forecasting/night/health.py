@@ -1,7 +1,5 @@
 """Whether nights are well: what `check` and `doctor` report, and why nothing was to do."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections import defaultdict
@@ -179,7 +177,7 @@ def _why_not_begun(
             return Condition(kind, {"reason": f"{request.verdict}: {request.detail}"})
     if is_locked:
         return Condition("running")
-    return Condition("no_night", {"symbol": own.symbol, "target": own.target})
+    return Condition("no_night", own.columns)
 
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:

@@ -1,7 +1,5 @@
 """What `check` found, in lines."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import groupby
 

@@ -20,7 +20,7 @@ from forecasting.store.connect import Connection
 from forecasting.store.files import check_writable, write_whole
 from forecasting.targets import TARGETS
 from forecasting.values import check_symbol
-from forecasting.vocabulary import PUBLISHED, Target
+from forecasting.vocabulary import PUBLISHED
 
 FORMS = ("latest", "totals", "history", "bars", "nixtla")
 """The frames that are exported."""
@@ -116,15 +116,14 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
 def _of_symbol(
     connection: Connection, name: str, settings: Settings, day: date | None
 ) -> pd.DataFrame:
-    symbol = settings.symbols[0]
     table, _ = FRAMES[name]
     if name == "bars":
         known_at = None if day is None else _fetched_at(connection, settings, day)
-        bars = read.bars(connection, symbol, last=day, known_at=known_at)
-        return bars.reset_index().assign(symbol=symbol)[list(BARS_COLUMNS)]
+        bars = read.bars(connection, settings.symbol, last=day, known_at=known_at)
+        return bars.reset_index().assign(symbol=settings.symbol)[list(BARS_COLUMNS)]
     if name == "nixtla":
-        return nixtla(read.counted_scores(connection, symbol, settings.target))
-    wanted: dict[str, object] = {"symbol": symbol, "target": settings.target}
+        return nixtla(read.counted_scores(connection, *settings.key))
+    wanted: dict[str, object] = {**settings.columns}
     if name == "why" and day is None:
         day = read.newest(connection, table, "origin_session", wanted)
     if day is not None:
@@ -134,13 +133,12 @@ def _of_symbol(
 
 def _fetched_at(connection: Connection, settings: Settings, session: date) -> datetime:
     """When the bars that the night of a session used were fetched."""
-    symbol = settings.symbols[0]
     if not is_session(session, settings.exchange):
         raise UsageError(
-            f"Expected bars as of a session of {settings.exchange}, where {symbol} "
+            f"Expected bars as of a session of {settings.exchange}, where {settings.symbol} "
             f"trades; found {session}."
         )
-    of_night = {"symbol": symbol, "target": settings.target, "origin_session": session}
+    of_night = settings.columns | {"origin_session": session}
     newest_first = ("issued_at DESC", "fetch_id")
     issued = read.row(connection, "forecasts", of_night, order=newest_first)
     stored = "" if issued is None else issued.fetch_id
@@ -180,37 +178,37 @@ def check_known(
 
 
 def check_forecast(
-    connection: Connection, symbol: str, target: Target, *, origin: date | None = None
+    connection: Connection, settings: Settings, *, origin: date | None = None
 ) -> None:
-    """Raise a StoreError, with its reason, for a symbol without a published forecast.
+    """Raise a StoreError, with its reason, for a symbol and target without a published forecast.
 
     Args:
         connection: An open one.
-        symbol: Whose.
-        target: Of what.
+        settings: Of one symbol and target.
         origin: The session of the night that is asked for; None for any.
     """
-    if read.published(connection, symbol, target, origin=origin):
+    if read.published(connection, *settings.key, origin=origin):
         return
-    published = {"symbol": symbol, "target": target, "role": PUBLISHED}
+    series = settings.full_name
+    published = settings.columns | {"role": PUBLISHED}
     origins = read.values(connection, "forecasts", "origin_session", published)
     there = f"origins from {origins[0]} to {origins[-1]}" if origins else "none"
     at = f" at {origin}" if origin else ""
     command = f"catch-up --from {origin} --to {origin}" if origin else "run"
     missing = (
-        f"Expected a forecast of {symbol} {target}{at} in the database; found {there}. Make "
+        f"Expected a forecast of {series}{at} in the database; found {there}. Make "
         f"one, with the options --source and --market of earlier nights: forecasting {command} "
-        f"--symbol {symbol} --target {target}"
+        f"--symbol {settings.symbol} --target {settings.target}"
     )
     if origins:
         raise StoreError(missing)
-    run = read.newest_run(connection, symbol, target)
+    run = read.newest_run(connection, *settings.key)
     if run is not None and run.status in ("late", "failed"):
         raise StoreError(
-            f"{symbol} {target} has no forecast; its night of {run.as_of} has status "
+            f"{series} has no forecast; its night of {run.as_of} has status "
             f"{run.status}: {run.error}"
         )
-    raise StoreError(f"{missing}{_held(connection, symbol)}")
+    raise StoreError(f"{missing}{_held(connection, settings.symbol)}")
 
 
 def _held(connection: Connection, symbol: str) -> str:
@@ -334,15 +332,14 @@ def write_frame(rows: pd.DataFrame, out: Path) -> None:
 
 
 def _rows(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
-    symbol = settings.symbols[0]
     rows = frame(form, settings, day=as_of)
     if not rows.empty:
         return rows
-    what = f"bars of {symbol} up to {as_of or 'today'}"
+    what = f"bars of {settings.symbol} up to {as_of or 'today'}"
     if form != "bars":
         with connect.reading(settings.url) as connection:
-            check_forecast(connection, symbol, settings.target)
-        what = f"rows of {form} of {symbol} {settings.target}"
+            check_forecast(connection, settings)
+        what = f"rows of {form} of {settings.full_name}"
     raise StoreError(
         f"Expected {what}; found none. Correct the symbol or date, or run its next nights."
     )

@@ -1,7 +1,5 @@
 """What `check --metrics` writes: figures of each symbol and target in Prometheus' text format."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path

@@ -23,7 +23,7 @@ def list_models(settings: Settings) -> tuple[list[ModelRow], Outcomes[list[Model
         with connect.reading(own.url) as connection:
             rows = read.networks(connection, *own.key)
             if not rows:
-                check_forecast(connection, *own.key)
+                check_forecast(connection, own)
                 raise StoreError(
                     f"Expected a {own.target} network of {own.symbol} in the database; found none: "
                     "its forecasts are a baseline's. For the reason: forecasting show --symbol "

@@ -180,12 +180,13 @@ def write_index(settings: Settings) -> Path:
     return _written(render_index(linked), path)
 
 
-def update_index(settings: Settings, ended: Sequence[Night] = ()) -> None:
-    """Write the index after nights, and the pages of those that `ended` without a forecast."""
+def update_index(settings: Settings, nights: Sequence[Night]) -> None:
+    """Write the index after nights, and the pages of those that ended with an error."""
     try:
-        for night in ended:
-            with suppress(ForecastingError):  # its symbol has no forecast, and no page
-                _write(night.settings)
+        for night in nights:
+            if night.error is not None:
+                with suppress(ForecastingError):  # its symbol has no forecast, and no page
+                    _write(night.settings)
         write_index(settings)
     except Exception as error:  # whatever it is, no night has failed by it
         logger.warning("the index of the pages was not written: %s", explained(error))
@@ -206,9 +207,9 @@ def night_view(
         StoreError: The symbol has no such forecast.
     """
     calendar(settings.exchange)  # which all views need: where it cannot be made, the symbol fails
-    rows = read.published(connection, settings.symbol, settings.target, origin=origin)
+    rows = read.published(connection, *settings.key, origin=origin)
     if not rows:
-        check_forecast(connection, settings.symbol, settings.target, origin=origin)
+        check_forecast(connection, settings, origin=origin)
     (view,) = views_of(connection, [rows], last=origin)
     view = replace(view, details=_details(connection, view, settings))
     return _with_record(connection, view, settings, last=origin) if in_full else view

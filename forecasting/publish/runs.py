@@ -69,7 +69,7 @@ def run_here(
         with lock.night_lock(settings.url), ledger(settings):
             try:
                 nights = run_nights(planned(), settings, call)
-                update_index(settings, [night for night in nights if night.error])
+                update_index(settings, nights)
             except KeyboardInterrupt:
                 mark_cut_off(settings)
                 raise

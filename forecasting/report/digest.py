@@ -1,7 +1,5 @@
 """The message of a morning: what tomorrow brings, yesterday's results, and what went wrong."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

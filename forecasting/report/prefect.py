@@ -5,8 +5,6 @@ sixty of a table's row on a desk and thirty-five on a phone: what matters most c
 texts are Markdown.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence

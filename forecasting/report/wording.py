@@ -1,7 +1,5 @@
 """The sentences and facts of a night: headline, record, notices, model, data and provenance."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

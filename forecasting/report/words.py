@@ -1,7 +1,5 @@
 """The one table of words for what is wrong with a night, or is to be known of it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime

@@ -260,7 +260,7 @@ def test_a_schedule_that_prefect_refuses_is_refused_by_serve(cron, here, sqlite_
     monkeypatch.setenv("PREFECT_HOME", "x")
     words = re.escape(f"Invalid FORECASTING_CRON '{cron}': expected five fields")
     with pytest.raises(UsageError, match=words):
-        start.start_serving()
+        start.start_serving(mode="auto", switch_source=False)
 
 
 def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):

@@ -128,7 +128,7 @@ def test_a_port_that_another_program_has_is_an_error_and_no_database_is_left(
             restore_defaults={PREFECT_API_URL},
         )
         with own, pytest.raises(ForecastingError, match=rf"Port {port} is already in use.* Set PR"):
-            start.start_serving()
+            start.start_serving(mode="auto", switch_source=False)
     assert list(tmp_path.rglob("forecasting.db*")) == []
 
 

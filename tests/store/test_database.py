@@ -248,4 +248,4 @@ def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     refused = rf"Another `forecasting serve`.*process {os.getpid()} .*--target TARGET,TARGET"
     with serve_lock(tmp_path), pytest.raises(LockedError, match=refused):
-        start_serving()
+        start_serving(mode="auto", switch_source=False)
