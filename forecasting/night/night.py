@@ -47,6 +47,7 @@ class Night:
     targets: tuple[Target, ...] = ()  # of its run, for which one request brings the bars
     switch_source: bool = False  # as of `RunOptions`
     is_last: bool = True  # whether its run has no later night of its symbol and target
+    is_for_rivals: bool = False  # whether it is done, but for what its rivals have forecast since
     flow_run_id: str | None = None
     stored_id: str | None = None  # of a night that is run again, its id
     stored_fetch: str = ""  # of a night that is run again, the fetch that it used

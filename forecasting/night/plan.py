@@ -14,8 +14,8 @@ from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
 from forecasting.night.night import Night, RunOptions, check_closed, nights_of
 from forecasting.night.run_log import is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.fetch import bars_source
-from forecasting.night.steps.predict import add_rivals
-from forecasting.night.steps.preprocess import make_features, market_of, missing_closes
+from forecasting.night.steps.predict import has_new_rival
+from forecasting.night.steps.preprocess import market_of, missing_closes
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import (
@@ -41,8 +41,8 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
     """The nights to do, each symbol's oldest first.
 
     A symbol whose nights cannot begin has one night with the error, which its row in table runs has
-    too. Of nights that are done the rivals are asked again: a file may have more. The caller holds
-    the lock of the nights.
+    too. A night that is done is among them for its rivals alone, where one has forecast more since.
+    The caller holds the lock of the nights.
     """
     # A scheduled run may be the first one of another release
     migrate.check_ready(settings.url, writes=False)
@@ -65,10 +65,11 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
         for night in [*failed, *chain(*found.values.values())]
     ]
     left = not_done(planned)
-    for night in planned:
-        if settings.rivals and night not in left:
-            night.then("preprocess", make_features).then("predict", add_rivals)
-    return left
+    return left + [
+        replace(night, is_for_rivals=True)
+        for night in planned
+        if night not in left and has_new_rival(night)
+    ]
 
 
 def _stopped(night: Night) -> Night:

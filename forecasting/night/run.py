@@ -49,7 +49,7 @@ def call_step(step: Step, nights: list[Night]) -> list[Night]:
 def begun_nights(nights: Sequence[Night]) -> list[Night]:
     """The nights of a plan that can begin, once the market series that they share is requested."""
     begun = [night for night in nights if night.error is None]
-    fetch_market(begun)
+    fetch_market([night for night in begun if not night.is_for_rivals])
     return begun
 
 
@@ -82,6 +82,9 @@ def run_batch(
 ) -> list[Night]:
     """The nights of some symbols as they ended, maybe in a process of their own.
 
+    Those that are for rivals alone, which were done before, come first and are not among them: a
+    rival may be in time for the session that is about to open.
+
     Args:
         nights: They share nothing with those of other batches.
         call: What takes nights through each step.
@@ -90,7 +93,10 @@ def run_batch(
     url = nights[0].url
     try:
         with ledger(nights[0].settings), connect.written_under(url, session):
-            return work_off(call("ingest", nights), call)
+            for turn in in_turn([night for night in nights if night.is_for_rivals]):
+                call("predict", call("preprocess", turn))
+            left = [night for night in nights if not night.is_for_rivals]
+            return work_off(call("ingest", left), call) if left else []
     except Exception as error:  # as a database that cannot be reached
         ours = explained(error)
         return [replace(night, error=night.error or ours) for night in nights]

@@ -11,10 +11,12 @@ import pandas as pd
 from forecasting.errors import UsageError
 from forecasting.ingest.sources.tables import read_days, read_file, read_numbers
 from forecasting.losses import Floats
+from forecasting.plain_text import quantity
 from forecasting.preprocess.windows import H, Windows
 from forecasting.sessions import NEWEST_DAY, OLDEST_DAY, calendar
 from forecasting.settings import Settings
 from forecasting.time_limit import within
+from forecasting.train.baselines import baseline_quantiles
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILE_COLUMNS
 
 LIMIT_S = 60.0
@@ -24,13 +26,11 @@ _Q = list(QUANTILE_COLUMNS)
 _NEWEST = 21  # forecasts that are typical
 
 
-def of_file(option: str, settings: Settings, windows: Windows) -> Floats:
-    """(H, Q) what a file forecasts at the newest row, in the target's own unit; NaN where nothing.
+def read_rows(option: str, settings: Settings) -> tuple[pd.DataFrame, str]:
+    """The valid rows of a file of one symbol and target, and in words the file with its wrong ones.
 
-    Without a column made_at or origin_session a row is of the session before its target session.
-
-    Raises:
-        UsageError: It has no valid row of the origin, or its rows are in another unit.
+    Index: origin session and horizon; columns: the quantiles, NaN where not given. Without a column
+    made_at or origin_session a row is of the session before its target session.
     """
     kind, _, path = option.partition(":")
     table = read_file(Path(path), kind, "rivals", needed="rivals")  # type: ignore[arg-type]  # one of its two
@@ -48,32 +48,60 @@ def of_file(option: str, settings: Settings, windows: Windows) -> Floats:
         origin = closes.index.get_indexer(stated)
     given = rows.reindex(columns=_Q)
     found = pd.DataFrame({name: read_numbers(given[name])[0] for name in _Q}, rows.index)
-    is_right = ~rows["misfits"] & (found["q50"] > 0.0) & np.isin(at - origin, HORIZONS)
-    is_right &= ~(found < found.cummax(axis=1)).any(axis=1)
-    found = found.assign(origin_session=closes.index[origin], horizon=at - origin)
-    right = found[is_right].drop_duplicates(["origin_session", "horizon"])
+    is_right = ~rows["misfits"] & (found.min(axis=1) > 0.0) & (at > 0)
+    is_right &= ~(found < found.cummax(axis=1)).any(axis=1) & np.isin(at - origin, HORIZONS)
+    wrong = rows.index[~is_right]
+    words = table.name
+    if len(wrong):
+        lines = f"{rows.index.name} {', '.join(map(str, wrong[:3]))}"
+        words += f", and of {len(rows):,} rows {len(wrong):,} are wrong, {lines}"
+    return found.set_index([closes.index[origin], at - origin])[is_right.to_numpy()], words
+
+
+def of_file(option: str, settings: Settings, windows: Windows) -> Floats:
+    """(H, Q) what a file forecasts at the newest row, in the target's own unit; NaN where nothing.
+
+    Raises:
+        UsageError: It has no valid row of the origin, or its rows are in another unit.
+    """
+    rows, words = read_rows(option, settings)
+    right = rows[~rows.index.duplicated()]
     usual = pd.Series(np.exp(windows.level), pd.DatetimeIndex(windows.origins))
-    tonight = right[right["origin_session"] == usual.index[-1]]
-    if tonight.empty:
-        wrong = rows.index.difference(right.index)
-        faults = ""
-        if len(wrong):
-            lines = f"{rows.index.name} {', '.join(map(str, wrong[:3]))}"
-            faults = f", and of {len(rows):,} rows {len(wrong):,} are wrong, {lines}"
+    tonight = right.reindex(pd.MultiIndex.from_product([usual.index[-1:], HORIZONS])).to_numpy()
+    if np.isnan(tonight).all():
         raise UsageError(
-            f"Expected rows of {settings.full_name} and the origin {usual.index[-1]:%Y-%m-%d} in "
-            f"{table.name}, one of a session up to five after it, with q50, and other quantiles "
-            f"that ascend, above 0; found none{faults}. Add or correct them."
+            f"Expected rows of {settings.full_name} and the origin {usual.index[-1]:%Y-%m-%d}, one "
+            "of a session up to five after it, with q50 or other quantiles, above 0, that ascend; "
+            f"found none in {words}. Add or correct them."
         )
-    ratio = (right["q50"] / right["origin_session"].map(usual)).dropna().tail(_NEWEST)
+    # What the median of each would be, were its quantiles as far apart as usual
+    spread = baseline_quantiles("rolling_median", windows)[0]
+    medians = (right / spread).median(axis=1) * spread[MEDIAN]
+    ratio = (medians / usual.reindex(right.index, level=0)).dropna().tail(_NEWEST)
     # One may be far from usual, and most are not: a split's ratio is 1.5 or more
     limit = 1.4 if len(ratio) == _NEWEST else 20.0
     if not 1 / limit < ratio.median() < limit:
         raise UsageError(
-            f"Expected the unit and share basis of the bars in {table.name}, splits adjusted as "
-            f"there; found {ratio.median():.3g} times the usual value. Correct it."
+            "Expected the unit and share basis of the bars, splits adjusted as there; found "
+            f"{ratio.median():.3g} times the usual value. Correct the file."
         )
-    return tonight.set_index("horizon").reindex(HORIZONS)[_Q].to_numpy()
+    return tonight
+
+
+def changed_rows(option: str, settings: Settings, stored: pd.DataFrame) -> str:
+    """A sentence about rows of a file that differ from the stored ones; empty without any.
+
+    `stored` are the rival's rows of table forecasts.
+    """
+    rows, _ = read_rows(option, settings)
+    before = stored.set_index(["origin_session", "horizon"])[_Q].reindex(rows.index)
+    count = ((rows - before.to_numpy()).abs() > 0.0).any(axis=1).sum()
+    if not count:
+        return ""
+    return (
+        f"Stored as first seen, and changed in its file since: {quantity(count, 'row')}. Under "
+        "another name the file is stored anew."
+    )
 
 
 def of_class(option: Any, history: pd.DataFrame, windows: Windows) -> Floats:  # noqa: ANN401 - of three
@@ -87,7 +115,7 @@ def of_class(option: Any, history: pd.DataFrame, windows: Windows) -> Floats:  #
         windows: Whose newest row is the origin.
 
     Raises:
-        UsageError: There is no such class, or a value is not above 0.
+        UsageError: There is no such class, or its values are not above 0 or do not ascend.
         TimeLimitError: It does not end within LIMIT_S; its thread may still run.
     """
     quantiles = np.full((H, len(_Q)), np.nan)
@@ -98,8 +126,12 @@ def of_class(option: Any, history: pd.DataFrame, windows: Windows) -> Floats:  #
         call = option if callable(option) else _made(option)
         made = within(LIMIT_S, lambda: np.array(call(history, ahead), float), name=f"{option}")
         quantiles[:, slice(None) if made.ndim == 2 else MEDIAN] = made
-    if not np.any(quantiles > 0.0) or np.any(quantiles <= 0.0):
-        raise UsageError(f"Expected values above 0, found {quantiles[:, MEDIAN]}. Correct them.")
+    is_wrong = np.any(quantiles <= 0.0) or np.any(np.diff(quantiles) < 0.0)
+    if is_wrong or np.isnan(quantiles).all():
+        raise UsageError(
+            "Expected values above 0, quantiles that ascend; found medians "
+            f"{quantiles[:, MEDIAN]}. Correct them."
+        )
     return quantiles
 
 

@@ -116,7 +116,8 @@ def _rule_quantiles(name: str, windows: Windows) -> Floats:
 def whole_quantiles(given: Floats, past: pd.DataFrame, windows: Windows) -> Floats:
     """(H, Q) quantiles of a rival at the newest row: those given, others by its past errors.
 
-    As a rule's; where it has fewer than 20 errors they are those of the rolling median.
+    They are as far apart as a rule's, but between two that are given they are fitted between these.
+    Where it has fewer than 20 errors they are as far apart as those of the rolling median.
 
     Args:
         given: (H, Q) in the target's own unit, NaN where not given.
@@ -129,8 +130,13 @@ def whole_quantiles(given: Floats, past: pd.DataFrame, windows: Windows) -> Floa
         errors = -np.log1p((scores["error"] / scores["actual"]).to_numpy())
         if len(errors) >= 20:  # fewer say little of a tenth
             offsets[HORIZONS.index(horizon)] = _level_quantiles(errors, windows)
-    made = given[:, [MEDIAN]] * np.exp(offsets - offsets[:, [MEDIAN]])
-    # Not beyond those given on either side
+    made = given.copy()
+    for h in np.flatnonzero(np.isfinite(given).any(axis=1)):
+        is_given = np.isfinite(given[h])
+        known = offsets[h, is_given]
+        shift = np.interp(offsets[h], known, np.log(given[h, is_given]) - known)
+        made[h] = np.exp(offsets[h] + shift)
+    # Errors may be equal, and rounding takes one beyond those given on either side
     least = np.fmax.accumulate(given, axis=1)
     most = np.fmin.accumulate(given[:, ::-1], axis=1)[:, ::-1]
     return np.fmin(np.fmax(made, least), most)

@@ -16,13 +16,15 @@ from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.errors import UsageError
 from forecasting.evaluate import comparison
 from forecasting.evaluate.figures import forecast_frame
+from forecasting.night.night import RunOptions
+from forecasting.night.plan import planned_nights
 from forecasting.predict import rivals
 from forecasting.publish.messages import newest_digest
 from forecasting.report import wording
 from forecasting.report.record import TrackRecord
 from forecasting.sessions import shift
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, write
+from forecasting.store import connect, lock, write
 from forecasting.store.read.runs import Lead
 from forecasting.store.schema import forecasts, metadata
 from forecasting.targets import TARGETS
@@ -113,7 +115,9 @@ def test_a_file_is_stored_once_and_scored(house, monkeypatch):
     assert stored()[str(NEXT)]["q50"] == 3.1e6
     (score,) = rows("counted_scores", forecaster="house")
     assert score["error"] == 3e6 - score["actual"]
-    assert notes() == []
+    (note,) = notes()
+    assert note.startswith("Rival house: ")
+    assert "changed in its file since: 1 row." in note
 
 
 def test_a_row_that_came_after_its_session_had_opened_is_never_live(house, monkeypatch):
@@ -141,6 +145,48 @@ def test_a_run_with_nothing_new_reads_the_rows_that_came_after_its_night(
     now["models"] = [row for row in now["models"] if row["method"] != "rival"]
     now["forecasts"] = [row for row in now["forecasts"] if row["role"] != "rival"]
     assert now == before
+
+
+def test_a_row_that_comes_later_of_a_stored_origin_is_stored_too(house, monkeypatch):
+    header = "symbol,target_session,q50,origin_session"
+    house(f"TEST,{LAST},3e6,{EVE}", header=header)
+    night_after(monkeypatch, EVE)
+    before = stored()
+    house(f"TEST,{LAST},4e6,{EVE}", f"TEST,{NEXT},3.5e6,{EVE}", header=header)
+    night(EVE)
+    assert {day: row["q50"] for day, row in stored().items()} == {str(LAST): 3e6, str(NEXT): 3.5e6}
+    assert stored()[str(LAST)] == before[str(LAST)]
+    assert "changed in its file since: 1 row." in notes()[0]
+
+
+def planned():
+    """The nights of a run now."""
+    with lock.night_lock(read_settings().url):
+        return planned_nights(read_settings(), RunOptions(EVE, EVE), now=clock.now)
+
+
+def test_a_night_is_planned_again_only_for_what_a_file_has_more(house, monkeypatch):
+    house(f"TEST,{NEXT},3000000")
+    night_after(monkeypatch, EVE)
+    assert planned() == []
+    house(f"TEST,{LAST},3000000")
+    assert [night.is_for_rivals for night in planned()] == [True]
+    assert stored() == {}  # a plan writes nothing
+    night(EVE)
+    house(f"TEST,{LAST},4000000")
+    assert planned() == []
+    house(f"TEST,{LAST},4000000", f"TEST,{NEXT}", header="symbol,target_session")
+    assert planned() == []
+
+
+def test_a_night_is_planned_again_for_a_class_until_it_has_forecast(own, monkeypatch):
+    own("raise RuntimeError('no model')")
+    night_after(monkeypatch, EVE)
+    assert [night.is_for_rivals for night in planned()] == [True]
+    monkeypatch.setattr(rivals, "_made", lambda option: lambda history, ahead: 3e6)
+    night(EVE)
+    assert notes() == []
+    assert planned() == []
 
 
 def earlier_scores(sessions, factors):
@@ -175,6 +221,33 @@ def test_a_medians_quantiles_are_those_of_its_own_past_errors(house, monkeypatch
     offsets = np.quantile(-np.log(factors), QUANTILES)
     expected = 3e6 * np.exp(offsets - offsets[3])
     assert [stored()[str(NEXT)][name] for name in Q] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "given", [{1: 2.5e6, 5: 4.5e6}, {5: 4e6}, {0: 1e6, 2: 2e6}, {2: 3e6, 4: 3e6}]
+)
+def test_a_median_that_is_missing_comes_from_its_own_past_errors(house, monkeypatch, given):
+    """Between two quantiles as these part the way between them, beside one as far off as these."""
+    header = ",".join(["symbol,target_session", *(Q[place] for place in given)])
+    values = ",".join(map(str, given.values()))
+    house(f"TEST,{LAST},{values}", f"TEST,{NEXT},{values}", header=header)
+    night_after(monkeypatch, EVE)
+    factors = np.linspace(0.8, 1.25, 30)
+    earlier_scores(bars().index[-32:-2], factors)
+    night_after(monkeypatch, LAST)
+    offsets = np.quantile(-np.log(factors), QUANTILES)
+    first, last = min(given), max(given)
+    expected = []
+    for place, offset in enumerate(offsets):
+        nearest = first if place <= first else last
+        expected.append(given[nearest] * np.exp(offset - offsets[nearest]))
+        if first < place < last:
+            way = (offset - offsets[first]) / (offsets[last] - offsets[first])
+            expected[-1] = given[first] * (given[last] / given[first]) ** way
+    row = stored()[str(NEXT)]
+    assert [row[name] for name in Q] == pytest.approx(expected)
+    assert {place: row[Q[place]] for place in given} == given
+    assert notes() == []
 
 
 def test_given_quantiles_stay_and_the_others_do_not_cross_them(house, monkeypatch):
@@ -339,7 +412,14 @@ def test_a_class_may_give_quantiles(own, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "body", ["raise RuntimeError('no model')", "return [1, 2]", "return float('nan')", "return -1"]
+    "body",
+    [
+        "raise RuntimeError('no model')",
+        "return [1, 2]",
+        "return float('nan')",
+        "return -1",
+        "import numpy as np; return np.arange(35, 0, -1).reshape(5, 7)",
+    ],
 )
 def test_a_class_that_fails_is_a_note_of_a_night_that_is_done(own, monkeypatch, body):
     own(body)

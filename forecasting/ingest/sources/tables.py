@@ -32,7 +32,7 @@ NEEDED: dict[Columns, tuple[str, ...]] = {
     "series": ("session", "close"),  # a market series in a file of its own
     "events": ("announced", "timing"),
     "orders": ("symbol", "shares"),
-    "rivals": ("symbol", "target_session", "q50"),
+    "rivals": ("symbol", "target_session"),
 }
 """The columns that a file needs."""
 

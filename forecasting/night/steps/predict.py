@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import cast
@@ -83,7 +84,8 @@ def write_forecasts(night: Night) -> Night:
     A model that is missing or cannot be used stops no night: a baseline takes its place.
     """
     with connect.reading(night.url) as connection:
-        if read.row(connection, "forecasts", _of_run(night)) is not None:
+        is_written = read.row(connection, "forecasts", _of_run(night)) is not None
+        if night.is_for_rivals or is_written:
             return add_rivals(night)
         stored = read_inputs(connection, night)
     issued, published, facts = _forecast(night, stored)
@@ -105,9 +107,12 @@ def add_rivals(night: Night) -> Night:
     notes = []
     for name, option in night.settings.rivals.items():
         try:
-            issued += _rival(night, name, option)
+            candidate, note = _rival(night, name, option)
+            issued.append(candidate)
         except Exception as error:  # whatever a file, or others' code, leads to
-            notes.append(plain_text(f"Rival {name}: {error}", limit=500))
+            note = str(error)
+        if note:
+            notes.append(plain_text(f"Rival {name}: {note}", limit=500))
     if night.settings.rivals:
         with connect.transaction(night.url) as connection:
             _write(connection, night, issued, Published("", "ok", ""), None)
@@ -115,22 +120,46 @@ def add_rivals(night: Night) -> Night:
     return night
 
 
-def _rival(night: Night, name: str, option: str) -> list[Candidate]:
-    """What a rival forecasts, NaN where it does not; nothing if it has before."""
-    of_model = night.settings.columns | {"model_id": short_id(RIVAL, name, *night.key)}
+def _rival(night: Night, name: str, option: str) -> tuple[Candidate, str]:
+    """What a rival forecasts, NaN where it does not or has before, and what is to be noted."""
+    of_model = _of_rival(night, name)
     with connect.reading(night.url) as connection:
-        if read.row(connection, "forecasts", of_model | {"origin_session": night.session}):
-            return []
+        stored = read.view(connection, "forecasts", of_model)
         scores = read.view(connection, "scores", of_model | {"stage": "first_print"})
+    at = pd.Timestamp(night.session)
+    has_before = stored["horizon"][stored["origin_session"] == at].to_numpy() - 1
     windows = windows_of(night)
+    note = ""
     if isinstance(option, str) and is_file(option):
         given = rivals.of_file(option, night.settings, windows)
+        note = rivals.changed_rows(option, night.settings, stored)
     else:
         history = bars_of(night).assign(value=actual_of(night.target, bars_of(night)))
         given = rivals.of_class(option, history, windows)
-    past = scores[scores["target_session"] <= pd.Timestamp(night.session)]
-    whole = whole_quantiles(given, past, windows)
-    return [Candidate(of_model["model_id"], name, RIVAL, whole)]
+    whole = whole_quantiles(given, scores[scores["target_session"] <= at], windows)
+    whole[has_before] = np.nan
+    return Candidate(of_model["model_id"], name, RIVAL, whole), note
+
+
+def _of_rival(night: Night, name: str) -> dict[str, str]:
+    return night.settings.columns | {"model_id": short_id(RIVAL, name, *night.key)}
+
+
+def has_new_rival(night: Night) -> bool:
+    """Whether a rival's file has more of a night than is stored, or of a class nothing is."""
+    return any(_has_more(night, *rival) for rival in night.settings.rivals.items())
+
+
+def _has_more(night: Night, name: str, option: str) -> bool:
+    of_night = _of_rival(night, name) | {"origin_session": night.session}
+    with connect.reading(night.url) as connection:
+        stored = read.values(connection, "forecasts", "horizon", of_night)
+    if not is_file(option):
+        return not stored
+    with suppress(Exception):  # of a file without rows of the night, or that cannot be read
+        rows, _ = rivals.read_rows(option, night.settings)
+        return not set(rows.loc[str(night.session)].index) <= set(stored)
+    return False
 
 
 def read_inputs(connection: connect.Connection, night: Night) -> PredictionInputs:
