@@ -105,7 +105,7 @@ def test_no_text_of_the_ledger_becomes_an_element_an_attribute_or_an_address(
 def test_show_prints_neither_escape_codes_nor_megabytes(done_on_the_seventh, capsys):
     put_everywhere(LONG)
     (data,) = newest_reports(read_settings())
-    console.show_nights([data])
+    console.show_nights([data], is_past=False, why=False, as_json=False)
     printed = capsys.readouterr().out
     assert not {"\x1b", "\r"} & set(printed)
     assert "\ufffd]0;owned" in printed
