@@ -239,7 +239,7 @@ class Ledger:
         or too few: 436 sessions up to `first`, and 6 origins with 5 sessions after, are needed.
         """
         from forecasting.audit.run_backtest import backtest_spec, planned, results
-        from forecasting.evaluate.figures import figure_frame, forecast_frame
+        from forecasting.evaluate.figures import comparison_frame, figure_frame, forecast_frame
 
         if not isinstance(refit_every, int) or refit_every < 1:
             raise UsageError(
@@ -263,7 +263,8 @@ class Ledger:
                 made.append(result)
         forecasts = pd.concat(map(forecast_frame, made), ignore_index=True)
         figures = pd.concat(map(figure_frame, made), ignore_index=True)
-        return Backtest(forecasts, figures)
+        comparison = pd.concat(map(comparison_frame, made), ignore_index=True)
+        return Backtest(forecasts, figures, comparison)
 
     def _for_reading(
         self, *symbols: Symbols, target: Target | None = None, bars: bool = False

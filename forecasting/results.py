@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHARES = ("coverage_80", "coverage_90")
-_SKILLS = ("vs_usual", "reference_skill")
+_SKILLS = ("vs_usual", "reference_skill", "lead")
 _PLOTTED = 40  # newest sessions before a fan
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
 _FIGURES = ["n", "mae", "pinball", "reference_skill", "baseline", "p_value", *_SHARES]
@@ -43,10 +43,16 @@ _TABLE: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """A backtest of a series or more: `forecasts` and `figures`, as the functions of that name."""
+    """A backtest of a series or more: `forecasts` and `figures`, as the functions of that name.
+
+    `comparison` has a row a forecaster: the lead over it one session ahead in pinball loss, over
+    how many nights, the p of equal loss and the series' verdict: use (them), no_better (than the
+    reference baseline), own_better (yours is) or too_few (nights to say).
+    """
 
     forecasts: pd.DataFrame
     figures: pd.DataFrame
+    comparison: pd.DataFrame
 
     @property
     def long(self) -> pd.DataFrame:
@@ -76,11 +82,13 @@ class Backtest:
         return rows[rows["symbol"] == chosen]
 
     def __repr__(self) -> str:
-        """Symbols, target and origins, then the main figures, a line a symbol and horizon."""
-        return f"{self._title()}\n{self._table().to_string(**_TABLE)}"
+        """Symbols, target and origins, the main figures by symbol and horizon, the comparison."""
+        compared = self.comparison.to_string(**_TABLE)
+        return f"{self._title()}\n{self._table().to_string(**_TABLE)}\n\n{compared}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}"
+        compared = self.comparison.to_html(**_TABLE)
+        return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}{compared}"
 
     def _title(self) -> str:
         figures = self.figures

@@ -285,7 +285,7 @@ def tested():
 
 def of_series(tested, symbol):
     """What a backtest has of one series alone."""
-    frames = (tested.forecasts, tested.figures)
+    frames = (tested.forecasts, tested.figures, tested.comparison)
     return fc.Backtest(*(rows[rows["symbol"] == symbol].reset_index(drop=True) for rows in frames))
 
 

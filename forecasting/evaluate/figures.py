@@ -221,6 +221,17 @@ def forecast_frame(result: BacktestResult) -> pd.DataFrame:
     return frame.sort_values(["origin_session", "horizon"], kind="stable", ignore_index=True)
 
 
+def comparison_frame(result: BacktestResult) -> pd.DataFrame:
+    """A row a forecaster that the published forecasts are compared with, of the next session."""
+    found = result.comparison()
+    leads = pd.DataFrame(
+        [{"forecaster": name, **asdict(found.leads[name])} for name in found.leads]
+    )
+    leads = leads.rename(columns={"share": "lead"}).astype({"p_value": "float64"})
+    leads.insert(0, "symbol", result.symbol)
+    return leads.assign(verdict=found.verdict)
+
+
 def figure_frame(result: BacktestResult) -> pd.DataFrame:
     """A row a figure: the columns of table metrics but for the ids; p_value NaN without a test."""
     shared = {

@@ -24,11 +24,11 @@ from forecasting.report import wording
 from forecasting.report.record import TrackRecord
 from forecasting.sessions import shift
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, lock, write
+from forecasting.store import connect, lock, read, write
 from forecasting.store.read.runs import Lead
 from forecasting.store.schema import forecasts, metadata
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import BASELINES, QUANTILE_COLUMNS, QUANTILES
+from forecasting.vocabulary import BASELINES, HORIZONS, QUANTILE_COLUMNS, QUANTILES
 from tests.builders import (
     EVE,
     LAST,
@@ -505,6 +505,24 @@ LEADS = {
 }
 
 
+def test_a_forecaster_of_the_next_session_alone_has_no_lead_over_five(night_folder, monkeypatch):
+    night_after(monkeypatch, EVE)
+    of = {"n": 60, "pinball": 120}
+    with connect.transaction(read_settings().url) as connection:
+        write.add(
+            connection,
+            "standings",
+            standing("house", **of),
+            standing("far", **of, horizon=5),
+            *(standing("mean", **of, horizon=horizon) for horizon in HORIZONS),
+        )
+        found = read.leads(connection, "TEST", "volume", "live")
+    assert found["house"][:2] == found["mean"][:2] == (60, 0.5)
+    assert np.isnan(found["house"].five_sessions)
+    assert found["mean"].five_sessions == 0.5
+    assert found["far"].n == 0
+
+
 def test_rivals_are_apart_from_baselines_on_a_page():
     actual = pd.DataFrame({"error": [1.0] * 60, "actual": 10.0, "horizon": 1})
     details = SimpleNamespace(record=TrackRecord(actual), leads=LEADS)
@@ -580,5 +598,10 @@ def test_a_frame_is_compared_with_series_and_functions(monkeypatch):
     found = fc.backtest(BARS, "2024-02-12", "2024-02-20", symbol="TEST", rivals=own, refit_every=9)
     counts = found.forecasts.dropna(subset="q50")["model"].value_counts()
     assert (counts["house"], counts["mean"]) == (6, 30)
+    compared = found.comparison.set_index("forecaster")
+    assert compared.loc["house", "n"] == 6
+    assert compared.loc["house", "lead"] < 0
+    assert set(compared["verdict"]) == {"too_few"}
+    assert " house " in repr(found)
     with pytest.raises(ValueError, match="of up to 16"):
         fc.backtest(BARS, symbol="TEST", rivals={"ridge": BARS["volume"]})

@@ -296,7 +296,7 @@ class Lead(NamedTuple):
 
     n: int  # of the newest 250 nights, those with a score of both one session ahead
     next_session: float
-    five_sessions: float  # of the five ahead together
+    five_sessions: float  # of the five ahead together; NaN of a rival of the next session alone
 
 
 def leads(connection: Connection, symbol: str, target: str, kind: str) -> dict[str, Lead]:
@@ -304,10 +304,12 @@ def leads(connection: Connection, symbol: str, target: str, kind: str) -> dict[s
     scope = {"symbol": symbol, "target": target, "kind": kind, "window_sessions": max(WINDOWS)}
     found = view(connection, "standings", scope).sort_values("horizon")
     others = found[(found["line"] != PUBLISHED_LINE) & (found["n"] > 0)]
-    return {
-        str(line): Lead(int(rows["n"].iloc[0]), _lead(rows[:1]), _lead(rows))
-        for line, rows in others.groupby("line", sort=False)
-    }
+    each = {}
+    for line, rows in others.groupby("line", sort=False):
+        one = rows[rows["horizon"] == 1]
+        five = _lead(rows) if len(rows) > 1 else math.nan
+        each[str(line)] = Lead(int(one["n"].sum()), _lead(one), five)
+    return each
 
 
 def _lead(rows: pd.DataFrame) -> float:
