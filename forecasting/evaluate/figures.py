@@ -224,12 +224,11 @@ def forecast_frame(result: BacktestResult) -> pd.DataFrame:
 def comparison_frame(result: BacktestResult) -> pd.DataFrame:
     """A row a forecaster that the published forecasts are compared with, of the next session."""
     found = result.comparison()
-    leads = pd.DataFrame(
-        [{"forecaster": name, **asdict(found.leads[name])} for name in found.leads]
-    )
-    leads = leads.rename(columns={"share": "lead"}).astype({"p_value": "float64"})
-    leads.insert(0, "symbol", result.symbol)
-    return leads.assign(verdict=found.verdict)
+    rows = [
+        {"symbol": result.symbol, "forecaster": name, **asdict(lead), "verdict": found.verdict}
+        for name, lead in found.leads.items()
+    ]
+    return pd.DataFrame(rows).rename(columns={"share": "lead"}).astype({"p_value": "float64"})
 
 
 def figure_frame(result: BacktestResult) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
 from forecasting.night.night import Night, RunOptions, check_closed, nights_of
 from forecasting.night.run_log import is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.fetch import bars_source
-from forecasting.night.steps.predict import has_new_rival
+from forecasting.night.steps.predict import has_more
 from forecasting.night.steps.preprocess import market_of, missing_closes
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import FILLED_SESSIONS
@@ -68,7 +68,7 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
     return left + [
         replace(night, is_for_rivals=True)
         for night in planned
-        if night not in left and has_new_rival(night)
+        if night not in left and any(has_more(night, *rival) for rival in settings.rivals.items())
     ]
 
 

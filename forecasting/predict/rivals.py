@@ -58,8 +58,13 @@ def read_rows(option: str, settings: Settings) -> tuple[pd.DataFrame, str]:
     return found.set_index([closes.index[origin], at - origin])[is_right.to_numpy()], words
 
 
-def of_file(option: str, settings: Settings, windows: Windows) -> Floats:
-    """(H, Q) what a file forecasts at the newest row, in the target's own unit; NaN where nothing.
+def of_file(
+    option: str, settings: Settings, windows: Windows, stored: pd.DataFrame
+) -> tuple[Floats, str]:
+    """(H, Q) what a file forecasts at the newest row, and a sentence about rows changed in it.
+
+    It is in the target's own unit, NaN where nothing. `stored` are the rival's rows of table
+    forecasts; the sentence is empty where the file has none that differ.
 
     Raises:
         UsageError: It has no valid row of the origin, or its rows are in another unit.
@@ -85,23 +90,15 @@ def of_file(option: str, settings: Settings, windows: Windows) -> Floats:
             "Expected the unit and share basis of the bars, splits adjusted as there; found "
             f"{ratio.median():.3g} times the usual value. Correct the file."
         )
-    return tonight
-
-
-def changed_rows(option: str, settings: Settings, stored: pd.DataFrame) -> str:
-    """A sentence about rows of a file that differ from the stored ones; empty without any.
-
-    `stored` are the rival's rows of table forecasts.
-    """
-    rows, _ = read_rows(option, settings)
     before = stored.set_index(["origin_session", "horizon"])[_Q].reindex(rows.index)
-    count = ((rows - before.to_numpy()).abs() > 0.0).any(axis=1).sum()
-    if not count:
-        return ""
-    return (
-        f"Stored as first seen, and changed in its file since: {quantity(count, 'row')}. Under "
-        "another name the file is stored anew."
-    )
+    changed = ((rows - before.to_numpy()).abs() > 0.0).any(axis=1).sum()
+    note = ""
+    if changed:
+        note = (
+            "Stored as first seen, and changed in its file since: "
+            f"{quantity(changed, 'row')}. Under another name the file is stored anew."
+        )
+    return tonight, note
 
 
 def of_class(option: Any, history: pd.DataFrame, windows: Windows) -> Floats:  # noqa: ANN401 - of three

@@ -84,8 +84,7 @@ def write_forecasts(night: Night) -> Night:
     A model that is missing or cannot be used stops no night: a baseline takes its place.
     """
     with connect.reading(night.url) as connection:
-        is_written = read.row(connection, "forecasts", _of_run(night)) is not None
-        if night.is_for_rivals or is_written:
+        if night.is_for_rivals or read.row(connection, "forecasts", _of_run(night)) is not None:
             return add_rivals(night)
         stored = read_inputs(connection, night)
     issued, published, facts = _forecast(night, stored)
@@ -103,54 +102,48 @@ def add_rivals(night: Night) -> Night:
 
     What is wrong with a rival harms no night: it is a note of the run.
     """
-    issued = list[Candidate]()
     notes = []
     for name, option in night.settings.rivals.items():
         try:
-            candidate, note = _rival(night, name, option)
-            issued.append(candidate)
+            note = _add_rival(night, name, option)
         except Exception as error:  # whatever a file, or others' code, leads to
             note = str(error)
         if note:
             notes.append(plain_text(f"Rival {name}: {note}", limit=500))
     if night.settings.rivals:
         with connect.transaction(night.url) as connection:
-            _write(connection, night, issued, Published("", "ok", ""), None)
             add_notes(connection, night.id, {"rivals": " ".join(notes)})
     return night
 
 
-def _rival(night: Night, name: str, option: str) -> tuple[Candidate, str]:
-    """What a rival forecasts, NaN where it does not or has before, and what is to be noted."""
+def _add_rival(night: Night, name: str, option: str) -> str:
+    """What is to be noted of a rival, once what it forecasts and has not before is written."""
     of_model = _of_rival(night, name)
     with connect.reading(night.url) as connection:
         stored = read.view(connection, "forecasts", of_model)
         scores = read.view(connection, "scores", of_model | {"stage": "first_print"})
     at = pd.Timestamp(night.session)
-    has_before = stored["horizon"][stored["origin_session"] == at].to_numpy() - 1
     windows = windows_of(night)
     note = ""
     if isinstance(option, str) and is_file(option):
-        given = rivals.of_file(option, night.settings, windows)
-        note = rivals.changed_rows(option, night.settings, stored)
+        given, note = rivals.of_file(option, night.settings, windows, stored)
     else:
         history = bars_of(night).assign(value=actual_of(night.target, bars_of(night)))
         given = rivals.of_class(option, history, windows)
     whole = whole_quantiles(given, scores[scores["target_session"] <= at], windows)
-    whole[has_before] = np.nan
-    return Candidate(of_model["model_id"], name, RIVAL, whole), note
+    whole[stored["horizon"][stored["origin_session"] == at] - 1] = np.nan
+    with connect.transaction(night.url) as connection:
+        issued = [Candidate(of_model["model_id"], name, RIVAL, whole)]
+        _write(connection, night, issued, Published("", "ok", ""), None)
+    return note
 
 
 def _of_rival(night: Night, name: str) -> dict[str, str]:
     return night.settings.columns | {"model_id": short_id(RIVAL, name, *night.key)}
 
 
-def has_new_rival(night: Night) -> bool:
+def has_more(night: Night, name: str, option: str) -> bool:
     """Whether a rival's file has more of a night than is stored, or of a class nothing is."""
-    return any(_has_more(night, *rival) for rival in night.settings.rivals.items())
-
-
-def _has_more(night: Night, name: str, option: str) -> bool:
     of_night = _of_rival(night, name) | {"origin_session": night.session}
     with connect.reading(night.url) as connection:
         stored = read.values(connection, "forecasts", "horizon", of_night)
