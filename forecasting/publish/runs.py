@@ -20,8 +20,13 @@ from forecasting.vocabulary import Clock, Mode
 
 
 def published_step(step: Step, nights: list[Night]) -> list[Night]:
-    """The nights after a step; one that has been evaluated has its page too."""
-    return evaluate(nights, publish_page) if step == "evaluate" else call_step(step, nights)
+    """The nights after a step; one that is evaluated, or has more of a rival, has its page too."""
+    if step == "evaluate":
+        return evaluate(nights, publish_page)
+    done = call_step(step, nights)
+    if step != "predict":
+        return done
+    return [night.then(step, publish_page) if night.is_for_rivals else night for night in done]
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:

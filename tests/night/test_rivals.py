@@ -20,6 +20,7 @@ from forecasting.night.night import RunOptions
 from forecasting.night.plan import planned_nights
 from forecasting.predict import rivals
 from forecasting.publish.messages import newest_digest
+from forecasting.publish.pages import report_path
 from forecasting.report import wording
 from forecasting.report.record import TrackRecord
 from forecasting.sessions import shift
@@ -147,6 +148,7 @@ def test_a_run_with_nothing_new_reads_the_rows_that_came_after_its_night(
     assert now == before
 
 
+@pytest.mark.usefixtures("real_pages")
 def test_a_row_that_comes_later_of_a_stored_origin_is_stored_too(house, monkeypatch):
     header = "symbol,target_session,q50,origin_session"
     house(f"TEST,{LAST},3e6,{EVE}", header=header)
@@ -157,6 +159,8 @@ def test_a_row_that_comes_later_of_a_stored_origin_is_stored_too(house, monkeypa
     assert {day: row["q50"] for day, row in stored().items()} == {str(LAST): 3e6, str(NEXT): 3.5e6}
     assert stored()[str(LAST)] == before[str(LAST)]
     assert "changed in its file since: 1 row." in notes()[0]
+    page = report_path(read_settings(), "TEST", "volume").read_text()
+    assert "changed in its file since: 1 row." in page
 
 
 def planned():
