@@ -95,7 +95,7 @@ mutants: $(VENV)/.installed-mutation
 
 # The picture of the README, of the demo's page.
 picture:
-	chromium --headless --hide-scrollbars --screenshot=docs/page.png --window-size=1100,850 $(DATA)/reports/_GSPC-volume.html
+	chromium --headless --hide-scrollbars --screenshot=docs/page.png --window-size=1100,980 $(DATA)/reports/_GSPC-volume.html
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(DATA) build dist mutants *.egg-info
