@@ -67,7 +67,7 @@ def parse_pairs(text: str) -> dict[str, str]:
     for entry in listed(text):
         name, _, value = (word.strip() for word in entry.rpartition("="))
         if not (name and value):
-            raise ValueError(f"Expected NAME=VALUE,NAME=VALUE (VOD=XLON), found {entry!r}")
+            raise ValueError(f"Expected NAME=VALUE,NAME=VALUE, found {entry!r}")
         pairs[name] = value
     return pairs
 
