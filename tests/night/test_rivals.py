@@ -394,7 +394,7 @@ def test_a_night_that_is_killed_leaves_the_rows_of_one_that_is_not(house, monkey
     assert len(stored()) == 1
 
 
-def test_a_class_gets_what_is_known_at_the_origin(own, monkeypatch):
+def test_a_class_gets_what_is_known_at_the_origin_once(own, night_folder, monkeypatch):
     own(
         "assert len(ahead) == 5 and ahead.index[0] > history.index[-1]; "
         "return history['value'].tail(self.n).mean()"
@@ -404,8 +404,15 @@ def test_a_class_gets_what_is_known_at_the_origin(own, monkeypatch):
     assert [row["q50"] for row in stored().values()] == pytest.approx([expected] * 5)
     assert {row["kind"] for row in stored().values()} == {"live"}
     before = stored()
+    monkeypatch.setattr(rivals, "_made", lambda option: None)  # it is not called again
+    path = night_folder.parent / "house.csv"
+    path.write_text(f"symbol,target_session,q50\nTEST,{LAST},3000000\n")
+    monkeypatch.setenv("FORECASTING_RIVALS", f"own=own:20,house={path}")
     night(EVE)
-    assert stored() == before
+    assert notes() == []
+    kept = [row for row in rows("forecasts", role="rival") if row["q50"] != 3e6]
+    assert {str(row["target_session"]): row for row in kept} == before
+    assert len(rows("forecasts", role="rival", q50=3e6)) == 1
 
 
 def test_a_class_may_give_quantiles(own, monkeypatch):

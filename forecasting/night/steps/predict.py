@@ -123,15 +123,17 @@ def _add_rival(night: Night, name: str, option: str) -> str:
         stored = read.view(connection, "forecasts", of_model)
         scores = read.view(connection, "scores", of_model | {"stage": "first_print"})
     at = pd.Timestamp(night.session)
+    has_before = stored["horizon"][stored["origin_session"] == at] - 1
     windows = windows_of(night)
+    given = np.full((H, len(QUANTILE_COLUMNS)), np.nan)
     note = ""
     if isinstance(option, str) and is_file(option):
         given, note = rivals.of_file(option, night.settings, windows, stored)
-    else:
+    elif has_before.empty:
         history = bars_of(night).assign(value=actual_of(night.target, bars_of(night)))
         given = rivals.of_class(option, history, windows)
     whole = whole_quantiles(given, scores[scores["target_session"] <= at], windows)
-    whole[stored["horizon"][stored["origin_session"] == at] - 1] = np.nan
+    whole[has_before] = np.nan
     with connect.transaction(night.url) as connection:
         issued = [Candidate(of_model["model_id"], name, RIVAL, whole)]
         _write(connection, night, issued, Published("", "ok", ""), None)
