@@ -572,12 +572,17 @@ def check_runs(rows: Rows):
     """A finished night has its forecasts, any other says why it has none, and none is running."""
     issued = [row for row in rows["forecasts"].values() if row["role"] == "published"]
     published = Counter(row["run_id"] for row in issued)
+    bars = versions_of(rows)
     for run in rows["runs"].values():
         is_issued_before = ISSUED_BEFORE in run["note"]  # by a run under other settings
         expected = 0 if is_issued_before else len(HORIZONS)
         if run["status"] == "done":
             assert published[run["id"]] == expected, run
             assert run["finished_at"] and run["mode"] and run["error"] is None, run
+        elif run["status"] == "closed":
+            stored = [row["first_seen_at"] for row in bars[run["symbol"], run["as_of"]]]
+            assert all(instant > run["started_at"] for instant in stored), run
+            assert published[run["id"]] == 0, run
         else:
             assert run["status"] in ("late", "failed"), run
             assert published[run["id"]] in (0, expected), run

@@ -135,6 +135,19 @@ def test_a_night_whose_bar_was_stored_before_needs_no_response(yahoo, run, monke
     assert statuses() == [(str(LAST), "done")]
 
 
+def test_nights_whose_bars_were_stored_before_are_made_though_the_source_ends_before_them(
+    yahoo, run, monkeypatch
+):
+    run(BEFORE)
+    with monkeypatch.context() as patch, pytest.raises(Exception, match="callable"):
+        patch.setattr("forecasting.night.run.write_forecasts", None)
+        run(LAST)
+    yahoo.edits = [missing_row(day) for day in (EVE, LAST, MONDAY)]
+    with pytest.raises(DataLateError):
+        run(MONDAY)
+    assert [status for _, status in statuses()] == ["done", "done", "done", "late"]
+
+
 def test_a_session_whose_bar_never_came_while_a_later_one_did_is_no_session(yahoo, run):
     run(BEFORE)
     yahoo.edits = [missing_row(EVE)]

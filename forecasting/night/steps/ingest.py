@@ -5,7 +5,6 @@ The same request brings its earnings dates.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -16,7 +15,6 @@ from forecasting.errors import (
     DataLateError,
     NoBarError,
     RateLimitedError,
-    StoreError,
     UnavailableError,
     explained,
 )
@@ -33,7 +31,6 @@ from forecasting.night.steps.fetch import (
 from forecasting.night.steps.preprocess import (
     STORED_NOTHING,
     first_session,
-    input_fetch,
     market_of,
     no_session,
 )
@@ -41,6 +38,7 @@ from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import after
 from forecasting.store import connect, read
 from forecasting.store.rows import FetchRow
+from forecasting.targets import TARGETS
 from forecasting.values import MarketChoice, source_name
 
 logger = logging.getLogger("forecasting.ingest")
@@ -88,7 +86,8 @@ def _with_stored_bar(night: Night) -> Night:
 
     It needs none where its bar is stored, as in a run that was killed after the bar had come.
     """
-    if isinstance(night.error, UnavailableError | RateLimitedError) and _is_stored(night):
+    needless = (UnavailableError, RateLimitedError, DataLateError)
+    if isinstance(night.error, needless) and _is_stored(night):
         return replace(night, error=None)
     if isinstance(night.error, DataLateError | BadDataError):
         return _without_bar(night, night.error)
@@ -122,10 +121,11 @@ def _without_bar(night: Night, error: DataLateError | BadDataError) -> Night:
 
 
 def _is_stored(night: Night) -> bool:
-    with connect.reading(night.url) as connection, suppress(StoreError):
-        input_fetch(connection, night.settings, night.session)
-        return True
-    return False
+    """Whether the night's bar is stored, with the values that its target needs."""
+    session = night.session
+    with connect.reading(night.url) as connection:
+        bars = read.bars(connection, night.symbol, first=session, last=session)
+    return len(bars.dropna(subset=[*TARGETS[night.target].columns])) > 0
 
 
 def _requested(nights: Sequence[Night]) -> list[Night]:
