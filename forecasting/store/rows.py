@@ -114,8 +114,8 @@ class RunRow:
 
 
 @dataclass(frozen=True)
-class IssuedRow:
-    """What a model forecasts for one session as a night writes it, of table forecasts."""
+class OfForecast:
+    """The key of a forecast, FORECAST_KEY."""
 
     symbol: str
     target: Target
@@ -123,6 +123,12 @@ class IssuedRow:
     horizon: int
     model_id: str
     kind: str
+
+
+@dataclass(frozen=True)
+class Quantiles(OfForecast):
+    """What is forecast of a session, or of the sessions up to it, in the target's unit."""
+
     target_session: date
     q05: float
     q10: float
@@ -131,6 +137,12 @@ class IssuedRow:
     q75: float
     q90: float
     q95: float
+
+
+@dataclass(frozen=True)
+class IssuedRow(Quantiles):
+    """What a model forecasts for one session as a night writes it, of table forecasts."""
+
     role: str
     status: str
     reason: str
@@ -145,41 +157,21 @@ class IssuedRow:
 
 
 @dataclass(frozen=True)
-class PartRow:
+class PartRow(OfForecast):
     """A factor of a published median, of table forecast_parts."""
 
-    symbol: str
-    target: Target
-    origin_session: date
-    horizon: int
-    model_id: str
-    kind: str
     part: str
     place: int
     factor: float
 
 
 @dataclass(frozen=True)
-class ForecastRow:
+class ForecastRow(Quantiles):
     """What is published for one session, of view published_forecasts joined with its fetch."""
 
-    symbol: str
-    target: Target
-    origin_session: date
-    horizon: int
-    target_session: date
-    q05: float
-    q10: float
-    q25: float
-    q50: float
-    q75: float
-    q90: float
-    q95: float
     last_value: float | None
-    kind: str
     status: str
     reason: str
-    model_id: str
     issued_at: datetime
     data_as_of: datetime
     run_id: str
@@ -207,23 +199,9 @@ class ResultRow:
 
 
 @dataclass(frozen=True)
-class TotalRow:
+class TotalRow(Quantiles):
     """The volume of the next `horizon` sessions together, of table total_forecasts."""
 
-    symbol: str
-    target: Target
-    origin_session: date
-    horizon: int
-    model_id: str
-    kind: str
-    target_session: date
-    q05: float
-    q10: float
-    q25: float
-    q50: float
-    q75: float
-    q90: float
-    q95: float
     role: str
     factor: float
     issued_at: datetime
