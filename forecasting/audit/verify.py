@@ -205,7 +205,7 @@ def stored_nights(connection: connect.Connection, settings: Settings) -> list[St
     for run_id in runs.keys() - {night.run.id for night in nights}:
         run = runs[run_id]
         nights.append(StoredNight(run.as_of, run, run.started_at, fits.get(run_id)))
-    # One by a clock that is behind is issued after all others of its symbol: night/steps/predict.py
+    # One by a clock that is behind is issued after all others of its symbol: night/steps/issue.py
     return sorted(nights, key=attrgetter("made_at", "session"))
 
 

@@ -14,8 +14,8 @@ from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
 from forecasting.night.night import Night, RunOptions, check_closed, nights_of
 from forecasting.night.run_log import is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.fetch import bars_source
-from forecasting.night.steps.predict import has_more
 from forecasting.night.steps.preprocess import market_of, missing_closes
+from forecasting.night.steps.rivals import has_more
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import (

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from forecasting.night.steps.predict import factor_rows, forecast_rows, total_rows
+from forecasting.night.steps.issue import factor_rows, forecast_rows, total_rows
 from forecasting.predict.candidates import assign_roles
 from forecasting.store import schema
 from forecasting.store.rows import PartRow
