@@ -23,6 +23,7 @@ from forecasting.night.plan import (
     newest_session,
 )
 from forecasting.night.steps.fetch import check_bars
+from forecasting.night.steps.ingest import bars_ended
 from forecasting.sessions import (
     closes_at,
     ends_soon,
@@ -177,7 +178,8 @@ def _why_not_begun(
             return Condition(kind, {"reason": f"{request.verdict}: {request.detail}"})
     if is_locked:
         return Condition("running")
-    return Condition("no_night", own.columns)
+    ended = bars_ended(connection, own)  # in a file, of which a run by hand plans no newer night
+    return Condition("ended", {"reason": ended}) if ended else Condition("no_night", own.columns)
 
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:

@@ -5,6 +5,7 @@ What was late, refused, or cut off.
 
 from datetime import timedelta
 
+import pandas as pd
 import pytest
 
 from flows import clock
@@ -192,3 +193,20 @@ def test_a_symbol_whose_bars_have_ended_is_a_note_of_check_and_all_else_stays_gr
         (str(MONDAY),)
     ]
     assert "Note" not in check_fresh(now=clock.now)
+
+
+@pytest.mark.usefixtures("night_folder")
+def test_a_symbol_whose_bars_end_in_a_file_is_a_note_of_check(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "ENDED_SESSIONS", 3)
+    bars = {
+        symbol: random_bars(days=650, seed=3, last=last).assign(symbol=symbol)
+        for symbol, last in {"SBUX": shift(LAST, -3), "MSFT": LAST, "PFE": EVE}.items()
+    }
+    pd.concat(bars.values()).rename_axis("session").to_csv(tmp_path / "bars.csv")
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{tmp_path / 'bars.csv'}")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", ",".join(bars))
+    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(hours=13))
+    runs.run_missed(read_settings(), as_of=None, mode="skip", now=clock.now)
+    with pytest.raises(ForecastingError, match=f"session {EVE} of PFE") as found:
+        check_fresh(now=clock.now)
+    assert "SBUX: no bars. No bar of SBUX" in str(found.value)

@@ -36,7 +36,9 @@ from forecasting.night.steps.preprocess import (
 )
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import after
+from forecasting.settings import Settings
 from forecasting.store import connect, read
+from forecasting.store.connect import Connection
 from forecasting.store.rows import FetchRow
 from forecasting.targets import TARGETS
 from forecasting.values import MarketChoice, source_name
@@ -97,27 +99,35 @@ def _with_stored_bar(night: Night) -> Night:
 def _without_bar(night: Night, error: DataLateError | BadDataError) -> Night:
     """The night, closed where its session was none or the bars of its symbol have ended.
 
-    A session without a bar that has newer ones is no session. Bars have ended, as of a company that
-    was delisted, where those of another symbol of the source are ENDED_SESSIONS newer.
+    A session without a bar that has newer ones is no session.
     """
     with connect.reading(night.url) as connection:
-        own = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
-        of_source = {"source": source_name(night.source)}
-        others = read.newest(connection, "fetches", "last_received", of_source)
-    if own is None or others is None:
-        return night
-    if isinstance(error, DataLateError):
-        if own > night.session:
+        newest = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
+        ended = bars_ended(connection, night.settings)
+    if newest is not None and isinstance(error, DataLateError):
+        if newest > night.session:
             return replace(night, error=no_session(night))
         if error.why:  # A bar came, and is held back
             return night
-    if len(after(own, others, night.exchange)) < ENDED_SESSIONS:
-        return night
-    ended = (
-        f"No bar of {night.symbol} for {ENDED_SESSIONS} sessions, since {own}: take it from "
-        f"FORECASTING_SYMBOLS; its history stays. {error}"
+    return replace(night, error=NoBarError(f"{ended} {error}")) if ended else night
+
+
+def bars_ended(connection: Connection, own: Settings) -> str:
+    """What to do about a symbol whose bars have ended, as of a delisted company; else empty.
+
+    They have where those of another symbol of its source are ENDED_SESSIONS newer.
+    """
+    newest = read.newest(connection, "bar_versions", "session", {"symbol": own.symbol})
+    of_source = {"source": source_name(own.source)}
+    others = read.newest(connection, "fetches", "last_received", of_source)
+    if newest is None or others is None:
+        return ""
+    if len(after(newest, others, own.exchange)) < ENDED_SESSIONS:
+        return ""
+    return (
+        f"No bar of {own.symbol} for {ENDED_SESSIONS} sessions, since {newest}: take it from "
+        "FORECASTING_SYMBOLS; its history stays."
     )
-    return replace(night, error=NoBarError(ended))
 
 
 def _is_stored(night: Night) -> bool:
