@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import date, datetime, timedelta
 
 from forecasting.errors import StoreError
 from forecasting.evaluate.scores import ScoreRow, score_rows, scored_rows
@@ -18,6 +17,10 @@ logger = logging.getLogger("forecasting.evaluate")
 
 _SETTLED_WITHIN = timedelta(days=14)
 """Before the next bar is stored, with which one is settled; over the longest holidays."""
+
+
+_Span = tuple[date, date, datetime | None]
+"""First and last of some sessions, and up to when their bars count; None for now."""
 
 
 def unpublished(night: Night) -> Night:
@@ -55,40 +58,48 @@ def evaluate(
 def score_closed(night: Night) -> Night:
     """The night, once the scores of its closed sessions are written."""
     with connect.reading(night.url) as connection:
-        known_at = night.data_as_of or _newest_instant(connection, night)
-        scores = _scores(connection, night, known_at)
+        spans = _spans(connection, night)
+        scores = _scores(connection, night, spans)
+        totals = _total_scores(connection, night, spans, scores)
     with connect.transaction(night.url) as connection:
         added = write.add_scores(connection, scores)
-        write.add(connection, "total_scores", *_total_scores(connection, night, known_at, scores))
+        write.add(connection, "total_scores", *totals)
         logger.info("scored %d forecasts of %s", added, night.series)
     return night
 
 
-def _scores(
-    connection: connect.Connection, night: Night, known_at: datetime | None
-) -> list[ScoreRow]:
-    """The scores of forecasts whose session has closed, by the bars of the night's fetch.
+def _spans(connection: connect.Connection, night: Night) -> list[_Span]:
+    """The sessions to score: up to the night's by the bars of its fetch.
 
-    With a night of the past, forecasts whose sessions have closed since are scored by the bars of
-    now.
+    With a night of the past, those that have closed since by the bars of now.
     """
     session = night.session
-    unscored = partial(read.unscored_forecasts, connection, *night.key)
-    scored = partial(score_rows, target=night.target, scored_at=night.now())
-    scores = scored(unscored(last=session, known_at=known_at))
+    known_at = night.data_as_of or _newest_instant(connection, night)
+    spans: list[_Span] = [(date.min, session, known_at)]
     newest = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
     if newest is not None and newest > session:
-        scores += scored(unscored(first=session + timedelta(days=1), last=newest))
+        spans.append((session + timedelta(days=1), newest, None))
+    return spans
+
+
+def _scores(connection: connect.Connection, night: Night, spans: Sequence[_Span]) -> list[ScoreRow]:
+    """The scores of forecasts whose session has closed."""
+    scores = []
+    for first, last, known_at in spans:
+        unscored = read.unscored_forecasts(
+            connection, *night.key, first=first, last=last, known_at=known_at
+        )
+        scores += score_rows(unscored, target=night.target, scored_at=night.now())
     return scores
 
 
 def _total_scores(
     connection: connect.Connection,
     night: Night,
-    known_at: datetime | None,
+    spans: Sequence[_Span],
     scores: Sequence[ScoreRow],
 ) -> list[ScoreRow]:
-    """The scores of totals that these scores complete, by bars as of `_scores`.
+    """The scores of totals that these scores complete.
 
     Also of totals that ended days before: a bar that is settled as it was first stored completes
     them too, and leaves no score.
@@ -96,16 +107,13 @@ def _total_scores(
     if not TARGETS[night.target].has_totals:
         return []
     sessions = [score.target_session for score in scores]
-    totals = partial(read.unscored_totals, connection, *night.key)
-    scored = partial(scored_rows, scored_at=night.now())
-    first = min([night.session, *sessions]) - _SETTLED_WITHIN
-    closed = totals(first=first, known_at=known_at)
-    rows = scored(closed[closed["target_session"] <= night.session])
-    if sessions and max(sessions) > night.session:
-        rows += scored(totals(first=max(min(sessions), night.session + timedelta(days=1))))
-    long = partial(read.closed_long_totals, connection, *night.key)
-    rows += scored(long(first=first, last=night.session, known_at=known_at))
-    rows += scored(long(first=night.session + timedelta(days=1)))
+    oldest = min([night.session, *sessions]) - _SETTLED_WITHIN
+    rows = []
+    for first, last, known_at in spans:
+        unscored = read.unscored_totals(
+            connection, *night.key, first=max(first, oldest), last=last, known_at=known_at
+        )
+        rows += scored_rows(unscored, scored_at=night.now())
     return rows
 
 

@@ -155,31 +155,27 @@ def _total_factors(
     connection: connect.Connection, night: Night, past: pd.DataFrame
 ) -> dict[int, float]:
     """The factors of tonight's totals, from those of the night before and what has closed since."""
-    if not TARGETS[night.target].has_totals:
+    rules = TARGETS[night.target]
+    if not rules.has_totals:
         return {}
     since = read.totals_since_newest(connection, *night.key, session=night.session)
     if since.empty:
         return {}
-    recent = past[past["origin_session"] >= pd.Timestamp(since["origin_session"].min())]
-    each = zip(recent["origin_session"].dt.date, recent["horizon"], strict=True)
-    actual = dict(zip(each, recent["actual"], strict=True))
-    closed = read.closed_long_totals(
-        connection,
-        *night.key,
-        first=since["target_session"].min(),
-        last=night.session,
-        known_at=night.data_as_of,
+    # Sessions of another history, which the user replaced meanwhile, are unknown
+    known = past[past["bars_at"] == past["bars_at"].max()]
+    by_session = known.drop_duplicates("target_session")
+    by_origin = known.drop_duplicates("origin_session").set_index("origin_session")
+    volume = rules.to_present(
+        by_session["actual"].to_numpy(), by_session["split_factor"].to_numpy()
     )
-    long = closed[closed["stage"] == "first_print"]
-    each = zip(long["origin_session"].dt.date, long["horizon"], strict=True)
-    of_long = dict(zip(each, long["actual"], strict=True))
-    lengths = since["horizon"]
-    since["actual"] = [
-        of_long.get((origin, length), np.nan)
-        if length > H
-        else sum(actual.get((origin, horizon), np.nan) for horizon in range(1, length + 1))
-        for origin, length in zip(since["origin_session"], lengths, strict=True)
-    ]
+    session = by_session["target_session"].to_numpy()
+    origin = pd.DatetimeIndex(since["origin_session"])
+    last = pd.DatetimeIndex(since["target_session"])
+    within = (session > origin.to_numpy()[:, None]) & (session <= last.to_numpy()[:, None])
+    total = np.where(within, volume, 0.0).sum(axis=1)
+    factor = by_origin["split_factor"].reindex(origin).to_numpy()
+    is_whole = within.sum(axis=1) == since["horizon"]
+    since["actual"] = np.where(is_whole, rules.to_issued(total, factor), np.nan)
     return {
         length: next_factor(
             rows["factor"].iloc[-1],
@@ -187,7 +183,7 @@ def _total_factors(
             rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float),
             lengths=H if length == H else 1,
         )
-        for length, rows in since.groupby(lengths.clip(lower=H))
+        for length, rows in since.groupby(since["horizon"].clip(lower=H))
     }
 
 

@@ -53,4 +53,4 @@ from forecasting.store.read.scores import (
     scored,
     standing_scores,
 )
-from forecasting.store.read.unscored import closed_long_totals, unscored_forecasts, unscored_totals
+from forecasting.store.read.unscored import unscored_forecasts, unscored_totals

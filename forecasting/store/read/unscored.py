@@ -1,10 +1,7 @@
 """Forecasts and totals that are still to be scored, with the bars that they are scored against."""
 
-import math
-from collections import defaultdict
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -12,7 +9,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
-from forecasting.store.frames import Row, frame, of_series, same_forecast, view_result
+from forecasting.store.frames import Row, frame, of_series, same_forecast
 from forecasting.store.read.inputs import LATEST, PRICES, next_history, split_factors
 from forecasting.store.schema import (
     FORECAST_KEY,
@@ -27,8 +24,8 @@ from forecasting.store.schema import (
     models,
     score,
     total_forecasts,
+    total_scores,
 )
-from forecasting.store.score_views import same
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Target
 
@@ -126,80 +123,7 @@ def _unscored(target: Target) -> tuple[sa.Select[Any], sa.Select[Any], sa.Select
     return oldest, not_all_scored.distinct(), statement
 
 
-# With the horizons named SQLite finds a score by its key, and does not read every year. A bar that
-# is settled as it was first stored has one score; before 0.4 it had two.
-_OF_TOTALS = f"""(
-    SELECT DISTINCT f.*, m.name AS model, s.horizon AS place, t.stage, s.bar_version, s.actual,
-        (
-            SELECT max(d.bar_version) FROM total_scores d
-            WHERE {same("d", "f", FORECAST_KEY)} AND d.stage = t.stage
-        ) AS scored_version
-    FROM total_forecasts f JOIN models m ON m.id = f.model_id
-    JOIN scores s ON s.symbol = f.symbol AND s.target = f.target AND s.kind = f.kind
-        AND f.horizon <= 5 AND s.horizon IN (1, 2, 3, 4, 5) AND s.horizon <= f.horizon
-        AND s.origin_session = f.origin_session AND s.model_id = f.model_id
-    JOIN bar_versions b ON b.symbol = s.symbol AND b.session = s.target_session
-        AND b.version = s.bar_version
-    JOIN (SELECT 'first_print' AS stage UNION ALL SELECT 'settled') t
-        ON CASE t.stage WHEN 'first_print' THEN s.stage = 'first_print' ELSE
-            b.settled_at <= :first_seen_at
-            AND (b.superseded_at IS NULL OR b.superseded_at > :first_seen_at)
-        END
-    WHERE b.first_seen_at <= :first_seen_at
-) f"""  # noqa: S608 - of this package
-
-
-_ENDING = """symbol = :symbol AND target = :target AND origin_session >= :origin_session
-    AND target_session >= :target_session ORDER BY place, stage"""
-
-
 def unscored_totals(
-    connection: Connection,
-    symbol: str,
-    target: str,
-    *,
-    first: date,
-    known_at: datetime | None = None,
-) -> pd.DataFrame:
-    """Totals that end with a session or later and are to be scored, once for each stage.
-
-    At a stage all their sessions are scored, and the total is not by these bars. Stage settled is
-    left out where all these bars are as they were first stored.
-
-    Args:
-        connection: An open one.
-        symbol: Whose.
-        target: Of what.
-        first: The first session with which they end.
-        known_at: Instant up to which bars count; None for now.
-
-    Returns:
-        Columns of table total_forecasts, model, stage, and the sums over the sessions of
-        bar_version and actual, on the share basis of the day the forecast was issued.
-    """
-    values = {
-        "symbol": symbol,
-        "target": target,
-        "target_session": first,
-        "first_seen_at": known_at or LATEST,
-        "origin_session": first - timedelta(days=30),  # by which the key finds them
-    }
-    found = view_result(connection, _OF_TOTALS, _ENDING, values)
-    sessions = defaultdict[tuple[Any, ...], list[Row]](list)
-    for row in found.mappings():
-        sessions[*itemgetter(*FORECAST_KEY)(row), row["stage"]].append(dict(row))
-    totals: dict[tuple[Any, ...], Row] = {}
-    for (*key, _), rows in sessions.items():
-        total = rows[-1]
-        if len(rows) == total["horizon"]:
-            total["bar_version"] = sum(row["bar_version"] for row in rows)
-            total["actual"] = math.fsum(row["actual"] for row in rows)
-            totals.setdefault((*key, total["bar_version"]), total)
-    unscored = [row for row in totals.values() if row["bar_version"] != row["scored_version"]]
-    return pd.DataFrame(unscored, columns=list(found.keys()))
-
-
-def closed_long_totals(
     connection: Connection,
     symbol: str,
     target: Target,
@@ -208,57 +132,72 @@ def closed_long_totals(
     last: date = date.max,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Totals of more sessions than are forecast that end from `first` to `last`.
+    """Totals that end from `first` to `last`, not yet scored against the bars of their sessions.
 
-    A row a stage at which all their sessions have a bar; bars, columns and stages are as of
-    `unscored_totals`, whether they are scored or not.
+    A row a stage at which all their sessions have a bar; bars and stages are as of
+    `unscored_forecasts`. Stage settled is left out where all bars are as they were first stored.
+
+    Returns:
+        Columns of table total_forecasts, model, stage, and the sums over the sessions of
+        bar_version and actual, on the share basis of the day the forecast was issued.
     """
     since = first - _LONGEST  # by which the key finds them
     values = {"symbol": symbol, "target": target, "first": first, "last": last, "since": since}
-    statement, actual = _long_totals(target)
+    statement, every_bar = _totals(target)
     totals = frame(connection, statement, values)
     if totals.empty:
-        return totals.assign(stage="", bar_version=0, actual=0.0)
-    values |= {"first": since, "known_at": known_at or LATEST}
-    bars = frame(connection, actual, values)
-    about = ["origin_session", "target_session", "data_as_of", "first_received"]
-    each = totals[about].merge(bars, how="cross")
-    seen_at = each["first_seen_at"]
-    each["volume"] /= split_factors(connection, symbol, each, until=seen_at)
-    within = (each["session"] > each["origin_session"]) & (
-        each["session"] <= each["target_session"]
-    )
-    is_other = seen_at >= next_history(connection, symbol, each["data_as_of"])
-    is_known = within & ~is_other & (each["volume"] > 0.0)
-    stages = {"first_print": each["stage"] == "first_print", "settled": each["is_settled"]}
-    closed = []
+        return totals
+    bars = frame(connection, every_bar, values | {"first": since, "known_at": known_at or LATEST})
+    each = totals[["data_as_of", "first_received"]].merge(bars, how="cross")
+    factor = split_factors(connection, symbol, each, until=each["first_seen_at"])
+    is_other = each["first_seen_at"] >= next_history(connection, symbol, each["data_as_of"])
+    shape = (len(totals), len(bars))
+    volume = (each["volume"] / factor).to_numpy().reshape(shape)
+    session = bars["session"].to_numpy()
+    is_known = ~is_other.to_numpy().reshape(shape) & (volume > 0.0)
+    is_known &= session > totals[["origin_session"]].to_numpy()
+    is_known &= session <= totals[["target_session"]].to_numpy()
+    unscored = []
+    before = np.zeros(len(totals))
+    stages = {"first_print": bars["stage"] == "first_print", "settled": bars["is_settled"]}
     for stage, is_stage in stages.items():
-        used = (is_known & is_stage).to_numpy().reshape(len(totals), len(bars))
-        version, actual = (
-            np.where(used, each[name].to_numpy().reshape(used.shape), 0).sum(axis=1)
-            for name in ("bar_version", "volume")
-        )
+        used = is_known & is_stage.to_numpy()
+        version = np.where(used, bars["bar_version"], 0).sum(axis=1)
+        is_unscored = (used.sum(axis=1) == totals["horizon"]) & (version != totals[stage])
+        actual = np.where(used, volume, 0.0).sum(axis=1)
         of_stage = totals.assign(stage=stage, bar_version=version, actual=actual)
-        closed.append(of_stage[used.sum(axis=1) == totals["horizon"]])
-    return pd.concat(closed).drop_duplicates([*FORECAST_KEY, "bar_version"], ignore_index=True)
+        unscored.append(of_stage[is_unscored & (version != before)])
+        before = version
+    return pd.concat(unscored, ignore_index=True)
 
 
 _LONGEST = timedelta(days=60)  # of the longest total, on any exchange
 
 
 @lru_cache
-def _long_totals(target: Target) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """The statements of long totals that end in a span, and of all bars in one."""
+def _totals(target: Target) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """The statements of totals that end in a span, and of all bars in one.
+
+    Of a total two columns, with the name of a stage, have the bar_version of its newest score.
+    """
     total = total_forecasts.c
+    done = total_scores.c
     of_first = (total[name] == forecast[name] for name in FORECAST_KEY if name != "horizon")
+    scored = [
+        select(func.max(done.bar_version))
+        .where(same_forecast(done, total), done.stage == stage)
+        .scalar_subquery()
+        .label(stage)
+        for stage in ("first_print", "settled")
+    ]
     statement = (
         select(total_forecasts, forecast.data_as_of, fetch.first_received)
-        .add_columns(model.name.label("model"))
+        .add_columns(model.name.label("model"), *scored)
         .join(forecasts, sa.and_(forecast.horizon == HORIZONS[0], *of_first))
         .join(models, model.id == total.model_id)
         .join(fetches, fetch.id == forecast.fetch_id)
         .where(*of_series(total, sa.bindparam("symbol"), sa.bindparam("target")))
-        .where(total.horizon > len(HORIZONS), total.target_session.between(*_SPAN))
+        .where(total.target_session.between(*_SPAN))
         .where(total.origin_session >= sa.bindparam("since", type_=sa.Date()))
     )
     return statement, select(_actuals(target))

@@ -247,20 +247,17 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
 
 
 def test_a_total_is_scored_once_its_sessions_are_by_the_bars_of_the_instant(connection):
-    """Two and three sessions, the second after a split 2:1; the first is restated on the 12th."""
+    """Two and three sessions, the second after a split 2:1; the first is restated on the 12th, as 90
+    shares of before.
+    """
     forecasts = [forecast_row("lstm", "2024-03-06", horizon) for horizon in (1, 2, 3)]
-    first = [("first_print", 1, 100.0), ("settled", 3, 90.0)]
-    second = [("first_print", 1, 60.0), ("settled", 1, 60.0)]  # stored twice, as before 0.4
-    each = [
-        [{"stage": stage, "bar_version": bar, "actual": actual} for stage, bar, actual in rows]
-        for rows in (first, second, [("first_print", 1, 5.0)])
-    ]
-    store_scored(connection, *zip(forecasts, each, strict=True))
+    store_forecasts(connection, *forecasts)
     write.add(connection, "total_forecasts", *map(total_row, forecasts[1:]))
     store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
-    store_bars(connection, {"2024-03-08": 120.0}, seen="2024-03-08T21:00", **SETTLED_EVE)
-    store_bars(connection, {"2024-03-11": 1.0}, seen="2024-03-11T21:00", **SETTLED)
-    store_bars(connection, {"2024-03-07": 90.0}, seen="2024-03-12T21:00", version=3, **SETTLED_EVE)
+    split = {"actions": make_actions([("2024-03-08", "split", 2.0)])}
+    store_bars(connection, {"2024-03-08": 120.0}, seen="2024-03-08T21:00", **SETTLED_EVE, **split)
+    store_bars(connection, {"2024-03-11": 10.0}, seen="2024-03-11T21:00", **SETTLED)
+    store_bars(connection, {"2024-03-07": 180.0}, seen="2024-03-12T21:00", version=3, **SETTLED_EVE)
     first_print = [2, "first_print", 2, 160.0]
     three = [3, "first_print", 3, 165.0]
     steps = {
@@ -298,14 +295,17 @@ def test_a_total_of_more_sessions_than_are_forecast_is_of_their_bars_once_none_i
     store_bars(connection, after, seen="2024-04-04T21:00", **split)
     late = {"version": 2, "settled": tuple(days)}
     store_bars(connection, {days[0]: 8.0, days[11]: 24.0}, seen="2024-04-05T21:00", **late)
-    asked = partial(read.closed_long_totals, connection, SYMBOL, TARGET, first=LAST)
+    asked = partial(read.unscored_totals, connection, SYMBOL, TARGET, first=LAST)
     assert asked(known_at=at("2024-04-04T22:00")).empty
     assert asked(last=date(2024, 4, 3)).empty
-    assert read.unscored_totals(connection, SYMBOL, TARGET, first=LAST).empty
     assert asked()[["stage", "bar_version", "actual"]].to_numpy().tolist() == [
         ["first_print", 21, 210.0],
         ["settled", 22, 213.0],
     ]
+    write.add(connection, "total_scores", score_row(total, bar_version=21))
+    assert asked()["stage"].tolist() == ["settled"]
+    write.add(connection, "total_scores", score_row(total, stage="settled", bar_version=22))
+    assert asked().empty
 
 
 def test_the_totals_not_closed_at_the_newest_origin_are_the_best_of_each_origin_and_length(
