@@ -280,8 +280,12 @@ def _sqlite_opener(url: str, migrating: bool) -> Callable[[], sqlite3.Connection
             isolation_level=None,
             check_same_thread=False,
         )
-        # A migration rebuilds tables that foreign keys refer to.
-        connection.execute("PRAGMA journal_mode = WAL" if migrating else "PRAGMA foreign_keys = ON")
+        if not migrating:  # which rebuilds tables that foreign keys refer to
+            connection.execute("PRAGMA foreign_keys = ON")
+            return connection
+        # Of two upgrades at once SQLite refuses one without waiting; the other does it for both
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
         return connection
 
     return opened
