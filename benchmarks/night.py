@@ -147,7 +147,11 @@ def environment_of(tree: str, folder: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("PREFECT_", "FORECASTING_"))
     }
-    own = {"PYTHONPATH": str(Path(tree).absolute()), "FORECASTING_DATA_DIR": str(folder / "data")}
+    own = {
+        "PYTHONPATH": str(Path(tree).absolute()),
+        "PYTHONSAFEPATH": "1",  # `-m` would take the code of the working directory
+        "FORECASTING_DATA_DIR": str(folder / "data"),
+    }
     return inherited | own
 
 
