@@ -4,7 +4,7 @@ Its figures are kept in table metrics.
 """
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow
 from pydantic import Field
@@ -33,7 +33,7 @@ def backtest(
     events: str | None = None,
     market: str | None = None,
     refit_every: Annotated[int, Field(ge=1)] = 21,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Work off past nights, score them against every baseline, keep the figures in table metrics.
 
     Args:
@@ -55,7 +55,7 @@ def backtest(
         )
         spec = backtest_spec(settings, first, last, refit_every=refit_every)
         add_tags(subject_tags([spec.symbol], spec.settings.targets))
-        document = run_backtest(spec, now=clock.now)
+        found = run_backtest(spec, now=clock.now)
     # The table metrics has them too
-    add_artifact(backtest_artifact(document), f"the figures of {spec.symbol}")
-    return document
+    add_artifact(backtest_artifact(found), f"the figures of {spec.symbol}")
+    return found.document()

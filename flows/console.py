@@ -5,10 +5,10 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 from rich.box import Box
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import clock
+from forecasting.evaluate.figures import BacktestSummary
 from forecasting.plain_text import ordinary_spaces, plain_text
 from forecasting.report import terminal
 from forecasting.report.documents import json_text, night_document
@@ -135,14 +136,19 @@ def show_nights(nights: Sequence[NightView], *, is_past: bool, why: bool, as_jso
 
 
 def show_backtests(
-    documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None
+    backtests: Sequence[BacktestSummary], *, as_json: bool, out: Path | None
 ) -> None:
     """Print the verdict on each backtest, the figures of one by horizon, or JSON, and its file."""
-    if len(documents) == 1:
-        show_parts(documents[0], terminal.backtest_parts, as_json=as_json)
-    elif documents:
-        show_parts(documents, terminal.comparison_parts, as_json=as_json)
-    if documents and out is not None and not as_json:
+    if not backtests:
+        return
+    one, *others = backtests
+    if as_json:
+        documents = [backtest.document() for backtest in backtests]
+        typer.echo(json_text(documents if others else documents[0]))
+        return
+    parts = terminal.comparison_parts(backtests) if others else terminal.backtest_parts(one)
+    typer.echo(printed(parts, width=width()))
+    if out is not None:
         echo(f"Written to {out}")
 
 

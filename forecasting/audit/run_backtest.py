@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from joblib import Parallel, cpu_count, delayed
 
 from forecasting.audit.backtest import BacktestSpec, Bar, backtest, no_bar, origins_of
 from forecasting.audit.series import load_series, market_series
 from forecasting.errors import ForecastingError, explained
-from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult, figure_frame
+from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult, BacktestSummary, figure_frame
 from forecasting.ingest.event_files import check_events
 from forecasting.night.run_log import code_version
 from forecasting.report.documents import json_text
@@ -82,12 +81,12 @@ def _result(one: Planned, advance: Progress) -> BacktestResult | ForecastingErro
         return explained(error)
 
 
-def run_backtest(spec: BacktestSpec, *, now: Clock) -> dict[str, Any]:
-    """The result document of a backtest, whose figures are then in table metrics."""
+def run_backtest(spec: BacktestSpec, *, now: Clock) -> BacktestSummary:
+    """What is shown of a backtest, whose figures are then in table metrics."""
     migrate.check_ready(spec.settings.url)
     result = planned(spec, now=now).run()
     add_metrics(result, spec, now=now)
-    return result.document()
+    return result.summary()
 
 
 def run_each(  # noqa: PLR0913 - as the command's options
@@ -99,8 +98,8 @@ def run_each(  # noqa: PLR0913 - as the command's options
     now: Clock,
     bar: Bar = no_bar,
     out: Path | None = None,
-) -> Outcomes[dict[str, Any]]:
-    """The result document of each symbol, of all of which `out` is written as JSON.
+) -> Outcomes[BacktestSummary]:
+    """What is shown of each symbol's backtest, which `out` then has as JSON.
 
     Args:
         settings: Their symbols and target.
@@ -118,22 +117,18 @@ def run_each(  # noqa: PLR0913 - as the command's options
         migrate.check_ready(settings.url)
     # Requested here, one after the other: a source is asked at the pace of one process.
     requested = each_symbol(settings, lambda one: planned(spec_of(one), now=now))
-    outcomes = Outcomes[dict[str, Any]](errors=requested.errors)
+    outcomes = Outcomes[BacktestSummary](errors=requested.errors)
     for name, result in results(requested.values, workers=workers, bar=bar):
         if isinstance(result, ForecastingError):
             outcomes.errors[name] = result
             continue
-        outcomes.values[name] = result.document()
+        outcomes.values[name] = result.summary()
         if store:
             add_metrics(result, spec_of(settings.series[name]), now=now)
     if out is not None and outcomes.values:
-        _write_documents(out, settings, list(outcomes.values.values()))
+        documents = [one.document() for one in outcomes.values.values()]
+        write_text(out, json_text(documents[0] if len(settings.series) == 1 else documents) + "\n")
     return outcomes
-
-
-def _write_documents(out: Path, settings: Settings, documents: list[dict[str, Any]]) -> None:
-    text = json_text(documents[0] if len(settings.series) == 1 else documents) + "\n"
-    write_text(out, text)
 
 
 def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> None:

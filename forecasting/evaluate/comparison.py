@@ -38,7 +38,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The forecasts of the next session; the fields are keys of the backtest's document."""
+    """The forecasts of the next session against those of each other forecaster."""
 
     nights: int
     mae: float  # of the median, in the target's unit

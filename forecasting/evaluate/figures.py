@@ -28,10 +28,7 @@ the last one."""
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of one horizon, or their means over all.
-
-    The fields are keys of the backtest's document.
-    """
+    """The figures of one horizon, or their means over all."""
 
     mae: float  # of the median, in the target's own unit
     baselines: dict[str, float]  # the same of each baseline, the naive one first
@@ -46,6 +43,30 @@ class Figures:
     # Of log dollar volume over its mean of five sessions; None but for volume
     r2_dollar_volume: float | None
     r2_baselines: dict[str, float]  # the baselines'; empty for other targets
+
+
+@dataclass(frozen=True)
+class BacktestSummary:
+    """What is shown of a backtest."""
+
+    symbol: str
+    target: Target
+    first: str  # origin session, as text
+    last: str
+    earnings_dates: dict[str, int]
+    origins: int
+    refits: int
+    nights: dict[str, int]
+    seconds: float
+    next_session: Comparison
+    overall: Figures
+    horizons: dict[str, Figures]
+    totals: dict[str, dict[str, float]]
+
+    def document(self) -> dict[str, object]:
+        """The JSON document of `forecasting backtest`: its keys are the fields but for the days."""
+        days = {"first": "from", "last": "to"}
+        return {days.get(name, name): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -76,23 +97,23 @@ class BacktestResult:
         """How many nights fitted a network."""
         return self.nights["scratch"] + self.nights["warm"]
 
-    def document(self) -> dict[str, object]:
-        """The result as the JSON document of `forecasting backtest`."""
-        return {
-            "symbol": self.symbol,
-            "target": self.target,
-            "from": str(self.origins[0]),
-            "to": str(self.origins[-1]),
-            "earnings_dates": self.earnings_dates,
-            "origins": len(self.origins),
-            "refits": self.fits,
-            "nights": self.nights,
-            "seconds": round(self.seconds, 3),
-            "next_session": asdict(self.comparison()),
-            "overall": asdict(self.figures()),
-            "horizons": {str(horizon): asdict(self.figures(horizon)) for horizon in HORIZONS},
-            "totals": self._totals(),
-        }
+    def summary(self) -> BacktestSummary:
+        """What is shown of it."""
+        return BacktestSummary(
+            symbol=self.symbol,
+            target=self.target,
+            first=str(self.origins[0]),
+            last=str(self.origins[-1]),
+            earnings_dates=self.earnings_dates,
+            origins=len(self.origins),
+            refits=self.fits,
+            nights=self.nights,
+            seconds=round(self.seconds, 3),
+            next_session=self.comparison(),
+            overall=self.figures(),
+            horizons={str(horizon): self.figures(horizon) for horizon in HORIZONS},
+            totals=self._totals(),
+        )
 
     def comparison(self) -> Comparison:
         """The forecasts of the next session against those of each other forecaster."""

@@ -7,11 +7,12 @@ texts are Markdown.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from forecasting.conditions import FAILED
+from forecasting.evaluate.figures import BacktestSummary
 from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import NightView, most_unusual_first
@@ -69,19 +70,16 @@ def artifact_key(what: str, *subject: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", key).strip("-")
 
 
-def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
+def backtest_artifact(backtest: BacktestSummary) -> Artifact:
     """The figures of a backtest, as `backtest` prints them; its description names their unit."""
-    symbol = str(document["symbol"])
-    target = str(document["target"])
-    unit = wording.backtest_unit(document)
-    about = f"{symbol} {target}, in {unit.name}: origins {document['from']} to {document['to']}"
-    parts = terminal.backtest_parts(document)
+    series = (backtest.symbol, backtest.target)
+    unit = wording.backtest_unit(backtest)
+    about = f"{' '.join(series)}, in {unit.name}: origins {backtest.first} to {backtest.last}"
+    parts = terminal.backtest_parts(backtest)
     body = [
         markdown_text(part) if isinstance(part, str) else table_markdown(*part) for part in parts
     ]
-    return Artifact(
-        artifact_key("backtest", symbol, target), markdown_text(about), "\n\n".join(body)
-    )
+    return Artifact(artifact_key("backtest", *series), markdown_text(about), "\n\n".join(body))
 
 
 def outcome_sentence(nights: Sequence[NightView]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from forecasting.evaluate.comparison import Lead
+from forecasting.evaluate.figures import BacktestSummary
 from forecasting.plain_text import quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
@@ -154,7 +156,7 @@ _VERDICTS = {
 }
 
 
-def comparison_parts(documents: Sequence[Mapping[str, Any]]) -> Parts:
+def comparison_parts(backtests: Sequence[BacktestSummary]) -> Parts:
     """Whether the next session's forecasts of each backtest are to be used, and the rule."""
     about = (
         "Forecasts of the next session. error: mean absolute one, and its share of the mean value. "
@@ -162,72 +164,72 @@ def comparison_parts(documents: Sequence[Mapping[str, Any]]) -> Parts:
         "of the median was more than 15% of the volume. Use it: it lost less than the ridge, and "
         "than your own forecasts; the other verdicts need a year, or p below 0.05."
     )
-    return [comparison_listing(documents), about]
+    return [comparison_listing(backtests), about]
 
 
-def comparison_listing(documents: Sequence[Mapping[str, Any]]) -> Listing:
+def comparison_listing(backtests: Sequence[BacktestSummary]) -> Listing:
     """A row a backtest: its error, its lead over each forecaster of the user and some baselines."""
-    leads = [document["next_session"]["leads"] for document in documents]
+    leads = [backtest.next_session.leads for backtest in backtests]
     own = dict.fromkeys(name for found in leads for name in found if name not in BASELINES)
     names = [*wording.COMPARED, *own]
     rows = []
-    for document in documents:
-        found = document["next_session"]
-        unit = unit_for(document["target"], usual=found["mae"])
+    for backtest in backtests:
+        found = backtest.next_session
+        unit = unit_for(backtest.target, usual=found.mae)
         rows.append(
             [
-                f"{document['symbol']} {document['target']}",
-                found["nights"],
-                f"{unit.brief(found['mae'])} ({percent(found['mae_share'])})",
-                *(_lead(found["leads"].get(name)) for name in names),
-                percent(found["coverage_80"]),
-                percent(found["over_limit"].get(PUBLISHED, math.nan), decimals=1),
-                _VERDICTS[found["verdict"]].format(reference=document["overall"]["reference"]),
+                f"{backtest.symbol} {backtest.target}",
+                found.nights,
+                f"{unit.brief(found.mae)} ({percent(found.mae_share)})",
+                *(_lead(found.leads.get(name)) for name in names),
+                percent(found.coverage_80),
+                percent(found.over_limit.get(PUBLISHED, math.nan), decimals=1),
+                _VERDICTS[found.verdict].format(reference=backtest.overall.reference),
             ]
         )
     ahead = [f"ahead of {wording.forecaster_label(name)}" for name in names]
     return ["series", "nights", "error", *ahead, "in 80%", "over 15%", "verdict"], rows
 
 
-def _lead(lead: Mapping[str, Any] | None) -> str:
+def _lead(lead: Lead | None) -> str:
     """Like `+4.5% (p 0.01)`; empty without one."""
     if lead is None:
         return ""
-    return f"{percent(lead['share'], signed=True, decimals=1)} (p {p_value(lead['p_value'])})"
+    return f"{percent(lead.share, signed=True, decimals=1)} (p {p_value(lead.p_value)})"
 
 
-def backtest_parts(document: Mapping[str, Any]) -> Parts:
+def backtest_parts(backtest: BacktestSummary) -> Parts:
     """What is shown of a backtest: span, earnings dates, figures, what the nights did."""
     title = (
-        f"{document['symbol']} {document['target']}, origins {document['from']} to "
-        f"{document['to']}: {quantity(document['origins'], 'origin')}, "
-        f"{quantity(document['refits'], 'fit')}, {document['seconds']:.0f} s"
+        f"{backtest.symbol} {backtest.target}, origins {backtest.first} to "
+        f"{backtest.last}: {quantity(backtest.origins, 'origin')}, "
+        f"{quantity(backtest.refits, 'fit')}, {backtest.seconds:.0f} s"
     )
     lists = {"shipped": "the package's list"}
     dates = [
         f"{quantity(count, 'earnings date')} from {lists.get(name, name)}"
-        for name, count in document["earnings_dates"].items()
+        for name, count in backtest.earnings_dates.items()
     ]
     earnings = ", ".join(dates) or "No earnings dates"
     return [
         title,
         earnings,
-        *comparison_parts([document]),
-        backtest_listing(document),
-        wording.published_sentence(document),
+        *comparison_parts([backtest]),
+        backtest_listing(backtest),
+        wording.published_sentence(backtest),
     ]
 
 
-def backtest_listing(document: Mapping[str, Any]) -> Listing:
-    """A row a horizon of a backtest's document, and one over all."""
-    overall = document["overall"]
-    unit = wording.backtest_unit(document)
-    names = list(overall["baselines"])
+def backtest_listing(backtest: BacktestSummary) -> Listing:
+    """A row a horizon of a backtest, and one over all."""
+    overall = backtest.overall
+    unit = wording.backtest_unit(backtest)
+    names = list(overall.baselines)
     columns = [
         "horizon",
         f"mean error, {unit.name}",
         *map(wording.forecaster_label, names),
-        f"skill against {wording.forecaster_label(overall['reference'])}",
+        f"skill against {wording.forecaster_label(overall.reference)}",
         "p",
         "in 80%",
         "in 90%",
@@ -235,14 +237,14 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
     rows = [
         [
             horizon,
-            unit.number(figures["mae"]),
-            *(unit.number(figures["baselines"][name]) for name in names),
-            percent(figures["reference_skill"], signed=True, decimals=1),
-            p_value(figures["reference_p_value"]),
-            percent(figures["coverage_80"], decimals=1),
-            percent(figures["coverage_90"], decimals=1),
+            unit.number(figures.mae),
+            *(unit.number(figures.baselines[name]) for name in names),
+            percent(figures.reference_skill, signed=True, decimals=1),
+            p_value(figures.reference_p_value),
+            percent(figures.coverage_80, decimals=1),
+            percent(figures.coverage_90, decimals=1),
         ]
-        for horizon, figures in [*document["horizons"].items(), ("all", overall)]
+        for horizon, figures in [*backtest.horizons.items(), ("all", overall)]
     ]
     return columns, rows
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from forecasting.evaluate.figures import BacktestSummary
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.evaluate.significance import ENOUGH_NIGHTS, Skill
 from forecasting.ingest.bar_rules import UNREADABLE
@@ -306,9 +307,9 @@ def cost_sentence(ratio: float) -> str:
     )
 
 
-def published_sentence(document: Mapping[str, Any]) -> str:
-    """What the nights of a backtest's document published and fitted, in a sentence."""
-    nights = document["nights"]
+def published_sentence(backtest: BacktestSummary) -> str:
+    """What the nights of a backtest published and fitted, in a sentence."""
+    nights = backtest.nights
     return (
         f"Published: {quantity(nights['network'], 'night')} the network, {nights['fallback']} a "
         f"baseline; {quantity(nights['scratch'], 'fit')} from scratch, {nights['warm']} warm, "
@@ -316,7 +317,6 @@ def published_sentence(document: Mapping[str, Any]) -> str:
     )
 
 
-def backtest_unit(document: Mapping[str, Any]) -> Unit:
-    """The unit of the errors of a backtest's document: about three digits of the mean one."""
-    mean = document["overall"]["mae"]
-    return unit_for(document["target"], usual=mean)
+def backtest_unit(backtest: BacktestSummary) -> Unit:
+    """The unit of the errors of a backtest: about three digits of the mean one."""
+    return unit_for(backtest.target, usual=backtest.overall.mae)

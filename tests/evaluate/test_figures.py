@@ -58,21 +58,19 @@ def test_r2_of_dollar_volume_is_of_the_medians_of_each_forecaster():
     assert result.figures(3).r2_dollar_volume == dollar_volume_r2(third, issued[:, 2:3, MEDIAN])
 
 
-def test_the_document_counts_fits_and_has_the_figures_of_totals():
+def test_the_summary_counts_fits_and_has_the_figures_of_totals():
     actual = ACTUAL.cumsum(axis=1)[..., None]
     totals = (actual + AROUND, actual + 2.0 * AROUND)
-    document = replace(
-        result_of("volume", forecasts(0.5), {"ridge": forecasts(1.5)}), totals=totals
-    )
-    found = document.document()
-    assert found["refits"] == 4
-    assert [*found["totals"]] == ["2", "3", "4", "5"]
+    result = replace(result_of("volume", forecasts(0.5), {"ridge": forecasts(1.5)}), totals=totals)
+    found = result.summary()
+    assert found.refits == 4
+    assert [*found.totals] == ["2", "3", "4", "5"]
     half = {
         "pinball": pinball(actual[:, 1:2, 0], totals[0][:, 1:2]).mean(),
         "skill_vs_reference": 0.5,
     }
     covered = {"coverage_80": 1.0, "coverage_90": 1.0}
-    assert all(figures == pytest.approx(half | covered) for figures in found["totals"].values())
+    assert all(figures == pytest.approx(half | covered) for figures in found.totals.values())
 
 
 def test_an_error_of_a_forecast_is_its_median_less_the_actual():
