@@ -21,7 +21,8 @@ from pydantic import SecretStr
 from forecasting.publish.messages import newest_digest
 from forecasting.report.digest import digest_markdown
 from forecasting.settings import Settings
-from forecasting.store import connect, future, write
+from forecasting.store import connect, write
+from forecasting.store.schema import fetches
 from tests import cookbook
 from tests.conftest import DATABASES
 from tests.guides import blocks
@@ -108,13 +109,19 @@ def test_every_query_of_the_readme_answers_of_replays_too_and_names_one_target(l
         assert cookbook.answer(ledger, here) != cookbook.NO_ROWS
 
 
-def test_the_digest_of_these_nights_is_that_of_the_desk_guide(ledger, monkeypatch):
+@pytest.mark.parametrize("name", DATABASES)
+def test_the_digest_of_these_nights_is_that_of_the_desk_guide(sqlite_ledger, name, request):
     (printed, *_) = blocks((cookbook.ROOT / "docs" / "desk.md").read_text(encoding="utf-8"), "text")
-    settings = Settings(database_url=SecretStr(ledger), source="sample")
+    url = request.getfixturevalue(f"{name}_url")
+    copied(sqlite_ledger, url)
     # They were made today, and are read as on the morning after the last session
-    monkeypatch.setattr(future, "rows_ahead", lambda *_: None)
-    morning = newest_digest(settings, now=lambda: at("2019-01-02T10:30"))
-    found = digest_markdown(morning).partition("\n\nUsual is")[0]
+    morning = at("2019-01-02T10:30")
+    with connect.transaction(url) as connection:
+        connection.execute(fetches.update().values(fetched_at=morning))
+    settings = Settings(database_url=SecretStr(url), source="sample")
+    found = digest_markdown(newest_digest(settings, now=lambda: morning)).partition("\n\nUsual is")[
+        0
+    ]
     assert matches(found, printed.rstrip(), TOLERANCE), found
 
 
