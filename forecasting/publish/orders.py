@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from math import isnan, nan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,6 +44,37 @@ class Order:
     shares: float
     limit: float = 1.0  # the highest share of a session's volume
     lines: int = 1  # of a book, purchases and sales added up
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """What is traded of an order by a session, with the chance that all is by then."""
+
+    session: date
+    traded: dict[str, float]  # shares by quantile of the volume; NaN beyond the forecasts
+    done_chance: float
+    is_extrapolated: bool
+    # The share of the volume with which it is done by then with the chance asked for
+    takes: float
+
+
+@dataclass(frozen=True)
+class OrderPlan:
+    """When an order is done: the fields are keys of its JSON."""
+
+    symbol: str
+    origin_session: date
+    is_stale: bool
+    shares: float
+    lines: int
+    participation: float
+    chance: float
+    sessions: list[SessionPlan]
+    done_by: date | None
+    by: SessionPlan | None
+    # With the chance asked for, beyond the last session at the pace up to then
+    sessions_needed: float
+    notices: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -133,8 +163,8 @@ def plan_orders(
     *,
     now: Clock,
     as_of: date | None = None,
-) -> Outcomes[dict[str, Any]]:
-    """The document of each order, the slowest first; of one that has none its error.
+) -> Outcomes[OrderPlan]:
+    """The plan of each order, the slowest first; of one that has none its error.
 
     Args:
         settings: Of the ledger.
@@ -145,12 +175,12 @@ def plan_orders(
     """
     of_orders = settings.model_copy(update={"symbols": tuple(orders), "targets": ("volume",)})
 
-    def plan(of_symbol: Settings) -> dict[str, Any]:
+    def plan(of_symbol: Settings) -> OrderPlan:
         night = night_of(of_symbol, as_of, now=now, in_full=False)
-        return order_document(night, orders[night.symbol], pace, exchange=of_symbol.exchange)
+        return planned_order(night, orders[night.symbol], pace, exchange=of_symbol.exchange)
 
     plans = each_stored(of_orders, plan)
-    slowest_first = sorted(plans.values.items(), key=lambda plan: -plan[1]["sessions_needed"])
+    slowest_first = sorted(plans.values.items(), key=lambda plan: -plan[1].sessions_needed)
     return Outcomes(dict(slowest_first), plans.errors)
 
 
@@ -162,52 +192,51 @@ def plan_order(
     *,
     now: Clock,
     as_of: date | None = None,
-) -> dict[str, Any]:
+) -> OrderPlan:
     """When the order of one symbol is done, as of `plan_orders`; raises what stops it."""
     plans = plan_orders(settings, {symbol: order}, pace, now=now, as_of=as_of)
     plans.raise_failed()
     return plans.values[symbol]
 
 
-def order_document(
+def planned_order(
     night: NightView, order: Order, pace: Pace, *, exchange: str = "XNYS"
-) -> dict[str, Any]:
+) -> OrderPlan:
     """When an order is done, by a night's forecasts, at the pace or its limit if that is lower."""
     pace = replace(pace, participation=min(pace.participation, order.limit))
-    sessions = {one["session"]: one for one in _sessions(night, order.shares, pace, exchange)}
-    if pace.by is not None and pace.by not in sessions:
-        known = named([*map(str, sessions)], 5)
+    sessions = _sessions(night, order.shares, pace, exchange)
+    by = next((one for one in sessions if one.session == pace.by), None)
+    if pace.by is not None and by is None:
+        known = named([str(one.session) for one in sessions], 5)
         raise UsageError(f"Invalid by {pace.by}: expected a session that is forecast: {known}.")
-    done = [day for day, one in sessions.items() if one["takes"] <= pace.participation]
-    *_, last = sessions.values()
-    return {
-        "symbol": night.symbol,
-        "origin_session": night.origin,
-        "is_stale": night.newest is not None,
-        "shares": order.shares,
-        "lines": order.lines,
-        "participation": pace.participation,
-        "chance": pace.chance,
-        "sessions": list(sessions.values()),
-        "done_by": min(done, default=None),
-        "by": sessions.get(pace.by),
-        # With the chance asked for, beyond the last session at the pace up to then
-        "sessions_needed": len(sessions) * last["takes"] / pace.participation,
-        "notices": notices(night.conditions),
-    }
+    done = [one.session for one in sessions if one.takes <= pace.participation]
+    return OrderPlan(
+        symbol=night.symbol,
+        origin_session=night.origin,
+        is_stale=night.newest is not None,
+        shares=order.shares,
+        lines=order.lines,
+        participation=pace.participation,
+        chance=pace.chance,
+        sessions=sessions,
+        done_by=min(done, default=None),
+        by=by,
+        sessions_needed=len(sessions) * sessions[-1].takes / pace.participation,
+        notices=notices(night.conditions),
+    )
 
 
-def order_frame(document: Mapping[str, Any]) -> pd.DataFrame:
-    """A row for each session of an order's document."""
-    of_order = {name: value for name, value in document.items() if name not in _OF_SESSIONS}
-    rows = pd.DataFrame(document["sessions"]).rename(columns={"session": "target_session"})
+def order_frame(order: OrderPlan) -> pd.DataFrame:
+    """A row for each session of an order."""
+    of_order = {name: value for name, value in vars(order).items() if name not in _OF_SESSIONS}
+    rows = pd.DataFrame(order.sessions).rename(columns={"session": "target_session"})
     traded = pd.DataFrame(rows.pop("traded").tolist()).add_prefix("traded_")
     whole = pd.concat([rows, traded], axis=1).assign(**of_order)
     days = ["origin_session", "target_session", "done_by"]
     return whole.assign(**{day: pd.to_datetime(whole[day]).dt.as_unit("ns") for day in days})
 
 
-def _sessions(night: NightView, shares: float, pace: Pace, exchange: str) -> list[dict[str, Any]]:
+def _sessions(night: NightView, shares: float, pace: Pace, exchange: str) -> list[SessionPlan]:
     """What is traded by each session, the chance that all is by then, and what that takes.
 
     Between 5, 10 and 20 sessions each quantile of their total is interpolated. Of a session beyond
@@ -230,89 +259,88 @@ def _sessions(night: NightView, shares: float, pace: Pace, exchange: str) -> lis
     amounts = np.maximum.accumulate([amount_at(total, 1.0 - pace.chance) for total in totals])
     each = zip(days, chances.tolist(), amounts.tolist(), strict=True)
     return [
-        {
-            "session": day,
-            "traded": {
+        SessionPlan(
+            session=day,
+            traded={
                 name: pace.participation * getattr(week.get(day), name, nan)
                 for name in ("q10", "q50", "q90")
             },
-            "done_chance": chance,
-            "is_extrapolated": not QUANTILES[0] <= chance <= QUANTILES[-1],
-            # The share of the volume with which it is done by then with the chance asked for
-            "takes": shares / amount,
-        }
+            done_chance=chance,
+            is_extrapolated=not QUANTILES[0] <= chance <= QUANTILES[-1],
+            takes=shares / amount,
+        )
         for day, chance, amount in each
     ]
 
 
-def order_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
+def order_parts(orders: Sequence[OrderPlan]) -> Parts:
     """What is shown of one order: a row a session that is forecast, and on until it is done."""
     (order,) = orders
-    last = order["done_by"] or date.max
+    last = order.done_by or date.max
     rows = [
         [
-            full_day(one["session"]),
-            *("" if isnan(shares) else f"{shares:,.0f}" for shares in one["traded"].values()),
+            full_day(one.session),
+            *("" if isnan(shares) else f"{shares:,.0f}" for shares in one.traded.values()),
             _odds(one),
             _taken(one),
         ]
-        for place, one in enumerate(order["sessions"])
-        if place < len(HORIZONS) or one["session"] <= last
+        for place, one in enumerate(order.sessions)
+        if place < len(HORIZONS) or one.session <= last
     ]
     title = (
-        f"{order['symbol']}: {order['shares']:,.0f} shares at {_stated(order['participation'])} of "
-        f"the volume, forecast on {full_day(order['origin_session'])}. {_answer(order)}"
+        f"{order.symbol}: {order.shares:,.0f} shares at {_stated(order.participation)} of "
+        f"the volume, forecast on {full_day(order.origin_session)}. {_answer(order)}"
     )
     columns = ["session", "traded: low", "median", "high", "done by then"]
-    columns.append(f"{_stated(order['chance'])} takes")
+    columns.append(f"{_stated(order.chance)} takes")
     about = f"Low, median, high: 10, 50 and 90% quantile. {CAUTION}"
     return [title, *_causes(orders), (columns, rows), about]
 
 
-def book_parts(orders: Sequence[Mapping[str, Any]]) -> Parts:
+def book_parts(orders: Sequence[OrderPlan]) -> Parts:
     """What is shown of a book: a row an order, how many are done by when."""
     rows = [
         [
-            order["symbol"],
-            f"{order['shares']:,.0f}",
-            _stated(order["participation"]),
-            *("".join(map(_odds, order["sessions"][length - 1 : length])) for length in _LENGTHS),
+            order.symbol,
+            f"{order.shares:,.0f}",
+            _stated(order.participation),
+            *("".join(map(_odds, order.sessions[length - 1 : length])) for length in _LENGTHS),
             _answer(order),
         ]
         for order in orders
     ]
-    highest = max(order["participation"] for order in orders)
-    limited = any(order["participation"] < highest for order in orders)
+    highest = max(order.participation for order in orders)
+    limited = any(order.participation < highest for order in orders)
     title = (
         f"{quantity(len(orders), 'order')} at {_stated(highest)} of the volume"
         f"{' or at the max of the symbol' if limited else ''}, "
         f"with the chance that each is done within 1 to {LONG[-1]} sessions."
     )
     columns = ["symbol", "shares", "at", *map(str, _LENGTHS), "done"]
-    added_up = [order["symbol"] for order in orders if order["lines"] > 1]
+    added_up = [order.symbol for order in orders if order.lines > 1]
     about = f"{named(added_up, 5)}: {_ADDED_UP}" if added_up else ""
     return [title, (columns, rows), _sum(orders), about, *_causes(orders), CAUTION]
 
 
-def _causes(orders: Sequence[Mapping[str, Any]]) -> list[str]:
+def _causes(orders: Sequence[OrderPlan]) -> list[str]:
     """Each notice once, after the symbols that it is of."""
     symbols = defaultdict[str, list[str]](list)
     for order in orders:
-        for name, text in order["notices"].items():
-            symbols[f"{name}: {text}"].append(order["symbol"])
+        for name, text in order.notices.items():
+            symbols[f"{name}: {text}"].append(order.symbol)
     return [f"{named(some, 5)}: {cause}" for cause, some in symbols.items()]
 
 
-def _sum(orders: Sequence[Mapping[str, Any]]) -> str:
+def _sum(orders: Sequence[OrderPlan]) -> str:
     """How many orders are done by which day, of those whose forecast is of the newest origin."""
-    newest = max(order["origin_session"] for order in orders)
-    counted = [order for order in orders if order["origin_session"] == newest]
-    days = sorted(order["done_by"] for order in counted if order["done_by"])
+    newest = max(order.origin_session for order in orders)
+    counted = [order for order in orders if order.origin_session == newest]
+    days = sorted(order.done_by for order in counted if order.done_by)
     counts = {short_day(day): count for count, day in enumerate(days, 1)}
     done = ", ".join(f"{count} by {day}" for day, count in counts.items())
     return (
         f"Of {quantity(len(counted), 'order')} forecast on {full_day(newest)}, done with a chance "
-        f"of {_stated(orders[0]['chance'])}: {done or 'none'}."
+        f"of {_stated(orders[0].chance)}: {done or 'none'}."
     )
 
 
@@ -321,38 +349,38 @@ def _stated(share: float) -> str:
     return f"{100 * share:.6g}%"
 
 
-def _odds(session: Mapping[str, Any]) -> str:
+def _odds(session: SessionPlan) -> str:
     """The chance in whole percent, below 1 and above 99 as such, with a star if extrapolated."""
-    chance = session["done_chance"]
+    chance = session.done_chance
     if chance < 0.01:
         return "< 1%*"
     if chance > 0.99:
         return "> 99%*"
-    return f"{percent(chance)}{'*' if session['is_extrapolated'] else ''}"
+    return f"{percent(chance)}{'*' if session.is_extrapolated else ''}"
 
 
-def _answer(order: Mapping[str, Any]) -> str:
+def _answer(order: OrderPlan) -> str:
     """What is asked of an order, with the chance asked for: a session's share, and by when."""
-    chance = _stated(order["chance"])
-    known = len(order["sessions"])
+    chance = _stated(order.chance)
+    known = len(order.sessions)
     # Rounded it is beyond them too
-    sessions = max(order["sessions_needed"], known + 0.1)
+    sessions = max(order.sessions_needed, known + 0.1)
     answer = (
         f"Not done within {known} sessions with a chance of {chance}; at this pace it takes about "
         f"{sessions:.1f} sessions."
     )
-    if order["done_by"] is not None:
-        answer = f"Done by {full_day(order['done_by'])} with a chance of {chance}."
-    by = order["by"]
+    if order.done_by is not None:
+        answer = f"Done by {full_day(order.done_by)} with a chance of {chance}."
+    by = order.by
     if by is None:
         return answer
-    aim = f"To be done by {full_day(by['session'])} with a chance of {chance}"
-    if by["takes"] > 1.0:
+    aim = f"To be done by {full_day(by.session)} with a chance of {chance}"
+    if by.takes > 1.0:
         return f"{aim} it needs more than the whole volume. {answer}"
     return f"{aim} it takes {_taken(by)} of the volume. {answer}"
 
 
-def _taken(session: Mapping[str, Any]) -> str:
+def _taken(session: SessionPlan) -> str:
     """The share of the volume that an order takes to be done by a session, where there is one."""
-    takes = session["takes"]
+    takes = session.takes
     return "not within this session" if takes > 1.0 else percent(takes, decimals=1)

@@ -16,12 +16,12 @@ from forecasting.predict.totals import amount_at, total_quantiles
 from forecasting.publish.orders import (
     Order,
     book_parts,
-    order_document,
     order_frame,
     order_of,
     order_parts,
     pace_of,
     plan_orders,
+    planned_order,
     read_orders,
 )
 from forecasting.publish.runs import run_missed
@@ -50,7 +50,7 @@ MONTH = replace(NIGHT, totals=[*TOTALS, *LONG])
 
 
 def ordered(shares, *, night=NIGHT, participation=0.1, chance=0.9, by=None):
-    return order_document(night, order_of(shares), pace_of(participation, chance, by))
+    return planned_order(night, order_of(shares), pace_of(participation, chance, by))
 
 
 @pytest.mark.parametrize("at", range(5))
@@ -58,11 +58,11 @@ def ordered(shares, *, night=NIGHT, participation=0.1, chance=0.9, by=None):
 def test_an_order_of_a_quantile_is_done_with_the_chance_beyond_its_level(at, level):
     total = QUANTILES_OF[at] if at else FIRST
     order = ordered(0.2 * total[level], participation="20%")
-    session = order["sessions"][at]
-    assert session["done_chance"] == pytest.approx(1.0 - QUANTILES[level], abs=1e-9)
-    chances = [one["done_chance"] for one in order["sessions"]]
+    session = order.sessions[at]
+    assert session.done_chance == pytest.approx(1.0 - QUANTILES[level], abs=1e-9)
+    chances = [one.done_chance for one in order.sessions]
     assert chances == sorted(chances)
-    assert [one["is_extrapolated"] for one in order["sessions"]] == [
+    assert [one.is_extrapolated for one in order.sessions] == [
         not 0.05 - 1e-9 <= chance <= 0.95 + 1e-9 for chance in chances
     ]
 
@@ -70,37 +70,37 @@ def test_an_order_of_a_quantile_is_done_with_the_chance_beyond_its_level(at, lev
 def test_what_a_session_takes_gives_the_chance_asked_for():
     day = NIGHT.week[2].session
     order = ordered(3e6, chance="75%", by=day)
-    assert order["by"] == order["sessions"][2]
-    assert order["by"]["takes"] == pytest.approx(3e6 / QUANTILES_OF[2][QUANTILES.index(0.25)])
-    faster = ordered(3e6, participation=order["by"]["takes"], chance=0.75)
-    assert faster["sessions"][2]["done_chance"] == pytest.approx(0.75, abs=1e-9)
-    assert faster["done_by"] in (day, NIGHT.week[3].session)  # the chance but for rounding
+    assert order.by == order.sessions[2]
+    assert order.by.takes == pytest.approx(3e6 / QUANTILES_OF[2][QUANTILES.index(0.25)])
+    faster = ordered(3e6, participation=order.by.takes, chance=0.75)
+    assert faster.sessions[2].done_chance == pytest.approx(0.75, abs=1e-9)
+    assert faster.done_by in (day, NIGHT.week[3].session)  # the chance but for rounding
     traded = {name: 0.1 * NIGHT.rows[name][4] for name in ("q10", "q50", "q90")}
-    assert order["sessions"][4]["traded"] == pytest.approx(traded)
+    assert order.sessions[4].traded == pytest.approx(traded)
 
 
 def test_an_order_that_takes_exactly_its_participation_by_a_session_is_done_by_it():
     amount = float(amount_at(QUANTILES_OF[2], 1.0 - 0.9))
     order = ordered(0.5 * amount, participation=0.5)
-    assert order["sessions"][2]["takes"] == 0.5
-    assert order["done_by"] == NIGHT.week[2].session
+    assert order.sessions[2].takes == 0.5
+    assert order.done_by == NIGHT.week[2].session
 
 
 def test_a_chance_is_in_whole_percent_from_one_to_ninety_nine():
     order = ordered(1e6)
     chances = (0.0099, 0.01, 0.5, 0.99, 0.9901)
     sessions = [
-        one | {"done_chance": chance, "is_extrapolated": False}
-        for one, chance in zip(order["sessions"], chances, strict=True)
+        replace(one, done_chance=chance, is_extrapolated=False)
+        for one, chance in zip(order.sessions, chances, strict=True)
     ]
-    _, (_, rows), *_ = book_parts([order | {"sessions": sessions}])
+    _, (_, rows), *_ = book_parts([replace(order, sessions=sessions)])
     assert rows[0][3:8] == ["< 1%*", "1%", "50%", "99%", "> 99%*"]
 
 
 def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes():
     slow = QUANTILES_OF[4][QUANTILES.index(0.10)] / 5.0  # a session, at the pace with 90%
     order = ordered(0.1 * 12.0 * slow, by=NIGHT.week[0].session)
-    assert (order["done_by"], order["sessions_needed"]) == (None, pytest.approx(12.0))
+    assert (order.done_by, order.sessions_needed) == (None, pytest.approx(12.0))
     shown = printed(order_parts([order]), width=None)
     assert "at this pace it takes about 12.0 sessions." in shown
     assert shown.count("< 1%*") == 5
@@ -110,15 +110,15 @@ def test_an_order_of_twelve_sessions_is_done_between_the_totals_of_ten_and_twent
     """With 90%, of which the 10% quantile decides, linear from that of ten to that of twenty."""
     by_twelve = LONG[0].q10 + 0.2 * (LONG[1].q10 - LONG[0].q10)
     order = ordered(0.1 * by_twelve, night=MONTH, by=date(2024, 3, 26))
-    assert len(order["sessions"]) == 20
-    assert order["sessions"][-1]["session"] == date(2024, 4, 8)  # Good Friday is no session
-    assert order["by"] == order["sessions"][11]
-    assert order["by"]["done_chance"] == pytest.approx(0.9, abs=1e-9)
-    assert order["by"]["takes"] == pytest.approx(0.1)
-    assert order["sessions"][4] == ordered(0.1 * by_twelve)["sessions"][4]
+    assert len(order.sessions) == 20
+    assert order.sessions[-1].session == date(2024, 4, 8)  # Good Friday is no session
+    assert order.by == order.sessions[11]
+    assert order.by.done_chance == pytest.approx(0.9, abs=1e-9)
+    assert order.by.takes == pytest.approx(0.1)
+    assert order.sessions[4] == ordered(0.1 * by_twelve).sessions[4]
     assert order_frame(order)["traded_q50"].isna().tolist() == [False] * 5 + [True] * 15
     done = ordered(0.099999 * by_twelve, night=MONTH)
-    assert done["done_by"] == date(2024, 3, 26)
+    assert done.done_by == date(2024, 3, 26)
     _, (_, rows), *_ = order_parts([done])
     assert [row[0] for row in rows][-2:] == ["Mon 25 Mar 2024", "Tue 26 Mar 2024"]
     _, (columns, (of_month, of_week)), *_ = book_parts([done, ordered(1e6)])
@@ -126,7 +126,7 @@ def test_an_order_of_twelve_sessions_is_done_between_the_totals_of_ten_and_twent
     assert of_month[9] == "> 99%*"
     assert of_week[8:10] == ["", ""]
     late = ordered(0.1 * 1.2 * LONG[1].q10, night=MONTH)
-    assert (late["done_by"], late["sessions_needed"]) == (None, pytest.approx(24.0))
+    assert (late.done_by, late.sessions_needed) == (None, pytest.approx(24.0))
     _, (_, rows), *_ = order_parts([late])
     assert len(rows) == 20
 
@@ -135,19 +135,19 @@ def test_an_order_of_twelve_sessions_is_done_between_the_totals_of_ten_and_twent
 def test_more_than_five_sessions_are_needed_exactly_when_it_is_not_done_within_five(chance):
     for shares in np.geomspace(2e6, 5e6, 40):
         order = ordered(shares, chance=chance)
-        assert (order["sessions_needed"] > 5.0) == (order["done_by"] is None)
-        if order["done_by"] is None:
+        assert (order.sessions_needed > 5.0) == (order.done_by is None)
+        if order.done_by is None:
             shown = printed(order_parts([order]), width=None)
             assert float(shown.partition("takes about ")[2][:3]) > 5.0
 
 
 def test_an_order_above_the_whole_volume_of_a_session_is_not_done_within_it():
     order = ordered(4.0 * NIGHT.rows["q05"][0], by=NIGHT.week[0].session)
-    assert order["by"]["takes"] > 1.0
+    assert order.by.takes > 1.0
     title, (_, rows), *_ = order_parts([order])
     assert rows[0][-1] == "not within this session"
     assert "more than the whole volume" in title
-    assert f"{100 * order['by']['takes']:.1f}%" not in title
+    assert f"{100 * order.by.takes:.1f}%" not in title
 
 
 def test_a_chance_is_shown_with_the_decimals_that_it_has():
@@ -202,7 +202,9 @@ def test_a_book_of_purchases_and_sales_counts_all_that_trades(tmp_path):
     book = read_orders(str(path))
     assert book == {"MSFT": Order(2000.5), "SBUX": Order(1_000_500.0, lines=2)}
     pace = pace_of(0.1, 0.9)
-    orders = [order_document(NIGHT, order, pace) | {"symbol": name} for name, order in book.items()]
+    orders = [
+        replace(planned_order(NIGHT, order, pace), symbol=name) for name, order in book.items()
+    ]
     shown = printed(book_parts(orders), width=None)
     assert any("SBUX" in line and "netted" in line for line in shown.splitlines())
     assert "netted" not in printed(book_parts(orders[:1]), width=None)
@@ -217,9 +219,9 @@ def test_a_limit_of_a_symbol_is_the_lowest_of_its_lines_and_caps_its_participati
         "MSFT": 1.0,
         "SBUX": 0.05,
     }
-    capped = order_document(NIGHT, book["SBUX"], pace_of("10%", 0.9))
-    assert capped["sessions"] == ordered(3e5, participation=0.05)["sessions"]
-    assert order_document(NIGHT, book["KO"], pace_of("10%", 0.9))["participation"] == 0.1
+    capped = planned_order(NIGHT, book["SBUX"], pace_of("10%", 0.9))
+    assert capped.sessions == ordered(3e5, participation=0.05).sessions
+    assert planned_order(NIGHT, book["KO"], pace_of("10%", 0.9)).participation == 0.1
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
         in shown
     )
     assert shown.count("Stale:") == 1
-    assert [order["is_stale"] for order in orders] == [True, False, False]
+    assert [order.is_stale for order in orders] == [True, False, False]
 
 
 @pytest.mark.usefixtures("night_folder")
@@ -274,16 +276,16 @@ def test_an_order_has_the_newest_night_of_the_ledger_with_its_warnings(tmp_path)
     (night,) = newest_reports(settings)
     by_hand = ordered(1e6, night=night)
     pd.testing.assert_frame_equal(order_frame(plans.values["TEST"]), order_frame(by_hand))
-    assert plans.values["TEST"]["is_stale"]
-    assert "Tue 2 Apr 2024" in plans.values["TEST"]["notices"]["Stale"]
+    assert plans.values["TEST"].is_stale
+    assert "Tue 2 Apr 2024" in plans.values["TEST"].notices["Stale"]
     with pytest.raises(SymbolsFailedError, match="Expected a forecast of NONE volume"):
         plans.raise_failed()
     found = fc.order("TEST", np.int64(1_000_000), now=later)
-    sessions = plans.values["TEST"]["sessions"]
-    assert found["takes"].tolist() == [one["takes"] for one in sessions]
-    traded = [one["traded"]["q90"] for one in sessions]
+    sessions = plans.values["TEST"].sessions
+    assert found["takes"].tolist() == [one.takes for one in sessions]
+    traded = [one.traded["q90"] for one in sessions]
     np.testing.assert_array_equal(found["traded_q90"], traded)
-    assert found["target_session"].dt.date.tolist() == [one["session"] for one in sessions]
+    assert found["target_session"].dt.date.tolist() == [one.session for one in sessions]
     assert found["is_stale"].all()
     assert dict(found.dtypes.astype(str))["done_by"] == "datetime64[ns]"
     by = plan_orders(
