@@ -192,7 +192,7 @@ def _behind(deficit: Deficit, *, in_fallback: bool) -> str:
 
 @dataclass(frozen=True)
 class Margin:
-    """How near a night's network is to being behind: columns of table fallback_margins."""
+    """How near a network is to being behind."""
 
     baseline: str
     deficit: float

@@ -1,7 +1,9 @@
 """What a night issues, as rows: forecasts, the parts of the published medians, and totals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
+from typing import cast
 
 import numpy as np
 
@@ -16,7 +18,6 @@ from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import H, Windows, actual_of
 from forecasting.sessions import next_sessions
 from forecasting.store import connect, read, write
-from forecasting.store.frames import Row
 from forecasting.store.rows import IssuedRow, ModelRow, PartRow, TotalRow
 from forecasting.train.baselines import VERSION
 from forecasting.train.checkpoint import SEED
@@ -27,7 +28,24 @@ from forecasting.vocabulary import (
     PUBLISHED,
     QUANTILE_COLUMNS,
     RIVAL,
+    Kind,
+    Target,
 )
+
+
+@dataclass(frozen=True)
+class IssuedColumns:
+    """The columns that all forecasts of a night share when they are written together."""
+
+    symbol: str
+    target: Target
+    origin_session: date
+    kind: Kind
+    last_value: float
+    issued_at: datetime
+    data_as_of: datetime
+    fetch_id: str
+    run_id: str
 
 
 def add_forecasts(
@@ -35,7 +53,7 @@ def add_forecasts(
     night: Night,
     issued: Sequence[Candidate],
     published: Published,
-    about: Row,
+    about: IssuedColumns,
 ) -> tuple[int, int]:
     """How many forecasts were added, with the models that made them, and how many there are.
 
@@ -52,7 +70,7 @@ def add_forecasts(
             scope="symbol",
             seed=SEED,
             code_version=code_version(),
-            created_at=about["issued_at"],
+            created_at=about.issued_at,
         )
         for candidate in issued
         if candidate.forecaster != LSTM
@@ -69,21 +87,25 @@ def add_forecasts(
     return write.add(connection, "forecasts", *rows), len(rows)
 
 
-def issued_columns(connection: connect.Connection, night: Night) -> Row:
-    """The columns that all forecasts of a night share when they are written together."""
+def issued_columns(connection: connect.Connection, night: Night) -> IssuedColumns:
+    """The columns of a night whose forecasts are written now."""
     issued_at = _issued_at(connection, night)
-    return of_origin(night) | {
-        "kind": forecast_kind(issued_at, night.session, night.exchange),
-        "last_value": float(actual_of(night.target, bars_of(night)).iloc[-1]),
-        "issued_at": issued_at,
-        "data_as_of": night.data_as_of,
-        "fetch_id": night.fetch_id,
-    }
+    return IssuedColumns(
+        symbol=night.symbol,
+        target=night.target,
+        origin_session=night.session,
+        kind=forecast_kind(issued_at, night.session, night.exchange),
+        last_value=float(actual_of(night.target, bars_of(night)).iloc[-1]),
+        issued_at=issued_at,
+        data_as_of=cast(datetime, night.data_as_of),
+        fetch_id=night.fetch_id,
+        run_id=night.id,
+    )
 
 
-def of_origin(night: Night) -> Row:
-    """The columns that all forecasts of a night have in common, by which the key finds them."""
-    return night.columns | {"origin_session": night.session}
+def of_origin(night: Night) -> dict[str, object]:
+    """The columns by which the key finds all forecasts of a night."""
+    return {**night.columns, "origin_session": night.session}
 
 
 def _issued_at(connection: connect.Connection, night: Night) -> datetime:
@@ -103,7 +125,7 @@ def forecast_rows(
     candidates: Sequence[Candidate],
     published: Published,
     *,
-    about: Row,
+    about: IssuedColumns,
     sessions: Sequence[date],
     calendar: Sequence[str],
 ) -> list[IssuedRow]:
@@ -119,18 +141,15 @@ def forecast_rows(
     rows = []
     for candidate in candidates:
         is_published = candidate.role == PUBLISHED
-        shared = {
-            **about,
-            "model_id": candidate.model_id,
-            "role": candidate.role,
-            "status": published.status if is_published else "ok",
-            "reason": published.reason if is_published else "",
-        }
         for h, horizon in enumerate(HORIZONS):
             if not np.isfinite(candidate.quantiles[h]).all():
                 continue
             row = IssuedRow(
-                **shared,
+                **vars(about),
+                model_id=candidate.model_id,
+                role=candidate.role,
+                status=published.status if is_published else "ok",
+                reason=published.reason if is_published else "",
                 horizon=horizon,
                 target_session=sessions[h],
                 calendar=calendar[h],
@@ -142,21 +161,23 @@ def forecast_rows(
     return rows
 
 
-def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[PartRow]:
+def factor_rows(candidates: Sequence[Candidate], about: IssuedColumns) -> list[PartRow]:
     """The rows of table forecast_parts: why each published median is what it is.
 
     A part that multiplies by 1, as more than a quarter do, has none. `about` as in `forecast_rows`.
     """
     published = next(candidate for candidate in candidates if candidate.role == PUBLISHED)
-    shared = {name: about[name] for name in ("symbol", "target", "origin_session", "kind")}
     rows = []
     for h, horizon in enumerate(HORIZONS):
         for place, (part, factors) in enumerate(published.factors.items(), start=1):
             if part == "usual" or factors[h] != 1.0:
                 row = PartRow(
-                    **shared,
+                    symbol=about.symbol,
+                    target=about.target,
+                    origin_session=about.origin_session,
                     horizon=horizon,
                     model_id=published.model_id,
+                    kind=about.kind,
                     part=part,
                     place=place,
                     factor=float(factors[h]),
@@ -167,7 +188,7 @@ def factor_rows(candidates: Sequence[Candidate], about: Row) -> list[PartRow]:
 
 def total_rows(
     candidates: Sequence[Candidate],
-    about: Row,
+    about: IssuedColumns,
     *,
     windows: Windows,
     sessions: Sequence[date],
@@ -178,8 +199,6 @@ def total_rows(
     `about` as in `forecast_rows`; `sessions` to the last of the longest total; `factors` of the
     published totals by their number of sessions, that of up to H by H; 1 where none.
     """
-    names = ("symbol", "target", "origin_session", "kind", "issued_at")
-    shared = {name: about[name] for name in names}
     rows = []
     for candidate in candidates:
         is_published = candidate.role == PUBLISHED
@@ -190,12 +209,16 @@ def total_rows(
         short = dict(zip(HORIZONS[1:], totals[1:], strict=True))
         for length, quantiles in (short | long_totals(windows, totals[-1], tracked)).items():
             row = TotalRow(
-                **shared,
+                symbol=about.symbol,
+                target=about.target,
+                origin_session=about.origin_session,
                 horizon=length,
                 model_id=candidate.model_id,
+                kind=about.kind,
                 target_session=sessions[length - 1],
                 role=candidate.role,
                 factor=tracked.get(max(length, H), 1.0),
+                issued_at=about.issued_at,
                 **dict(zip(QUANTILE_COLUMNS, quantiles.tolist(), strict=True)),
             )
             rows.append(row)

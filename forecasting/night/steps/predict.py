@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import cast
 
@@ -30,7 +30,7 @@ from forecasting.predict.totals import LONG, next_factor
 from forecasting.preprocess.windows import H, Windows, actual_of
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
-from forecasting.store.rows import ModelRow, RunRow, WeightsRow
+from forecasting.store.rows import MarginRow, ModelRow, RunRow, WeightsRow
 from forecasting.targets import TARGETS
 from forecasting.train.linear import linear_forecast
 from forecasting.vocabulary import PUBLISHED, QUANTILE_COLUMNS
@@ -73,8 +73,14 @@ def write_forecasts(night: Night) -> Night:
         _write(connection, night, issued, published, stored.total_factors)
         if facts.deficit is not None:
             margin = fallback.margin_of(facts.deficit, in_fallback=facts.in_fallback)
-            of_night = night.columns | {"session": night.session}
-            write.add(connection, "fallback_margins", of_night | asdict(margin))
+            row = MarginRow(
+                **vars(margin),
+                run_id=night.id,
+                symbol=night.symbol,
+                target=night.target,
+                session=night.session,
+            )
+            write.add(connection, "fallback_margins", row)
     return add_rivals(night)
 
 
