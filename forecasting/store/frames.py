@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Record = TypeVar("Record", bound="DataclassInstance")
 
-Row = dict[str, Any]
-"""Values by column that are written to a table, or copied from it as they are."""
+Row = dict[str, object]
+"""Values by column, of whatever table."""
 
 Columns = ColumnCollection[str, Any]
 """The columns of a table or subquery, by name: `bar.session`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,14 @@ if TYPE_CHECKING:
 
 WEIGHTS_KEPT = 3  # Of each series: after the newest is withdrawn, or refused, there is another
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
+
+
+class Seen(TypedDict):
+    """The columns of what a fetch was the first to show."""
+
+    symbol: str
+    fetch_id: str
+    first_seen_at: datetime
 
 
 def add(connection: Connection, table: str, *rows: Mapping[str, object] | DataclassInstance) -> int:
@@ -155,7 +163,7 @@ def add_fetch(
         row["paused_until"] = fetched_at + revision.error.pause
     if not add(connection, "fetches", row):
         return False
-    seen = {"symbol": request.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
+    seen = Seen(symbol=request.symbol, fetch_id=fetch_id, first_seen_at=fetched_at)
     _add_versions(connection, revision, seen)
     actions = revision.new_actions[["session", "kind", "value"]]
     add_frame(connection, "corporate_actions", actions, **seen)
@@ -164,15 +172,14 @@ def add_fetch(
 
 
 def _add_findings(
-    connection: Connection, response: Response, findings: Sequence[Finding], seen: Row
+    connection: Connection, response: Response, findings: Sequence[Finding], seen: Seen
 ) -> None:
     """Add the new findings of a fetch; clear open ones on its sessions that it no longer shows.
 
     A persistent one keeps the fetch that first showed it, unless its value is another; others are
     cleared by their own.
     """
-    symbol = response.request.symbol
-    of_symbol = {"symbol": symbol, "cleared_at": None}
+    of_symbol = {"symbol": seen["symbol"], "cleared_at": None}
     gone = {
         (_place(row), row.rule, row.severity): row
         for row in read.all_stored(connection, FindingRow, of_symbol)
@@ -185,7 +192,7 @@ def _add_findings(
         else:
             new.append(finding)
     _clear(connection, response, gone.values(), at=seen["first_seen_at"])
-    add(connection, "findings", *(_finding_row(one, symbol, seen) for one in new))
+    add(connection, "findings", *(_finding_row(one, seen) for one in new))
 
 
 def _clear(
@@ -211,10 +218,10 @@ def _place(row: FindingRow) -> date | float | None:
     return row.value if row.session is None else row.session
 
 
-def _finding_row(finding: Finding, symbol: str, seen: Row) -> Row:
+def _finding_row(finding: Finding, seen: Seen) -> Row:
     return {
         "id": finding_id(seen["fetch_id"], finding.place, finding.rule),
-        "symbol": symbol,
+        "symbol": seen["symbol"],
         "fetch_id": seen["fetch_id"],
         "cleared_at": None if finding.is_persistent else seen["first_seen_at"],
         **asdict(finding),
@@ -302,7 +309,7 @@ def _copy(source: Connection, target: Connection, table: str, chosen: sa.Select[
         add(target, table, *(dict(row) for row in batch))
 
 
-def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None:
+def _add_versions(connection: Connection, revision: Revision, seen: Seen) -> None:
     at = seen["first_seen_at"]
     settled = set(revision.settled)
     rows = _rows(revision.versions[["session", "version", *PRICES]], seen)
@@ -326,5 +333,5 @@ def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None
         connection.execute(provisional.values(settled_at=at))
 
 
-def _rows(frame: pd.DataFrame, shared: Row) -> list[dict[Any, Any]]:
+def _rows(frame: pd.DataFrame, shared: Mapping[str, object]) -> list[dict[Any, Any]]:
     return [{**row, **shared} for row in frame.to_dict("records")]
