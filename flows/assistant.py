@@ -11,6 +11,7 @@ from flows import clock
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.publish.export import MOST_ANSWERED, QUESTIONS, answer
+from forecasting.report.documents import json_text
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -71,9 +72,10 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
         symbol: str = "", target: Target = "volume", horizon: Ahead = 0, limit: Limit = most
     ) -> dict[str, Any]:
         with tool_errors():
-            return answer(
+            found = answer(
                 settings, question, symbol=symbol, target=target, horizon=horizon, limit=limit
             )
+        return json.loads(json_text(found))
 
     return ask
 
@@ -81,7 +83,6 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
 def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
     """The function that says when an order is done."""
     from forecasting.publish.orders import order_of, pace_of, plan_order
-    from forecasting.report.documents import json_text
     from forecasting.values import check_symbol
 
     def order(
@@ -90,7 +91,6 @@ def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
         with tool_errors():
             pace = pace_of(participation, chance)
             plan = plan_order(settings, check_symbol(symbol), order_of(shares), pace, now=clock.now)
-            document: dict[str, Any] = json.loads(json_text(plan))
-        return document
+        return json.loads(json_text(plan))
 
     return order

@@ -1,23 +1,23 @@
 """What the ledger holds, as data frames of the same types on both databases, and as files."""
 
-import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError, combined
 from forecasting.night.steps.preprocess import input_fetch
 from forecasting.plain_text import named, plain_text
-from forecasting.report.documents import json_text, nixtla
+from forecasting.report.documents import nixtla
 from forecasting.sessions import is_session
 from forecasting.settings import Outcomes, Settings, Value, each_symbol
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.files import check_writable, write_whole
+from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
 from forecasting.values import check_symbol
 from forecasting.vocabulary import PUBLISHED
@@ -237,13 +237,18 @@ QUESTIONS = {
 MOST_ANSWERED = 500  # Rows of an answer
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The rows that answer one of QUESTIONS, and whether a limit has cut them."""
+
+    rows: list[Row]
+    cut: bool
+
+
 def answer(
     settings: Settings, question: str, *, symbol: str, target: str, horizon: int, limit: int
-) -> dict[str, Any]:
-    """A document with the `rows` that answer one of QUESTIONS, and whether `limit` has `cut` them.
-
-    Texts of sources and files in it are cleaned.
-    """
+) -> Answer:
+    """The answer to one of QUESTIONS, in which texts of sources and files are cleaned."""
     if symbol:
         symbol = check_symbol(symbol)
         check_known(settings.for_symbol(symbol), target)
@@ -256,7 +261,7 @@ def answer(
         for column, value in row.items():
             if isinstance(value, str):
                 row[column] = plain_text(value)
-    return {"rows": json.loads(json_text(rows[:limit])), "cut": len(rows) > limit}
+    return Answer(rows[:limit], cut=len(rows) > limit)
 
 
 def export(settings: Settings, form: str, out: Path, *, as_of: date | None = None) -> str:

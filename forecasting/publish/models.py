@@ -1,7 +1,6 @@
 """The models of the ledger: list, show, withdraw."""
 
 from dataclasses import asdict
-from typing import Any
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.publish.export import check_forecast, each_stored
@@ -35,8 +34,8 @@ def list_models(settings: Settings) -> tuple[list[ModelRow], Outcomes[list[Model
     return [row for rows in outcomes.values.values() for row in rows], outcomes
 
 
-def show_model(model_id: str, settings: Settings) -> dict[str, Any]:
-    """A document of a model: its row, the state of its weights, what made it, and its forecasts."""
+def show_model(model_id: str, settings: Settings) -> dict[str, object]:
+    """Facts of a model: its row, the state of its weights, what made it, and its forecasts."""
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         model = stored_model(connection, model_id)

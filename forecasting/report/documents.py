@@ -52,7 +52,7 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
     return value
 
 
-def night_document(data: NightView) -> dict[str, Any]:
+def night_document(data: NightView) -> dict[str, object]:
     """The night for `json_text`, in the target's own unit.
 
     The meaning of each key is in docs/analyst.md.
@@ -94,11 +94,11 @@ def night_document(data: NightView) -> dict[str, Any]:
     }
 
 
-def _result(result: ResultRow) -> dict[str, Any]:
+def _result(result: ResultRow) -> dict[str, object]:
     return {name: value for name, value in asdict(result).items() if name in _RESULT}
 
 
-def _cost_document(data: NightView, ratio: float) -> dict[str, Any]:
+def _cost_document(data: NightView, ratio: float) -> dict[str, object]:
     rows = data.rows[["target_session", "horizon"]]
     return {
         "ratio": ratio,

@@ -276,7 +276,7 @@ def model_listing(models: Sequence[ModelRow]) -> Listing:
     return list(columns.values()), rows
 
 
-def lineage_listing(model: Mapping[str, Any]) -> Listing:
+def lineage_listing(model: Mapping[str, object]) -> Listing:
     """A row a fact of a model."""
     return ["about", "value"], [[name, _fact(value)] for name, value in model.items()]
 

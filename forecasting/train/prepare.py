@@ -7,8 +7,9 @@ all symbols share says which day it is: networks pretrained on 94 stocks lost 6%
 """
 
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -142,11 +143,16 @@ def training_rows(windows: Windows) -> Rows:
     return np.arange(known.min(initial=len(windows)), known.max(initial=-1) + 1)
 
 
-def span_of(windows: Windows) -> dict[str, Any]:
-    """The span of the training rows as fields of a card.
+class Span(TypedDict):
+    """The span of the training rows, as fields of a card."""
 
-    Their oldest origin, the newest learnable session and their number.
-    """
+    trained_from: date
+    trained_to: date
+    rows: int
+
+
+def span_of(windows: Windows) -> Span:
+    """The oldest origin of the training rows, the newest learnable session and their number."""
     rows = training_rows(windows)
     oldest = windows.origins[rows[0]].item()
     newest = windows.sessions[windows.learnable_sessions - 1].item()
