@@ -155,7 +155,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     checks = all_checks()
     console.show_rows(checks, check_listing, as_json=as_json)
-    if any(check["state"] != "ok" for check in checks):
+    if any(check.state != "ok" for check in checks):
         raise typer.Exit(1)
 
 
@@ -169,13 +169,13 @@ def show_settings(as_json: AsJson = False) -> None:
     """
     from flows import console
     from forecasting.ingest.sources.plugins import source_of
-    from forecasting.report.terminal import settings_document, settings_listing
+    from forecasting.report.terminal import settings_listing, with_exchanges
     from forecasting.settings import setting_places
 
     in_force = settings()
     source_of(in_force.source, cache_dir=in_force.yahoo_cache)  # refuses one of no kind
     console.show_rows(
-        settings_document(in_force),
+        with_exchanges(in_force),
         partial(settings_listing, places=setting_places()),
         as_json=as_json,
     )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -65,12 +65,12 @@ def tool_errors() -> Iterator[None]:
         raise ToolError(str(error)) from None
 
 
-def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict[str, Any]]:
+def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict[str, object]]:
     """The function that answers a question, with `most` rows unless asked otherwise."""
 
     def ask(
         symbol: str = "", target: Target = "volume", horizon: Ahead = 0, limit: Limit = most
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         with tool_errors():
             found = answer(
                 settings, question, symbol=symbol, target=target, horizon=horizon, limit=limit
@@ -80,14 +80,14 @@ def asker(settings: Settings, question: str, *, most: int) -> Callable[..., dict
     return ask
 
 
-def planner(settings: Settings) -> Callable[..., dict[str, Any]]:
+def planner(settings: Settings) -> Callable[..., dict[str, object]]:
     """The function that says when an order is done."""
     from forecasting.publish.orders import order_of, pace_of, plan_order
     from forecasting.values import check_symbol
 
     def order(
         symbol: str, shares: float, participation: float = 0.1, chance: float = 0.9
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         with tool_errors():
             pace = pace_of(participation, chance)
             plan = plan_order(settings, check_symbol(symbol), order_of(shares), pace, now=clock.now)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from flows import clock
 from flows.console import echo
 from flows.progress import Work, watched_nights
+from forecasting.conditions import Check
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night import plan
 from forecasting.night.health import checked, night_checks, nothing_new
@@ -279,8 +280,8 @@ def stop(*_: object) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def all_checks() -> list[dict[str, str]]:
-    """What a night needs, checked without a change: rows of check, state (ok, wrong) and found."""
+def all_checks() -> list[Check]:
+    """What a night needs, checked without a change."""
     settings = read_settings()
     checks = night_checks(settings, now=clock.now) | messages.message_checks(settings)
     return checked(checks | {"prefect": check_prefect})

@@ -61,6 +61,15 @@ class Condition:
         return get_args(Kind).index(self.kind)
 
 
+@dataclass(frozen=True)
+class Check:
+    """What a check of `doctor` found."""
+
+    check: str
+    state: Literal["ok", "wrong"]
+    found: str
+
+
 def of_earnings(findings: Iterable[tuple[str, date]]) -> list[Condition]:
     """What the open findings of a symbol, rule and session, say of its earnings dates."""
     newest = {rule: session for rule, session in sorted(findings) if rule in EARNINGS}

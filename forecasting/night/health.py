@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import cast, get_args
 
-from forecasting.conditions import EARNINGS, Condition, Kind, of_earnings
+from forecasting.conditions import EARNINGS, Check, Condition, Kind, of_earnings
 from forecasting.errors import FailedVerdict, ForecastingError, StoreError, UsageError
 from forecasting.ingest.event_files import check_events
 from forecasting.ingest.sources import Source, plugins
@@ -259,14 +259,14 @@ def _present(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
-    """The results, one row each: check, state (`ok` or `wrong`) and what was found."""
+def checked(checks: Mapping[str, Callable[[], str]]) -> list[Check]:
+    """What each check found."""
     rows = []
     for name, check in checks.items():
         try:
-            rows.append({"check": name, "state": "ok", "found": check()})
+            rows.append(Check(name, "ok", check()))
         except ForecastingError as error:
-            rows.append({"check": name, "state": "wrong", "found": str(error)})
+            rows.append(Check(name, "wrong", str(error)))
     return rows
 
 

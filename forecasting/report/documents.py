@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
@@ -45,6 +46,8 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
         return ordinary_spaces(value)
     if is_dataclass(value) and not isinstance(value, type):
         return rounded(asdict(value))
+    if isinstance(value, BaseModel):
+        return rounded(value.model_dump(mode="json"))
     if isinstance(value, Mapping):
         return {str(name): rounded(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

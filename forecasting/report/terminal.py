@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
+from forecasting.conditions import Check
 from forecasting.evaluate.comparison import Lead
 from forecasting.evaluate.figures import BacktestSummary
 from forecasting.plain_text import quantity
@@ -249,10 +249,9 @@ def backtest_listing(backtest: BacktestSummary) -> Listing:
     return columns, rows
 
 
-def check_listing(checks: Sequence[Mapping[str, str]]) -> Listing:
+def check_listing(checks: Sequence[Check]) -> Listing:
     """A row a check of `doctor`."""
-    columns = ["check", "state", "found"]
-    return columns, [[row[name] for name in columns] for row in checks]
+    return ["check", "state", "found"], [[row.check, row.state, row.found] for row in checks]
 
 
 def model_listing(models: Sequence[ModelRow]) -> Listing:
@@ -293,17 +292,20 @@ def _fact(value: object) -> object:
     return value
 
 
-def settings_document(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON values, with the exchange of every symbol; secrets stay hidden."""
+def with_exchanges(settings: Settings) -> Settings:
+    """The settings with the exchange of every symbol."""
     exchanges = {symbol: settings.exchange_of(symbol) for symbol in settings.symbols}
+    return settings.model_copy(update={"exchanges": settings.exchanges | exchanges})
+
+
+def settings_listing(settings: Settings, places: Mapping[str, str]) -> Listing:
+    """A row a setting: variable, value as that variable takes it, where it is from, meaning.
+
+    Secrets stay hidden.
+    """
     values = settings.model_dump(mode="json")
-    return values | {"exchanges": values["exchanges"] | exchanges}
-
-
-def settings_listing(values: Mapping[str, Any], places: Mapping[str, str]) -> Listing:
-    """A row a setting: variable, value as that variable takes it, where it is from, meaning."""
-    exchanges = [f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items()]
-    lists = {"symbols": values["symbols"], "files": values["files"], "exchanges": exchanges}
+    exchanges = [f"{symbol}={exchange}" for symbol, exchange in settings.exchanges.items()]
+    lists = {"symbols": settings.symbols, "files": values["files"], "exchanges": exchanges}
     shown = {**values, **{name: ",".join(texts) for name, texts in lists.items()}}
     return ["setting", "value", "from", "meaning"], [
         [f"FORECASTING_{name.upper()}", shown[name], places.get(name, ""), field.description]

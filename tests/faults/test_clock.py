@@ -107,7 +107,7 @@ def test_rows_of_a_clock_that_was_ahead_stop_runs_until_they_are_set_aside_and_l
     assert state.condition is not None
     assert state.condition.kind == "future"
     assert "future" in [reason.kind for reason in digest.reasons]
-    assert "database" in [row["check"] for row in rows if row["state"] == "wrong"]
+    assert "database" in [row.check for row in rows if row.state == "wrong"]
     set_aside(settings.url, clock.now(), is_backed_up=False)
     assert nights(after) == whole
     assert select("DISTINCT kind", "forecasts") == [("live",)]

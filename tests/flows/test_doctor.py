@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 def found():
     """State and finding of each check."""
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        return {row["check"]: (row["state"], row["found"]) for row in doctor()}
+        return {row.check: (row.state, row.found) for row in doctor()}
 
 
 def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder, monkeypatch):

@@ -142,9 +142,7 @@ def test_a_refused_command_leaves_no_trace(csv_of_bars, monkeypatch, symbol, sou
     with pytest.raises(UsageError, match=words) as refused:
         night()
     assert {name: rows(name) for name in schema.metadata.tables} == before
-    found = {
-        row["check"]: row["found"] for row in checked(night_checks(read_settings(), now=clock.now))
-    }
+    found = {row.check: row.found for row in checked(night_checks(read_settings(), now=clock.now))}
     assert found["source"] == str(refused.value)
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from flows import clock
+from forecasting.conditions import Check
 from forecasting.errors import HistoryError, UsageError
 from forecasting.night import health
 from forecasting.publish import messages
@@ -281,8 +282,8 @@ def test_an_alert_that_cannot_hold_is_named_in_digest_and_doctor(night_folder, m
         in refused
     )
     assert words in problem
-    found = {row["check"]: row for row in health.checked(messages.message_checks(read_settings()))}
-    assert found["alerts"] == {"check": "alerts", "state": "wrong", "found": f"{refused} {problem}"}
+    found = {row.check: row for row in health.checked(messages.message_checks(read_settings()))}
+    assert found["alerts"] == Check("alerts", "wrong", f"{refused} {problem}")
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
