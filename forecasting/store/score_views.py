@@ -110,7 +110,7 @@ _STATISTIC = f"""CASE WHEN c.horizon = 1 AND {_SPREAD} > 1e-12 * r.n * r.squared
 _REFERENCES = " ".join(f"WHEN '{name}' THEN '{rules.reference}'" for name, rules in TARGETS.items())
 _REFERENCE = f"CASE c.target {_REFERENCES} END"
 
-# From sums that write.add_scores makes: windows over years of scores took SQLite 0.1 s a symbol,
+# From sums that write.sum_standings makes: windows over years of scores took SQLite 0.1 s a symbol,
 # Postgres half a minute. Against a baseline without an error the skill is undefined (NULL): no
 # forecast can be better. Replays stay out once there are live nights: their skill is not a live
 # one, and a query without a filter on kind would have both.

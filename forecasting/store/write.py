@@ -42,7 +42,7 @@ from forecasting.store.schema import (
 )
 from forecasting.store.standings import LOSSES, PUBLISHED_LOSSES, WINDOWS, standings_of
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import finding_id
+from forecasting.vocabulary import KINDS, finding_id
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -253,12 +253,19 @@ def keep_newest_weights(connection: Connection, symbol: str, target: str, *, ses
 
 
 def add_scores(connection: Connection, scores: Sequence[ScoreRow]) -> int:
-    """The number of scores added, with the standings that they change."""
+    """The number of scores added; standings that they change are emptied until summed anew."""
     added = add(connection, "scores", *scores)
     if added:
         for scope in sorted({(one.symbol, one.target, one.kind) for one in scores}):
-            write_standings(connection, *scope)
+            _empty_standings(connection, *scope)
     return added
+
+
+def sum_standings(connection: Connection, symbol: str, target: str) -> None:
+    """Write the standings of a symbol and target that are empty."""
+    filled = select(standing.kind).where(*of_series(standing, symbol, target), standing.n > 0)
+    for kind in sorted({*KINDS}.difference(connection.scalars(filled.distinct()))):
+        write_standings(connection, symbol, target, kind)
 
 
 _SUMS = (*LOSSES, *PUBLISHED_LOSSES)
@@ -267,15 +274,19 @@ _SUMMED = ("first_origin", "last_origin", "n", *_SUMS, "squared_gap")
 
 def write_standings(connection: Connection, symbol: str, target: str, kind: str) -> None:
     """Write the standings of one symbol, target and kind from its scores."""
-    of_scope = (*of_series(standing, symbol, target), standing.kind == kind)
-    # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
-    none = dict.fromkeys(("n", *_SUMS, "squared_gap"), 0)
-    connection.execute(sa.update(standings).where(*of_scope).values(none))
+    _empty_standings(connection, symbol, target, kind)
     scores = read.standing_scores(connection, symbol, target, kind, nights=max(WINDOWS))
     scope = {"symbol": symbol, "target": target, "kind": kind}
     rows = [plain(scope | row, standings) for row in standings_of(scores, TARGETS[target].grain)]
     if rows:
         connection.execute(_standings_insert(connection.dialect.name), rows)
+
+
+def _empty_standings(connection: Connection, symbol: str, target: str, kind: str) -> None:
+    of_scope = (*of_series(standing, symbol, target), standing.kind == kind)
+    # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
+    none = dict.fromkeys(("n", *_SUMS, "squared_gap"), 0)
+    connection.execute(sa.update(standings).where(*of_scope).values(none))
 
 
 @lru_cache

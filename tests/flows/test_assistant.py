@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from forecasting.store import connect, write
-from tests.store.rows import at, forecast_row, part_rows, score_row, start
+from tests.store.rows import add_scores, at, forecast_row, part_rows, score_row, start
 
 mcp = pytest.importorskip("mcp")
 
@@ -55,7 +55,7 @@ def test_an_assistant_reads_forecasts_and_why_and_texts_of_others_stay_data(sqli
     with connect.transaction(sqlite_url) as connection:
         start(connection, origins=("2024-03-07", "2024-03-08"), models=("lstm",))
         write.add(connection, "forecasts", old, newest)
-        write.add_scores(connection, [score_row(old)])
+        add_scores(connection, [score_row(old)])
         write.add(
             connection,
             "forecast_parts",

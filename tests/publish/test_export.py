@@ -19,6 +19,7 @@ from forecasting.store.connect import reading, transaction
 from tests.builders import EVE
 from tests.store.rows import (
     SYMBOL,
+    add_scores,
     forecast_row,
     model_row,
     run_row,
@@ -146,7 +147,7 @@ def fill(url):
     with transaction(url) as connection:
         start(connection, origins=ORIGINS, models=("lstm", "ridge"))
         write.add(connection, "forecasts", *forecasts)
-        write.add_scores(connection, [score_row(row) for row in forecasts[:4]])
+        add_scores(connection, [score_row(row) for row in forecasts[:4]])
         totals = [total_row(row) for row in forecasts if row["horizon"] == 2]
         write.add(connection, "total_forecasts", *totals)
         key = {

@@ -34,6 +34,7 @@ from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
 from tests.store.rows import (
     SYMBOL,
     TARGET,
+    add_scores,
     at,
     forecast_row,
     gather_statistics,
@@ -55,7 +56,7 @@ def sqlite_ledger(request, tmp_path_factory, migrated_sqlite_file):
     seed, days = request.param
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('mixed') / 'ledger.db')}"
     with transaction(url) as connection:
-        write.add_scores(connection, mixed_scores(connection, seed=seed, days=days))
+        add_scores(connection, mixed_scores(connection, seed=seed, days=days))
     return url
 
 
@@ -337,15 +338,13 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
     forecast = forecast_row("lstm", "2024-03-07")
     with transaction(settings.url) as connection:
         write.add(connection, "forecasts", forecast)
-        write.add_scores(connection, [score_row(forecast, actual=90.0)])
+        add_scores(connection, [score_row(forecast, actual=90.0)])
     before = past_night(settings)
     with transaction(settings.url) as connection:
         write.add(connection, "runs", run_row("2024-03-11", "2024-03-11"))
         store_bars(connection, {NEWEST: 99.0}, seen="2024-03-11T21:00", version=2)
         store_bars(connection, {"2024-03-11": 90.0}, seen="2024-03-12T21:00", settled=(NEWEST,))
-        write.add_scores(
-            connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)]
-        )
+        add_scores(connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)])
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-11"))
     since = past_night(settings)
     actual = [page.full.record.published["actual"].tolist() for page in (before, since)]
@@ -359,7 +358,7 @@ def test_a_page_without_a_score_in_a_year_has_its_skill_and_no_record(settings):
     with transaction(settings.url) as connection:
         write.add(connection, "models", model_row("ridge"))
         write.add(connection, "forecasts", published, ridge)
-        write.add_scores(connection, [score_row(published), score_row(ridge)])
+        add_scores(connection, [score_row(published), score_row(ridge)])
     with reading(settings.url) as connection:
         night = pages.night_view(connection, settings)
     assert (night.skill.n, night.full.record.origins, night.full.leads) == (1, 0, {})

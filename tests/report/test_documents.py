@@ -10,13 +10,12 @@ from forecasting.evaluate.significance import Skill
 from forecasting.publish import export
 from forecasting.report import documents
 from forecasting.settings import Settings
-from forecasting.store import write
 from forecasting.store.connect import transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.guides import section
 from tests.report.nights import ORIGIN, report_data, score, scored
 from tests.store.mixed_nights import mixed_scores
-from tests.store.rows import SYMBOL
+from tests.store.rows import SYMBOL, add_scores
 
 
 def test_every_key_of_the_document_of_a_night_is_documented():
@@ -95,7 +94,7 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url):
     from utilsforecast.losses import coverage, mae
 
     with transaction(sqlite_url) as connection:
-        write.add_scores(connection, mixed_scores(connection, seed=1, days=60))
+        add_scores(connection, mixed_scores(connection, seed=1, days=60))
     settings = Settings(database_url=sqlite_url, symbols=(SYMBOL,))
     found = export.frame("nixtla", settings).dropna()
     assert len(found) > 60

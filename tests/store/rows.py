@@ -211,9 +211,17 @@ def store_scored(
 ):
     """Store forecasts, each with its scores, given by what they change."""
     store_forecasts(connection, *(forecast for forecast, _ in scored))
-    write.add_scores(
+    add_scores(
         connection, [score_row(row, **changes) for row, scores in scored for changes in scores]
     )
+
+
+def add_scores(connection: sa.Connection, scores: Sequence[ScoreRow]) -> int:
+    """The number of scores added, as by a run that ends with them."""
+    added = write.add_scores(connection, scores)
+    for symbol, target in {(score.symbol, score.target) for score in scores}:
+        write.sum_standings(connection, symbol, target)
+    return added
 
 
 def gather_statistics(connection: sa.Connection):

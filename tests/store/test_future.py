@@ -12,6 +12,7 @@ from forecasting.store.future import check_clock, set_aside
 from tests.nights import killed
 from tests.store.rows import (
     SYMBOL,
+    add_scores,
     at,
     bar_rows,
     event_frame,
@@ -51,7 +52,7 @@ def a_night_ahead(connection):
     write.add(connection, "total_forecasts", total_row(forecast))
     of_before = forecast_row("m1", "2024-03-07")
     restated = {"bar_version": 2, "scored_at": AHEAD}
-    write.add_scores(connection, [score_row(of_before, **restated), score_row(forecast)])
+    add_scores(connection, [score_row(of_before, **restated), score_row(forecast)])
     write.add(connection, "total_scores", score_row(of_before, **restated), score_row(forecast))
 
 

@@ -23,7 +23,7 @@ from forecasting.store.schema import metadata
 from tests.postgres import a_role
 from tests.store.conftest import another_process
 from tests.store.mixed_nights import mixed_scores
-from tests.store.rows import all_rows, run_row
+from tests.store.rows import add_scores, all_rows, run_row
 
 NEWEST = head()
 
@@ -282,7 +282,7 @@ def test_an_older_ledger_has_all_sums_of_its_standings_after_the_upgrade(databas
             return all_rows(connection, metadata.tables["standings"])
 
     with transaction(database_url) as connection:
-        write.add_scores(connection, mixed_scores(connection, seed=3, days=24))
+        add_scores(connection, mixed_scores(connection, seed=3, days=24))
     before = standings()
     assert any(row["squared_gap"] > 0 for row in before)
     downgrade(database_url, "0014")

@@ -18,6 +18,7 @@ from forecasting.store.files import write_whole
 from tests.store.rows import (
     SERIES,
     SYMBOL,
+    add_scores,
     all_rows,
     at,
     bar_rows,
@@ -86,7 +87,7 @@ def a_night(connection):
         write.add(connection, "models", model_row("m1")),
         write.add(connection, "weights", {"model_id": "m1", "card": "{}", "tensors": b"\0"}),
         write.add(connection, "forecasts", forecast),
-        write.add_scores(connection, [score]),
+        add_scores(connection, [score]),
         write.add(connection, "metrics", *metrics(0)),
         write.add(connection, "forecast_parts", *part_rows(forecast, usual=50.0, report=2.0)),
         write.add(connection, "fallback_margins", MARGIN),

@@ -63,6 +63,8 @@ def score_closed(night: Night) -> Night:
         totals = _total_scores(connection, night, spans, scores)
     with connect.transaction(night.url) as connection:
         added = write.add_scores(connection, scores)
+        if night.is_last:  # they take as long as all else that is written
+            write.sum_standings(connection, *night.key)
         write.add(connection, "total_scores", *totals)
         logger.info("scored %d forecasts of %s", added, night.series)
     return night

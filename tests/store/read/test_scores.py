@@ -17,6 +17,7 @@ from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import (
     SYMBOL,
     TARGET,
+    add_scores,
     all_rows,
     at,
     forecast_row,
@@ -69,7 +70,7 @@ def values(found, names):
 
 
 def test_losses_scores_and_past_forecasts_equal_naive_twins_of_all_rows(connection):
-    write.add_scores(connection, mixed_scores(connection, seed=20, days=40))
+    add_scores(connection, mixed_scores(connection, seed=20, days=40))
     gather_statistics(connection)
     last = date(2024, 2, 20)
     stored = pd.DataFrame(all_rows(connection, schema.scores))
@@ -154,13 +155,13 @@ def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_b
     store_bars(connection, {"2024-03-08": 80.0}, seen="2024-03-08T21:00")
     assert unscored(connection) == [("first_print", 1, 80.0)]
     assert unscored(connection, last=EVE) == []
-    write.add_scores(connection, [score_row(forecast)])
+    add_scores(connection, [score_row(forecast)])
     assert unscored(connection) == []
     store_bars(connection, {"2024-03-11": 70.0}, seen="2024-03-09T20:00", **SETTLED)
     assert unscored(connection) == []  # settled as first stored
     store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, **SETTLED)
     assert unscored(connection) == [("settled", 2, 90.0)]
-    write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2)])
+    add_scores(connection, [score_row(forecast, stage="settled", bar_version=2)])
     store_bars(connection, {"2024-03-08": 91.0}, seen="2024-05-01T21:00", version=3, **SETTLED)
     assert unscored(connection) == [("settled", 3, 91.0)]
 
@@ -170,7 +171,7 @@ def test_the_bars_to_score_against_are_those_of_the_instant(connection):
     forecasts = issued("06", "07")
     store_forecasts(connection, *forecasts)
     store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
-    write.add_scores(connection, [score_row(forecasts[0])])
+    add_scores(connection, [score_row(forecasts[0])])
     bars = {"2024-03-08T21:00": {}, "2024-03-09T21:00": SETTLED, "2024-05-01T21:00": SETTLED}
     for version, (seen, settled) in enumerate(bars.items(), start=1):
         store_bars(connection, {"2024-03-08": 80.0}, seen=seen, version=version, **settled)
@@ -238,7 +239,7 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     past = read.past_forecasts(*of_series, origin=date(2024, 3, 11), limit=9, known_at=at(newest))
     before = pd.Timestamp("2024-03-08T20:59:59.999999Z")
     assert past["bars_at"].tolist() == [before, before, pd.Timestamp(at(newest))]
-    write.add_scores(connection, [score_row(row) for row in rows])
+    add_scores(connection, [score_row(row) for row in rows])
     for instant, days in (("2024-03-08T20:00", [6, 7, 8]), (newest, [8])):
         scored = published_scores(connection, last=None, known_at=at(instant))
         assert scored["origin_session"].dt.day.tolist() == days
