@@ -193,7 +193,7 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp
     for count in (1, 2):
         out = tmp_path / f"{count}.json"
         spec_of = partial(
-            backtest_spec, first=date(2024, 2, 12), last=date(2024, 2, 20), refit_every=3
+            backtest_spec, first=date(2024, 2, 12), last=date(2024, 2, 20), refit_every=6
         )
         found = run_each(
             settings, spec_of, store=True, workers=count, now=clock.now, bar=bar, out=out
