@@ -65,7 +65,8 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
         for night in [*failed, *chain(*found.values.values())]
     ]
     left = not_done(planned)
-    return left + [
+    last = {night.key: night.session for night in left}
+    return [replace(night, is_last=night.session == last[night.key]) for night in left] + [
         replace(night, is_for_rivals=True)
         for night in planned
         if night not in left and any(has_more(night, *rival) for rival in settings.rivals.items())

@@ -51,6 +51,13 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars,
     )
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_standings_are_summed_where_the_newest_night_of_a_span_was_done_before():
+    start_catch_up(first=date(2024, 3, 5), last=EVE, refit_every=1)
+    summed = {row["kind"] for row in rows("standings") if row["n"]}
+    assert summed == {row["kind"] for row in rows("scores")} == {"replay"}
+
+
 @pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
 def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, night_url):
     ingest_only(read_settings(), EVE, now=clock.now)
