@@ -66,11 +66,17 @@ def planned_nights(settings: Settings, options: RunOptions, *, now: Clock) -> li
     ]
     left = not_done(planned)
     last = {night.key: night.session for night in left}
-    return [replace(night, is_last=night.session == last[night.key]) for night in left] + [
-        replace(night, is_for_rivals=True)
-        for night in planned
-        if night not in left and any(has_more(night, *rival) for rival in settings.rivals.items())
+    marked = [replace(night, is_last=night.session == last[night.key]) for night in left]
+    return marked + [
+        replace(night, is_for_rivals=True) for night in planned if _has_more(night, left)
     ]
+
+
+def _has_more(night: Night, left: Sequence[Night]) -> bool:
+    """Whether a rival has more of a night that is not `left`."""
+    return night not in left and any(
+        has_more(night, *rival) for rival in night.settings.rivals.items()
+    )
 
 
 def _stopped(night: Night) -> Night:

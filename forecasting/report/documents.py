@@ -33,6 +33,8 @@ def json_text(document: object) -> str:
         # A datetime is a date too
         return value.isoformat() if isinstance(value, date) else str(value)
 
+    if isinstance(document, BaseModel):
+        document = document.model_dump(mode="json")
     return json.dumps(
         rounded(document), indent=2, default=text, allow_nan=False, ensure_ascii=False
     )
@@ -46,8 +48,6 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
         return ordinary_spaces(value)
     if is_dataclass(value) and not isinstance(value, type):
         return rounded(asdict(value))
-    if isinstance(value, BaseModel):
-        return rounded(value.model_dump(mode="json"))
     if isinstance(value, Mapping):
         return {str(name): rounded(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
