@@ -74,7 +74,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     settings = settings_in_force()
     options = RunOptions(as_of, as_of, mode, switch_source=switch_source)
     if not start_run(settings, options):
-        sys.stderr.write(f"{nothing_new(settings, options, now=clock.now)} Nothing was run.\n")
+        sys.stderr.write(f"{nothing_new(settings, options, now=clock.now)} No night was run.\n")
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
@@ -84,7 +84,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     done = start_run(settings, options)
     names = ", ".join(settings.symbols)
     if not done:
-        return f"{names}: {nothing_new(settings, options, now=clock.now)} Nothing was run."
+        return f"{names}: {nothing_new(settings, options, now=clock.now)} No night was run."
     return f"{names}: {quantity(done, 'night')} completed."
 
 

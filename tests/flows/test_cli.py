@@ -88,7 +88,7 @@ def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here):
     _, first, _ = run("run", "--source", "sample", "--symbol", "^GSPC")
     code, again, err = run("run", "--source", "sample", "--symbol", "^GSPC", "--mode", "scratch")
     assert (code, again) == (0, first)
-    assert "Nothing new since the session 2018-12-31 of XNYS. Nothing was run.\n" in err
+    assert "Nothing new since the session 2018-12-31 of XNYS. No night was run.\n" in err
     (document,) = json.loads(run("show", "--symbol", "^GSPC", "--json")[1])
     assert document["origin_session"] == "2018-12-31"
 

@@ -58,7 +58,7 @@ def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder):
         assert origins == set(map(str, between(date(2024, 3, 5), LAST)))
         modes = [row["mode"] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
         assert modes == ["scratch", "skip", "warm", "skip"]
-    assert "Nothing was run" in said
+    assert "No night was run" in said
 
 
 def shown_by(run_id):
