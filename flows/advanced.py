@@ -16,7 +16,7 @@ ModelId = Annotated[
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
 app = typer.Typer()
-group = partial(typer.Typer, cls=options.Commands, no_args_is_help=True, rich_markup_mode=None)
+group = partial(typer.Typer, no_args_is_help=True, rich_markup_mode=None)
 models_app = group(help="List, show and withdraw models.")
 db_app = group(help="Manage the database.")
 app.add_typer(models_app, name="models")
@@ -25,6 +25,13 @@ app.add_typer(db_app, name="db")
 
 @app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01")
 def catch_up(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    source: options.BarSource = None,
+    events: options.Events = None,
+    market: options.Market = None,
+    database_url: options.DatabaseUrl = None,
     first: options.First = None,
     last: options.Last = None,
     refit_every: Annotated[
@@ -43,6 +50,13 @@ def catch_up(
 
 @app.command(epilog="Example: forecasting backtest --source SBUX.csv --symbol SBUX")
 def backtest(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    source: options.BarSource = None,
+    events: options.Events = None,
+    market: options.Market = None,
+    database_url: options.DatabaseUrl = None,
     first: options.FirstOrigin = None,
     last: options.LastOrigin = None,
     refit_every: Annotated[
@@ -74,7 +88,14 @@ def backtest(
 
 
 @app.command(epilog="Example: forecasting verify --symbol SBUX --to 2024-03-08")
-def verify(first: options.First = None, last: options.Last = None) -> None:
+def verify(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    database_url: options.DatabaseUrl = None,
+    first: options.First = None,
+    last: options.Last = None,
+) -> None:
     """Re-run finished nights from stored bars and compare what they published to the bit."""
     from flows import console
     from flows.progress import progress_bar
@@ -91,6 +112,11 @@ def export(
     form: Annotated[
         str, typer.Argument(metavar="latest|totals|history|bars|nixtla", help="What is written.")
     ],
+    *,
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    database_url: options.DatabaseUrl = None,
     out: options.OutNeeded,
     as_of: options.AsOfBars = None,
 ) -> str:
@@ -102,6 +128,8 @@ def export(
 
 @app.command(epilog="Example: forecasting order --symbol SBUX --shares 3e6 --participation 10%")
 def order(
+    symbol: options.Symbols = None,
+    database_url: options.DatabaseUrl = None,
     shares: options.Shares = None,
     orders: options.Orders = None,
     participation: options.Participation = "10%",
@@ -134,7 +162,7 @@ def order(
     epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting "
     "mcp"
 )
-def mcp() -> None:
+def mcp(database_url: options.DatabaseUrl = None) -> None:
     """Answer an assistant over standard input and output.
 
     It reads forecasts, history, skill and why.
@@ -147,7 +175,16 @@ def mcp() -> None:
 @app.command(
     epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast"
 )
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    source: options.BarSource = None,
+    events: options.Events = None,
+    market: options.Market = None,
+    database_url: options.DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """Check everything that a night needs, changing nothing. Exit 1 when a check fails."""
     from flows import console
     from flows.start import all_checks
@@ -182,7 +219,7 @@ def show_settings(as_json: AsJson = False) -> None:
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")
-def db_upgrade(revision: Revision = "head") -> str:
+def db_upgrade(revision: Revision = "head", database_url: options.DatabaseUrl = None) -> str:
     """Create the tables, or upgrade them to this version's schema."""
     from forecasting.store import migrate
 
@@ -191,7 +228,7 @@ def db_upgrade(revision: Revision = "head") -> str:
 
 
 @db_app.command("downgrade", epilog="Example: forecasting db downgrade 0009")
-def db_downgrade(revision: Revision) -> str:
+def db_downgrade(revision: Revision, database_url: options.DatabaseUrl = None) -> str:
     """Downgrade the schema. Data that only the later revision holds is lost."""
     from forecasting.store import migrate
 
@@ -225,7 +262,13 @@ def _revision_of(url: str) -> str:
 
 
 @models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
-def models_list(as_json: AsJson = False) -> None:
+def models_list(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    database_url: options.DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """List each symbol's networks, the newest first."""
     from flows import console
     from forecasting.publish import models
@@ -237,7 +280,9 @@ def models_list(as_json: AsJson = False) -> None:
 
 
 @models_app.command("show", epilog="Example: forecasting models show 3f9c2a")
-def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
+def models_show(
+    model_id: ModelId, database_url: options.DatabaseUrl = None, as_json: AsJson = False
+) -> None:
     """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
     from flows import console
     from forecasting.publish import models
@@ -247,7 +292,7 @@ def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
 
 
 @models_app.command("withdraw", epilog="Example: forecasting models withdraw 3f9c2a")
-def models_withdraw(model_id: ModelId) -> str:
+def models_withdraw(model_id: ModelId, database_url: options.DatabaseUrl = None) -> str:
     """Let no later night publish or continue a model. The newest other one takes its place."""
     from forecasting.publish import models
 

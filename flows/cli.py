@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 from click import HelpFormatter
+from typer.core import TyperGroup
 
-from flows import advanced, daily, options
+from flows import advanced, daily
 from forecasting import __version__
 from forecasting.plain_text import without_password
 
@@ -29,7 +30,7 @@ def without_secrets() -> Iterator[None]:
         raise
 
 
-class TwoGroups(options.Commands):
+class TwoGroups(TyperGroup):
     """The commands in two groups, each in the order in which they are defined below."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]

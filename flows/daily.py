@@ -16,7 +16,14 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: forecasting init --symbol SBUX --symbol MSFT")
-def init() -> None:
+def init(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    source: options.BarSource = None,
+    events: options.Events = None,
+    market: options.Market = None,
+) -> None:
     """Write forecasting.toml: each setting explained, commented out unless an option gives it."""
     from forecasting.ingest.sources.plugins import source_of
     from forecasting.settings import setting_places
@@ -32,6 +39,13 @@ def init() -> None:
     epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08"
 )
 def run(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    source: options.BarSource = None,
+    events: options.Events = None,
+    market: options.Market = None,
+    database_url: options.DatabaseUrl = None,
     as_of: options.AsOf = None,
     mode: options.ModeOption = "auto",
     switch_source: options.Switch = False,
@@ -51,7 +65,14 @@ def run(
 
 @app.command(epilog="Example: forecasting show --symbol SBUX")
 def show(
-    as_of: options.AsOfOrigin = None, why: options.Why = False, as_json: AsJson = False
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    cost_ratio: options.CostRatio = None,
+    database_url: options.DatabaseUrl = None,
+    as_of: options.AsOfOrigin = None,
+    why: options.Why = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
     show_newest(as_of, why=why, as_json=as_json)
@@ -84,6 +105,10 @@ def show_newest(
 
 @app.command(epilog="Example: forecasting digest --format html > digest.html")
 def digest(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    database_url: options.DatabaseUrl = None,
     form: Annotated[
         str, typer.Option("--format", metavar="FORM", help="markdown or html.")
     ] = "markdown",
@@ -100,7 +125,14 @@ def digest(
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
-def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
+def report(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    database_url: options.DatabaseUrl = None,
+    as_of: options.AsOfOrigin = None,
+    out: options.Out = None,
+) -> None:
     """Write each symbol's report page, and their index.
 
     With --out, the page of one symbol alone goes there.
@@ -115,6 +147,10 @@ def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
 
 @app.command(epilog="Example, in any scheduler: forecasting check --notify")
 def check(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    database_url: options.DatabaseUrl = None,
     notify: Annotated[
         bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")
     ] = False,
@@ -135,7 +171,17 @@ def check(
 
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
-def serve(mode: options.ModeOption = "auto", switch_source: options.Switch = False) -> None:
+def serve(
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.Targets = None,
+    source: options.BarSource = None,
+    events: options.Events = None,
+    market: options.Market = None,
+    database_url: options.DatabaseUrl = None,
+    mode: options.ModeOption = "auto",
+    switch_source: options.Switch = False,
+) -> None:
     """Run the night on its schedule until stopped.
 
     It uses the configured Prefect server, or starts its own.

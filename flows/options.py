@@ -1,4 +1,4 @@
-"""The options that commands share; they override the environment for this process."""
+"""The options that commands share. Those of settings override the environment for this process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import without_password
@@ -23,14 +21,15 @@ if TYPE_CHECKING:
 
 
 def override(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401 - of any option
-    """The value of an option, which overrides its variable for this process and its flows."""
+    """Set the variable of an option, for this process and its flows, and return its value."""
     name = str(option.name)
     texts = value if isinstance(value, list) else [value]
-    if value in (None, []):  # it was not given
+    # The option was not given.
+    if value in (None, []):
         return value
     check_given(option, texts)
     if name in ("symbol", "symbols_file"):
-        # In either order, those of the file after those named
+        # The symbols of the file follow the named ones, whichever option comes first.
         given = context.meta.setdefault("forecasting.symbols", {})
         given[name] = value
         symbols = asked_symbols(given.get("symbol", []), given.get("symbols_file"))
@@ -42,7 +41,10 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
-    """The symbols, each once: those named, by commas or not, then the file's, one a line."""
+    """Return the named symbols and then those of the file, without repetition.
+
+    A named text may have several symbols with commas. The file has one symbol a line.
+    """
     symbols = [check_symbol(symbol) for text in named for symbol in listed(text)]
     if file is not None:
         symbols += _symbols_of(file)
@@ -72,7 +74,7 @@ def _symbols_of(file: Path) -> list[str]:
 
 
 def check_given(option: typer.CallbackParam, texts: list[object]) -> None:
-    """Refuse an empty value, which would count as the default; warn of a password."""
+    """Refuse an empty value, which would count as the default, and warn of a password."""
     if not all(str(text).strip() for text in texts):
         raise UsageError(
             f"Expected a value after {option.opts[0]}, found an empty text. Leave the option out "
@@ -86,174 +88,196 @@ def check_given(option: typer.CallbackParam, texts: list[object]) -> None:
         )
 
 
-def _option(
-    name: str,
-    metavar: str,
-    text: str,
-    default: str | bool = False,
-    *,
-    callback: Any = None,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    """An option; its default in words, False to hide it, True to show the real one."""
-    return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=callback)
-
-
-def _day(name: str, text: str, default: str | bool = False) -> Any:  # noqa: ANN401
-    """The option of a day."""
-    return typer.Option(name, metavar="DATE", parser=parse_date, help=text, show_default=default)
-
-
-# It overrides a variable: a command does nothing with it
-_setting = partial(_option, callback=override)
-
-_SOURCE = "yahoo, a .csv or .parquet file, sample or an installed NAME:ARGUMENT."
-
-
-def of_settings(  # noqa: PLR0913 - each is an option
-    symbol: Annotated[
-        list[str] | None,
-        _setting(
-            "--symbol",
-            "SYMBOL",
-            "A symbol as Yahoo writes it; for several repeat the option, or use commas.",
-            "FORECASTING_SYMBOLS, else SBUX",
-        ),
-    ] = None,
-    symbols_file: Annotated[
-        Path | None, _setting("--symbols-file", "PATH", "A symbol a line; # begins a comment.")
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        _setting(
-            "--target",
-            "TARGET",
-            "volume, range, several with commas, or all.",
-            "FORECASTING_TARGETS, else volume",
-        ),
-    ] = None,
-    source: Annotated[
-        str | None, _setting("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo")
-    ] = None,
-    events: Annotated[
-        str | None,
-        _setting(
-            "--events",
-            "PATH|yahoo",
-            "Earnings dates: a file (columns announced, timing, symbol), or yahoo.",
-            "FORECASTING_EVENTS, else the source's",
-        ),
-    ] = None,
-    market: Annotated[
-        str | None,
-        _setting(
-            "--market",
-            "SERIES",
+# The callback of each of these options sets a variable: the command itself does nothing with it.
+Symbols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--symbol",
+        metavar="SYMBOL",
+        help="A symbol as Yahoo writes it; for several repeat the option, or use commas.",
+        show_default="FORECASTING_SYMBOLS, else SBUX",
+        callback=override,
+    ),
+]
+SymbolsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--symbols-file",
+        metavar="PATH",
+        help="A file with one symbol a line; # begins a comment.",
+        callback=override,
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="volume, range, several with commas, or all.",
+        show_default="FORECASTING_TARGETS, else volume",
+        callback=override,
+    ),
+]
+BarSource = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="SOURCE",
+        help="yahoo, a .csv or .parquet file, sample or an installed NAME:ARGUMENT.",
+        show_default="FORECASTING_SOURCE, else yahoo",
+        callback=override,
+    ),
+]
+Events = Annotated[
+    str | None,
+    typer.Option(
+        "--events",
+        metavar="PATH|yahoo",
+        help="Earnings dates: a file (columns announced, timing, symbol), or yahoo.",
+        show_default="FORECASTING_EVENTS, else the source's",
+        callback=override,
+    ),
+]
+Market = Annotated[
+    str | None,
+    typer.Option(
+        "--market",
+        metavar="SERIES",
+        help=(
             "Index whose close is an input: a symbol of the source, a .csv or .parquet file, or "
-            "none.",
-            "FORECASTING_MARKET, else ^VIX of yahoo",
+            "none."
         ),
-    ] = None,
-    cost_ratio: Annotated[
-        str | None,
-        _setting(
-            "--cost-ratio",
-            "RATIO",
-            "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile.",
-            "FORECASTING_COST_RATIO, else none",
+        show_default="FORECASTING_MARKET, else ^VIX of yahoo",
+        callback=override,
+    ),
+]
+CostRatio = Annotated[
+    str | None,
+    typer.Option(
+        "--cost-ratio",
+        metavar="RATIO",
+        help=(
+            "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
         ),
-    ] = None,
-    database_url: Annotated[
-        str | None,
-        _setting(
-            "--database-url",
-            "URL",
-            "SQLAlchemy URL without a password.",
-            "FORECASTING_DATABASE_URL, else a SQLite file",
-        ),
-    ] = None,
-) -> None:
-    """The options that override a setting.
-
-    A command has those that TAKES names, and is called without them.
-    """
-
-
-_SYMBOLS_OF = ("symbol", "symbols_file")
-_INPUTS = ("source", "events", "market")
-_LEDGER = ("database_url",)
-_SERIES = (*_SYMBOLS_OF, "target")
-TAKES = {
-    "init": (*_SERIES, *_INPUTS),
-    "show": (*_SERIES, "cost_ratio", *_LEDGER),
-    "order": ("symbol", *_LEDGER),
-    **dict.fromkeys(
-        ("run", "serve", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)
+        show_default="FORECASTING_COST_RATIO, else none",
+        callback=override,
     ),
-    **dict.fromkeys(
-        ("digest", "report", "check", "export", "verify", "models_list"), (*_SERIES, *_LEDGER)
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help="SQLAlchemy URL without a password.",
+        show_default="FORECASTING_DATABASE_URL, else a SQLite file",
+        callback=override,
     ),
-    **dict.fromkeys(
-        ("mcp", "models_show", "models_withdraw", "db_upgrade", "db_downgrade"), _LEDGER
-    ),
-}
-"""The options of `of_settings` of each command, by the name of its function."""
-
-
-class Commands(TyperGroup):
-    """Commands with the options that TAKES gives them."""
-
-    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - of Typer
-        super().__init__(**attributes)
-        declared = typer.Typer()
-        declared.command()(of_settings)
-        options = {option.name: option for option in typer.main.get_command(declared).params}
-        for option in options.values():
-            option.expose_value = False
-        for command in self.commands.values():
-            taken = TAKES.get(getattr(command.callback, "__name__", ""), ())
-            command.params = [*(options[name] for name in taken), *command.params]
-
+]
 
 AsOf = Annotated[
     date | None,
-    _day(
+    typer.Option(
         "--as-of",
-        "The newest session whose bar may be used, like 2024-03-08.",
-        "the newest completed one",
+        metavar="DATE",
+        parser=parse_date,
+        help="The newest session whose bar may be used, like 2024-03-08.",
+        show_default="the newest completed one",
     ),
 ]
 AsOfBars = Annotated[
-    date | None, _day("--as-of", "Bars as the night of DATE had them.", "as they are now")
+    date | None,
+    typer.Option(
+        "--as-of",
+        metavar="DATE",
+        parser=parse_date,
+        help="Bars as the night of DATE had them.",
+        show_default="as they are now",
+    ),
 ]
 AsOfOrigin = Annotated[
     date | None,
-    _day(
+    typer.Option(
         "--as-of",
-        "Origin session of the page, like 2024-03-08.",
-        "the newest origin that has a forecast",
+        metavar="DATE",
+        parser=parse_date,
+        help="Origin session of the page, like 2024-03-08.",
+        show_default="the newest origin that has a forecast",
     ),
 ]
-Shares = Annotated[str | None, _option("--shares", "NUMBER", "Shares of the order, like 3e6.")]
+Shares = Annotated[
+    str | None,
+    typer.Option("--shares", metavar="NUMBER", help="Shares of the order, like 3e6."),
+]
 Orders = Annotated[
-    str | None, _option("--orders", "FILE", "A book, CSV: columns symbol, shares or qty, max.")
+    str | None,
+    typer.Option(
+        "--orders", metavar="FILE", help="A book, CSV: columns symbol, shares or qty, max."
+    ),
 ]
 Participation = Annotated[
-    str, _option("--participation", "SHARE", "Share of each session's volume.", True)
+    str,
+    typer.Option("--participation", metavar="SHARE", help="Share of each session's volume."),
 ]
 By = Annotated[
-    date | None, _day("--by", "Session by which it is to be done, one of the next twenty.")
+    date | None,
+    typer.Option(
+        "--by",
+        metavar="DATE",
+        parser=parse_date,
+        help="Session by which the order is to be done, one of the next twenty.",
+    ),
 ]
-Chance = Annotated[str, _option("--chance", "SHARE", "With which it is to be done.", True)]
-First = Annotated[date | None, _day("--from", "Oldest session.", "the oldest")]
-Last = Annotated[date | None, _day("--to", "Newest session.", "the newest")]
+Chance = Annotated[
+    str,
+    typer.Option(
+        "--chance", metavar="SHARE", help="Chance with which the order is to be done in time."
+    ),
+]
+First = Annotated[
+    date | None,
+    typer.Option(
+        "--from",
+        metavar="DATE",
+        parser=parse_date,
+        help="Oldest session.",
+        show_default="the oldest",
+    ),
+]
+Last = Annotated[
+    date | None,
+    typer.Option(
+        "--to", metavar="DATE", parser=parse_date, help="Newest session.", show_default="the newest"
+    ),
+]
 FirstOrigin = Annotated[
-    date | None, _day("--from", "First origin session.", "250 sessions before the last")
+    date | None,
+    typer.Option(
+        "--from",
+        metavar="DATE",
+        parser=parse_date,
+        help="First origin session.",
+        show_default="250 sessions before the last",
+    ),
 ]
-LastOrigin = Annotated[date | None, _day("--to", "Last origin session.", "the newest")]
-ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]
-_OUT = _option("--out", "PATH", "Path of the file to write.", True)
-Out = Annotated[Path | None, _OUT]
-OutNeeded = Annotated[Path, _OUT]
+LastOrigin = Annotated[
+    date | None,
+    typer.Option(
+        "--to",
+        metavar="DATE",
+        parser=parse_date,
+        help="Last origin session.",
+        show_default="the newest",
+    ),
+]
+ModeOption = Annotated[
+    str, typer.Option("--mode", metavar="MODE", help="auto, scratch, warm or skip.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="PATH", help="Path of the file to write.")
+]
+OutNeeded = Annotated[
+    Path, typer.Option("--out", metavar="PATH", help="Path of the file to write.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Why = Annotated[bool, typer.Option("--why", help="Print every factor of each forecast.")]
 Switch = Annotated[
