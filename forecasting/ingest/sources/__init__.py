@@ -4,7 +4,7 @@ A new source is a class with a `name` and a `fetch`: it returns a Response to a 
 only the three SourceErrors. docs/developer.md contains a complete one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Protocol, runtime_checkable
@@ -14,7 +14,6 @@ import pandas as pd
 from pydantic import AfterValidator, ConfigDict
 from pydantic.dataclasses import dataclass as validated
 
-from forecasting.errors import SourceError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.targets import TARGETS
@@ -137,21 +136,6 @@ class Source(Protocol):
             RateLimitedError, UnavailableError: A later retry may succeed.
             BadDataError: A retry cannot succeed: unknown symbol, malformed file, no bars in the
                 span.
-        """
-        ...
-
-
-@runtime_checkable
-class ManySource(Protocol):
-    """A source that returns many symbols' bars in one request."""
-
-    def fetch_many(self, requests: Sequence[Request]) -> Mapping[str, Response | SourceError]:
-        """By symbol, what `fetch` would return or raise; the requests are of the same sessions.
-
-        A symbol that is left out counts as one without bars.
-
-        Raises:
-            RateLimitedError, UnavailableError: The request brought none of them.
         """
         ...
 

@@ -91,14 +91,10 @@ def called(source: object) -> Iterator[None]:
 
 
 def response_of(source: Source, request: Request) -> Response:
-    """The response of a source to a request, without later bars."""
+    """Request bars from a source and return its response without bars after the request's last."""
     with called(source):
-        return as_requested(source.fetch(request), request)
-
-
-def as_requested(response: Response, request: Request) -> Response:
-    """The response as that of its request, without later bars."""
-    return replace(response, request=request, bars=response.bars.loc[: str(request.last)])
+        response = source.fetch(request)
+        return replace(response, request=request, bars=response.bars.loc[: str(request.last)])
 
 
 def _package(offer: EntryPoint) -> str:

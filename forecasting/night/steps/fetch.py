@@ -146,27 +146,20 @@ def announced_of(
 
 
 def fetch(
-    night: Night,
-    *,
-    source: Source,
-    request: Request,
-    received: Response | Exception | None,
-    announced: Callable[[str], Announced],
+    night: Night, *, source: Source, request: Request, announced: Callable[[str], Announced]
 ) -> Night:
-    """The night with its fetch, once the assessed response has been written.
+    """Request bars, assess the response, write it, and return the night with its fetch.
 
-    Where nothing was stored, the night carries the error.
+    If nothing was stored, the error is raised.
 
     Args:
-        night: Under whose settings the request is made.
-        source: Of the bars.
-        request: For the bars of the night, or of its market series.
-        received: The response to a request for several symbols at once, or its error; without it
-            the source is requested.
-        announced: What is announced of a symbol's earnings.
+        night: The night under whose settings the request is made.
+        source: The source of the bars.
+        request: The request for the bars of the night, or of its market series.
+        announced: Returns what is announced of a symbol's earnings.
     """
     try:
-        response = _response(source, request, received)
+        response = plugins.response_of(source, request)
     except SourceError as error:
         if not plugins.is_live(source):  # no request has left this machine
             raise
@@ -199,16 +192,6 @@ def _assessed(
     if revision.error is not None or of_index:
         return response, revision, None
     return response, *_with_earnings(night, response, revision, announced)
-
-
-def _response(source: Source, request: Request, received: Response | Exception | None) -> Response:
-    """What the source returns, or has returned, for the symbol; raises its error."""
-    if received is None:
-        return plugins.response_of(source, request)
-    with plugins.called(source):
-        if isinstance(received, Exception):
-            raise received
-        return plugins.as_requested(received, request)
 
 
 def _with_earnings(

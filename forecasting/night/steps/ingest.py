@@ -18,7 +18,7 @@ from forecasting.errors import (
     UnavailableError,
     explained,
 )
-from forecasting.ingest.sources import ManySource, Request, Response, Source, plugins
+from forecasting.ingest.sources import Request, Source
 from forecasting.night.night import Night, grouped
 from forecasting.night.steps.fetch import (
     announced_of,
@@ -222,28 +222,23 @@ def _is_enough(request: FetchRow | None, session: date, first: date) -> bool:
 
 
 def fetch_and_store(wanted: Mapping[str, Wanted]) -> dict[str, Night]:
-    """The night of each request, by symbol, with its fetch or its error.
+    """Make each request, store the response, and return the nights by symbol with fetch or error.
 
-    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's
-    text. After a refusal, of this run or an earlier one, a source is not requested for the symbols
-    that follow.
+    A failed request to a live source leaves a row in `fetches` too, with the error's text. Once a
+    source has refused a request, in this run or an earlier one, the other symbols skip it.
     """
     if not wanted:
         return {}
     refusals = _pauses(wanted)
-    received = _received_together(wanted, refusals)
     some_night, some_source, _ = next(iter(wanted.values()))
     newest = max(request.last for _, _, request in wanted.values())
     announced = announced_of(some_night.settings, some_source, list(wanted), newest)
     done = {}
     for symbol, (night, source, request) in wanted.items():
-        response = received.get(symbol)
-        if source.name in refusals and response is None:
+        if source.name in refusals:
             done[symbol] = replace(night, error=refusals[source.name])
             continue
-        work = partial(
-            fetch, source=source, request=request, received=response, announced=announced
-        )
+        work = partial(fetch, source=source, request=request, announced=announced)
         done[symbol] = night.then("ingest", work)
         if isinstance(refusal := done[symbol].error, RateLimitedError):
             refusals[source.name] = refusal
@@ -263,36 +258,3 @@ def _pauses(wanted: Mapping[str, Wanted]) -> dict[str, RateLimitedError]:
                 "an earlier request would extend that. The next run after it goes on."
             )
     return refusals
-
-
-def _received_together(
-    wanted: Mapping[str, Wanted], refusals: dict[str, RateLimitedError]
-) -> dict[str, Response | Exception]:
-    """The responses of sources that return many symbols' bars at once, by symbol.
-
-    Their refusals are added to `refusals`.
-    """
-    together: dict[tuple[str, date, date], list[Request]] = {}
-    sources = {}
-    for _, source, request in wanted.values():
-        if isinstance(source, ManySource) and request.source not in refusals:
-            key = (request.source, request.first, request.last)
-            together.setdefault(key, []).append(request)
-            sources[key] = source
-    received: dict[str, Response | Exception] = {}
-    for key, requests in together.items():
-        responses: Mapping[str, Response | Exception]
-        try:
-            with plugins.called(sources[key]):
-                responses = sources[key].fetch_many(requests)
-        except Exception as error:  # its error is that of each
-            responses = {request.symbol: error for request in requests}
-        for request in requests:
-            response = responses.get(request.symbol) or BadDataError(
-                f"The source returned nothing of {request.symbol} among the symbols requested with "
-                "it. Check how it writes the symbol."
-            )
-            received[request.symbol] = response
-            if isinstance(response, RateLimitedError):
-                refusals[request.source] = response
-    return received

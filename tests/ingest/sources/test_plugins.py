@@ -27,7 +27,6 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Request, Response
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.plugins import (
-    as_requested,
     is_live,
     newest_session,
     response_of,
@@ -140,7 +139,8 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
 def test_a_response_is_of_its_request_whatever_it_states(house):
     request = Request("house", "SBUX", FIRST, BARS.index[-3].date())
     stated = Response(Request("v2", "MSFT", LAST, LAST), BARS)
-    of_request = as_requested(stated, request)
+    source = SimpleNamespace(name="house", fetch=lambda request: stated)
+    of_request = response_of(source, request)
     assert of_request.request == request
     pd.testing.assert_frame_equal(of_request.bars, BARS.iloc[:-2], check_freq=False)
 
