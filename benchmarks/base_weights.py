@@ -149,7 +149,7 @@ def make_weights(
 ) -> dict[str, Any]:
     """The index entry of the weights of one span, after writing them."""
     started = time.perf_counter()
-    settings = Settings(target=target)
+    settings = Settings(targets=target)
     windows = [
         windows_of(bars, newest, settings, earnings=earnings, market=market)
         for _, bars in panel.groupby("Symbol", observed=True)

@@ -51,7 +51,11 @@ def backtest(
     """
     with readable_errors():
         settings = narrowed(
-            symbols=symbol and (symbol,), target=target, source=source, events=events, market=market
+            symbols=symbol and (symbol,),
+            targets=target,
+            source=source,
+            events=events,
+            market=market,
         )
         spec = backtest_spec(settings, first, last, refit_every=refit_every)
         add_tags(subject_tags([spec.symbol], spec.settings.targets))

@@ -112,7 +112,7 @@ def nightly(
     """
     with reporting.readable_errors():
         settings = narrowed(
-            symbols=symbols, target=target, source=source, events=events, market=market
+            symbols=symbols, targets=target, source=source, events=events, market=market
         )
         trigger = reporting.trigger(is_span=first != last)
         options = RunOptions(first, last, mode, refit_every, switch_source, trigger)

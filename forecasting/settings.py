@@ -52,15 +52,8 @@ from forecasting.vocabulary import Target as Target
 
 Value = TypeVar("Value")
 
-OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD", "TARGET")
-"""Names after FORECASTING_ besides the settings: two places, what containers read, and `targets`
-before it took several."""
-
-WITHDRAWN = (
-    *("members", "seed", "train_sessions", "scratch_every", "max_model_age", "keep_artifacts"),
-    *("shard_size", "late_until", "witness", "edgar_contact"),
-)
-"""Settings of earlier releases, which have no effect now."""
+OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD")
+"""Names after FORECASTING_ besides the settings: two places, and what containers read."""
 
 _SECRETS = ("database_url", "notify")
 
@@ -192,9 +185,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _other_names(cls, values: dict[str, object]) -> dict[str, object]:
-        if "target" in values:
-            values["targets"] = values.pop("target")
+    def _symbol_of_sample(cls, values: dict[str, object]) -> dict[str, object]:
         # The sample has one series, so the default SBUX cannot apply.
         if values.get("source") == "sample" and not values.get("symbols"):
             values["symbols"] = "^GSPC"
@@ -385,10 +376,8 @@ def _secrets() -> dict[str, Any]:
 
 
 def _variables() -> dict[str, Any]:
-    """What FORECASTING_ variables give; TARGET is another name of TARGETS."""
-    target = os.environ.get("FORECASTING_TARGET")
-    given = {"targets": target} if target else {}
-    return given | EnvSettingsSource(Settings)()
+    """Return the settings that FORECASTING_ variables give."""
+    return EnvSettingsSource(Settings)()
 
 
 def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
@@ -397,8 +386,6 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
     file = places.get(name, "environment")
     place = f"FORECASTING_{name.upper()}" if file == "environment" else f"{name} in {file}"
     if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
-        if name in WITHDRAWN:
-            return f"{place}: withdrawn, delete the line"
         near = difflib.get_close_matches(name, Settings.model_fields, cutoff=_NEAR)
         return f"{place}: no such setting{f' ({near[0]}?)' if near else ''}"
     # Our messages name what was found themselves
@@ -418,18 +405,12 @@ def _fault_of(name: str, known: list[str]) -> str:
     prefix, _, setting = name.upper().partition("FORECASTING_")
     if prefix or not setting or setting in known:
         return ""
-    # A compose file of before passes unset ones as empty
-    if setting.lower() in WITHDRAWN and os.environ.get(name) != "":
-        return f"{name} (withdrawn)"
     near = difflib.get_close_matches(setting, known, cutoff=_NEAR)
     return f"{name[:52]} (FORECASTING_{near[0]}?)" if near else ""
 
 
 def _check_names() -> None:
-    """Refuse variables and secret files that would be ignored without a word.
-
-    Those are misspelt names of settings, and names of settings that earlier releases had.
-    """
+    """Refuse variables and secret files with a misspelt name: they would be ignored silently."""
     folder = os.environ.get("FORECASTING_SECRETS_DIR")
     files = os.listdir(folder) if folder and Path(folder).is_dir() else []  # noqa: PTH208 - the names alone
     known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]

@@ -50,8 +50,6 @@ def file_values() -> dict[str, Any]:
         # As variables, in any case
         text = config.read_text("utf-8")
         values = {name.lower(): value for name, value in tomllib.loads(text).items()}
-        if "target" in values:
-            values.setdefault("targets", values.pop("target"))
     except (OSError, ValueError) as error:  # which quotes no content
         named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
         found = getattr(error, "strerror", None) or error

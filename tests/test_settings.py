@@ -120,18 +120,11 @@ def test_what_a_forecast_follows_from_has_the_market_series_by_its_symbol_and_no
     assert usual != vix
 
 
-def test_a_withdrawn_setting_is_refused_unless_it_is_empty():
-    set_variables(MEMBERS="", TRAIN_SESSIONS="")
-    read_settings()
-    set_variables(MEMBERS="5")
-    with pytest.raises(UsageError, match=r"found FORECASTING_MEMBERS \(withdrawn\)\."):
-        read_settings()
-
-
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
     [
         ("SYMBOL", "SYMBOLS"),
+        ("TARGET", "TARGETS"),
         ("DATADIR", "DATA_DIR"),
         ("TIME_ZONE", "TIMEZONE"),
         ("NOTIFI", "NOTIFY"),
@@ -164,7 +157,7 @@ def test_a_misspelt_secret_file_is_refused_and_others_are_left(tmp_path, wrong):
 def folder(tmp_path, monkeypatch):
     """The working folder, two folders below one that has a forecasting.toml."""
     (tmp_path / "forecasting.toml").write_text(
-        'data_dir = "ledger"\nsymbols = ["SBUX", "VOD.L"]\ntarget = "range"\n'
+        'data_dir = "ledger"\nsymbols = ["SBUX", "VOD.L"]\ntargets = "range"\n'
         'exchanges = {"VOD.L" = "XAMS"}\ncost_ratio = 2\nAlerts = ["median > 2 usual", "SBUX q90 > '
         '2e7"]\n'
     )
@@ -174,7 +167,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_file_is_read_in_the_types_of_toml_and_variables_come_first(folder):
-    set_variables(TARGET="range")
+    set_variables(TARGETS="range")
     assert dict(read_settings()) == dict(Settings.model_construct()) | {
         "data_dir": folder / "ledger",
         "symbols": ("SBUX", "VOD.L"),
@@ -235,13 +228,13 @@ def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read(
     [
         ('targets = ["range", "volume", "range"]', {}, ("range", "volume")),
         ('targets = "all"', {}, ("volume", "range")),
-        ('target = "range"', {}, ("range",)),
-        ('targets = "all"', {"TARGET": "range"}, ("range",)),
-        ('target = "range"', {"TARGETS": "volume, range"}, ("volume", "range")),
-        ("", {"TARGET": "range", "TARGETS": "all"}, ("volume", "range")),
+        ('targets = "range"', {"TARGETS": "volume, range"}, ("volume", "range")),
+        ("", {"TARGETS": "all"}, ("volume", "range")),
     ],
 )
-def test_targets_are_one_list_of_which_target_is_another_name(folder, file, variables, targets):
+def test_targets_are_a_list_without_repetition_and_a_variable_comes_before_the_file(
+    folder, file, variables, targets
+):
     (folder / "forecasting.toml").write_text(file)
     set_variables(**variables)
     settings = read_settings()
@@ -293,7 +286,7 @@ def test_the_ledger_of_a_file_without_a_data_folder_is_in_the_folder_of_the_file
 def test_each_setting_is_listed_with_its_place(folder):
     for name in ("notify", "workers"):
         (folder / f"forecasting_{name}").write_text("7")
-    set_variables(SECRETS_DIR=folder, WORKERS="8", TARGET="")
+    set_variables(SECRETS_DIR=folder, WORKERS="8", TARGETS="")
     in_file = ("data_dir", "symbols", "targets", "exchanges", "cost_ratio", "alerts")
     assert setting_places() == {
         **dict.fromkeys(in_file, str(folder / "forecasting.toml")),
@@ -318,7 +311,7 @@ def test_a_file_that_another_user_has_put_above_is_passed_over(folder, monkeypat
         ),
         ('[forecasting]\nnotify = "hunter2"', "forecasting in {}: no such setting."),
         ("notify = 42\nworkers = 'many'", "workers in {}: expected a valid integer, found 'many'"),
-        ("members = 42", "members in {}: withdrawn, delete the line."),
+        ('target = "range"', "target in {}: no such setting (targets?)."),
         ("workers = 2", "setting. FORECASTING_RUNNER: expected 'local'"),
         (
             "workers =",

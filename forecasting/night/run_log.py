@@ -89,7 +89,7 @@ def add_notes(connection: connect.Connection, run_id: str, notes: Mapping[str, s
     """Note, by kind, what a night's row should say; an empty text takes the note of a kind away."""
     run = read.stored(connection, RunRow, {"id": run_id})
     stored = {} if run is None else notes_of(run.notes)
-    # Without those of a kind that an earlier release had
+    # A kind that the vocabulary of notes lacks has no place in the sentence.
     kept = {kind: text for kind, text in {**stored, **notes}.items() if text and kind in NOTES}
     if kept != stored:
         words = " ".join(kept[kind] for kind in NOTES if kind in kept)

@@ -245,7 +245,7 @@ def _sessions(night: NightView, shares: float, pace: Pace, exchange: str) -> lis
     if not night.totals:
         raise StoreError(
             f"Expected totals among the forecasts of {night.symbol} of {night.origin}; found none: "
-            "a release without them made its night. Run the next one."
+            "its night has not written any. Run the next night."
         )
     rows = pd.DataFrame([asdict(night.forecasts[0]), *map(asdict, night.totals)])
     known = rows["horizon"]

@@ -383,7 +383,7 @@ models = Table(
     _column(
         "method",
         _WORD,
-        "`scratch`, `warm`, `baseline`, `rival`, `backtest`; `base`: weights before 0.4.",
+        "`scratch`, `warm`, `baseline`, `rival` or `backtest`.",
     ),
     _optional(
         "parent_id", _ID, "Model that a warm fit started from, an id of `models`; else NULL."
@@ -459,7 +459,7 @@ forecasts = Table(
         "role",
         _WORD,
         "`published`, `network` (its own where a baseline is published), `baseline` or `rival` (of "
-        "setting rivals); another word in rows of before 0.4, which count nowhere.",
+        "setting rivals).",
     ),
     _column(
         "status",
@@ -476,7 +476,7 @@ forecasts = Table(
         "median of `trees`, `level`, `weight`, `share` (of the trees), `factors`; empty "
         "for a baseline.",
     ),
-    _empty("outside", Text, "Inputs beyond the training range, before 0.4; else empty."),
+    _empty("outside", Text, "Always empty."),
     _empty(
         "calendar",
         Text,
@@ -559,7 +559,7 @@ def _scored() -> list[Column[Any]]:
             "stage",
             String(11),
             "`first_print`: by the first stored bar, confirmed since or not; `settled`: by a later "
-            "version, confirmed. Before 0.4 a bar confirmed as first stored had both.",
+            "version, confirmed.",
         ),
         _key(
             "bar_version", Integer, "Version of the bar scored against; a restated bar adds a row."
@@ -699,11 +699,9 @@ metrics = Table(
         "metric",
         String(20),
         "`mae`, `mae_BASELINE`, `pinball`, `reference_skill`, `coverage_80`, `coverage_90`; of "
-        "volume also `r2_dollar_volume` and `r2_BASELINE`. Before 0.4 others too.",
+        "volume also `r2_dollar_volume` and `r2_BASELINE`.",
     ),
-    _key(
-        "scope", _WORD, "`published`, by nights; `backtest`: the model alone, before release 0.4."
-    ),
+    _key("scope", _WORD, "`published`, by nights; `backtest`: the model alone."),
     _key("window_to", Date, "Last origin session."),
     _key("run_id", _ID, "Run that computed it; for a backtest its own id."),
     _column("window_from", Date, "First origin session."),

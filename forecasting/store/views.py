@@ -126,12 +126,11 @@ FROM (
 
 
 _ISSUED_TEXTS = {
-    "usual": "Median of the 20 sessions up to the origin; NULL before 0.3.",
+    "usual": "Median of the 20 sessions up to the origin.",
     "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
     "special_day": "What is special about the target session, as known when the forecast was "
     "issued: calendar and earnings, as in special_days.",
-    "why": "Parts of q50 / usual: `report x1.90`; `baseline` of a baseline without any; NULL "
-    "before 0.3.",
+    "why": "Parts of q50 / usual: `report x1.90`; `baseline` of a baseline without any.",
 }
 
 VIEWS["published_forecasts"] = View(

@@ -75,7 +75,7 @@ def test_odd_bars_are_forecast_in_finite_ascending_numbers(target, tmp_path, mig
     pd.concat(parts).to_parquet(tmp_path / "bars.parquet")
     source = f"parquet:{tmp_path / 'bars.parquet'}"
     with ledger_in(
-        tmp_path, migrated_sqlite_file, TARGET=target, SOURCE=source, SYMBOLS=",".join(names)
+        tmp_path, migrated_sqlite_file, TARGETS=target, SOURCE=source, SYMBOLS=",".join(names)
     ):
         nightly.nightly(first=LAST, last=LAST)
         assert [row["status"] for row in rows("runs")] == ["done"] * len(names)

@@ -177,7 +177,7 @@ def test_a_night_through_prefect_leaves_no_secret_in_its_database(
     check_left_behind(tmp_path, home)
 
 
-@pytest.mark.parametrize("name", ["SYMBOLS", "TARGET", "EXCHANGE", "WORKERS", "RUNNER"])
+@pytest.mark.parametrize("name", ["SYMBOLS", "TARGETS", "EXCHANGE", "WORKERS", "RUNNER"])
 def test_a_variable_that_has_a_url_is_refused_without_its_password(name):
     os.environ[f"FORECASTING_{name}"] = URL
     with pytest.raises(UsageError, match="postgresql:") as refused:

@@ -383,7 +383,7 @@ def clock_wrong(world: World):
 
 CHOICES = {
     "SYMBOLS": ["AAA", "BBB", "CCC", "AAA,BBB", "BBB,CCC"],
-    "TARGET": ["volume", "range"],
+    "TARGETS": ["volume", "range"],
     "MARKET": ["none", ""],
 }
 

@@ -116,9 +116,8 @@ def test_an_empty_value_is_refused(here, words):
         ("--target all", ("volume", "range")),
     ],
 )
-def test_several_targets_of_options_override_every_variable(words, targets, monkeypatch):
-    for name in ("TARGET", "TARGETS"):
-        monkeypatch.setenv(f"FORECASTING_{name}", "range")
+def test_several_targets_of_options_override_the_variable(words, targets, monkeypatch):
+    monkeypatch.setenv("FORECASTING_TARGETS", "range")
     found = []
     monkeypatch.setattr(start, "start_serving", lambda **_: found.append(read_settings().targets))
     assert run("serve", *words.split())[0] == 0
@@ -173,7 +172,7 @@ def test_a_backtest_writes_the_documented_keys(here):
 @pytest.mark.parametrize("first", ["--symbol", "--symbols-file"])
 def test_given_options_override_the_environment_and_others_leave_it(first, tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text("MSFT\nAAPL # apples\n", encoding="utf-8")
-    os.environ |= {"FORECASTING_TARGET": "volume", "FORECASTING_SOURCE": "yahoo"}
+    os.environ |= {"FORECASTING_TARGETS": "volume", "FORECASTING_SOURCE": "yahoo"}
     found = {}
     monkeypatch.setattr(daily, "settings", lambda: sys.exit(found.update(os.environ)))
     given = {"--symbol": "SBUX,MSFT", "--symbols-file": str(tmp_path / "list.txt")}

@@ -44,7 +44,7 @@ def two_exchanges(night_folder, monkeypatch):
 
 
 def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session(two_exchanges, monkeypatch):
-    monkeypatch.setenv("FORECASTING_TARGET", "range")
+    monkeypatch.setenv("FORECASTING_TARGETS", "range")
     monkeypatch.setattr("forecasting.night.run.LARGEST", 1)
     write_index = Mock(side_effect=pages.write_index)
     monkeypatch.setattr(pages, "write_index", write_index)

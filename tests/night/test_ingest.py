@@ -128,7 +128,7 @@ def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_b
         str(row["session"])[:10] for row in rows("bars") if row["symbol"] == "^VIX"
     }
     monkeypatch.setenv("FORECASTING_SYMBOLS", "^VIX")
-    monkeypatch.setenv("FORECASTING_TARGET", "range")
+    monkeypatch.setenv("FORECASTING_TARGETS", "range")
     night(session, "skip")  # its own night neither takes the clock for wrong
     assert {
         row["origin_session"] for row in rows("latest_forecasts") if row["symbol"] == "^VIX"

@@ -157,10 +157,10 @@ def settings_in_force(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("settings_in_force")
 def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name():
-    settings = narrowed(symbols=["MSFT"], target=None, source="yahoo")
+    settings = narrowed(symbols=["MSFT"], targets=None, source="yahoo")
     assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
     with pytest.raises(UsageError, match=r"^Invalid flow parameter\. targets: ") as refused:
-        narrowed(target="volumes")
+        narrowed(targets="volumes")
     assert "volumes'" not in str(refused.value)
     with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
         narrowed(source="house:http://10.0.0.1")

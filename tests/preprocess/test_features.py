@@ -78,7 +78,7 @@ def test_a_range_forecast_has_its_standstills_as_they_are(target, usual):
     bars = random_bars(days=520, seed=7)
     bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
     windows = make_windows(
-        bars, no_events(), origin=LAST, settings=Settings(target=target), rows=300
+        bars, no_events(), origin=LAST, settings=Settings(targets=(target,)), rows=300
     )
     assert (windows.steps[-1, LOG_RANGE] > np.log(2.0 * SMALLEST_RANGE)) == usual
 

@@ -40,8 +40,10 @@ BARS = random_bars(days=DAYS, seed=5)
 ORIGIN = BARS.index[-30].date()
 
 
-def windows_of(bars=BARS, events=None, origin=ORIGIN, *, rows=300, market=None, **given):
-    settings = Settings(**given)
+def windows_of(
+    bars=BARS, events=None, origin=ORIGIN, *, rows=300, market=None, target="volume", **given
+):
+    settings = Settings(targets=target, **given)
     events = no_events() if events is None else events
     return make_windows(bars, events, origin=origin, settings=settings, rows=rows, market=market)
 

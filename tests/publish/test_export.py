@@ -247,7 +247,7 @@ def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_w
         for command in commands:
             with pytest.raises(StoreError, match=words):
                 command()
-    monkeypatch.setenv("FORECASTING_TARGET", "range")
+    monkeypatch.setenv("FORECASTING_TARGETS", "range")
     with pytest.raises(StoreError, match="holds forecasts of OLD volume, SBUX volume: choose"):
         show()
     assert capsys.readouterr().out == ""

@@ -131,7 +131,7 @@ def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(
     addresses = tmp_path / "addresses.toml"
     address = os.environ["FORECASTING_NOTIFY"]
     broken.write_text("symbols")
-    addresses.write_text(f'target = "vol"\nnotify = ["{address}"]')
+    addresses.write_text(f'targets = "vol"\nnotify = ["{address}"]')
     invalid = [
         ("SYMBOLS", "sb/x"),
         ("RUNNER", "bad"),

@@ -258,7 +258,9 @@ def settings(sqlite_url, tmp_path):
         write.add(connection, "forecasts", withdrawn)
         parts = [*part_rows(published, usual=110.0, recent=0.9), *part_rows(replay, usual=1.0)]
         write.add(connection, "forecast_parts", *parts, *part_rows(of_range, usual=0.04))
-    return Settings(data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), target=TARGET)
+    return Settings(
+        data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), targets=(TARGET,)
+    )
 
 
 def index_lines(settings):

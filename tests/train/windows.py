@@ -59,7 +59,7 @@ def newest_windows(
     market: MarketSeries | None = None,
 ) -> Windows:
     """The windows up to the newest bar."""
-    settings = Settings(target=target)
+    settings = Settings(targets=target)
     origin = bars.index[-1].date()
     return make_windows(bars, events, origin=origin, settings=settings, rows=rows, market=market)
 

@@ -172,8 +172,7 @@ def load_model(model: ModelRow, stored: WeightsRow | None) -> Checkpoint:
     """
     if stored is None:
         raise ArtifactError(
-            f"The ledger has no weights of model {model.id}: it keeps those of the newest fits, "
-            "and none of releases before 0.4."
+            f"The ledger has no weights of model {model.id}: it keeps those of the newest fits."
         )
     place = f"the row {model.id} of table weights"
     return unpack(stored.card, stored.tensors, str(model.artifact_hash), place=place)
