@@ -27,7 +27,7 @@ from forecasting.plain_text import quantity
 from forecasting.publish import messages
 from forecasting.publish.runs import published_step, run_here
 from forecasting.report.units import full_day
-from forecasting.settings import Settings, read_settings, settings_to_send
+from forecasting.settings import Settings, read_settings
 from forecasting.settings_file import is_own
 from forecasting.store import lock, migrate
 from forecasting.store.connect import place
@@ -36,13 +36,8 @@ from forecasting.vocabulary import Mode
 
 
 def settings_in_force() -> Settings:
-    """The settings of a command that runs nights, which says where no symbol and source is set."""
-    try:
-        settings = read_settings()
-    except UsageError as error:
-        if not sys.stderr.isatty():
-            messages.send(settings_to_send(), "the run failed (night.failed)", str(error))
-        raise
+    """Return the settings, and say on standard error if neither symbol nor source is set."""
+    settings = read_settings()
     if settings.model_fields_set.isdisjoint({"symbols", "source"}):
         sys.stderr.write(
             "No symbol and no source is set, so these are SBUX and yahoo; `forecasting init "

@@ -24,7 +24,6 @@ Kind = Literal[
     "break",
     "issued_late",
     "made_afterwards",
-    "outage",
     # Of what a night found
     "revised",
     "missing",

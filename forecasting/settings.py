@@ -5,7 +5,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -344,17 +343,6 @@ def read_settings() -> Settings:
         raise UsageError(
             f"Expected FORECASTING_SECRETS_DIR to be a folder of text files; found: {error}."
         ) from None
-
-
-def settings_to_send() -> Settings:
-    """The defaults with FORECASTING_NOTIFY, for a message where other settings are not valid."""
-    given: dict[str, Any] = {}
-    for place in (file_values, _secrets, _variables):
-        with suppress(UsageError, OSError, ValueError):
-            given |= place()
-    urls = given.get("notify", "none")
-    text = " ".join(map(str, urls)) if isinstance(urls, list) else str(urls)
-    return Settings.model_construct(notify=_unless_none(SecretStr(text)))
 
 
 def setting_places() -> dict[str, str]:

@@ -13,7 +13,6 @@ from forecasting.settings import (
     Settings,
     read_settings,
     setting_places,
-    settings_to_send,
 )
 from forecasting.settings_file import write_settings_file
 from forecasting.values import (
@@ -384,7 +383,6 @@ def test_a_file_that_others_can_read_is_refused_by_name_where_it_has_a_secret(
     with pytest.raises(UsageError, match=refused) as error:
         read_settings()
     assert "hunter2" not in str(error.value)
-    assert settings_to_send().notify is not None  # that a night failed for it is sent
 
 
 def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_and_defaults_where_there_are(

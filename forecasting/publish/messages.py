@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from forecasting.errors import (
 from forecasting.evaluate.significance import ENOUGH_NIGHTS
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
-from forecasting.plain_text import NAMED, named, short_list, unmarked
+from forecasting.plain_text import short_list, unmarked
 from forecasting.publish.alerts import alert_findings, held_alerts, wrong_alerts
 from forecasting.publish.check import check_lines
 from forecasting.publish.export import check_known
@@ -28,14 +27,13 @@ from forecasting.publish.metrics import write_metrics
 from forecasting.publish.pages import INDEX, newest_nights, page_address
 from forecasting.report.digest import Digest, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
-from forecasting.report.units import short_day
 from forecasting.report.wording import without_bar
-from forecasting.sessions import after, last_completed
-from forecasting.settings import Settings, read_settings, settings_to_send
+from forecasting.sessions import last_completed
+from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, future, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.rows import ModelRow, RunRow
-from forecasting.vocabulary import PUBLISHED, Clock, short_id
+from forecasting.vocabulary import Clock, short_id
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -114,7 +112,7 @@ def _digest(
     current = [line for line in lines if line.is_current]
     current.sort(key=lambda line: -line.unusualness)
     with connect.reading(settings.url) as connection:
-        notes = [*_outages(connection, current, settings), *_of_runs(connection, nights, lines)]
+        notes = [*_of_runs(connection, nights, lines)]
         if settings.rivals:
             notes += _rivals_ahead(connection, settings)
         ahead = future.rows_ahead(connection, now())
@@ -128,33 +126,12 @@ def _digest(
     )
 
 
-def _outages(
-    connection: Connection, lines: Sequence[NightView], settings: Settings
-) -> Iterator[tuple[str, Condition]]:
-    """The sessions that newest forecasts lack live, made up for by replays."""
-    for line in lines:
-        sessions = [short_day(session) for session in _replayed(connection, line, settings)]
-        if sessions:
-            yield line.series, Condition("outage", {"sessions": named(sessions, NAMED)})
-
-
 def _rivals_ahead(connection: Connection, settings: Settings) -> Iterator[tuple[str, Condition]]:
     """The rivals that have lost less than what was published, over enough live nights."""
     found = read.view(connection, "standings", {"kind": "live", "horizon": 1})
     found = found.query("window_sessions == 250 and pinball < published_pinball")
     for row in found.query(f"line in {[*settings.rivals]} and n >= {ENOUGH_NIGHTS}").itertuples():
         yield f"{row.symbol} {row.target}", Condition("rival", {"name": row.line, "nights": row.n})
-
-
-def _replayed(connection: Connection, line: NightView, settings: Settings) -> list[date]:
-    """The sessions after the newest live score, where the newest score is of a replay alone."""
-    of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": PUBLISHED}
-    live = read.newest(connection, "scores", "target_session", of | {"kind": "live"})
-    newest = read.row(connection, "scores", of, order=("target_session DESC", "kind = 'replay'"))
-    if live is None or newest is None or newest.kind != "replay":
-        return []
-    exchange = settings.for_symbol(line.symbol).exchange
-    return after(live, newest.target_session, exchange)
 
 
 def _of_runs(
@@ -235,8 +212,12 @@ def check_fresh(*, now: Clock, sends: bool = False, metrics: Path | None = None)
 
 
 def send_check(error: ForecastingError) -> None:
-    """Send why a check failed, whose caller is a scheduler."""
-    settings = settings_to_send()
+    """Send why a check failed. If the settings are not valid, log a warning instead."""
+    try:
+        settings = read_settings()
+    except UsageError:
+        logger.warning("Nothing was sent: the settings are not valid.")
+        return
     title = "check.failed"
     if isinstance(error, NoLiveForecastError):
         title = f"forecast.missing, {error.subject}"

@@ -79,7 +79,6 @@ WORDS: dict[Kind, Words] = {
         "made afterwards",
         "For a past session, from the data known at that session; never counted as live.",
     ),
-    "outage": Words("warn", "made afterwards", "No live forecast of {sessions}."),
     "revised": Words("warn", "data.revised", "{session}: {verdict}: {detail}"),
     "missing": Words("warn", "data.missing", "{session}: {findings}."),
     "model": Words(

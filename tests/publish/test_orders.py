@@ -186,7 +186,7 @@ def test_wrong_input_gets_its_sentence(shares, participation, chance, by, proble
 
 
 def test_a_night_without_totals_names_what_to_do():
-    with pytest.raises(StoreError, match="of 20.*found none"):
+    with pytest.raises(StoreError, match=r"of 20.*found none"):
         ordered(1e6, night=report_data())
 
 
