@@ -154,7 +154,9 @@ def order(
     plans = planning.plan_orders(
         in_force, asked, planning.pace_of(participation, chance, by), now=clock.now, as_of=as_of
     )
-    console.show_parts(list(plans.values.values()), parts, as_json=as_json)
+    # If every order failed, the errors alone are printed.
+    if plans.values:
+        console.show_parts(list(plans.values.values()), parts, as_json=as_json)
     plans.raise_failed()
 
 

@@ -13,6 +13,7 @@ from flows import clock
 from flows.parameters import narrowed
 from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed_run
 from forecasting.audit.run_backtest import backtest_spec, run_backtest
+from forecasting.report.documents import backtest_document
 from forecasting.report.prefect import backtest_artifact, guide, subject_tags
 from forecasting.vocabulary import Target
 
@@ -62,4 +63,4 @@ def backtest(
         found = run_backtest(spec, now=clock.now)
     # The table metrics has them too
     add_artifact(backtest_artifact(found), f"the figures of {spec.symbol}")
-    return found.document()
+    return backtest_document(found)

@@ -20,7 +20,7 @@ from flows import clock
 from forecasting.evaluate.figures import BacktestSummary
 from forecasting.plain_text import ordinary_spaces, plain_text
 from forecasting.report import terminal
-from forecasting.report.documents import json_text, night_document
+from forecasting.report.documents import backtest_document, json_text, night_document
 from forecasting.report.night_view import NightView
 from forecasting.settings import read_settings
 from forecasting.store.connect import place
@@ -113,10 +113,10 @@ def show_nights(nights: Sequence[NightView], *, is_past: bool, why: bool, as_jso
     """
     from forecasting.publish.pages import INDEX, page_address, report_path
 
+    if not nights:
+        return
     if as_json:
         typer.echo(json_text([night_document(data) for data in nights]))
-        return
-    if not nights:
         return
     if why:
         why_parts = chain.from_iterable(map(terminal.why_parts, nights))
@@ -141,12 +141,15 @@ def show_backtests(
     """Print the verdict on each backtest, the figures of one by horizon, or JSON, and its file."""
     if not backtests:
         return
-    one, *others = backtests
+    are_several = len(backtests) > 1
     if as_json:
-        documents = [backtest.document() for backtest in backtests]
-        typer.echo(json_text(documents if others else documents[0]))
+        documents = [backtest_document(backtest) for backtest in backtests]
+        typer.echo(json_text(documents if are_several else documents[0]))
         return
-    parts = terminal.comparison_parts(backtests) if others else terminal.backtest_parts(one)
+    if are_several:
+        parts = terminal.comparison_parts(backtests)
+    else:
+        parts = terminal.backtest_parts(backtests[0])
     typer.echo(printed(parts, width=width()))
     if out is not None:
         echo(f"Written to {out}")

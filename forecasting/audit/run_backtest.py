@@ -14,7 +14,7 @@ from forecasting.errors import ForecastingError, explained
 from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult, BacktestSummary, figure_frame
 from forecasting.ingest.event_files import check_events
 from forecasting.night.run_log import code_version
-from forecasting.report.documents import json_text
+from forecasting.report.documents import backtest_document, json_text
 from forecasting.settings import Outcomes, Settings, each_symbol
 from forecasting.store import connect, migrate, write
 from forecasting.store.files import check_writable, write_text
@@ -126,7 +126,7 @@ def run_each(  # noqa: PLR0913 - as the command's options
         if store:
             add_metrics(result, spec_of(settings.series[name]), now=now)
     if out is not None and outcomes.values:
-        documents = [one.document() for one in outcomes.values.values()]
+        documents = [backtest_document(summary) for summary in outcomes.values.values()]
         write_text(out, json_text(documents[0] if len(settings.series) == 1 else documents) + "\n")
     return outcomes
 

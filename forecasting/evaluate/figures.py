@@ -46,6 +46,16 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class TotalFigures:
+    """The figures of the volume of the next sessions together, for one number of sessions."""
+
+    pinball: float  # mean over the seven levels
+    skill_vs_reference: float
+    coverage_80: float  # share of actual totals inside the central intervals
+    coverage_90: float
+
+
+@dataclass(frozen=True)
 class BacktestSummary:
     """What is shown of a backtest."""
 
@@ -61,12 +71,7 @@ class BacktestSummary:
     next_session: Comparison
     overall: Figures
     horizons: dict[str, Figures]
-    totals: dict[str, dict[str, float]]
-
-    def document(self) -> dict[str, object]:
-        """The JSON document of `forecasting backtest`: its keys are the fields but for the days."""
-        days = {"first": "from", "last": "to"}
-        return {days.get(name, name): value for name, value in asdict(self).items()}
+    totals: dict[str, TotalFigures]  # by the number of sessions as text; empty but for volume
 
 
 @dataclass(frozen=True)
@@ -165,8 +170,8 @@ class BacktestResult:
             r2_baselines={name: value for name, value in r2.items() if value is not None},
         )
 
-    def _totals(self) -> dict[str, dict[str, float]]:
-        """The figures of the totals by their number of sessions; empty but for volume."""
+    def _totals(self) -> dict[str, TotalFigures]:
+        """Return the figures of the totals by their number of sessions; empty but for volume."""
         if self.totals is None:
             return {}
         by_length = {}
@@ -175,12 +180,12 @@ class BacktestResult:
             actual = np.cumsum(self.actual, axis=1)[:, at]
             issued, reference = (quantiles[:, at] for quantiles in self.totals)
             loss = mean_of(pinball(actual, issued))
-            by_length[str(sessions)] = {
-                "pinball": loss,
-                "skill_vs_reference": skill(loss, mean_of(pinball(actual, reference))),
-                "coverage_80": _coverage(actual, issued, 80),
-                "coverage_90": _coverage(actual, issued, 90),
-            }
+            by_length[str(sessions)] = TotalFigures(
+                pinball=loss,
+                skill_vs_reference=skill(loss, mean_of(pinball(actual, reference))),
+                coverage_80=_coverage(actual, issued, 80),
+                coverage_90=_coverage(actual, issued, 90),
+            )
         return by_length
 
     def _r2(self, quantiles: Floats, at: slice) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
+from forecasting.evaluate.figures import BacktestSummary
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import NightView
@@ -95,6 +96,12 @@ def night_document(data: NightView) -> dict[str, object]:
         },
         "cost": None if details.cost_ratio is None else _cost_document(data, details.cost_ratio),
     }
+
+
+def backtest_document(backtest: BacktestSummary) -> dict[str, object]:
+    """Return the JSON document of a backtest, whose keys are the fields, days as from and to."""
+    days = {"first": "from", "last": "to"}
+    return {days.get(name, name): value for name, value in asdict(backtest).items()}
 
 
 def _result(result: ResultRow) -> dict[str, object]:

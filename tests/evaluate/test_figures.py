@@ -1,6 +1,6 @@
 """What the figures of a backtest mean: their signs, their means, and where they are kept."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_the_summary_counts_fits_and_has_the_figures_of_totals():
         "skill_vs_reference": 0.5,
     }
     covered = {"coverage_80": 1.0, "coverage_90": 1.0}
-    assert all(figures == pytest.approx(half | covered) for figures in found.totals.values())
+    assert all(asdict(one) == pytest.approx(half | covered) for one in found.totals.values())
 
 
 def test_an_error_of_a_forecast_is_its_median_less_the_actual():

@@ -169,6 +169,21 @@ def test_a_backtest_writes_the_documented_keys(here):
     assert (document["origins"], document["refits"]) == (9, 2)
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("backtest --source sample --symbol KO,PEP", 2),
+        ("order --symbol KO --shares 3e6", 1),
+        ("show --symbol KO,PEP", 1),
+    ],
+)
+def test_a_command_whose_every_symbol_fails_prints_no_json(words, code):
+    migrate.upgrade(read_settings().url)
+    ended, out, err = run(*words.split(), "--json")
+    assert (ended, out, "KO" in err) == (code, "", True)
+
+
 @pytest.mark.parametrize("first", ["--symbol", "--symbols-file"])
 def test_given_options_override_the_environment_and_others_leave_it(first, tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text("MSFT\nAAPL # apples\n", encoding="utf-8")
