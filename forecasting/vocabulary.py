@@ -28,8 +28,8 @@ FITS: tuple[Method, ...] = ("scratch", "warm")
 """What a night does for its network, and those of them that are fits."""
 
 RULES = 2
-"""Version of the rules by which nights are made. Rules of before, until release 0.3, published a
-night's fit from the next night on."""
+"""Version of the rules by which nights are made. Rules 1 published a night's fit from the next
+night on."""
 
 Kind = Literal["live", "late", "replay"]
 """When a forecast was issued: before its first target session opened, before it closed, or after

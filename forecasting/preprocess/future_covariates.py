@@ -94,14 +94,16 @@ def _expiry_flags(sessions: pd.DatetimeIndex, closed: pd.DatetimeIndex) -> Flags
     # Russell reconstitutes on the fourth Friday of June, since 2026 on November's second one too
     in_june = (month == 6) & (day >= 22) & (day <= 28)
     in_november = (sessions.year >= 2026) & (month == 11) & (day >= 8) & (day <= 14)
-    week = [_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)]
+    # Friday names the week of a session, so that a holiday in the week takes no flag away.
+    friday = sessions + pd.to_timedelta(4 - weekday, unit="D")
+    week = friday.isin(friday[triple]) & (weekday < 4) & ~triple
     return {
         "third_friday": third_friday,
         "triple_witching": triple,
         "triple_witching_december": triple & (month == 12),
         "triple_witching-1": _after(triple, 1),
         "triple_witching+1": _after(triple, -1),
-        "triple_witching_week": np.any(week, axis=0),
+        "triple_witching_week": week,
         "russell": (weekday == 4) & (in_june | in_november),
     }
 

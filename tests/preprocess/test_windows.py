@@ -264,6 +264,8 @@ def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
         ("independence_day", (2024, 7), [1, 2, 3, 5]),
         ("late_august", (2024, 8), [15, 16, 19, 20, 21, 22, 23, 26, 27, 28, 29, 30]),
         ("triple_witching_week", (2024, 3), [11, 12, 13, 14]),
+        ("triple_witching_week", (2024, 6), [17, 18, 20]),  # a holiday on the 19th
+        ("triple_witching_week", (2008, 3), [17, 18, 19]),  # expiry on the 20th, before Good Friday
         ("half_day_november", (2024, 11), [29]),
         ("half_day_november", (2024, 12), []),
         ("half_day", (2024, 12), [24]),
