@@ -2,8 +2,8 @@
 
 import logging
 import warnings
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from forecasting.errors import (
     BadDataError,
@@ -36,8 +37,8 @@ of a cookie, which some name servers block, and 30 s for the data; then it goes 
 and after an HTTP error does all again."""
 
 PAUSES_S = (0.25, 1.0)
-"""Least seconds between two requests of one process, of bars or earnings dates: until Yahoo refuses
-a request for the first time, and from then on."""
+"""Least seconds between two requests of all processes with one cache folder, of bars or earnings
+dates: until Yahoo refuses a request for the first time, and from then on."""
 
 # yfinance serves a request that ends in the past from a cache, failures included; a week past the
 # newest session lies in the future on any live night. Bars after the requested session are cut
@@ -84,11 +85,13 @@ class Yahoo:
         """A source with yfinance's caches in a folder."""
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
-        self._refused = cache_dir / "refused"  # a file, which later nights and processes find
+        # Files that later nights and other processes read too
+        self._refused = cache_dir / "refused"
+        self._responded = cache_dir / "responded"
 
     @property
     def pause_s(self) -> float:
-        """Least seconds between two requests of this process, of `PAUSES_S`."""
+        """Least seconds between two requests, of `PAUSES_S`."""
         unrefused, refused = PAUSES_S
         return refused if self._refused.exists() else unrefused
 
@@ -183,9 +186,30 @@ class Yahoo:
         return calendar_dates(calendars.get_earnings_calendar(limit=_CALENDAR_ROWS), symbols)
 
     def _within(self, call: Callable[[], Result], symbol: str) -> Result:
-        """The result of `call`, a pause after the last response; its failure is a source error."""
-        if _responded_at and (left := _responded_at[-1] + self.pause_s - _monotonic()) > 0.0:
-            _sleep(left)
+        """Return the result of `call`, made a pause after the last response of any process.
+
+        A failure is raised as a source error.
+        """
+        with self._after_pause():
+            return self._attempt(call, symbol)
+
+    @contextmanager
+    def _after_pause(self) -> Iterator[None]:
+        """Run the block once the pause is over; requests of other processes wait until it ends."""
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.cache_dir / "requests.lock"):
+            text = self._responded.read_text("utf-8") if self._responded.exists() else ""
+            if text:
+                # The clock starts anew with the machine, so a stamp may lie ahead of it.
+                left_s = min(float(text) + self.pause_s - _monotonic(), self.pause_s)
+                _sleep(max(left_s, 0.0))
+            try:
+                yield
+            finally:
+                self._responded.write_text(str(_monotonic()), "utf-8")
+
+    def _attempt(self, call: Callable[[], Result], symbol: str) -> Result:
+        """Return the result of `call`, within the time limit; raise a failure as a source error."""
         try:
             return within(self.timeout_s, call, name=f"yahoo-{symbol}")
         except TimeLimitError as error:
@@ -200,8 +224,6 @@ class Yahoo:
             if isinstance(failure, RateLimitedError):
                 self._refused.touch()
             raise failure from error
-        finally:
-            _responded_at.append(_monotonic())
 
     def _yfinance(self) -> Any:  # noqa: ANN401 - a module
         """The package yfinance, with what it keeps for the process set up."""
@@ -226,9 +248,6 @@ def _keep_caches_in(folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     yfinance.set_tz_cache_location(str(folder))
-
-
-_responded_at: deque[float] = deque(maxlen=1)
 
 
 def _source_error(error: Exception, symbol: str) -> Exception:
