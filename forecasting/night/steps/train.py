@@ -200,7 +200,10 @@ def choose_mode(requested: Mode, parent: ParentFacts | None) -> ModeChoice:
     From scratch without a fit before, or SCRATCH_EVERY sessions after the newest from scratch.
     """
     if requested == "skip":
-        return ModeChoice("skip", "asked", "no fit: asked for, or between two of a catch-up")
+        reason = (
+            "No fit tonight: it was skipped on request, or lies between two refits of a catch-up."
+        )
+        return ModeChoice("skip", "asked", reason)
     if parent is None:
         return ModeChoice("scratch", "first", "no fit before")
     if parent.damage:
