@@ -10,12 +10,12 @@ from datetime import date, timedelta
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 from urllib.parse import quote
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, NoBarError, UsageError, explained
+from forecasting.errors import ForecastingError, NoBarError, StoreError, UsageError, explained
 from forecasting.night.night import Night
 from forecasting.night.plan import check_session
 from forecasting.night.run_log import stopped_status
@@ -216,16 +216,30 @@ def night_view(
 
 
 def _details(connection: Connection, view: NightView, settings: Settings) -> NightDetails:
+    """Return the run, fetch and model of a night. A StoreError names a row that is missing."""
     row = view.forecasts[0]
-    run = cast(RunRow, read.stored(connection, RunRow, {"id": row.run_id}))
-    fetch = cast(FetchRow, read.stored(connection, FetchRow, {"id": row.fetch_id}))
+    run = read.stored(connection, RunRow, {"id": row.run_id})
+    fetch = read.stored(connection, FetchRow, {"id": row.fetch_id})
+    model = read.stored(connection, ModelRow, {"id": row.model_id})
+    if run is None or fetch is None or model is None:
+        missing = []
+        if run is None:
+            missing.append(f"{row.run_id} of runs")
+        if fetch is None:
+            missing.append(f"{row.fetch_id} of fetches")
+        if model is None:
+            missing.append(f"{row.model_id} of models")
+        raise StoreError(
+            f"Expected the rows of the forecast of {view.symbol} {view.target} of {view.origin}; "
+            f"missing: {', '.join(missing)}. Restore the database from a backup."
+        )
     newest_fetch = fetch
     if view.is_behind:
         newest_fetch = read.newest_fetch(connection, view.symbol, with_bars=False) or fetch
     return NightDetails(
         run=run,
         fetch=fetch,
-        model=cast(ModelRow, read.stored(connection, ModelRow, {"id": row.model_id})),
+        model=model,
         findings=read.findings(connection, newest_fetch.id),
         changed=_changed_inputs(connection, run),
         cost_ratio=settings.cost_ratio,

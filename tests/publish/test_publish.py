@@ -2,6 +2,8 @@
 their index."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 
@@ -11,7 +13,7 @@ import pytest
 from flows import clock
 from forecasting.api import connect as connect_ledger
 from forecasting.conditions import Condition
-from forecasting.errors import DataLateError, NoBarError, UsageError
+from forecasting.errors import DataLateError, NoBarError, StoreError, UsageError
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
@@ -431,3 +433,15 @@ def test_what_stopped_a_night_that_left_no_row_is_shown_unless_its_day_was_no_se
     night = Night(date(2024, 3, 8), settings.for_symbol(SYMBOL), clock.now)
     (view,) = pages.newest_nights(settings, [replace(night, error=error)], now=clock.now)
     assert view.outcome.kind == kind
+
+
+def test_a_page_names_the_row_of_its_night_that_is_missing(settings):
+    # Another program may write to the file without the check of foreign keys.
+    with closing(sqlite3.connect(settings.url.removeprefix("sqlite:///"))) as outside:
+        outside.execute("DELETE FROM runs")
+        outside.commit()
+    with (
+        reading(settings.url) as connection,
+        pytest.raises(StoreError, match=r"missing: \S+ of runs"),
+    ):
+        pages.night_view(connection, settings)
