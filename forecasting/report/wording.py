@@ -23,7 +23,7 @@ from forecasting.report.units import (
     unit_for,
 )
 from forecasting.store.read import Lead
-from forecasting.store.rows import ResultRow
+from forecasting.store.rows import ResultRow, TotalRow
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import BASELINES, LSTM
 
@@ -88,6 +88,11 @@ def usual_sentence(data: NightView) -> str:
     """What the medians are compared with."""
     sessions = f"20 sessions up to {full_day(data.last_known or data.origin)}"
     return f"Usual is {data.unit.text(data.usual)}, the median of the last {sessions}."
+
+
+def total_change(data: NightView, total: TotalRow) -> str:
+    """Return how far the median of a total is from as many usual sessions, signed."""
+    return change(total.q50, total.horizon * data.usual)
 
 
 def totals_sentence(data: NightView) -> str:

@@ -139,8 +139,19 @@ def test_the_audit_has_the_facts_of_model_data_and_provenance(changed, facts):
     assert found | facts == found
 
 
-def test_a_page_has_the_totals_below_the_table_in_a_sentence():
+def test_a_page_has_the_totals_in_a_table_below_that_of_the_sessions():
     totals = [total(length, q10=20e6, q50=24e6, q90=30e6) for length in (4, 5)]
     page = page_of(totals=totals)
-    assert "Together (80% interval): the next 4 sessions 24.00 (20.00" in page
+    table = page.partition('id="totals"')[2].partition("</table>")[0]
+    cells = re.findall(r"<t[hd](?: [^>]*)?>(.*?)</t[hd]>", table)
+    assert cells[:7] == [
+        "Sessions",
+        "Median",
+        "Against usual",
+        "80% interval",
+        "4",
+        "24.00",
+        "\N{MINUS SIGN}15%",
+    ]
+    assert len(cells) == 12
     assert 'id="totals"' not in page_of()
