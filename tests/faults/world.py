@@ -658,10 +658,7 @@ OWN = (
         f"DELETE FROM {name} WHERE (symbol, target, origin_session) = (:symbol, :target, :origin)"
         for name in ("scores", "total_scores", "forecast_parts", "total_forecasts")
     ),
-    *(
-        f"DELETE FROM {name} WHERE run_id = :run"
-        for name in ("forecasts", "fallback_margins", "models")
-    ),
+    *(f"DELETE FROM {name} WHERE run_id = :run" for name in ("forecasts", "models")),
     "DELETE FROM runs WHERE id = :run",
     # Of earlier forecasts, by this night or later
     "DELETE FROM scores WHERE target_session <= :origin AND scored_at >= :issued_at",
