@@ -338,8 +338,8 @@ runs = Table(
         "mode_kind",
         _WORD,
         "Kind of that reason: `young` (a history too short for a network), `asked`, `first` (no "
-        "fit before), `unreadable` (its weights), `changed` (inputs), `drift`, `age`, `epochs` (of "
-        "its chain), `routine`; empty until decided.",
+        "fit before), `unreadable` (its weights), `changed` (inputs), `drift`, `age`, `routine`; "
+        "before 0.4 also `epochs` (of its chain). It is empty until decided.",
     ),
     _column("started_at", UtcDateTime, "When the night first started."),
     _optional("finished_at", UtcDateTime, "When it was done; NULL before."),
