@@ -241,22 +241,6 @@ def db_downgrade(revision: Revision, database_url: options.DatabaseUrl = None) -
     )
 
 
-@db_app.command("set-aside", epilog="Example: forecasting db set-aside")
-def db_set_aside(
-    is_backed_up: Annotated[
-        bool,
-        typer.Option("--backed-up", help="A backup was made, without which Postgres is refused."),
-    ] = False,
-) -> str:
-    """Take off the ledger what was stored by a clock that was ahead. A backup keeps it.
-
-    Of a SQLite file it makes one, beside it.
-    """
-    from forecasting.store import future
-
-    return future.set_aside(settings().url, clock.now(), is_backed_up=is_backed_up)
-
-
 def _revision_of(url: str) -> str:
     from forecasting.store import connect, migrate
 

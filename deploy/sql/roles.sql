@@ -28,7 +28,7 @@ BEGIN
         'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT INSERT ON TABLES TO forecasting_writer', owner
     );
     GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, weights, forecasts,
-        forecast_parts, fallback_margins, scores, total_forecasts, total_scores, metrics, standings TO forecasting_writer;
+        forecast_parts, scores, total_forecasts, total_scores, metrics, standings TO forecasting_writer;
     -- What an earlier version of this file granted.
     REVOKE UPDATE ON ALL TABLES IN SCHEMA public FROM forecasting_writer;
     GRANT UPDATE (status, mode, mode_kind, mode_reason, finished_at, seconds_ingest, seconds_preprocess, seconds_train,

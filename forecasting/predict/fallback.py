@@ -180,7 +180,8 @@ def _behind(deficit: Deficit, *, in_fallback: bool) -> str:
     network = deficit.network_pinball
     baseline = deficit.baseline_pinball
     is_large = in_fallback or network > baseline * (1.0 + TOLERANCE)
-    if not is_large or deficit.statistic <= _limit(in_fallback=in_fallback):
+    limit = LEAVE if in_fallback else ENTER
+    if not is_large or deficit.statistic <= limit:
         return ""
     excess = f" by {network / baseline - 1:.1%}" if baseline else ""
     return (
@@ -188,37 +189,6 @@ def _behind(deficit: Deficit, *, in_fallback: bool) -> str:
         f"{_number(baseline)} of {deficit.baseline} over the last {deficit.origins} scored "
         f"origins, Diebold-Mariano {deficit.statistic:+.1f}"
     )
-
-
-@dataclass(frozen=True)
-class Margin:
-    """How near a network is to being behind."""
-
-    baseline: str
-    deficit: float
-    origins: int
-    statistic: float
-    limit_statistic: float
-    limit_deficit: float | None
-
-
-def margin_of(deficit: Deficit, *, in_fallback: bool) -> Margin:
-    """How near the network is to being behind."""
-    network = deficit.network_pinball
-    baseline = deficit.baseline_pinball
-    return Margin(
-        baseline=deficit.baseline,
-        deficit=network / baseline - 1.0 if baseline else 0.0,
-        origins=deficit.origins,
-        statistic=deficit.statistic,
-        limit_statistic=_limit(in_fallback=in_fallback),
-        limit_deficit=None if in_fallback else TOLERANCE,
-    )
-
-
-def _limit(*, in_fallback: bool) -> float:
-    """The statistic above which a baseline is published."""
-    return LEAVE if in_fallback else ENTER
 
 
 def _number(value: float) -> str:

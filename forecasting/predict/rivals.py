@@ -63,8 +63,8 @@ def of_file(
 ) -> tuple[Floats, str]:
     """(H, Q) what a file forecasts at the newest row, and a sentence about rows changed in it.
 
-    It is in the target's own unit, NaN where nothing. `stored` are the rival's rows of table
-    forecasts; the sentence is empty where the file has none that differ.
+    It is in the target's own unit, NaN where nothing. `stored` are rows of the rival in table
+    forecasts; the sentence is empty where the file differs from none of them.
 
     Raises:
         UsageError: It has no valid row of the origin, or its rows are in another unit.

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from forecasting.conditions import Condition, Kind
-from forecasting.predict.fallback import Margin
 from forecasting.vocabulary import RunStatus, Target
 
 _OUTCOMES: dict[RunStatus, Kind] = {
@@ -164,16 +163,6 @@ class PartRow(OfForecast):
     part: str
     place: int
     factor: float
-
-
-@dataclass(frozen=True)
-class MarginRow(Margin):
-    """How near a night's network is to being behind, of table fallback_margins."""
-
-    run_id: str
-    symbol: str
-    target: str
-    session: date
 
 
 @dataclass(frozen=True)

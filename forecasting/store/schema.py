@@ -338,8 +338,8 @@ runs = Table(
         "mode_kind",
         _WORD,
         "Kind of that reason: `young` (a history too short for a network), `asked`, `first` (no "
-        "fit before), `unreadable` (its weights), `changed` (inputs), `drift`, `age`, `epochs` (of "
-        "its chain), `routine`; empty until decided.",
+        "fit before), `unreadable` (its weights), `changed` (inputs), `drift`, `age`, `routine`; "
+        "before 0.4 also `epochs` (of its chain). It is empty until decided.",
     ),
     _column("started_at", UtcDateTime, "When the night first started."),
     _optional("finished_at", UtcDateTime, "When it was done; NULL before."),
@@ -519,34 +519,6 @@ forecast_parts = Table(
     sqlite_with_rowid=False,
     comment="One part of a published median: the product of its factors is q50. A part without a "
     "row multiplies by 1. Insert-only.",
-)
-
-fallback_margins = Table(
-    "fallback_margins",
-    metadata,
-    _key("run_id", _ID, "Run that compared them."),
-    *_same("symbol", "target"),
-    _column("session", Date, "The run's session, the origin of its forecasts."),
-    _column("baseline", String(30), "The best baseline, which would be published."),
-    _column(
-        "deficit",
-        Double,
-        "The network's mean pinball loss / the baseline's - 1: positive when it is behind.",
-    ),
-    _column("origins", Integer, "Scored origins compared, the newest; at most 250."),
-    _column(
-        "statistic",
-        Double,
-        "Diebold-Mariano statistic of the difference; positive when the network is behind.",
-    ),
-    _column("limit_statistic", Double, "Statistic above which the baseline is published."),
-    _optional(
-        "limit_deficit", Double, "Deficit above which it is; NULL while a baseline is published."
-    ),
-    _refers("run_id", "runs"),
-    Index("ix_fallback_margins_symbol_target_session", "symbol", "target", "session"),
-    comment="How near a night's network is to a baseline in its place; both limits must be "
-    "exceeded. Insert-only.",
 )
 
 

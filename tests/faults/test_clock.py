@@ -4,7 +4,6 @@ from a later one."""
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
-from shutil import copy
 
 import pytest
 
@@ -16,7 +15,6 @@ from forecasting.night.health import checked, live_states, night_checks
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store.future import set_aside
 from tests.builders import EVE, LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import contents, counts, select
 from tests.yahoo_stand_in import StandIn, asked_here
@@ -73,34 +71,15 @@ def test_the_run_after_a_clock_that_was_ahead_by_hours_is_not_live(small, monkey
     assert kinds == {str(SESSIONS[0]): "replay", str(SESSIONS[1]): "late"}
 
 
-@pytest.fixture
-def nights(small, monkeypatch):
-    """What makes the nights of sessions by a clock, and returns what is in the ledger then."""
-
-    def made(sessions, wrong_by=timedelta()):
-        for session in sessions:
-            write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
-            night(monkeypatch, at(session, wrong_by=wrong_by))
-        return contents(read_settings().url)
-
-    return made
-
-
-def test_rows_of_a_clock_that_was_ahead_stop_runs_until_they_are_set_aside_and_leave_no_trace(
-    nights, tmp_path, migrated_sqlite_file, monkeypatch
-):
-    before, after = SESSIONS[:2], SESSIONS[2:4]
-    whole = nights([*before, *after])
-    copy(migrated_sqlite_file, tmp_path / "other.db")
-    monkeypatch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{tmp_path / 'other.db'}")
-    nights(before)
-    left = nights(after[:1], timedelta(days=400))
-    with pytest.raises(
-        StoreError, match=r"nights: 1, requests: 1\b.* 2025-04-11 .*`forecasting db"
-    ):
-        nights(after[:1])
+def test_rows_of_a_clock_that_was_ahead_stop_runs_and_change_nothing(small, monkeypatch):
+    for session, wrong_by in ((SESSIONS[0], timedelta()), (SESSIONS[1], timedelta(days=400))):
+        write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
+        night(monkeypatch, at(session, wrong_by=wrong_by), mode="skip")
     settings = read_settings()
-    assert contents(settings.url) == left
+    before = contents(settings.url)
+    with pytest.raises(StoreError, match="2025-04-10"):
+        night(monkeypatch, at(SESSIONS[1]))
+    assert contents(settings.url) == before
     (state,) = live_states(settings, now=clock.now)
     digest = newest_digest(settings, now=clock.now)
     rows = checked(night_checks(settings, now=clock.now))
@@ -108,9 +87,6 @@ def test_rows_of_a_clock_that_was_ahead_stop_runs_until_they_are_set_aside_and_l
     assert state.condition.kind == "future"
     assert "future" in [reason.kind for reason in digest.reasons]
     assert "database" in [row.check for row in rows if row.state == "wrong"]
-    set_aside(settings.url, clock.now(), is_backed_up=False)
-    assert nights(after) == whole
-    assert select("DISTINCT kind", "forecasts") == [("live",)]
 
 
 def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(yahoo, monkeypatch):

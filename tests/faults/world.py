@@ -40,7 +40,6 @@ from forecasting.publish.models import withdraw
 from forecasting.sessions import between, last_completed, next_sessions, opens_at, shift
 from forecasting.settings import read_settings
 from forecasting.store import connect, write
-from forecasting.store.future import set_aside
 from forecasting.store.rows import RunRow
 from forecasting.store.schema import metadata
 from forecasting.targets import TARGETS
@@ -179,8 +178,6 @@ class World:
                 if self.draw.random() < 0.4:
                     kill(self)
                 ended = self.run()
-        if self.clock_error:  # which the operator has set right
-            set_aside(self.url, self.instant.astimezone(UTC), is_backed_up=True)
         check_morning(self, ended)
 
     def run(self) -> str:
@@ -377,8 +374,8 @@ def second_run(world: World):
 
 
 def clock_wrong(world: World):
-    """The machine's clock is ahead or behind, by hours to weeks."""
-    world.clock_error = timedelta(hours=world.draw.choice([-72, -26, -3, 5, 26, 30 * 24]))
+    """Set the machine's clock ahead by hours, or behind by hours to days."""
+    world.clock_error = timedelta(hours=world.draw.choice([-72, -26, -3, 5, 26]))
 
 
 CHOICES = {
@@ -661,10 +658,7 @@ OWN = (
         f"DELETE FROM {name} WHERE (symbol, target, origin_session) = (:symbol, :target, :origin)"
         for name in ("scores", "total_scores", "forecast_parts", "total_forecasts")
     ),
-    *(
-        f"DELETE FROM {name} WHERE run_id = :run"
-        for name in ("forecasts", "fallback_margins", "models")
-    ),
+    *(f"DELETE FROM {name} WHERE run_id = :run" for name in ("forecasts", "models")),
     "DELETE FROM runs WHERE id = :run",
     # Of earlier forecasts, by this night or later
     "DELETE FROM scores WHERE target_session <= :origin AND scored_at >= :issued_at",

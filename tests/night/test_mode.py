@@ -5,14 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from forecasting.night.steps.train import (
-    MAX_CHAIN_EPOCHS,
     ParentFacts,
     changed_inputs,
     choose_mode,
 )
 
 GONE = {"changed": "the market has vanished"}
-LONG = {"chain_epochs": MAX_CHAIN_EPOCHS}
 
 
 @pytest.mark.parametrize(
@@ -29,13 +27,12 @@ LONG = {"chain_epochs": MAX_CHAIN_EPOCHS}
         ("auto", GONE, "scratch", "changed", "market has vanished"),
         ("auto", {"drift": "coverage is low"}, "scratch", "drift", "coverage is low"),
         ("auto", {"sessions_since_scratch": 21}, "scratch", "age", "21 sessions"),
-        ("auto", LONG, "scratch", "epochs", f"{MAX_CHAIN_EPOCHS} epochs"),
         ("auto", {"sessions_since_scratch": 20}, "warm", "routine", "20 sessions"),
         ("auto", {"sessions_since_scratch": 1}, "warm", "routine", "1 session since"),
     ],
 )
 def test_each_fact_leads_to_its_method_with_the_reason(requested, parent, method, kind, reason):
-    usual = {"sessions_since_scratch": 12, "chain_epochs": MAX_CHAIN_EPOCHS - 1}
+    usual = {"sessions_since_scratch": 12}
     facts = None if parent is None else ParentFacts(**usual | parent)
     choice = choose_mode(requested, facts)
     assert (choice.method, choice.kind) == (method, kind)

@@ -163,6 +163,20 @@ def test_a_row_that_comes_later_of_a_stored_origin_is_stored_too(house, monkeypa
     assert "changed in its file since: 1 row." in page
 
 
+def test_a_file_is_compared_with_the_newest_stored_origin_alone(house, monkeypatch):
+    house(f"TEST,{EVE},3e6", f"TEST,{LAST},3e6")
+    night_after(monkeypatch, BEFORE)
+    night_after(monkeypatch, EVE)
+    before = stored()
+    assert [*before] == [str(EVE), str(LAST)]
+    house(f"TEST,{EVE},4e6", f"TEST,{LAST},4e6", f"TEST,{NEXT},3e6")
+    night_after(monkeypatch, LAST)
+    (note,) = notes()
+    # Both rows changed, and the first is of an older origin.
+    assert "changed in its file since: 1 row." in note
+    assert stored() == before | {str(NEXT): stored()[str(NEXT)]}
+
+
 def planned():
     """The nights of a run now."""
     with lock.night_lock(read_settings().url):

@@ -1,4 +1,4 @@
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from itertools import product
 
@@ -17,7 +17,6 @@ from forecasting.predict.fallback import (
     choose_published,
     deficit_of,
     fallback_baseline,
-    margin_of,
 )
 from forecasting.vocabulary import HORIZONS
 
@@ -105,22 +104,6 @@ def test_once_a_baseline_is_published_weaker_evidence_is_enough_to_go_on():
             choose_published(replace(ELIGIBLE, deficit=weaker, in_fallback=in_fallback)).status
             == status
         )
-
-
-@pytest.mark.parametrize(
-    ("baseline", "in_fallback", "expected"),
-    [
-        (0.62, False, {"deficit": 0.1, "limit_statistic": 3.0, "limit_deficit": 0.05}),
-        (0.0, True, {"deficit": 0.0, "limit_statistic": 1.0, "limit_deficit": None}),
-    ],
-)
-def test_a_margin_is_the_relative_excess_with_the_limits_of_the_night(
-    baseline, in_fallback, expected
-):
-    deficit = replace(BEHIND, baseline_pinball=baseline)
-    shared = {"baseline": "ridge", "origins": 250, "statistic": 3.4}
-    found = margin_of(deficit, in_fallback=in_fallback)
-    assert asdict(found) == pytest.approx(shared | expected)
 
 
 def losses(means, origins, seed=0):

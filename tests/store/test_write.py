@@ -16,7 +16,6 @@ from forecasting.store import read, schema, write
 from forecasting.store.connect import reading, transaction
 from forecasting.store.files import write_whole
 from tests.store.rows import (
-    SERIES,
     SYMBOL,
     add_scores,
     all_rows,
@@ -44,16 +43,6 @@ METRIC = {
     "window_from": date(2024, 3, 1),
     "window_to": date(2024, 3, 8),
     "n": 1,
-}
-MARGIN = {
-    **SERIES,
-    "run_id": "r1",
-    "session": date(2024, 3, 7),
-    "baseline": "ridge",
-    "deficit": 0.06,
-    "origins": 250,
-    "statistic": 1.2,
-    "limit_statistic": 3.0,
 }
 
 
@@ -90,14 +79,13 @@ def a_night(connection):
         add_scores(connection, [score]),
         write.add(connection, "metrics", *metrics(0)),
         write.add(connection, "forecast_parts", *part_rows(forecast, usual=50.0, report=2.0)),
-        write.add(connection, "fallback_margins", MARGIN),
         write.add(connection, "total_forecasts", total_row(forecast)),
         write.add(connection, "total_scores", score_row(forecast)),
     ]
 
 
 def test_a_night_written_twice_is_stored_once(connection):
-    assert a_night(connection) == [1] * 8 + [2, 1, 1, 1]
+    assert a_night(connection) == [1] * 8 + [2, 1, 1]
     once = every_row(connection)
     assert {name: len(rows) for name, rows in once.items()} == {
         **dict.fromkeys(once, 1),
@@ -105,7 +93,7 @@ def test_a_night_written_twice_is_stored_once(connection):
         "forecast_parts": 2,
         "standings": 6,  # three windows, of the published forecasts and of the network
     }
-    assert a_night(connection) == [0] * 12
+    assert a_night(connection) == [0] * 11
     assert every_row(connection) == once
 
 

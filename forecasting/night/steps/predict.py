@@ -30,7 +30,7 @@ from forecasting.predict.totals import LONG, next_factor
 from forecasting.preprocess.windows import H, Windows, actual_of
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
-from forecasting.store.rows import MarginRow, ModelRow, RunRow, WeightsRow
+from forecasting.store.rows import ModelRow, RunRow, WeightsRow
 from forecasting.targets import TARGETS
 from forecasting.train.linear import linear_forecast
 from forecasting.vocabulary import PUBLISHED, QUANTILE_COLUMNS
@@ -68,19 +68,9 @@ def write_forecasts(night: Night) -> Night:
         if night.is_for_rivals or read.row(connection, "forecasts", of_origin(night)) is not None:
             return add_rivals(night)
         stored = read_inputs(connection, night)
-    issued, published, facts = _forecast(night, stored)
+    issued, published = _forecast(night, stored)
     with connect.transaction(night.url) as connection:
         _write(connection, night, issued, published, stored.total_factors)
-        if facts.deficit is not None:
-            margin = fallback.margin_of(facts.deficit, in_fallback=facts.in_fallback)
-            row = MarginRow(
-                **vars(margin),
-                run_id=night.id,
-                symbol=night.symbol,
-                target=night.target,
-                session=night.session,
-            )
-            write.add(connection, "fallback_margins", row)
     return add_rivals(night)
 
 
@@ -193,9 +183,7 @@ def _total_factors(
     }
 
 
-def _forecast(
-    night: Night, stored: PredictionInputs
-) -> tuple[list[Candidate], Published, NetworkFacts]:
+def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], Published]:
     windows = windows_of(night)
     network, damage = _network(night, stored, windows)
     baselines = candidates.baseline_candidates(
@@ -213,7 +201,7 @@ def _forecast(
     )
     published = fallback.choose_published(facts)
     forecasts = baselines if network is None else [*baselines, network]
-    return candidates.assign_roles(forecasts, published), published, facts
+    return candidates.assign_roles(forecasts, published), published
 
 
 def _network(

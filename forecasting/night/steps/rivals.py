@@ -39,10 +39,16 @@ def add_rivals(night: Night) -> Night:
 
 
 def _add_rival(night: Night, name: str, option: str) -> str:
-    """What is to be noted of a rival, once what it forecasts and has not before is written."""
+    """Write what a rival forecasts and has not before, and return what is to be noted of it.
+
+    Its file is compared with the rows of the newest stored origin: those of all origins grow with
+    each night.
+    """
     of_model = _of_rival(night, name)
     with connect.reading(night.url) as connection:
-        stored = read.view(connection, "forecasts", of_model)
+        stored = read.newest_of_model(
+            connection, *night.key, model_id=of_model["model_id"], session=night.session
+        )
         scores = read.view(connection, "scores", of_model | {"stage": "first_print"})
     at = pd.Timestamp(night.session)
     has_before = stored["horizon"][stored["origin_session"] == at] - 1

@@ -24,16 +24,20 @@ from forecasting.vocabulary import LSTM, RANDOM, Method, Mode, short_id
 
 logger = logging.getLogger("forecasting.train")
 
-ModeKind = Literal[
-    "young", "asked", "first", "unreadable", "changed", "drift", "age", "epochs", "routine"
-]
-"""Kind of a mode's reason: too short a history, the user's choice, no fit before, one that no warm
-fit can go on from, other inputs since its chain of fits began, an alarm of the control charts, a
-chain that is old or has many epochs, none of these."""
+ModeKind = Literal["young", "asked", "first", "unreadable", "changed", "drift", "age", "routine"]
+"""Kind of a mode's reason.
 
-SCRATCH_EVERY = 21  # Sessions between fits from scratch: a month, the backtests' refit interval
-MAX_CHAIN_EPOCHS = 60
-"""Epochs of a chain of warm fits. Longer ones overfit: coverage of 80% intervals fell to 68%."""
+In this order: the history is too short, the user chose, there is no fit before, no warm fit can
+continue the fit before, its inputs have changed, the control charts raise an alarm, the newest fit
+from scratch is old, or nothing of these is so.
+"""
+
+SCRATCH_EVERY = 21
+"""Sessions between fits from scratch: a month, the backtests' refit interval.
+
+A chain has at most one warm fit a session, so this limits its epochs too. Chains of more than 60
+overfit: the coverage of 80% intervals fell to 68%.
+"""
 
 _NEVER = 10**6  # sessions since the newest fit from scratch, where there was none
 
@@ -53,7 +57,6 @@ class ParentFacts:
 
     # Sessions since the newest fit from scratch of this symbol and target
     sessions_since_scratch: int
-    chain_epochs: int  # epochs of its chain of warm fits, the fit from scratch included
     drift: str = ""  # the alarm of the control chart; empty without one
     damage: str = ""  # why its weights are none to continue from; empty if they are
     changed: str = ""  # as of `changed_inputs`
@@ -119,7 +122,7 @@ def _newest_before(connection: connect.Connection, night: Night) -> Parent | Non
     return Parent(
         model,
         stored=read.stored(connection, WeightsRow, {"model_id": model.id}),
-        facts=_facts(connection, night, model),
+        facts=_facts(connection, night),
         fitted_with=read.market_of_run(connection, model.run_id),
     )
 
@@ -151,7 +154,7 @@ def _with_found(night: Night, fitted: ModelRow) -> Night:
     return replace(night, fit=fitted.id)
 
 
-def _facts(connection: connect.Connection, night: Night, before: ModelRow) -> ParentFacts:
+def _facts(connection: connect.Connection, night: Night) -> ParentFacts:
     newest = read.newest_scratch(connection, *night.key, session=night.session)
     since = _NEVER
     if newest is not None:
@@ -161,7 +164,7 @@ def _facts(connection: connect.Connection, night: Night, before: ModelRow) -> Pa
     if night.mode == "auto":
         losses = past_losses(connection, night, origins=DRIFT_ORIGINS)
         drift = drift_reason(losses, newest_scratch=newest)
-    return ParentFacts(since, before.chain_epochs, drift)
+    return ParentFacts(since, drift)
 
 
 def load_model(model: ModelRow, stored: WeightsRow | None) -> Checkpoint:
@@ -219,9 +222,6 @@ def choose_mode(requested: Mode, parent: ParentFacts | None) -> ModeChoice:
     since = f"{quantity(sessions, 'session')} since the last fit from scratch"
     if sessions >= SCRATCH_EVERY:
         return ModeChoice("scratch", "age", since)
-    if parent.chain_epochs >= MAX_CHAIN_EPOCHS:
-        reason = f"the chain of warm fits has had {parent.chain_epochs} epochs"
-        return ModeChoice("scratch", "epochs", reason)
     return ModeChoice("warm", "routine", since)
 
 

@@ -6,6 +6,7 @@ from forecasting.store.read.forecasts import (
     bars_of_nights,
     in_fallback,
     issued_before,
+    newest_of_model,
     newest_published,
     parts,
     past_forecasts,

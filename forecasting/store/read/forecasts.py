@@ -35,7 +35,15 @@ from forecasting.store.schema import (
     total_forecasts,
 )
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, KINDS, LSTM, NETWORK, PUBLISHED, Target
+from forecasting.vocabulary import (
+    HORIZONS,
+    KINDS,
+    LSTM,
+    NETWORK,
+    PUBLISHED,
+    QUANTILE_COLUMNS,
+    Target,
+)
 
 
 def parts(
@@ -61,6 +69,24 @@ def parts(
     for *key, name, factor in connection.execute(statement):
         of_key.setdefault(tuple(key), []).append((name, factor))
     return of_key
+
+
+def newest_of_model(
+    connection: Connection, symbol: str, target: str, *, model_id: str, session: date
+) -> pd.DataFrame:
+    """Return the forecasts of a model's newest origin up to `session`.
+
+    Columns: origin_session, horizon and the quantiles.
+    """
+    of_model = (*of_series(forecast, symbol, target), forecast.model_id == model_id)
+    newest = (
+        select(func.max(forecast.origin_session))
+        .where(*of_model, forecast.origin_session <= session)
+        .scalar_subquery()
+    )
+    columns = forecast["origin_session", "horizon", *QUANTILE_COLUMNS]
+    statement = select(*columns).where(*of_model, forecast.origin_session == newest)
+    return frame(connection, statement)
 
 
 def past_forecasts(
