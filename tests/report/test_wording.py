@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from datetime import date
 
 import pandas as pd
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from forecasting.evaluate.significance import Skill
 from forecasting.report import wording
 from forecasting.report.words import WORDS, notices, sentence_of
-from forecasting.store.read import Lead
 from tests.report.nights import forecasts, report_data
 from tests.store.rows import stored_run
 
@@ -118,29 +116,3 @@ def test_the_newest_earnings_date_that_is_overdue_is_a_note_once():
         "Earnings dates": "They end on Wed 5 Nov 2025: `--events dates.csv` adds newer ones."
     }
     assert data.flags == []
-
-
-def test_a_row_that_cannot_be_read_is_named_by_its_line_and_by_its_date_if_it_has_one():
-    dated = {"session": date(2027, 1, 4), "severity": "reject", "value": 602.0}
-    row = dated | {"rule": "row_unreadable"}
-    assert wording.without_bar(pd.DataFrame([row])) == "row unreadable line 602, Mon 4 Jan 2027"
-    undated = pd.DataFrame([row, row | {"session": None, "value": 603.0}])
-    assert wording.without_bar(undated) == "row unreadable line 603 and 1 more"
-    other = pd.DataFrame([dated | {"rule": "missing_session"}])
-    assert wording.without_bar(other) == "missing session Mon 4 Jan 2027"
-
-
-@pytest.mark.parametrize(
-    ("nights", "said"),
-    [
-        (60, "Ahead of 1 of 2 baselines one session ahead."),
-        (59, "59 of 60 nights: too few to say."),
-    ],
-)
-def test_the_baselines_that_are_behind_are_counted_once_there_are_enough_nights(nights, said):
-    leads = {
-        "ridge": Lead(nights, -0.01, 0.2),
-        "har": Lead(nights - 1, 0.1, -0.2),
-        "lstm": Lead(nights, 0.3, 0.3),
-    }
-    assert wording.baselines_sentence(leads) == said
