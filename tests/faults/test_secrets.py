@@ -70,12 +70,6 @@ show --cost-ratio={URL}
 backtest {URL} --from 2023-01-03 --to 2023-12-29
 export {URL} --out x.csv
 """
-LONG = """
-run --symbol TEST,OTHER
-backtest --from 2024-02-01 --to 2024-03-07
-verify
-catch-up --from 2024-03-06
-"""
 
 
 @pytest.fixture
@@ -121,15 +115,10 @@ def check_left_behind(*folders):
             continue
 
 
-@pytest.mark.parametrize(
-    "commands", [COMMANDS + MISPLACED, pytest.param(COMMANDS + LONG, marks=pytest.mark.campaign)]
-)
-def test_no_command_shows_or_keeps_a_secret(
-    commands, secrets, plain_flows, tmp_path, capfd, caplog
-):
+def test_no_command_shows_or_keeps_a_secret(secrets, plain_flows, tmp_path, capfd, caplog):
     caplog.set_level(logging.DEBUG)
     codes = []
-    for command in filter(None, commands.splitlines()):
+    for command in filter(None, (COMMANDS + MISPLACED).splitlines()):
         code, out, err = run(*command.split())
         codes.append(code)
         assert found_in(out + err) == [], command
@@ -175,26 +164,6 @@ def test_a_night_through_prefect_leaves_no_secret_in_its_database(
     home = Path(os.environ["PREFECT_HOME"])
     assert list(home.rglob("*.db"))
     check_left_behind(tmp_path, home)
-
-
-@pytest.mark.parametrize("name", ["SYMBOLS", "TARGET", "EXCHANGE", "WORKERS", "RUNNER"])
-def test_a_variable_that_has_a_url_is_refused_without_its_password(name):
-    os.environ[f"FORECASTING_{name}"] = URL
-    with pytest.raises(UsageError, match="postgresql:") as refused:
-        read_settings()
-    assert found_in(str(refused.value)) == []
-
-
-def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_path):
-    (tmp_path / "forecasting_database_url").write_text(f"{URL}\n")
-    os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path)
-    assert read_settings().url == "postgresql://u:canary0@h/x"
-    assert found_in(repr(read_settings()) + read_settings().model_dump_json()) == []
-    # As `verify` does
-    elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})
-    assert elsewhere.url == f"sqlite:///{tmp_path}/forecasting.db"
-    os.environ["FORECASTING_DATABASE_URL"] = "sqlite:////tmp/other.db"  # as the option does
-    assert read_settings().url == "sqlite:////tmp/other.db"
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfecanary0", None])
