@@ -74,6 +74,20 @@ def test_every_pin_has_the_hashes_of_uv_s_lock_without_cuda_and_the_address_of_a
     assert addresses == {"https://pypi.org", "https://files.pythonhosted.org"}
 
 
+def test_the_lock_was_made_of_the_dependencies_that_pyproject_states_now():
+    (ours,) = [package for package in PACKAGES if package["name"] == "forecasting"]
+    stated = [(None, Requirement(text)) for text in PROJECT["dependencies"]]
+    for extra, texts in PROJECT["optional-dependencies"].items():
+        stated += [(extra, Requirement(text)) for text in texts]
+    locked = {
+        (extra[1] if (extra := re.search(r"extra == "
+                                         r"'(\w+)'", one.get("marker", ""))) else None, one["name"],
+         Requirement(f"{one['name']}{one.get('specifier', '')}").specifier)
+        for one in ours["metadata"]["requires-dist"]
+    }  # fmt: skip
+    assert locked == {(extra, canonicalize_name(one.name), one.specifier) for extra, one in stated}
+
+
 def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release_computes_on_every_python():
     runtime, development, torch = (
         pins_of(f"{name}.lock") for name in ("runtime", "development", "torch-cpu")
