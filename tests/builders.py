@@ -15,7 +15,7 @@ from forecasting.sessions import sessions_index
 
 EVE = date(2024, 3, 7)
 LAST = date(2024, 3, 8)
-"""The newest session of the tests' bars, and the one before it."""
+"""LAST is the newest session of the tests' bars, and EVE is the session before it."""
 
 PRICES = ["open", "high", "low", "close", "adj_close"]
 
@@ -23,8 +23,10 @@ PRICES = ["open", "high", "low", "close", "adj_close"]
 def random_bars(
     days: int = 400, *, seed: int = 0, last: date = LAST, exchange: str = "XNYS"
 ) -> pd.DataFrame:
-    """Canonical bars for the `days` sessions up to `last`: volume with weekday pattern and memory,
-    prices that fit."""
+    """Return seeded canonical bars of the `days` sessions up to `last`.
+
+    The volume has a weekday pattern and memory, and the prices of each bar fit together.
+    """
     rng = np.random.default_rng(seed)
     sessions = sessions_index(date(1990, 1, 2), last, exchange)[-days:]
     log_volume = np.zeros(days)
@@ -57,9 +59,9 @@ def scaled(
     rows=slice(None),
     columns: str | list[str] | None = None,
 ) -> pd.DataFrame:
-    """A copy with the rows at some places times a factor, of NaN to make them unknown.
+    """Return a copy whose rows at the places `rows` are multiplied by a factor.
 
-    In all columns, or in some.
+    A factor of NaN makes the numbers unknown. Without `columns`, every column is multiplied.
     """
     names = bars.columns if columns is None else [columns] if isinstance(columns, str) else columns
     copy = bars.copy()
@@ -68,9 +70,9 @@ def scaled(
 
 
 def adjusted_close(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
-    """Close with dividends reinvested, as Yahoo does it.
+    """Return the close with dividends reinvested, as Yahoo does it.
 
-    Closes before an ex-date times 1 - dividend / the last close.
+    Each close before an ex-date is multiplied by 1 - dividend / the last close before that date.
 
     Against Yahoo's own Adj Close of SBUX, 1992 to 2024, the largest relative difference measured
     was 6.4e-5.
@@ -90,16 +92,16 @@ def adjusted_close(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
 
 
 def no_events() -> pd.DataFrame:
-    """An empty frame of events."""
+    """Return an empty frame of events."""
     types = {"session": "datetime64[s]", "kind": str, "known_from": "datetime64[s]"}
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
 
 
 @cache
 def csv_of_small_night() -> str:
-    """650 sessions of seeded bars up to LAST in Yahoo's columns, as text.
+    """Return 650 sessions of seeded bars up to LAST in Yahoo's columns, as the text of a CSV file.
 
-    Writing the numbers takes 20 ms.
+    The text is kept, because writing the numbers takes 20 ms.
     """
     text = StringIO()
     write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), text)
@@ -107,7 +109,7 @@ def csv_of_small_night() -> str:
 
 
 def write_yahoo_csv(bars: pd.DataFrame, path: Path | StringIO):
-    """`bars` as Yahoo's download would have them."""
+    """Write bars as Yahoo's download would have them."""
     table = bars.rename(columns=lambda name: name.replace("_", " ").title()).rename_axis("Date")
     table.astype({"Volume": "int64"}).to_csv(path, date_format="%Y-%m-%d")
 
@@ -122,7 +124,7 @@ def set_small_night(
 ):
     """Set the variables of a small night of this process: one network, a short window.
 
-    Symbol TEST of the file TEST.csv in `folder`.
+    The night is of the symbol TEST, whose bars are in the file TEST.csv in `folder`.
     """
     chosen = {
         "DATA_DIR": folder / "data",
@@ -137,7 +139,7 @@ def set_small_night(
 
 
 def set_small_fits(setattr_: Callable[..., object], train_sessions: int = 320):
-    """Fit one network on few sessions, in nights of this process alone."""
+    """Make nights of this process fit one network on few sessions."""
     from forecasting.night.steps import preprocess
     from forecasting.predict import totals
     from forecasting.train import fit
@@ -148,8 +150,8 @@ def set_small_fits(setattr_: Callable[..., object], train_sessions: int = 320):
 
 
 def blank_page(*_, **__) -> str:
-    """In place of a real page, which takes a quarter of a night and decides no row.
+    """Return an empty page in place of a real one, which takes a quarter of a night.
 
-    As large, for a full disk.
+    It is as large as a real one, because tests fill the disk.
     """
     return "<html></html>" * 20_000

@@ -35,6 +35,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 DATABASES = ["sqlite", "postgres"]
+PREFECT_PASSWORD = "admin:test"
 
 
 def refuse_untyped(value: date) -> str:
@@ -52,9 +53,9 @@ for kind in (date, datetime):
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
-    """With the slow tests one worker more than cores.
+    """Start one worker more than there are cores, if the slow tests run.
 
-    Two of them wait for processes of a Prefect server at first.
+    Some of the slow tests wait for processes.
     """
     cores = yield
     return cores + ("not slow" not in config.option.markexpr)
@@ -62,7 +63,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """None of what is imported meanwhile is garbage; looking for some takes four of ten seconds."""
+    """Collect tests without the garbage collector, which would take four of ten seconds."""
     gc.disable()
     try:
         return (yield)
@@ -92,9 +93,9 @@ def pytest_unconfigure():
 
 @pytest.fixture(autouse=True)
 def own_settings():
-    """A command in the test's own process writes its options to the environment.
+    """Restore the environment after each test.
 
-    None of them outlives the test.
+    A command in the test's process writes its options to the environment.
     """
     with mock.patch.dict(os.environ):
         yield
@@ -102,7 +103,7 @@ def own_settings():
 
 @pytest.fixture(params=DATABASES)
 def database_url(request):
-    """A migrated database without a row, once on SQLite and once on Postgres."""
+    """Give a migrated database without a row, once on SQLite and once on Postgres."""
     return request.getfixturevalue(f"{request.param}_url")
 
 
@@ -180,8 +181,18 @@ def postgres_server():
     yield from running_postgres()
 
 
+@pytest.fixture(scope="session")
+def prefect_server_url():
+    """The API's URL of a Prefect server that runs until the test session ends."""
+    from tests.flows import processes
+
+    settings = {"PREFECT_SERVER_API_AUTH_STRING": PREFECT_PASSWORD}
+    with processes.prefect_server(Path(_PREFECT_HOME), **settings) as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
-def prefect_server():
+def prefect_server(prefect_server_url):
     """A Prefect server to which the flows in this process report."""
     from prefect.events.clients import NullEventsClient
     from prefect.events.worker import EventsWorker
@@ -193,14 +204,8 @@ def prefect_server():
         temporary_settings,
     )
 
-    from tests.flows import processes
-
     with ExitStack() as stack:
-        password = "admin:test"
-        started = processes.prefect_server(
-            Path(_PREFECT_HOME), PREFECT_SERVER_API_AUTH_STRING=password
-        )
-        client = {PREFECT_API_URL: stack.enter_context(started), PREFECT_API_AUTH_STRING: password}
+        client = {PREFECT_API_URL: prefect_server_url, PREFECT_API_AUTH_STRING: PREFECT_PASSWORD}
         # The thread of the heartbeat ends a run with up to a second of sleep.
         stack.enter_context(temporary_settings(client | {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         # No test reads events, and their thread outlives a server that is slow to take them.
@@ -259,9 +264,9 @@ def posted(monkeypatch):
 
 @pytest.fixture
 def plain_flows(monkeypatch):
-    """Flows and tasks run as plain functions, without Prefect.
+    """Run flows and tasks as plain functions, without Prefect.
 
-    A night takes a third of the time.
+    A night then takes a third of the time.
     """
     from tests.plain_flows import without_prefect
 

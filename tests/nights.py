@@ -34,11 +34,11 @@ ON_BOTH_DATABASES = pytest.mark.parametrize("night_url", ["sqlite", "postgres"],
 the nights."""
 
 TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
-"""What may differ between two ways to the same night."""
+"""Parts of the names of columns that may differ between two ways to the same night."""
 
 
 def rows(name: str, /, **where) -> list[dict[str, object]]:
-    """The rows of a table or view whose columns have these values."""
+    """Return the rows of a table or view whose columns have these values."""
     with connect.reading(read_settings().url) as connection:
         found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
         return sorted((dict(row) for row in found if row.items() >= where.items()), key=str)
@@ -50,7 +50,7 @@ def select(columns: str, table: str) -> list[tuple[Any, ...]]:
 
 
 def counts() -> dict[str, int]:
-    """The number of rows of every table."""
+    """Return the number of rows of every table."""
     with connect.reading(read_settings().url) as connection:
         counted = sa.select(sa.func.count())
         return {
@@ -60,7 +60,7 @@ def counts() -> dict[str, int]:
 
 
 def nights_done(url: str) -> int:
-    """The number of nights of a ledger that are done."""
+    """Return the number of nights of a ledger that are done."""
     with connect.reading(url) as connection:
         return int(
             connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0
@@ -68,17 +68,17 @@ def nights_done(url: str) -> int:
 
 
 def lasting(row: Mapping[str, object]) -> dict[str, object]:
-    """A row without times and Prefect's ids, which alone may differ between two ways to a night."""
+    """Return a row without times and Prefect's ids, which differ between two ways to a night."""
     return {name: value for name, value in row.items() if not any(part in name for part in TIMES)}
 
 
 def timeless(name: str) -> list[dict[str, object]]:
-    """The table's rows as `lasting`."""
+    """Return the rows of a table without what `lasting` leaves out."""
     return sorted(map(lasting, rows(name)), key=str)
 
 
 def contents(url: str) -> dict[str, list[str]]:
-    """Every table's rows as `lasting`, as sorted text."""
+    """Return the rows of every table as sorted text, without what `lasting` leaves out."""
     with connect.reading(url) as connection:
         return {
             table.name: sorted(
@@ -89,7 +89,7 @@ def contents(url: str) -> dict[str, list[str]]:
 
 
 def after(session: date, hours: float = 13.0) -> Clock:
-    """A clock on the morning after a session's close, or some hours after it."""
+    """Return a clock that stands `hours` after the close of a session."""
     moment = closes_at(session) + timedelta(hours=hours)
     return lambda: moment
 
@@ -121,8 +121,10 @@ def ledger_in(folder: Path, migrated: Path, **settings) -> Iterator[pytest.Monke
 
 
 def leave_nights(sessions: list[date], folder: Path, migrated: Path, **settings) -> Path:
-    """The folder, once small nights of these sessions have left their `data` and their `ledger.db`
-    there."""
+    """Run small nights of these sessions and return the folder.
+
+    The folder then has their `data` and their `ledger.db`.
+    """
     with ledger_in(folder, migrated, **settings):
         for session in sessions:
             night(session)
@@ -130,8 +132,7 @@ def leave_nights(sessions: list[date], folder: Path, migrated: Path, **settings)
 
 
 def copy_nights(folder: Path, data: Path, url: str):
-    """Copy what `leave_nights` has left in the folder to a data folder that is not there and a
-    ledger without rows."""
+    """Copy what `leave_nights` left in a folder to a new data folder and a ledger without rows."""
     shutil.copytree(folder / "data", data)
     copy_ledger(folder / "ledger.db", url)
 
@@ -149,7 +150,7 @@ def copy_ledger(file: Path, url: str):
 
 
 def newest_reports(settings: Settings, as_of: date | None = None) -> list[NightView]:
-    """The newest night of every symbol in the settings, or the one of the session `as_of`."""
+    """Return the newest night of every symbol in the settings, or its night of `as_of`."""
     return list(each_report(settings, as_of, now=clock.now).values.values())
 
 
@@ -158,7 +159,7 @@ def killed(*args, **kwargs):
 
 
 def killed_before(table: str) -> Callable[..., int]:
-    """In place of `write.add`: a kill before the first row of a table is written."""
+    """Return a stand-in for `write.add` that is killed before it writes a row of the table."""
     add = write.add
     return lambda connection, name, *added: (
         killed() if name == table else add(connection, name, *added)
@@ -166,7 +167,7 @@ def killed_before(table: str) -> Callable[..., int]:
 
 
 def ingest_only(settings: Settings, session: date, *, now: Clock, accept: bool = False):
-    """The fetch that brought a symbol's bars up to a session, without a night."""
+    """Fetch and store the bars of a symbol up to a session without a night, and return the fetch."""
     asked = Night(session, settings.for_symbol(settings.symbol), now)
     source = bars_source(asked.settings, now=now)
     first = first_session(session, asked.settings)

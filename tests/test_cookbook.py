@@ -4,10 +4,8 @@ docs/analyst.md make.
 The queries run on both databases.
 """
 
-import contextlib
 import json
 import re
-import sqlite3
 import subprocess
 import sys
 import warnings
@@ -15,7 +13,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import yaml
 from pydantic import SecretStr
 
 from forecasting.publish.messages import newest_digest
@@ -123,21 +120,6 @@ def test_the_digest_of_these_nights_is_that_of_the_desk_guide(sqlite_ledger, nam
         0
     ]
     assert matches(found, printed.rstrip(), TOLERANCE), found
-
-
-def test_the_query_of_the_datasette_recipe_rounds_the_coming_sessions(sqlite_ledger):
-    recipe = yaml.safe_load((cookbook.ROOT / "docs" / "datasette.yaml").read_text(encoding="utf-8"))
-    query = recipe["databases"]["forecasting"]["queries"]["coming"]["sql"]
-    with contextlib.closing(
-        sqlite3.connect(sqlite_ledger.removeprefix("sqlite:///"))
-    ) as connection:
-        found = {
-            symbol: connection.execute(query, {"symbol": symbol}).fetchall()
-            for symbol in ("", SYMBOL, "SBUX")
-        }
-    assert [len(rows) for rows in found.values()] == [5, 5, 0]
-    # Question 1: its median one session ahead
-    assert matches(found[""][0][4], "4,947,394,315", TOLERANCE)
 
 
 def outputs(notebook):

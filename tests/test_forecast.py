@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import forecasting as fc
@@ -96,52 +95,6 @@ def test_a_plot_has_the_medians_the_intervals_and_the_newest_sessions(monkeypatc
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'forecasting\[plot\]'"):
         found.plot()
-
-
-@pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # it is young
-def test_volumes_alone_are_forecast_and_drawn_on_axes_of_their_own():
-    young = BARS.tail(70)
-    long = pd.DataFrame({"ds": young.index, "y": young["volume"].to_numpy()})
-    found = fc.forecast(long, symbol="TEST")
-    expected = fc.forecast(young, symbol="TEST")
-    pd.testing.assert_frame_equal(found.quantiles, expected.quantiles)
-    pyplot.close("all")
-    assert found.plot() is not found.plot()
-    assert len(pyplot.get_fignums()) == 2
-    pyplot.close("all")
-    with pytest.raises(UsageError, match="lacks open, high, low"):
-        fc.forecast(long, symbol="TEST", target="range")
-
-
-@pytest.mark.slow
-def test_what_a_caller_should_know_is_a_warning_where_the_forecast_is_called():
-    with pytest.warns(UserWarning) as told:
-        fc.forecast(BARS, symbol="TEST", market=BARS["close"].iloc[:-20])
-        fc.forecast(pd.concat([BARS, AHEAD.shift(9999, "D")]), market=BARS["close"].iloc[-50:])
-        fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), OTHER[:-2].assign(symbol="KO")]))
-        fc.forecast(BARS.assign(ds=BARS.index.where(BARS.index < str(LAST))), events=["2024-01-30"])
-    market, short, after_today, unnamed, *doubtful, early, undated = [
-        str(warning.message) for warning in told if warning.filename == __file__
-    ]
-    assert "the newest is of 2024-02-08, too old to be used" in market
-    assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
-    assert after_today.startswith("SERIES: Findings: row unreadable line")
-    assert 'name it, as symbol="SBUX"' in unnamed  # not where earnings dates are given
-    assert [text.split(":")[0] for text in doubtful] == ["AAPL", "KO"]
-    assert all("Volume reacted to neither of the newest two" in text for text in doubtful)
-    assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
-    assert undated.startswith("SERIES: Findings: row unreadable line")
-
-
-@pytest.mark.parametrize(
-    ("sessions", "model"), [(66, "rolling_median"), (199, "rolling_median"), (435, "har")]
-)
-def test_a_young_series_is_forecast_by_a_baseline_with_a_warning(sessions, model):
-    with pytest.warns(UserWarning, match=rf"TEST: .*{sessions} of 436 sessions .*{model}"):
-        found = fc.forecast(BARS.tail(sessions), symbol="TEST")
-    assert found.quantiles["model"].tolist() == [model] * 5
-    assert (found.quantiles["why"] != "").all()
-    assert found.quantiles["reason"].str.contains(f"^{sessions} of 436").all()
 
 
 @pytest.mark.slow
@@ -232,16 +185,6 @@ def check_refusal(given, error, words, monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_ledger_without_nights_is_empty_and_refuses_a_symbol(stored):
-    assert len(stored.latest()) == 0
-    with pytest.raises(UsageError, match=r"nights of volume \(none\), found SBUX"):
-        stored.latest("SBUX")
-    with pytest.raises(UsageError, match="found an empty list"):
-        stored.latest([])
-    with pytest.raises(UsageError, match=r"dates\.csv"):
-        stored.run_night("test", source="bars.parquet", events="dates.csv")
-
-
 @pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
 def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_what_it_has_nothing_of(
     stored, monkeypatch
@@ -309,26 +252,6 @@ def test_a_backtest_comes_back_in_long_form(tested):
     assert one.long["unique_id"].unique().tolist() == ["TEST"]
     long = one.long[["ds", "cutoff", "y", "LSTM-lo-80"]]
     assert long.to_numpy().tolist() == rows[columns].to_numpy().tolist()
-
-
-def test_a_backtest_of_several_series_draws_the_one_that_is_named(tested):
-    drawn = tested.plot(5, symbol="TEST", ax=Figure().subplots())
-    median, actual = drawn.get_lines()
-    rows = of_series(tested, "TEST").forecasts.query("model == 'lstm' and horizon == 5")
-    np.testing.assert_array_equal(median.get_ydata(), rows["q50"])
-    np.testing.assert_array_equal(actual.get_ydata(), rows["actual"])
-
-
-def test_a_backtest_is_shown_by_its_main_figures(tested):
-    figures = of_series(tested, "TEST").figures
-    other = figures["baseline"].mask(figures["metric"] == "reference_skill", "another")
-    viewed = replace(tested, figures=figures.assign(baseline=other))
-    mae = figures.query("horizon == 5 and metric == 'mae'")["value"].item()
-    title = "TEST volume, origins 2024-02-12 to 2024-02-20; "
-    for shown in (repr(viewed), viewed._repr_html_()):
-        assert [text in shown for text in (title, f"{mae:,.0f}", "another")] == [True] * 3
-        assert "mae_har" not in shown
-    assert re.search(r"^TEST, KO volume(.|\n)* KO +5 ", repr(tested))
 
 
 @pytest.mark.parametrize(

@@ -25,30 +25,12 @@ STEPS = [
 ]
 """Instruction and arguments of each step of the image."""
 
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-
 
 def arguments_of(instruction):
     return [shlex.split(rest) for name, rest in STEPS if name == instruction]
 
 
 VARIABLES = dict(word.split("=", 1) for words in arguments_of("ENV") for word in words)
-COPIED = [source for *sources, _ in arguments_of("COPY") for source in sources]
-
-
-def test_the_build_context_holds_what_copy_takes_and_the_packages_of_pyproject_and_nothing_else():
-    in_context = re.findall(
-        r"^!(.+)$", (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(), re.M
-    )
-    within = {source for source in COPIED for folder in COPIED if source.startswith(f"{folder}/")}
-    assert sorted(in_context) == sorted(set(COPIED) - within)
-    assert all((ROOT / source).exists() for source in COPIED)
-    folders = {source for source in COPIED if (ROOT / source).is_dir()}
-    (made,) = re.findall(r"for package in ([^;]+);", DOCKERFILE)  # installed before the code
-    (built,) = re.findall(
-        r"packages\.find = \{ include = (\[.*\]) \}", (ROOT / "pyproject.toml").read_text()
-    )
-    assert set(made.split()) == {name.rstrip("*") for name in yaml.safe_load(built)} == folders
 
 
 def test_every_package_is_installed_by_hash_and_every_base_image_named_by_digest():
@@ -166,23 +148,3 @@ def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deploymen
 
 
 # The workflows.
-
-
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_names_actions_by_commit_and_a_job_has_no_right_but_those_it_names(
-    path,
-):
-    used = re.findall(r"uses: (.*)", path.read_text())
-    assert used
-    assert [
-        line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
-    ] == []
-    workflow = yaml.safe_load(path.read_text())
-    assert workflow["permissions"] == {}
-    rights = {
-        f"{name}: {right}"
-        for job in workflow["jobs"].values()
-        for name, right in job["permissions"].items()
-    }
-    assert rights <= {"contents: read", "id-token: write", "attestations: write"}
-    assert ("id-token: write" in rights) == (path.stem == "release")

@@ -1,16 +1,14 @@
 """What a release consists of: locks by hash within the ranges of pyproject.toml, audited, and a
 bill of materials."""
 
-import hashlib
 import json
 import re
 import tomllib
-from datetime import date
 from pathlib import Path
 
 import pytest
 import sbom
-from audit import LOCKS, accepted
+from audit import LOCKS
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -107,21 +105,6 @@ def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release
 
 # The audit.
 
-ENTRY = '[[accepted]]\nid = "GHSA-1"\nuntil = 2027-01-31\nreason = "Its parser is not used."\n'
-
-
-def test_an_accepted_advisory_states_why_and_passes_up_to_its_date():
-    assert accepted(ENTRY, date(2027, 1, 31)) == ["GHSA-1"]
-    with pytest.raises(
-        SystemExit, match=r"GHSA-1 was accepted until 2027-01-31 \(Its parser is not used.\)"
-    ):
-        accepted(ENTRY, date(2027, 2, 1))
-    without = [re.sub(rf"{name}.*\n", "", ENTRY) for name in ("id", "until", "reason")]
-    for entry in (*without, ENTRY.replace("2027-01-31", '"2027-01-31"')):
-        with pytest.raises(SystemExit, match="Expected id, until"):
-            accepted(entry, date(2027, 1, 1))
-    assert accepted((LOCKS / "advisories.toml").read_text(), date(2026, 11, 26)) == []
-
 
 # The bill of materials, to which `make sbom` adds the packages.
 
@@ -139,17 +122,3 @@ def test_every_set_of_shipped_weights_is_a_model_with_span_and_command():
     said = {one["name"].removeprefix("forecasting:"): one["value"] for one in newest["properties"]}
     made = {"trained_from": "2014-04-03", "trained_to": "2024-03-08", "rows": "234906"}
     assert said | made | {"command": f"{MADE} --market VIX.csv"} == said
-
-
-def test_the_shipped_trees_are_listed_with_their_files_and_the_command_that_makes_them():
-    trees = [
-        sbom.trees_of(entry) for entry in json.loads((sbom.WEIGHTS / "trees.json").read_text())
-    ]
-    assert trees[-1]["properties"][0]["value"] == f"{MADE} --trees"
-    files = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sbom.WEIGHTS.glob("*.safetensors")
-    }
-    assert {
-        file["name"]: file["hashes"][0]["content"] for one in trees for file in one["components"]
-    } == files

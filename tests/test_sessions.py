@@ -1,7 +1,5 @@
 from datetime import UTC, date, datetime
-from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 
 from forecasting import sessions
@@ -50,21 +48,6 @@ def test_each_exchange_has_its_own_holidays_and_hours():
 )
 def test_a_holiday_is_a_day_without_a_session_on_a_usual_weekday(exchange, first, last, expected):
     assert sessions.holidays(first, last, exchange).strftime("%Y-%m-%d").tolist() == expected
-
-
-def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch):
-    before = pd.bdate_range("2024-01-01", "2026-01-04", freq="C", weekmask="Sun Mon Tue Wed Thu")
-    later = pd.bdate_range("2026-01-05", "2027-12-31")
-    # With 2027-12-18 it would be on as many Saturdays as not, of the 28 weeks around
-    half = pd.date_range("2027-09-18", "2027-12-11", freq="W-SAT").append(
-        pd.DatetimeIndex(["2027-12-25"])
-    )
-    gone = ["2024-01-02", "2025-12-14", "2026-01-16", "2027-12-30"]
-    traded = before.append([later, half]).sort_values().drop(gone)
-    made = SimpleNamespace(sessions=traded)  # as Tel Aviv's, which not every pandas can make
-    monkeypatch.setattr(sessions, "calendar", lambda exchange: made)
-    found = sessions._holidays.__wrapped__("XTAE")
-    assert found.strftime("%Y-%m-%d").tolist() == gone
 
 
 def test_a_shift_counts_sessions_to_either_side_and_none_of_0():

@@ -2,10 +2,8 @@
 
 import os
 import stat
-from datetime import date
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
@@ -17,10 +15,7 @@ from forecasting.settings import (
 from forecasting.settings_file import write_settings_file
 from forecasting.values import (
     MarketChoice,
-    check_day,
-    check_option,
     check_symbol,
-    sqlite_database,
 )
 
 
@@ -86,28 +81,6 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         assert "hunter2" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("cost_ratio", "3", 3.0),
-        ("alerts", "median > 1.5 usual", "median > 1.5 usual"),
-        ("alerts", " ; ", ""),
-        # No night is lost for it: the digest names it
-        ("alerts", "median >> 1.5", "median >> 1.5"),
-        ("pages_url", "https://host.example:8443/reports/", "https://host.example:8443/reports"),
-        ("cron", "@daily", "@daily"),
-        ("cron", "*/90 0-23/2 L JAN,3 5l", "*/90 0-23/2 L JAN,3 5l"),
-    ],
-)
-def test_a_setting_that_changes_no_number_of_a_forecast_is_not_among_those_that_do(
-    name, text, value
-):
-    set_variables(**{name.upper(): text})
-    settings = read_settings()
-    assert getattr(settings, name) == value
-    assert settings.forecast_fields() == Settings.model_construct().forecast_fields()
-
-
 def test_what_a_forecast_follows_from_has_the_market_series_by_its_symbol_and_no_source():
     def fields_of(**given):
         return Settings(**given).forecast_fields()
@@ -137,21 +110,6 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name_and_others_are_lef
         read_settings()
 
 
-@pytest.mark.parametrize(
-    "wrong", ["forecasting_databse_url", "forecasting_database_url.txt", "FORECASTING_NOTIFI"]
-)
-def test_a_misspelt_secret_file_is_refused_and_others_are_left(tmp_path, wrong):
-    set_variables(SECRETS_DIR=tmp_path)
-    others = ("db_password", "owned_by", "notify")
-    for name in (*(f"forecasting_{other}" for other in others), "web_database_url"):
-        (tmp_path / name).write_text("none")
-    read_settings()
-    (tmp_path / wrong).write_text("hunter2")
-    refused = rf"FORECASTING_SECRETS_DIR, found {wrong} \(FORECASTING_\w+\?\)"
-    with pytest.raises(UsageError, match=refused):
-        read_settings()
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The working folder, two folders below one that has a forecasting.toml."""
@@ -175,20 +133,6 @@ def test_a_file_is_read_in_the_types_of_toml_and_variables_come_first(folder):
         "cost_ratio": 2.0,
         "alerts": "median > 2 usual; SBUX q90 > 2e7",
     }
-
-
-def test_a_path_alone_is_the_file_of_its_kind_and_a_symbol_stands_in_capitals(folder):
-    file = folder / "forecasting.toml"
-    file.write_text('source = "bars.parquet"\nmarket = "VIX.CSV"\nsymbols = "sbux,vod.l"')
-    set_variables(EVENTS="~/dates.csv", EXCHANGES="vod.l=XAMS")
-    settings = read_settings()
-    assert settings.source == f"parquet:{folder}/bars.parquet"
-    assert settings.events == f"csv:{Path.home()}/dates.csv"
-    assert settings.symbols == ("SBUX", "VOD.L")
-    assert settings.exchange_of("VOD.L") == "XAMS"
-    assert settings.market_choice == MarketChoice("^VIX", f"csv:{folder}/VIX.CSV", "XNYS", True)
-    set_variables(MARKET="^gspc", SOURCE="yahoo")
-    assert read_settings().market_choice == MarketChoice("^GSPC", "yahoo", "XNYS")
 
 
 @pytest.mark.parametrize("symbol", ["BTC-USD", "ES=F", "EURUSD=X"])
@@ -267,40 +211,6 @@ def test_a_relative_path_is_of_the_folder_of_its_file_and_in_a_variable_of_the_w
     assert read_settings().model_dump(mode="json")[name] in ("csv:VIX.csv", ["csv:VIX.csv"])
 
 
-def test_the_ledger_of_a_file_without_a_data_folder_is_in_the_folder_of_the_file(
-    folder, monkeypatch
-):
-    working = folder / "50% a" / "b"
-    working.mkdir(parents=True)
-    monkeypatch.chdir(working)
-    config = working.parent / "forecasting.toml"
-    config.write_text("")
-    assert (
-        sqlite_database(read_settings().url) == f"{config.parent}/forecasting-data/forecasting.db"
-    )
-    config.write_text('database_url = "sqlite:///x%20y.db"')
-    assert sqlite_database(read_settings().url) == f"{config.parent}/x y.db"
-
-
-def test_each_setting_is_listed_with_its_place(folder):
-    for name in ("notify", "workers"):
-        (folder / f"forecasting_{name}").write_text("7")
-    set_variables(SECRETS_DIR=folder, WORKERS="8", TARGETS="")
-    in_file = ("data_dir", "symbols", "targets", "exchanges", "cost_ratio", "alerts")
-    assert setting_places() == {
-        **dict.fromkeys(in_file, str(folder / "forecasting.toml")),
-        "notify": str(folder / "forecasting_notify"),
-        "workers": "environment",
-    }
-
-
-def test_a_file_that_another_user_has_put_above_is_passed_over(folder, monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: 4242)
-    if (folder / "forecasting.toml").stat().st_uid == 0:
-        os.chown(folder / "forecasting.toml", 4243, -1)
-    assert read_settings().symbols == ("SBUX",)
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -344,17 +254,6 @@ def test_a_written_file_gives_the_same_settings_and_replaces_none(tmp_path):
     for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
         del os.environ[name]
     assert read_settings() == settings.model_copy(update={"database_url": None})
-
-
-def test_a_written_file_stands_before_one_above_but_not_before_that_of_the_variable(folder):
-    above = folder / "forecasting.toml"
-    here = folder / "a" / "b" / "forecasting.toml"
-    set_variables(CONFIG=above)
-    assert write_config() == f"{here}, after {above}"
-    here.unlink()
-    set_variables(CONFIG="")
-    assert write_config() == f"{here}, which is read here before {above}"
-    assert read_settings() == Settings.model_construct(data_dir=here.parent / "forecasting-data")
 
 
 @pytest.mark.parametrize(
@@ -436,33 +335,3 @@ def test_a_symbol_is_accepted_as_yahoo_writes_it_and_no_other():
         with pytest.raises(UsageError, match="write it as Yahoo does") as refused:
             check_symbol(symbol)
         assert repr(symbol) in str(refused.value)
-
-
-def test_a_day_is_a_date_inside_the_calendars_its_text_or_a_midnight():
-    for day in (date(2024, 3, 8), "2024-03-08", pd.Timestamp("2024-03-08")):
-        assert check_day("as_of", day) == date(2024, 3, 8)
-    wrong = {"8 March": "the form", "2024-02-30": "the form", "1022-03-08": "a day from 1962"}
-    wrong |= dict.fromkeys((pd.Timestamp("2024-03-08 01:00"), 20240308, None), "")
-    for day, words in wrong.items():
-        with pytest.raises(UsageError, match=f"^Invalid .*{words}"):
-            check_day("as_of", day)
-
-
-def test_an_option_is_refused_as_it_was_typed():
-    for given in (
-        ("target", "range"),
-        ("market", "none"),
-        ("market", "csv:VIX.csv"),
-        ("cost_ratio", "2.5"),
-    ):
-        assert check_option(*given) == given[1]
-    wrong = {
-        "target": ["volumes", ""],
-        "market": ["the vix"],
-        "cost_ratio": ["0", "-1", "nan", "1e999", "three"],
-    }
-    for name, text in ((name, text) for name, texts in wrong.items() for text in texts):
-        with pytest.raises(
-            UsageError, match=rf"^Invalid --{name.replace('_', '-')} '{text}': expected "
-        ):
-            check_option(name, text)

@@ -18,9 +18,7 @@ from forecasting.audit import backtest as backtests
 from forecasting.audit.backtest import BacktestSpec, backtest
 from forecasting.audit.run_backtest import backtest_spec, run_each
 from forecasting.audit.series import load_series
-from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate import drift
-from forecasting.evaluate.figures import MIN_PAIRS
 from forecasting.night.steps import train
 from forecasting.predict import combine, fallback
 from forecasting.preprocess.windows import MarketSeries
@@ -132,26 +130,6 @@ def test_a_session_without_a_bar_is_no_origin_and_between_fits_the_newest_foreca
     assert np.isnan(result.actual).sum() == 3  # of the three origins before it
     assert result.nights == {"network": 8, "fallback": 0, "warm": 0, "scratch": 1, "refused": 0}
     assert seen == [1] * 8
-
-
-@pytest.mark.parametrize(
-    ("asked", "error", "fact"),
-    [
-        (spec(-300, -290), HistoryError, "before which are sessions enough, to 20"),
-        (BacktestSpec(SMALL, date(2030, 1, 2), date(2030, 2, 1)), HistoryError, "2030-02"),
-        (spec(-1, -6), UsageError, "begins before it ends; found 2024-03-08 to 2024-03-01"),
-        (
-            BacktestSpec(
-                SMALL, BARS.index[-6].date(), BARS.index[-2].date(), min_origins=MIN_PAIRS
-            ),
-            HistoryError,
-            "found 1",
-        ),
-    ],
-)
-def test_a_span_that_cannot_be_worked_off_is_refused(asked, error, fact):
-    with pytest.raises(error, match=fact):
-        backtest(BARS, no_events(), spec=asked)
 
 
 SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to forecast from

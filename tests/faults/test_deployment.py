@@ -103,21 +103,6 @@ def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch):
     assert read_settings().model_dump() == plain
 
 
-def test_serve_needs_the_first_part_of_its_example_alone(tmp_path, monkeypatch):
-    first, _ = (DEPLOY / "systemd" / "forecasting.env.example").read_text().split("# From here on")
-    for name, value in assignments(first).items():
-        assert bool(value) != name.endswith("_AUTH_STRING"), name
-        monkeypatch.setenv(name, value.replace("/var/lib", str(tmp_path)))
-    assert read_settings().url == f"sqlite:///{tmp_path}/forecasting/forecasting.db"
-    # With it, `serve` would look for a server instead of starting one
-    assert "PREFECT_API_URL" not in first
-
-
-def assignments(text):
-    lines = [line for line in text.splitlines() if re.match(r"[A-Z_]+=", line)]
-    return {name: value for name, _, value in (line.partition("=") for line in lines)}
-
-
 @pytest.fixture
 def roles(postgres_url):
     """URLs of a reader and a writer."""
@@ -163,13 +148,6 @@ def test_the_writer_cannot_change_or_delete_history(roles):
         "UPDATE models SET artifact_hash = ''",
     ):
         assert refused(roles["writer"], statement), statement
-
-
-def test_what_a_later_migration_makes_is_the_roles_own_too(roles, postgres_url):
-    assert not refused(postgres_url, "CREATE TABLE later (x int)")
-    assert not refused(roles["reader"], "SELECT * FROM later")
-    assert not refused(roles["writer"], "INSERT INTO later VALUES (1)")
-    assert refused(roles["reader"], "INSERT INTO later VALUES (1)")
 
 
 PASSWORDS = {

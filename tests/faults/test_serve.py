@@ -114,9 +114,7 @@ def check_a_due_night(url, log, folder):
     assert re.match(start, line)
 
 
-def test_serve_starts_prefects_server_with_its_password_and_runs_due_nights_on_it(
-    environment, url, tmp_path
-):
+def test_serve_runs_due_and_missed_nights_on_a_server_that_outlives_it(environment, url, tmp_path):
     with serving(tmp_path, url, environment) as (process, log):
         check_password(url, log)
         check_deployment(url, log)
@@ -125,19 +123,13 @@ def test_serve_starts_prefects_server_with_its_password_and_runs_due_nights_on_i
         assert process.wait(timeout=60) == 0
         assert "Stopped; run the same command to continue.\n" in log.read_text()
     assert processes.healthy(url)
-
-
-def test_a_serve_after_a_kill_uses_the_server_that_runs_else_starts_it_and_runs_missed_nights(
-    environment, url, tmp_path
-):
-    with serving(tmp_path, url, environment) as (killed, _):
-        killed.kill()
-        killed.wait()
     server = server_of(tmp_path)
     before = f"{datetime.now(UTC) - timedelta(hours=1):%FT%TZ}"
     missed = prefect_api.start_run(url, NIGHTLY, at=before, target="volume")
-    with serving(tmp_path, url, environment) as (_, log):
+    with serving(tmp_path, url, environment) as (killed, log):
         assert prefect_api.end_of(url, missed, log=log)["state_name"] == "Completed"
+        killed.kill()
+        killed.wait()
     assert server_of(tmp_path) == server
     os.kill(server, signal.SIGKILL)
     processes.until(lambda: not processes.healthy(url), "the server's end")

@@ -6,13 +6,11 @@ from unittest import mock
 
 import pytest
 
-from flows import clock
 from flows.start import start_catch_up
 from forecasting.night.steps import train
 from forecasting.sessions import between
-from forecasting.settings import read_settings
 from tests.builders import LAST, set_small_night
-from tests.nights import copy_nights, ingest_only, leave_nights, ledger_in, night, rows, timeless
+from tests.nights import copy_nights, leave_nights, ledger_in, night, rows, timeless
 
 pytestmark = pytest.mark.slow
 
@@ -112,11 +110,3 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(
     assert [
         row for row in timeless("scores") if str(row["origin_session"])[:10] != str(AFTER)
     ] == before
-
-
-def test_scores_of_later_sessions_change_nothing_within_a_span(
-    whole,
-):
-    ingest_only(read_settings(), LAST, now=clock.now)
-    caught_up(SPAN[0], SPAN[-1])
-    assert published() == whole[1]

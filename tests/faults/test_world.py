@@ -10,10 +10,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from forecasting.predict import fallback
-from forecasting.store import write
 from tests.faults.world import (
-    OF_VENDOR_AND_OPERATOR,
     World,
     clock_wrong,
     disk_full,
@@ -25,7 +22,6 @@ from tests.faults.world import (
     late,
     locked,
     opened,
-    paths_taken,
     restatement,
     second_run,
 )
@@ -110,34 +106,3 @@ def test_worlds_keep_their_ledgers_whole(
 def test_these_worlds_have_reached_every_rare_path(reached):
     for paths in reached.values():
         assert [path for path in (*REACHED_SOON, *LEARNED) if not paths[path]] == []
-
-
-@pytest.mark.campaign
-def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
-    tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
-):
-    """Worlds of vendor and operator, whose weights are kept; of each 25 nights are made again."""
-    reached = Counter[str]()
-    moved = []
-    for seed in SEEDS:
-        shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
-        world = World(seed, tmp_path / "world", f"sqlite:///{tmp_path / 'ledger.db'}", nights=20)
-        with early_evidence(), opened(world, monkeypatch.setattr):
-            monkeypatch.setattr(write, "WEIGHTS_KEPT", 500)
-            monkeypatch.setattr(fallback, "MAX_AGE_SESSIONS", world.draw.choice([1, 63]))
-            world.live_through([world.draw.sample(OF_VENDOR_AND_OPERATOR, 2) for _ in range(20)])
-            reached += paths_taken(world.rows)
-            # A session that other settings ran again has two nights, whose roles need each other
-            runs = Counter(map(series_and_session, world.rows["runs"].values()))
-            finished = finished_nights(world.rows)
-            nights = [night for night in finished if runs[series_and_session(night)] == 1]
-            for night in world.draw.sample(nights, min(25, len(nights))):
-                if is_moved(world, night):
-                    moved.append((seed, night["symbol"], night["target"], night["as_of"]))
-        shutil.rmtree(tmp_path / "world")
-    assert moved == []
-    assert reached.keys() >= {*LEARNED, "runs target range"}
-
-
-def series_and_session(run):
-    return run["symbol"], run["target"], run["as_of"]

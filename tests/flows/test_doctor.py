@@ -7,9 +7,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows import clock, server
 from flows.start import all_checks as doctor
 from forecasting.night import health
-from forecasting.night.health import nothing_new
-from forecasting.night.night import RunOptions
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import read_settings
 from forecasting.store import connect, migrate
 from forecasting.store.connect import sqlite_path
 from forecasting.store.schema import metadata
@@ -83,22 +81,6 @@ def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
     assert str(folder / "data" / name) in said
 
 
-@pytest.mark.parametrize("name", ["source", "market", "events"])
-def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_wrong(
-    folder, monkeypatch, name
-):
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
-    (folder / "text.csv").write_text("words,alone\n1,2\n")
-    bars = random_bars(3, seed=1, last=date(2024, 2, 16)).assign(
-        symbol="SBUX", announced="2024-01-30", timing="amc"
-    )
-    bars.to_csv(folder / "VIX.csv", index_label="date")
-    for file, state in (("VIX.csv", "ok"), ("nope.csv", "wrong"), ("text.csv", "wrong")):
-        monkeypatch.setenv(f"FORECASTING_{name.upper()}", f"csv:{folder / file}")
-        assert found()[name][0] == state
-        assert file in found()[name][1]
-
-
 def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_it_is_the_sample(
     folder, monkeypatch
 ):
@@ -112,25 +94,3 @@ def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_
         ends = f"of {symbol}, before the newest completed one, 2024-02-16"
         assert (found()["source"][0], ends in found()["source"][1]) == (state, True)
         assert ("read up to 2018-12-31" in found()["source"][1]) == (state == "ok")
-
-
-@pytest.mark.parametrize(
-    ("now", "newest", "closed"),
-    [
-        # The morning after Thanksgiving
-        ("2026-11-27T10:30", date(2026, 11, 25), " XNYS was closed on Thursday 2026-11-26."),
-        # Two mornings later, after the shortened Friday
-        ("2026-11-28T10:30", date(2026, 11, 27), ""),
-        # That day, before its session would have closed
-        ("2026-11-26T20:00", date(2026, 11, 25), ""),
-        # A weekend is no holiday, nor is one why a file ends years ago
-        ("2026-05-26T09:30", date(2026, 5, 22), " XNYS was closed on Monday 2026-05-25."),
-        ("2026-05-26T09:30", date(2018, 12, 31), ""),
-    ],
-)
-def test_a_night_without_work_says_why_and_names_the_holiday(now, newest, closed):
-    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    settings = Settings(symbols=("^GSPC",), source="sample" if newest.year == 2018 else "yahoo")
-    said = f"Nothing new since the session {newest} of XNYS."
-    assert nothing_new(settings, RunOptions(), now=lambda: moment) == said + closed
-    assert nothing_new(settings, RunOptions(newest, newest), now=lambda: moment) == said

@@ -4,14 +4,10 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from unittest.mock import Mock
 
-import exchange_calendars as xc
 import pytest
 
 from flows import clock
 from flows.nightly import nightly
-from flows.start import start_catch_up
-from forecasting import sessions
-from forecasting.errors import NoLiveForecastError, SymbolsFailedError
 from forecasting.publish import pages
 from forecasting.publish.messages import check_fresh
 from forecasting.settings import read_settings
@@ -89,32 +85,3 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
     words = r"is missing\.\n- VOD\.L volume: issued late\. {late}.* night.*Fresh: SBUX volume"
     assert re.search(words.replace("{late}", late), err, re.DOTALL)
     assert (code, "Nothing was sent" in caplog.text) == (4, True)
-
-
-def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(
-    two_exchanges, monkeypatch
-):
-    whole = sessions.calendar
-    ended = xc.get_calendar("XLON", start="2015-01-01", end=str(MONDAY))
-    monkeypatch.setattr(
-        sessions, "calendar", lambda name="XNYS": ended if name == "XLON" else whole(name)
-    )
-    told = r"VOD\.L.* 5 sessions of XLON after {} .* pip install --upgrade exchange-calendars"
-    newest = told.format(MONDAY)
-    for _ in range(2):  # the next morning finds this one's rows
-        assert re.search(newest, nightly.fn().message)
-        with pytest.raises(NoLiveForecastError, match=rf"{newest}.*\nFresh: SBUX"):
-            check_fresh(now=clock.now)
-    with pytest.raises(SymbolsFailedError, match=told.format("2024-02-16")):
-        start_catch_up(first=date(2024, 2, 15), last=date(2024, 2, 16), refit_every=5)
-    done = select("symbol, as_of", "runs WHERE status = 'done'")
-    assert set(done) == {("SBUX", "2024-02-15"), ("SBUX", "2024-02-16")}
-    assert ("VOD.L", str(MONDAY)) in select("symbol, as_of", "runs WHERE status = 'failed'")
-
-
-def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges):
-    start_catch_up(first=date(2024, 2, 15), last=MONDAY, refit_every=5)
-    assert set(select("symbol, as_of", "runs")) == {
-        *(("SBUX", day) for day in ("2024-02-15", "2024-02-16")),
-        *(("VOD.L", day) for day in ("2024-02-15", "2024-02-16", "2024-02-19")),
-    }

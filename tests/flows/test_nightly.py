@@ -4,7 +4,6 @@ Tests/night/test_night.py has those that do without.
 """
 
 import json
-import logging
 import re
 from datetime import date
 
@@ -12,34 +11,14 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
-from flows import backtest, nightly
+from flows import backtest, nightly, reporting
 from flows.start import start_catch_up
-from forecasting.errors import UsageError
 from forecasting.sessions import between
+from forecasting.store import lock
 from tests.builders import LAST
 from tests.nights import rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-
-@pytest.mark.parametrize(
-    ("flow", "given"),
-    [
-        (nightly.nightly, {"symbols": ["sb/x"]}),
-        (nightly.nightly, {"symbols": ["sb/x"], "first": LAST, "last": LAST}),
-        (backtest.backtest, {"symbol": "sb/x", "first": LAST, "last": LAST}),
-    ],
-)
-def test_a_refused_parameter_logs_no_traceback(flow, given, caplog):
-    logger = logging.getLogger("prefect.flow_runs")
-    for kept in list(logger.filters):  # as in a new process
-        logger.removeFilter(kept)
-    logger.addHandler(caplog.handler)
-    with pytest.raises(UsageError, match="Invalid symbol"):
-        flow(**given)
-    logger.removeHandler(caplog.handler)
-    assert "Invalid symbol" in caplog.text
-    assert "Traceback" not in caplog.text
 
 
 def test_a_backtest_is_named_by_its_span_stores_its_metrics_and_shows_its_figures(night_folder):
@@ -89,3 +68,13 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     title = r"forecasting: Alert TEST volume median .*, 1 volume forecast of Tue 5 Mar"
     assert re.fullmatch(title, message["title"])
     assert "Stale" not in message["message"]
+    assert "/v2/runs/flow-run/" in message["message"].splitlines()[-1]
+
+
+def test_a_scheduled_run_that_finds_another_one_at_work_is_skipped(
+    night_folder, night_url, monkeypatch
+):
+    monkeypatch.setattr(reporting, "trigger", lambda **_: "schedule")
+    with lock.night_lock(night_url):
+        state = nightly.nightly(return_state=True)
+    assert state.name == "Skipped"

@@ -3,19 +3,11 @@ from datetime import date
 from threading import Event
 
 from flows import clock, progress
-from flows.progress import progress_bar, shown_nights, watched_nights
+from flows.progress import watched_nights
 from forecasting.night.night import Night
 from forecasting.settings import Settings
 
 NIGHTS = [Night(date(2024, 3, day), Settings().for_symbol("AAA"), clock.now) for day in (7, 8)]
-
-
-def test_nothing_is_written_within_a_minute_without_a_terminal(capsys, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    with progress_bar("refits", 2) as advance, watched_nights():
-        shown_nights().step(NIGHTS[:1], "train")
-        advance("the first", 1)
-    assert capsys.readouterr() == ("", "")
 
 
 class Minutes(Event):

@@ -1,4 +1,3 @@
-import json
 import logging
 import sys
 from dataclasses import replace
@@ -7,7 +6,6 @@ from datetime import date
 import pytest
 
 from flows import clock
-from flows.nightly import nightly
 from flows.reporting import last_state, readable_errors
 from forecasting.errors import (
     DataLateError,
@@ -97,14 +95,3 @@ def test_the_traceback_of_an_error_that_is_not_ours_is_one_log_line_cleaned(capl
     (logged,) = caplog.records
     assert logged.getMessage().splitlines()[0] == "Traceback (most recent call last):"
     assert "ZeroDivisionError: of postgresql://me:***" in logged.getMessage()
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_a_failed_night_is_sent_with_its_error_and_the_page_of_its_run(night_folder, posted):
-    with pytest.raises(UsageError):
-        nightly(first=date(2024, 3, 9), last=date(2024, 3, 9))
-    (message,) = map(json.loads, posted)
-    assert message["title"] == "forecasting: 1 failed, no volume forecast"
-    assert "- TEST volume: failed. " in message["message"]
-    assert "found 2024-03-09, a Saturday" in message["message"]
-    assert "/v2/runs/flow-run/" in message["message"].splitlines()[-1]

@@ -17,10 +17,7 @@ from prefect.events.clients import NullEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
-from flows.start import start_catch_up
 from forecasting.errors import SymbolsFailedError
-from forecasting.night import run
-from forecasting.sessions import shift
 from forecasting.store.schema import metadata
 from tests.builders import EVE, LAST, random_bars
 from tests.flows import processes
@@ -161,24 +158,3 @@ def test_without_prefect_processes_give_the_same_tables(
     chosen = {"RUNNER": "processes", "WORKERS": 2}
     monkeypatch.setenv("PREFECT_API_URL", "")
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == alone
-
-
-def test_a_catch_up_of_many_nights_has_the_same_tables_with_one_process_and_with_two(
-    panel, migrated_sqlite_file, tmp_path, monkeypatch
-):
-    without_prefect(monkeypatch.setattr)
-    monkeypatch.setenv("PREFECT_API_URL", "")
-    monkeypatch.setattr(run, "MANY", 8)
-    monkeypatch.setenv("FORECASTING_SOURCE", f"parquet:{panel}")
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "AAA,BBB")
-    tables = []
-    for workers in (1, 2):
-        folder = tmp_path / f"data{workers}"
-        folder.mkdir()
-        shutil.copy(migrated_sqlite_file, folder / "forecasting.db")
-        monkeypatch.setenv("FORECASTING_DATA_DIR", str(folder))
-        monkeypatch.setenv("FORECASTING_WORKERS", str(workers))
-        start_catch_up(first=shift(LAST, -3), last=LAST, refit_every=3)
-        assert len(rows("runs", status="done")) == 8
-        tables.append({name: timeless(name) for name in metadata.tables})
-    assert tables[0] == tables[1]

@@ -74,12 +74,6 @@ def test_a_fetch_without_the_nights_bar_is_late_even_where_it_is_too_short_and_n
         assert [(one.session, one.rule) for one in found.findings] == [(LAST, "missing_session")]
 
 
-@pytest.mark.parametrize("bars", [BARS.iloc[:0], BARS.assign(close=-1.0)])
-def test_a_fetch_without_any_usable_bar_is_late_and_says_so(bars):
-    found = assess(replace(fetched_of(BARS), bars=bars), request(), NOTHING_STORED)
-    assert_late(found, "test has no usable bar of the span requested", newest=None)
-
-
 def test_a_fetch_whose_newest_bar_is_rejected_is_late_with_the_rule_and_its_number():
     bars = scaled(BARS, -1.0 / BARS["close"].iloc[-1], -1, "close")
     found = assess(fetched_of(bars), request(), stored(BARS.iloc[:-1]))

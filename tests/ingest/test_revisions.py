@@ -195,20 +195,6 @@ def test_a_split_rounds_volumes_to_shares_and_prices_to_a_thousandth(column, fac
     assert (revision.verdict, [one.rule for one in findings]) == ("split", alarms)
 
 
-def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
-    bars = random_bars(40, seed=1)
-    known = stored(bars.iloc[:-1]).bars()
-    pence = scaled(bars, 100.0, columns=PRICES)
-    revision = explain(
-        StoredBars(known, NO_ACTIONS), pence, actions=NO_ACTIONS, exchange="XNYS", accept=True
-    )
-    assert (revision.verdict, revision.until_accepted) == ("revised", False)
-    assert revision.versions["version"].tolist() == [2] * 39 + [1]
-    np.testing.assert_array_equal(revision.versions[VALUES], pence[VALUES])
-    assert found(revision.findings) == [(bars.index[-3].date(), "history_accepted", "flag")]
-    assert revision.detail == "1 new, 39 restated, newest 2024-03-08"
-
-
 def test_a_dividend_is_a_verdict_and_no_bar():
     paid = make_actions([(BARS.index[-1], "dividend", 0.57)])
     adjusted = BARS.assign(adj_close=adjusted_close(BARS, paid))

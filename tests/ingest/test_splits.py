@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.splits import on_one_basis
 from tests.builders import PRICES, random_bars, scaled
 from tests.ingest.memory_store import (
     NO_ACTIONS,
@@ -63,15 +62,6 @@ def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
     assert revision.settled == [day.date() for day in BARS.index[:-1]]
     assert_view(store, new)
     assert take(store, new, split(ratio)) == ("unchanged", None, set())
-
-
-def test_a_late_response_without_the_session_of_a_stored_split_is_on_its_basis_without_a_warning():
-    bars = rebased(BARS, 2.0, before=EX)
-    taken = on_one_basis(fetched_of(BARS.iloc[:-1]), known=bars, known_actions=split())
-    pd.testing.assert_frame_equal(
-        taken.bars[PRICES[:4]], bars[PRICES[:4]].iloc[:-1], check_freq=False
-    )
-    assert taken.actions["value"].tolist() == [2.0]
 
 
 def test_bars_older_than_the_fetch_are_rebased_with_the_rest_and_settle_only_with_a_volume():
@@ -198,17 +188,3 @@ def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_pro
     for source in (left, final):
         assert take(store, source.iloc[100:], actions)[2] == set()
     assert_view(store, final.iloc[60:])
-
-
-@pytest.mark.parametrize(("rows", "factor"), [(slice(-5, None), 0.01), (slice(60, 62), 100.0)])
-def test_a_few_bars_in_another_unit_are_held_and_a_correction_of_them_is_taken(rows, factor):
-    pence = scaled(BARS, factor, rows, PRICES)
-    store = stored(BARS.iloc[:-1])
-    revision, _ = store.take(fetched_of(pence))
-    moved = len(BARS.iloc[:-1].iloc[rows.start + (rows.start < 0) : rows.stop])
-    assert f"Prices of {moved} known bars moved (median x{factor:g})" in revision.detail
-    assert (revision.until_accepted, revision.findings[0].rule) == (True, "rebase_unexplained")
-    assert take(store, BARS)[0] == "extended"
-    corrected = stored(pence.iloc[:-1])
-    assert take(corrected, BARS)[0] == "revised"
-    assert_view(corrected, BARS)

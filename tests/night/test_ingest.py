@@ -4,16 +4,13 @@ for Yahoo."""
 from datetime import timedelta
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.audit.series import load_series
 from forecasting.errors import ArtifactError, BadDataError
-from forecasting.night import run as running
 from forecasting.night.night import Night
 from forecasting.night.steps import preprocess
-from forecasting.night.steps.ingest import fetch_market, ingest
+from forecasting.night.steps.ingest import ingest
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
@@ -95,16 +92,6 @@ def expected(windows):
     return np.log(VIX["close"].loc[windows.sessions[: len(windows.steps)]].to_numpy())
 
 
-def test_the_windows_of_a_night_have_the_closes_of_a_file_of_its_own(vix_file, made):
-    night(LAST, "skip")
-    np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-12)
-    (run,) = rows("runs")
-    (fetch,) = rows("fetches", symbol="^VIX")
-    assert (run["market_fetch"], run["status"]) == (fetch["id"], "done")
-    assert "Market series" not in str(run["note"])
-    assert {row["symbol"] for row in rows("forecasts")} == {"TEST"}
-
-
 def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(yahoo, made, monkeypatch):
     live(yahoo, monkeypatch, LAST)
     np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-6)
@@ -153,27 +140,6 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
     live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again
     assert made[1].has_market
-
-
-def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(
-    yahoo, made, monkeypatch
-):
-    before, last = between(EVE, LAST)
-    yahoo.today = before
-    monkeypatch.setattr(clock, "now", after(before))
-    asked = [Night(before, read_settings().for_symbol("SBUX"), clock.now)]
-    fetch_market(asked)
-    ingest(asked)
-    yahoo.market_fault = "500"
-    monkeypatch.setattr(running, "LARGEST", 1)
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
-    live(yahoo, monkeypatch, last)
-    requests = rows("fetches", symbol="^VIX")
-    # Once for both batches
-    assert sorted(str(row["verdict"]) for row in requests) == ["first", "unavailable"]
-    np.testing.assert_array_equal(made[-1].market[-1], made[-1].market[-2])
-    notes = [str(row["note"]) for row in rows("runs") if row["as_of"] == last]
-    assert all("filled forward. unavailable: " in note for note in notes)
 
 
 def test_a_network_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(
@@ -256,22 +222,3 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
     assert (dates("KOA"), dates("MSFA")) == before
     assert len(stocks.calendar_requests()) > 0
     assert len(rows("findings", rule="earnings_unread")) == (2 if fault else 0)
-
-
-def test_the_night_before_the_announcement_still_has_the_next_date(stocks):
-    """What was announced after the close of the night's session reacts tomorrow, and is coming."""
-    stocks.calendar = [("KOA", f"{LAST}T21:30:00.000Z", "AMC")]
-    ingested(stocks, LAST, "KOA")
-    assert [session for session, *_ in dates("KOA")] == ["2024-03-11"]
-
-
-def test_a_backtest_has_the_dates_that_a_first_night_has(stocks):
-    ingested(stocks, LAST, "KOA")
-    with connect.reading(read_settings().url) as connection:
-        stored = read.events(connection, "KOA")[["session", "known_from"]]
-
-    def events(symbol):
-        return load_series(read_settings().for_symbol(symbol), last=None, now=after(LAST))[1]
-
-    pd.testing.assert_frame_equal(events("KOA")[["session", "known_from"]], stored)
-    assert len(events("SBUX")) > 40  # the shipped ones

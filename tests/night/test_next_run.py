@@ -5,7 +5,6 @@ What was late, refused, or cut off.
 
 from datetime import timedelta
 
-import pandas as pd
 import pytest
 
 from flows import clock
@@ -136,19 +135,6 @@ def test_a_night_whose_bar_was_stored_before_needs_no_response(yahoo, run, monke
     assert statuses() == [(str(LAST), "done")]
 
 
-def test_nights_whose_bars_were_stored_before_are_made_though_the_source_ends_before_them(
-    yahoo, run, monkeypatch
-):
-    run(BEFORE)
-    with monkeypatch.context() as patch, pytest.raises(Exception, match="callable"):
-        patch.setattr("forecasting.night.run.write_forecasts", None)
-        run(LAST)
-    yahoo.edits = [missing_row(day) for day in (EVE, LAST, MONDAY)]
-    with pytest.raises(DataLateError):
-        run(MONDAY)
-    assert [status for _, status in statuses()] == ["done", "done", "done", "late"]
-
-
 def test_a_session_whose_bar_never_came_while_a_later_one_did_is_no_session(yahoo, run):
     run(BEFORE)
     yahoo.edits = [missing_row(EVE)]
@@ -193,20 +179,3 @@ def test_a_symbol_whose_bars_have_ended_is_a_note_of_check_and_all_else_stays_gr
         (str(MONDAY),)
     ]
     assert "Note" not in check_fresh(now=clock.now)
-
-
-@pytest.mark.usefixtures("night_folder")
-def test_a_symbol_whose_bars_end_in_a_file_is_a_note_of_check(tmp_path, monkeypatch):
-    monkeypatch.setattr(ingest, "ENDED_SESSIONS", 3)
-    bars = {
-        symbol: random_bars(days=650, seed=3, last=last).assign(symbol=symbol)
-        for symbol, last in {"SBUX": shift(LAST, -3), "MSFT": LAST, "PFE": EVE}.items()
-    }
-    pd.concat(bars.values()).rename_axis("session").to_csv(tmp_path / "bars.csv")
-    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{tmp_path / 'bars.csv'}")
-    monkeypatch.setenv("FORECASTING_SYMBOLS", ",".join(bars))
-    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(hours=13))
-    runs.run_missed(read_settings(), as_of=None, mode="skip", now=clock.now)
-    with pytest.raises(ForecastingError, match=f"session {EVE} of PFE") as found:
-        check_fresh(now=clock.now)
-    assert "SBUX: no bars. No bar of SBUX" in str(found.value)

@@ -1,9 +1,7 @@
 """Nights without Prefect: the flow and its tasks as plain functions."""
 
 import json
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -11,17 +9,14 @@ from typer.testing import CliRunner
 
 from flows import clock, nightly
 from flows.cli import app
-from flows.start import start_night
 from forecasting.errors import LockedError, UsageError
 from forecasting.night.run_log import CUT_OFF
 from forecasting.night.steps import train
-from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.publish import models
 from forecasting.report.terminal import model_listing
 from forecasting.report.words import notices
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock
-from forecasting.train import fit
 from forecasting.vocabulary import HORIZONS
 from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.nights import (
@@ -118,32 +113,6 @@ def network_of(run):
     return fitted
 
 
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_fit_of_another_number_of_networks_is_continued(night_folder, monkeypatch):
-    monkeypatch.setattr(fit, "MEMBERS", 2)
-    night(LAST)
-    before, after = runs()
-    assert (after["status"], after["mode"]) == ("done", "warm")
-    cards = {row["model_id"]: json.loads(str(row["card"])) for row in rows("weights")}
-    assert [cards[network_of(run)["id"]]["members"] for run in (before, after)] == [1, 2]
-    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_published_and_says_so(
-    night_folder, monkeypatch
-):
-    night(LAST, "skip")
-    issued = rows("latest_forecasts")
-    before = {run["id"] for run in runs()}
-    monkeypatch.setenv("FORECASTING_MARKET", "none")
-    night(LAST, "skip")  # it has no other model than the run before
-    assert rows("latest_forecasts") == issued
-    assert {run["id"] for run in runs() if ISSUED_BEFORE in str(run["note"])} == {
-        run["id"] for run in runs()
-    } - before
-
-
 @ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_withdrawn_fit_is_published_and_continued_by_no_later_night(night_folder):
@@ -166,26 +135,6 @@ def test_a_withdrawn_fit_is_published_and_continued_by_no_later_night(night_fold
     (baseline,) = (row["id"] for row in rows("models", name="ridge"))
     with pytest.raises(UsageError, match="is ridge"):
         models.withdraw(str(baseline), read_settings(), now=clock.now)
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, monkeypatch):
-    monkeypatch.chdir(csv_of_bars.parent)
-    shutil.copy(csv_of_bars, "other.csv")
-    shutil.copy(csv_of_bars, "VIX.csv")
-    Path("earnings.csv").write_text("announced,timing\n2024-03-20,amc\n")
-    chosen = {"EVENTS": "csv:earnings.csv", "MARKET": "csv:VIX.csv", "SOURCE": "csv:other.csv"}
-    for name, value in chosen.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
-    start_night(as_of=LAST, mode="skip", switch_source=True)
-    (data,) = newest_reports(read_settings())
-    assert data.full.changed == [
-        ("events", "", "csv:earnings.csv"),
-        ("market", "", "^VIX"),
-        ("source", "csv:TEST.csv", "csv:other.csv"),
-    ]
-    shown = notices(data.conditions)["Other inputs than the night before"]
-    assert all(str(now) in shown for _, _, now in data.full.changed)
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")

@@ -5,17 +5,15 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from flows.parameters import narrowed, run_name
+from flows.parameters import narrowed
 from forecasting.audit.run_backtest import run_each
 from forecasting.errors import UsageError
 from forecasting.night import plan
-from forecasting.night.health import checked, night_checks
 from forecasting.night.night import RunOptions
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Settings
 from forecasting.store import schema
 from forecasting.store.connect import transaction
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import night, rows
 from tests.store.rows import run_row
 
 
@@ -116,39 +114,6 @@ def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of
     assert not plan.early_end(own, newest, now=lambda: datetime.combine(session, time(23), UTC))
 
 
-@pytest.mark.parametrize(
-    ("symbol", "source", "lines", "words"),
-    [
-        # Right for Python too
-        ("TEST", "csv:{}", None, "or once `forecasting run` with --switch-source"),
-        ("TEST", "csv:{}", ["hello", "world"], "lacks date"),
-        (
-            "TEST",
-            "csv:{}",
-            ["Date,Symbol,Open,High,Low,Close,Volume", "2024-03-08,PEP,1,1,1,1,1"],
-            "no rows of TEST",
-        ),
-        ("TEST", "sample", None, "TEST is not in the sample"),
-        ("TSET", "sample", None, "TSET is not in the sample"),
-    ],
-)
-@pytest.mark.usefixtures("done_on_the_seventh", "plain_flows")
-def test_a_refused_command_leaves_no_trace(csv_of_bars, monkeypatch, symbol, source, lines, words):
-    before = {name: rows(name) for name in schema.metadata.tables}
-    other = csv_of_bars.with_name("OTHER.csv")
-    other.write_text("\n".join(lines) if lines else csv_of_bars.read_text())
-    monkeypatch.setenv("FORECASTING_SOURCE", source.format(other))
-    monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
-    with pytest.raises(UsageError, match=words) as refused:
-        night()
-    assert {name: rows(name) for name in schema.metadata.tables} == before
-    found = {row.check: row.found for row in checked(night_checks(read_settings(), now=clock.now))}
-    assert found["source"] == str(refused.value)
-
-
-SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-
-
 @pytest.fixture
 def settings_in_force(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
@@ -169,31 +134,3 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
             narrowed(source=path)
     with pytest.raises(UsageError, match="FORECASTING_EXCHANGES"):
         narrowed(symbols=["btc-usd"])
-
-
-@pytest.mark.usefixtures("settings_in_force")
-@pytest.mark.parametrize(
-    ("flow", "given", "name"),
-    [
-        (
-            "nightly",
-            {"first": "2024-03-07", "last": "2024-03-07"},
-            "nightly-SBUX+VOD.L-volume-2024-03-07",
-        ),
-        (
-            "nightly",
-            {"symbols": ["MSFT"], "last": "2024-03-06"},
-            "nightly-MSFT-volume-2024-03-06",
-        ),
-        ("nightly", {"symbols": ["MSFT"], "target": "range"}, "nightly-MSFT-range-2024-03-08"),
-        (
-            "backtest",
-            {"symbol": None, "first": "2023-01-03", "last": "2023-12-29"},
-            "backtest-SBUX-volume-2023-01-03-2023-12-29",
-        ),
-        ("nightly", {"symbols": ["A" * 10_000]}, f"nightly-{'A' * 92}"),
-    ],
-)
-def test_a_run_is_named_by_flow_symbols_target_and_the_newest_session(flow, given, name):
-    shown = run_name(flow, given, now=lambda: SATURDAY)
-    assert shown == name or len(shown) == 100

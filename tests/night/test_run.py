@@ -1,6 +1,5 @@
 """A night without a scheduler leaves the rows that the flow leaves."""
 
-import os
 from datetime import date
 
 import pytest
@@ -16,39 +15,13 @@ from forecasting.publish import runs
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import EVE, LAST
-from tests.nights import counts, ingest_only, ledger_in, night, rows, timeless
+from tests.nights import counts, ingest_only, ledger_in, rows, timeless
 
 pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
 
 def run_until(as_of):
     return runs.run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
-
-
-def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_bars):
-    lines = csv_of_bars.read_text().splitlines(keepends=True)
-    csv_of_bars.write_text("".join(line for line in lines if str(EVE) not in line))
-    run_until(date(2024, 3, 6))
-    newest = run_until(None)
-    statuses = {str(row["as_of"])[:10]: row["status"] for row in rows("runs")}
-    assert statuses == {"2024-03-06": "done", str(EVE): "closed", str(LAST): "done"}
-    assert newest == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars, monkeypatch):
-    done = [row["id"] for row in rows("runs")]
-    counted = counts()
-    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{os.path.relpath(csv_of_bars)}")
-    assert run_until(EVE) == done
-    night(EVE)
-    start_catch_up(first=EVE, last=EVE, refit_every=1)
-    assert counts() == counted
-    assert (
-        {row["source"] for row in rows("runs")}
-        == {row["source"] for row in rows("fetches")}
-        == {"csv:TEST.csv"}
-    )
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")

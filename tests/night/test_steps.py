@@ -92,21 +92,3 @@ def test_totals_widen_by_those_that_closed_and_are_scored_on_the_share_basis_of_
     assert len(sums) == 3
     scored = select("origin_session, horizon, actual", "total_scores WHERE role = 'published'")
     assert {(str(origin), length): actual for origin, length, actual in scored} == sums
-
-
-def test_a_total_is_scored_again_once_its_last_bar_is_settled_as_first_stored(tmp_path):
-    """The first of its two bars is restated a night earlier."""
-    nights = [shift(LAST, place) for place in (-3, -2, -1, 0)]
-    bars = random_bars(days=560, seed=4, last=LAST)
-    first, second = bars.loc[map(str, nights[1:3]), "volume"]
-    for night in nights:
-        if night == nights[2]:
-            bars.loc[str(nights[1]), "volume"] += 1000
-        write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
-        run_missed(read_settings(), as_of=night, mode="auto", now=after(night))
-    of_total = f"role = 'published' AND origin_session = '{nights[0]}' AND horizon = 2"
-    found = select("stage, actual", f"total_scores WHERE {of_total} ORDER BY stage")
-    assert [tuple(row) for row in found] == [
-        ("first_print", first + second),
-        ("settled", first + 1000 + second),
-    ]

@@ -9,9 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from flows.advanced import models_list
-from flows.daily import show
-from forecasting.errors import StoreError, SymbolsFailedError, UsageError
+from forecasting.errors import StoreError, SymbolsFailedError
 from forecasting.publish.export import FRAMES, export, frame
 from forecasting.settings import Settings
 from forecasting.store import read, write
@@ -21,8 +19,6 @@ from tests.store.rows import (
     SYMBOL,
     add_scores,
     forecast_row,
-    model_row,
-    run_row,
     score_row,
     start,
     store_bars,
@@ -79,27 +75,6 @@ def test_days_are_dates_in_parquet_but_for_nixtla(filled, tmp_path):
     assert {(form, name): schemas[form].field(name).type for form, name in types} == types
 
 
-@pytest.mark.parametrize(
-    ("form", "name", "as_of", "problem"),
-    [
-        (
-            "forecast",
-            "x.csv",
-            None,
-            "Invalid form 'forecast': expected one of latest, totals, history, bars, nixtla",
-        ),
-        ("latest", "x.xlsx", None, "ends with .parquet or .csv"),
-        ("latest", "x.csv", EVE, "--as-of applies to the form bars only"),
-        ("latest", "missing/x.csv", None, "there is no folder .*missing"),
-    ],
-)
-def test_wrong_usage_is_refused_before_the_database_is_read(
-    empty_sqlite_url, tmp_path, form, name, as_of, problem
-):
-    with pytest.raises(UsageError, match=problem):
-        export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of)
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_nothing(
     filled, tmp_path, form
@@ -115,18 +90,6 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
     ):
         export(asked, form, tmp_path / "none.csv")
     assert not (tmp_path / "none.csv").exists()
-
-
-def test_of_several_targets_totals_are_those_of_volume_and_nixtla_asks_for_one(filled, tmp_path):
-    several = filled.model_copy(update={"targets": ("volume", "range")})
-    export(filled, "totals", tmp_path / "alone.csv")
-    export(several, "totals", tmp_path / "x.csv")
-    assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
-    without = filled.model_copy(update={"targets": ("range",)})
-    with pytest.raises(StoreError, match="SBUX range"):
-        export(without, "totals", tmp_path / "z.csv")
-    with pytest.raises(UsageError, match=r"one target .* found volume, range\. Choose one by"):
-        export(several, "nixtla", tmp_path / "y.csv")
 
 
 ORIGINS = ("2024-03-07", "2024-03-08")
@@ -203,51 +166,3 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path)
     now = frame("bars", asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]
-
-
-@pytest.fixture
-def ledger(sqlite_url, tmp_path, monkeypatch):
-    """The URL of a ledger with one night and one network of SBUX, the settings' own."""
-    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    with transaction(sqlite_url) as connection:
-        start(connection, origins=("2024-03-08",))
-        write.add(connection, "forecasts", forecast_row("lstm", "2024-03-08"))
-    return sqlite_url
-
-
-def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_what_the_ledger_holds(
-    ledger, monkeypatch, capsys
-):
-    with transaction(ledger) as connection:
-        write.add(
-            connection,
-            "runs",
-            run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"),
-        )
-        write.add(connection, "runs", run_row("b", "2024-03-08", symbol="OLD"))
-        write.add(connection, "models", model_row("ridge", "ridge", symbol="OLD"))
-        write.add(
-            connection, "forecasts", forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")
-        )
-    for symbol, commands, words in (
-        (
-            "SBUXX",
-            (show, models_list),
-            "found none.*holds forecasts of OLD volume, SBUX volume: choose by --symbol and --target",
-        ),
-        ("NEW", (show,), "its night of 2024-03-08 has status failed: no such symbol"),
-        (
-            "OLD",
-            (models_list,),
-            "Expected a volume network of OLD in the database; found none: its forecasts",
-        ),
-    ):
-        monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
-        for command in commands:
-            with pytest.raises(StoreError, match=words):
-                command()
-    monkeypatch.setenv("FORECASTING_TARGETS", "range")
-    with pytest.raises(StoreError, match="holds forecasts of OLD volume, SBUX volume: choose"):
-        show()
-    assert capsys.readouterr().out == ""

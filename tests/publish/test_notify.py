@@ -4,11 +4,10 @@ import json
 import logging
 import os
 import re
-from datetime import date, timedelta
+from datetime import date
 
 import pandas as pd
 import pytest
-import sqlalchemy as sa
 from pydantic import SecretStr
 
 from flows import clock
@@ -23,14 +22,13 @@ from forecasting.publish.messages import (
 )
 from forecasting.publish.runs import run_missed
 from forecasting.report.units import full_day
-from forecasting.report.words import WORDS
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, write
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
-from tests.nights import after, damage_weights, night, rows, select
+from tests.nights import after, night, select
 from tests.store.rows import all_rows, run_row
 
 pytestmark = [
@@ -144,19 +142,6 @@ def test_a_check_that_cannot_be_made_is_sent_unless_a_setting_is_not_valid(poste
     assert (code, "found 'bad'" in err, posted) == (2, True, [])
 
 
-def test_a_check_that_finds_all_well_says_that_an_address_cannot_be_used(
-    night_folder, posted, monkeypatch
-):
-    monkeypatch.setattr(clock, "now", after(LAST))
-    night(LAST)
-    posted.clear()
-    assert (run("check", "--notify")[0], posted) == (0, [])
-    monkeypatch.setenv("FORECASTING_NOTIFY", f"foo://bar {os.environ['FORECASTING_NOTIFY']}")
-    code, _, err = run("check", "--notify")
-    assert (code, "number 1 foo://" in err) == (2, True)
-    assert [sent([body])[0] for body in posted] == ["check.failed"]
-
-
 @pytest.fixture
 def missing(night_folder, csv_of_bars, posted, monkeypatch):
     """Five symbols on the morning after LAST, of which TEST alone has its forecast."""
@@ -196,28 +181,6 @@ def test_a_check_names_what_is_missing_and_why(posted):
     )
     for line, wanted in zip(text.splitlines(), expected, strict=True):
         assert re.fullmatch(wanted, line), text
-
-
-def test_a_check_notes_earnings_dates_that_end_and_that_show_no_reaction_until_they_are_cleared(
-    night_folder, monkeypatch
-):
-    monkeypatch.setattr(clock, "now", after(LAST))
-    night(LAST)
-    (fetch,) = rows("fetches")
-    newest = {"earnings_stale": date(2024, 1, 30), "earnings_quiet": date(2024, 2, 1)}
-    with connect.transaction(read_settings().url) as connection:
-        for rule, session in newest.items():
-            for day in (session - timedelta(days=90), session):  # of the newest alone
-                found = {"symbol": "TEST", "rule": rule, "severity": "flag", "session": day}
-                ids = {"id": f"{rule[9:]} {day}", "fetch_id": fetch["id"]}
-                write.add(connection, "findings", found | ids)
-    code, text, _ = run("check")
-    notes = re.findall(r"Note on TEST: (.*?)\. .*?(\d+ \w+ \d{4})", text)
-    shown = [(WORDS[rule].word, full_day(session)[4:]) for rule, session in newest.items()]
-    assert (code, notes) == (0, shown)
-    with connect.transaction(read_settings().url) as connection:
-        connection.execute(sa.text("UPDATE findings SET cleared_at = '2024-03-09 10:00:00'"))
-    assert "Note" not in run("check")[1]
 
 
 @pytest.mark.usefixtures("missing")
@@ -272,24 +235,6 @@ def test_an_alert_that_cannot_hold_is_named_in_digest_and_doctor(night_folder, m
     assert words in problem
     found = {row.check: row for row in health.checked(messages.message_checks(read_settings()))}
     assert found["alerts"] == Check("alerts", "wrong", f"{refused} {problem}")
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(csv_of_bars, posted):
-    bars = random_bars(days=650, seed=3, last=LAST)
-    bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
-    bars.loc[pd.Timestamp("2024-03-04"), "volume"] = -5
-    write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
-    damage_weights()
-    night(LAST, "skip")
-    title, text = sent(posted)
-    assert (title[:7], title[-16:]) == ("Stale, ", "4 things to know")
-    assert "- TEST volume: data.missing. Fri 8 Mar 2024: volume impossible Mon 4 Mar 2024." in text
-    assert "- TEST volume: baseline. " in text
-    assert "cannot be used" in text
-    assert "- TEST volume: data.revised. Fri 8 Mar 2024: revised: " in text
-    digest = newest_digest(read_settings(), now=clock.now)
-    assert digest.title == title
 
 
 def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):

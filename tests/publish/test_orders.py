@@ -12,7 +12,7 @@ import forecasting as fc
 from flows import cli
 from flows.console import printed
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
-from forecasting.predict.totals import amount_at, total_quantiles
+from forecasting.predict.totals import total_quantiles
 from forecasting.publish.orders import (
     Order,
     book_parts,
@@ -79,33 +79,6 @@ def test_what_a_session_takes_gives_the_chance_asked_for():
     assert order.sessions[4].traded == pytest.approx(traded)
 
 
-def test_an_order_that_takes_exactly_its_participation_by_a_session_is_done_by_it():
-    amount = float(amount_at(QUANTILES_OF[2], 1.0 - 0.9))
-    order = ordered(0.5 * amount, participation=0.5)
-    assert order.sessions[2].takes == 0.5
-    assert order.done_by == NIGHT.week[2].session
-
-
-def test_a_chance_is_in_whole_percent_from_one_to_ninety_nine():
-    order = ordered(1e6)
-    chances = (0.0099, 0.01, 0.5, 0.99, 0.9901)
-    sessions = [
-        replace(one, done_chance=chance, is_extrapolated=False)
-        for one, chance in zip(order.sessions, chances, strict=True)
-    ]
-    _, (_, rows), *_ = book_parts([replace(order, sessions=sessions)])
-    assert rows[0][3:8] == ["< 1%*", "1%", "50%", "99%", "> 99%*"]
-
-
-def test_an_order_of_more_than_five_sessions_says_so_and_about_how_many_it_takes():
-    slow = QUANTILES_OF[4][QUANTILES.index(0.10)] / 5.0  # a session, at the pace with 90%
-    order = ordered(0.1 * 12.0 * slow, by=NIGHT.week[0].session)
-    assert (order.done_by, order.sessions_needed) == (None, pytest.approx(12.0))
-    shown = printed(order_parts([order]), width=None)
-    assert "at this pace it takes about 12.0 sessions." in shown
-    assert shown.count("< 1%*") == 5
-
-
 def test_an_order_of_twelve_sessions_is_done_between_the_totals_of_ten_and_twenty():
     """With 90%, of which the 10% quantile decides, linear from that of ten to that of twenty."""
     by_twelve = LONG[0].q10 + 0.2 * (LONG[1].q10 - LONG[0].q10)
@@ -150,12 +123,6 @@ def test_an_order_above_the_whole_volume_of_a_session_is_not_done_within_it():
     assert f"{100 * order.by.takes:.1f}%" not in title
 
 
-def test_a_chance_is_shown_with_the_decimals_that_it_has():
-    shown = printed(order_parts([ordered(1e5, chance="97.5%")]), width=None)
-    assert "Done by Mon 11 Mar 2024 with a chance of 97.5%." in shown
-    assert "97.5% takes" in shown
-
-
 @pytest.mark.parametrize(
     ("shares", "participation", "chance", "by", "problem"),
     [
@@ -188,12 +155,6 @@ def test_wrong_input_gets_its_sentence(shares, participation, chance, by, proble
 def test_a_night_without_totals_names_what_to_do():
     with pytest.raises(StoreError, match=r"of 20.*found none"):
         ordered(1e6, night=report_data())
-
-
-def test_orders_of_a_file_are_summed_by_symbol(tmp_path):
-    path = tmp_path / "orders.csv"
-    path.write_text("Symbol,Shares\nSBUX,1e6\nMSFT,5\nSBUX,2e6\n")
-    assert read_orders(f"csv:{path}") == {"MSFT": Order(5.0), "SBUX": Order(3e6, lines=2)}
 
 
 def test_a_book_of_purchases_and_sales_counts_all_that_trades(tmp_path):
@@ -241,27 +202,6 @@ def test_a_wrong_file_of_orders_says_what_is_expected_and_found_and_where(text, 
     path.write_text(text)
     with pytest.raises(UsageError, match=problem):
         read_orders(f"csv:{path}")
-
-
-@pytest.mark.parametrize("choice", ["csv:", "xls:orders.csv", "orders.xls"])
-def test_orders_of_no_file_of_csv_are_refused(choice):
-    with pytest.raises(UsageError, match=r"expected FILE\.csv"):
-        read_orders(choice)
-
-
-def test_a_book_counts_by_day_the_orders_of_the_newest_forecasts_alone():
-    forecasts = [replace(row, origin_session=date(2024, 3, 7)) for row in NIGHT.forecasts]
-    older = replace(NIGHT, forecasts=forecasts, newest=NIGHT.origin)
-    orders = [
-        ordered(shares, night=night) for night, shares in ((older, 1e5), (NIGHT, 1e5), (NIGHT, 9e6))
-    ]
-    shown = printed(book_parts(orders), width=None)
-    assert (
-        "Of 2 orders forecast on Fri 8 Mar 2024, done with a chance of 90%: 1 by Mon 11 Mar."
-        in shown
-    )
-    assert shown.count("Stale:") == 1
-    assert [order.is_stale for order in orders] == [True, False, False]
 
 
 @pytest.mark.usefixtures("night_folder")

@@ -17,7 +17,7 @@ from forecasting.errors import DataLateError, NoBarError, StoreError, UsageError
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.ingest.earnings import reacting
 from forecasting.ingest.event_files import dates_of
-from forecasting.night.night import Night, RunOptions, nights_of
+from forecasting.night.night import Night
 from forecasting.publish import pages
 from forecasting.publish.runs import run_missed
 from forecasting.sessions import between, closes_at
@@ -30,7 +30,7 @@ from forecasting.vocabulary import KINDS
 from tests.builders import EVE, LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import after, newest_reports
-from tests.postgres import check_views, copied, fresh_postgres
+from tests.postgres import copied, fresh_postgres
 from tests.publish.test_export import fill, settings_of
 from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
 from tests.store.rows import (
@@ -43,7 +43,6 @@ from tests.store.rows import (
     model_row,
     part_rows,
     run_row,
-    score_row,
     start,
     store_bars,
 )
@@ -193,18 +192,6 @@ def test_the_leads_of_a_page_are_of_the_next_session_and_of_the_five_together(ur
         assert leads[0] != pytest.approx(leads[1], rel=1e-3), name
 
 
-def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger, postgres_ledger):
-    check_views(sqlite_ledger, postgres_ledger, SYMBOL)
-
-
-def test_the_record_of_a_page_is_of_a_year_of_live_nights(url, lines):
-    live = lines.query("kind == 'live' and line == ''")["origin_session"]
-    with reading(url) as connection:
-        record = pages.night_view(connection, settings_of(url)).full.record
-    since = lines["origin_session"].max() - pages.RECORD_DAYS
-    assert record.origins == live[live >= since].nunique()
-
-
 def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(
     night_folder, tmp_path
 ):
@@ -317,14 +304,6 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     assert not list(page.parent.glob("*.part"))
 
 
-def test_a_run_of_several_nights_writes_the_page_of_a_series_after_its_last_one(settings):
-    first, last = nights_of([EVE, LAST], settings, RunOptions(), now=clock.now)
-    assert pages.publish_page(first).report is None
-    assert not pages.report_path(settings, *first.key).exists()
-    assert pages.publish_page(last).report.origin == LAST
-    assert pages.report_path(settings, *last.key).exists()
-
-
 def test_a_past_night_has_a_page_of_its_own(settings):
     with transaction(settings.url) as connection:
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
@@ -335,44 +314,6 @@ def test_a_past_night_has_a_page_of_its_own(settings):
     assert page.name == "SBUX-volume-2024-03-07.html"
     assert "night of Thu 7 Mar 2024<" in page.read_text(encoding="utf-8")
     assert newest.values["SBUX"].read_bytes() == before
-
-
-def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
-    """A volume of 90, restated to 99 on the night after, when the model forecasts once more."""
-    forecast = forecast_row("lstm", "2024-03-07")
-    with transaction(settings.url) as connection:
-        write.add(connection, "forecasts", forecast)
-        add_scores(connection, [score_row(forecast, actual=90.0)])
-    before = past_night(settings)
-    with transaction(settings.url) as connection:
-        write.add(connection, "runs", run_row("2024-03-11", "2024-03-11"))
-        store_bars(connection, {NEWEST: 99.0}, seen="2024-03-11T21:00", version=2)
-        store_bars(connection, {"2024-03-11": 90.0}, seen="2024-03-12T21:00", settled=(NEWEST,))
-        add_scores(connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)])
-        write.add(connection, "forecasts", forecast_row("lstm", "2024-03-11"))
-    since = past_night(settings)
-    actual = [page.full.record.published["actual"].tolist() for page in (before, since)]
-    assert actual == [[90.0], [90.0]]
-
-
-def test_a_page_without_a_score_in_a_year_has_its_skill_and_no_record(settings):
-    old = {"origin_session": date(2022, 3, 7), "target_session": date(2022, 3, 8)}
-    published = forecast_row("lstm", NEWEST) | old
-    ridge = published | {"model_id": "ridge", "role": "baseline"}
-    with transaction(settings.url) as connection:
-        write.add(connection, "models", model_row("ridge"))
-        write.add(connection, "forecasts", published, ridge)
-        add_scores(connection, [score_row(published), score_row(ridge)])
-    with reading(settings.url) as connection:
-        night = pages.night_view(connection, settings)
-    assert (night.skill.n, night.full.record.origins, night.full.leads) == (1, 0, {})
-    pages.write_reports(settings, None, now=clock.now)
-
-
-def past_night(settings):
-    """What the page of the night of NEWEST is made of."""
-    with reading(settings.url) as connection:
-        return pages.night_view(connection, settings, origin=date.fromisoformat(NEWEST))
 
 
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):

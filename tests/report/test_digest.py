@@ -8,7 +8,6 @@ from datetime import date
 
 from forecasting.report.digest import SHOWN, HeldAlert, digest_html, digest_markdown, make_digest
 from forecasting.report.night_view import NightView
-from forecasting.report.words import WORDS
 from tests.report.nights import HIT, ORIGIN, index_line, total
 from tests.store.rows import stored_run
 
@@ -69,14 +68,6 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results():
     assert digest_markdown(digest, has_pages=False) == TEXT
 
 
-def test_what_failed_is_counted_by_its_kind_whatever_its_word(monkeypatch):
-    for kind, words in WORDS.items():
-        monkeypatch.setitem(WORDS, kind, words._replace(word="word"))
-    digest = make_digest(morning())
-    assert (digest.failed, digest.things) == ("1 failed", "1 thing to know")
-    assert digest.problems[0] == "BAD volume: word. no rows of BAD"
-
-
 def test_alerts_that_hold_stand_first_in_every_form():
     held = HeldAlert("ADBE volume", "ADBE volume median 1.824 usual", "ADBE volume: median > 1.5")
     digest = make_digest(morning(), alerts=[held])
@@ -106,27 +97,6 @@ def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow():
         "KO volume: stale. No bar by 09:00.",
         "T volume: stale. The newest completed session is Fri 8 Mar 2024: see `forecasting doctor`.",
     ]
-
-
-def test_where_no_forecast_is_from_the_newest_session_the_title_says_so_with_years():
-    newest = {"newest": date(2026, 11, 27)}
-    older = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN}
-    lines = [index_line("SBUX", **newest), index_line("KO", **older, **newest)]
-    digest = make_digest(lines)
-    assert digest.title == "Stale, 1 volume forecast of Mon 11 Mar 2024, 1 thing to know"
-    stale = (
-        "volume: stale. The newest completed session is Fri 27 Nov 2026: see `forecasting doctor`."
-    )
-    assert digest.problems == [f"SBUX volume, KO {stale}"]
-    alone = make_digest(lines[:1])
-    assert (alone.title[:7], alone.problems) == ("Stale, ", [f"SBUX {stale}"])
-
-
-def test_rows_link_to_pages_that_a_web_server_has():
-    digest = make_digest([index_line("^GSPC", page="https://host/reports/_GSPC-volume.html")])
-    text, page = in_each_form(digest)
-    assert "- [^GSPC volume](https://host/reports/_GSPC-volume.html): " in text
-    assert '<a href="https://host/reports/_GSPC-volume.html">^GSPC volume</a>' in page
 
 
 def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form():
@@ -170,14 +140,3 @@ def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits():
             "issued late",
             "made afterwards",
         ]
-
-
-def test_texts_of_others_stay_text():
-    digest = make_digest(
-        [index_line("SBUX", reason="<img src=x>![x](http://evil) \x1b[2J", status="fallback")]
-    )
-    text, page = in_each_form(digest)
-    assert "\x1b" not in text + page
-    assert "<img" not in page
-    assert "![x]" not in text
-    assert not re.search(r"url\(|@import|https?://(?!evil)|<script", page)

@@ -3,7 +3,6 @@ import math
 import re
 from datetime import date
 
-import pandas as pd
 import pytest
 
 from forecasting.evaluate.significance import Skill
@@ -11,7 +10,6 @@ from forecasting.publish import export
 from forecasting.report import documents
 from forecasting.settings import Settings
 from forecasting.store.connect import transaction
-from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.guides import section
 from tests.report.nights import ORIGIN, report_data, score, scored
 from tests.store.mixed_nights import mixed_scores
@@ -57,37 +55,6 @@ def test_numbers_have_seven_digits_and_nothing_is_nan():
 MODELS = ("LSTM", "published", "har", "ridge")
 
 
-def test_nixtla_by_hand():
-    of_session = {
-        "symbol": SYMBOL,
-        "origin_session": pd.Timestamp("2024-03-01"),
-        "target_session": pd.Timestamp("2024-03-04"),
-        "actual": 90.0,
-        **{name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)},
-    }
-    medians = {"lstm": 100.0, "published": 100.0, "ridge": 95.0}
-    rows = [of_session | {"forecaster": name, "q50": value} for name, value in medians.items()]
-    (row,) = documents.nixtla(pd.DataFrame(rows)).to_dict("records")
-    own = {
-        "-lo-50": 90.0,
-        "-hi-50": 110.0,
-        "-lo-80": 80.0,
-        "-hi-80": 120.0,
-        "-lo-90": 70.0,
-        "-hi-90": 130.0,
-    }
-    keys = {
-        "unique_id": SYMBOL,
-        "ds": pd.Timestamp("2024-03-04"),
-        "cutoff": pd.Timestamp("2024-03-01"),
-        "y": 90.0,
-    }
-    names = {"LSTM": 100.0, "published": 100.0, "ridge": 95.0}
-    assert row == keys | names | {
-        f"{model}{name}": value for model in names for name, value in own.items()
-    }
-
-
 def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url):
     """Its error and coverage of sixty nights of every sort, where all have a forecast."""
     from utilsforecast.evaluation import evaluate  # imports dask, which no other test needs
@@ -106,13 +73,3 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url):
         inside = y.between(found[f"{name}-lo-80"], found[f"{name}-hi-80"])
         expected = [(found[name] - y).abs().mean(), inside.mean()]
         assert figures.loc[["mae", "coverage_level80"], name].tolist() == pytest.approx(expected)
-
-
-def test_the_document_of_a_night_has_its_cheapest_quantiles_or_none():
-    data = report_data(cost_ratio=3.0)
-    found = documents.rounded(documents.night_document(data))["cost"]
-    assert [found[name] for name in ("ratio", "optimal_level", "level")] == [3.0, 0.25, 0.25]
-    assert [row["quantile"] for row in found["forecasts"]] == documents.rounded(
-        data.rows["q25"].tolist()
-    )
-    assert documents.night_document(report_data())["cost"] is None

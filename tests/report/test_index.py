@@ -5,7 +5,6 @@ import pytest
 from forecasting.evaluate.significance import Skill
 from forecasting.report.page import render_index
 from tests.report.nights import index_line
-from tests.store.rows import stored_run
 
 SKILL = Skill("ridge", 250, 0.12, 0.01)
 
@@ -42,27 +41,6 @@ def test_a_row_has_median_interval_change_why_last_result_and_status():
     ]
 
 
-@pytest.mark.parametrize(
-    ("changed", "state"),
-    [
-        ({"status": "fallback", "reason": "too old"}, "baseline"),
-        ({"kind": "late"}, "issued late"),
-        ({"kind": "replay"}, "made afterwards"),
-        (
-            {"run": stored_run("", "2024-03-11", status="late", note="no bar")},
-            "stale",
-        ),
-        (
-            {"run": stored_run("", "2024-03-11", status="failed", error="no disk")},
-            "failed",
-        ),
-    ],
-)
-def test_the_status_says_what_is_wrong(changed, state):
-    row = cells(render_index([index_line(**changed)]))[1]
-    assert (row[-1], row[6]) == (state, "baseline" if state == "baseline" else "")
-
-
 def test_the_most_unusual_of_each_target_comes_first_by_distance_in_usual_intervals_volume_first():
     calm = {"values": [10e6] * 10 + [9e6] * 5 + [11e6] * 5}
     wild = {"values": [10e6] * 10 + [2e6] * 5 + [30e6] * 5}
@@ -96,9 +74,3 @@ def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_li
     assert cells(page)[1][0] == "SBUX"
     assert cells(page)[1][4] == "\N{EN DASH}"
     assert "href=" not in page.split("<tbody", 1)[1]
-
-
-def test_text_of_sources_is_escaped_and_addresses_are_quoted():
-    page = render_index([index_line("A&B", title="<script>x</script>", page="A&B%-volume.html")])
-    assert "<script>x" not in page
-    assert 'href="A%26B%25-volume.html"' in page

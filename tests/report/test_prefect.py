@@ -9,8 +9,6 @@ from forecasting.report.night_view import NightView
 from forecasting.report.prefect import (
     night_artifact,
     outcome_artifact,
-    outcome_tags,
-    subject_tags,
 )
 from tests.report.nights import ORIGIN, forecasts, index_line, plain, report_data
 from tests.store.rows import stored_run
@@ -36,17 +34,6 @@ def fallback(symbol, **changed):
     """A night whose network is not published."""
     night = night_of(symbol, reason="the model is too old", **changed)
     return replace(night, forecasts=[replace(night.forecasts[0], status="fallback")])
-
-
-def test_few_symbols_and_what_is_unusual_become_tags_once():
-    assert subject_tags(["SBUX", "MSFT"], ["volume"]) == ["volume", "SBUX", "MSFT"]
-    assert subject_tags(list("ABCDEF"), ["range"]) == ["range"]
-    assert outcome_tags([night_of()]) == []
-    assert outcome_tags([failed("A"), failed("B"), fallback("C", kind="replay")]) == [
-        "baseline",
-        "failed",
-        "made afterwards",
-    ]
 
 
 def body_of(*nights):

@@ -1,19 +1,13 @@
 # ruff: noqa: RUF001 - what is printed is compared as it is
-import json
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 from flows.console import paragraph, printed, table_text
 from forecasting.evaluate.significance import Skill
-from forecasting.report.documents import json_text
 from forecasting.report.terminal import (
     line_listing,
     night_parts,
-    settings_listing,
     why_parts,
-    with_exchanges,
 )
-from forecasting.settings import Settings
 from tests.report.nights import forecasts, report_data, scored
 from tests.store.rows import stored_run
 
@@ -158,29 +152,6 @@ def test_forecasts_from_an_older_session_than_the_newest_are_stale_and_have_thei
     assert "\nMon 11 Mar 2024 " in shown
     ((_, session, *_, notes),) = line_listing([data], now=now)[1]
     assert (session, notes) == ("Mon 11 Mar 2024", "stale; made afterwards")
-
-
-def test_past_nights_which_have_no_skill_have_no_column_of_it():
-    past = report_data(skill=None)
-    assert "skill" not in line_listing([past, past], now=NOW)[0]
-    assert "skill" in line_listing([past, report_data(skill=SKILL)], now=NOW)[0]
-
-
-def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():
-    folders = (Path("/srv/bars"), Path("/srv/events"))
-    settings = Settings(
-        symbols=("SBUX", "VOD.L"), files=folders, database_url="postgresql://me:hunter2@db/x"
-    )
-    shown = with_exchanges(settings)
-    _, rows = settings_listing(shown, {"files": "environment"})
-    values = {row[0]: row[1] for row in rows}
-    assert [row[0] for row in rows if row[2]] == ["FORECASTING_FILES"]
-    assert values["FORECASTING_SYMBOLS"] == "SBUX,VOD.L"
-    assert values["FORECASTING_FILES"] == "/srv/bars,/srv/events"
-    assert values["FORECASTING_EXCHANGES"] == "SBUX=XNYS,VOD.L=XLON"
-    document = json.loads(json_text(shown))
-    assert document["exchanges"] == {"SBUX": "XNYS", "VOD.L": "XLON"}
-    assert "hunter2" not in f"{rows} {document}"
 
 
 def test_show_has_the_quantiles_only_with_a_ratio():

@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from datetime import date
 
 import pandas as pd
 import pytest
@@ -8,55 +7,11 @@ import pytest
 from forecasting.evaluate.significance import Skill
 from forecasting.report import wording
 from forecasting.report.words import WORDS, notices, sentence_of
-from forecasting.store.read import Lead
-from forecasting.vocabulary import HORIZONS
-from tests.report.nights import forecasts, plain, report_data, score, scored
+from tests.report.nights import forecasts, report_data
 from tests.store.rows import stored_run
-
-
-@pytest.mark.parametrize(
-    ("target", "quantiles", "usual", "text"),
-    [
-        (
-            "volume",
-            (6e6, 8e6, 12e6),
-            7.5e6,
-            "trade 8.00 M shares {} (80% interval 6.00-12.00 M), 7% above the",
-        ),
-        (
-            "range",
-            (0.01, 0.02, 0.03),
-            0.02,
-            "of 2.00% {} (80% interval 1.00-3.00%), about the same as the",
-        ),
-    ],
-)
-def test_the_sentence_names_session_median_interval_and_usual_level(target, quantiles, usual, text):
-    shown = dict(zip(("q10", "q50", "q90"), quantiles, strict=True))
-    rows = forecasts(target, usual=usual, vs_usual=shown["q50"] / usual - 1, **shown)
-    found = plain(wording.sentence(report_data(target, forecasts=rows)))
-    assert text.format("on Mon 11 Mar 2024") in found
-
 
 PARTS = [("usual", 7.03e6), ("weekday", 0.96), ("report", 1.9), ("quarter", 1.12)]
 PARTS += [("market", 0.9962), ("network", 1.05), ("trees", 0.9962)]
-
-
-def why_of(target="volume", **changed):
-    data = report_data(target, **changed)
-    return plain(wording.why_sentence(data.first))
-
-
-def test_why_names_each_factor_and_the_product_of_the_others():
-    assert why_of(parts={1: PARTS}) == (
-        "Usual 7.03 M; Monday x0.96; report nearby x1.90; report likely x1.12; network x1.05; "
-        "other x0.99."
-    )
-    named = wording.named_parts(report_data(parts={1: PARTS}).first)
-    assert math.prod(factor for _, factor in named) == pytest.approx(
-        math.prod(factor for _, factor in PARTS[1:])
-    )
-    assert why_of() == ""
 
 
 @pytest.mark.parametrize(
@@ -161,49 +116,3 @@ def test_the_newest_earnings_date_that_is_overdue_is_a_note_once():
         "Earnings dates": "They end on Wed 5 Nov 2025: `--events dates.csv` adds newer ones."
     }
     assert data.flags == []
-
-
-def test_a_row_that_cannot_be_read_is_named_by_its_line_and_by_its_date_if_it_has_one():
-    dated = {"session": date(2027, 1, 4), "severity": "reject", "value": 602.0}
-    row = dated | {"rule": "row_unreadable"}
-    assert wording.without_bar(pd.DataFrame([row])) == "row unreadable line 602, Mon 4 Jan 2027"
-    undated = pd.DataFrame([row, row | {"session": None, "value": 603.0}])
-    assert wording.without_bar(undated) == "row unreadable line 603 and 1 more"
-    other = pd.DataFrame([dated | {"rule": "missing_session"}])
-    assert wording.without_bar(other) == "missing session Mon 4 Jan 2027"
-
-
-@pytest.mark.parametrize(
-    ("nights", "said"),
-    [
-        (60, "Ahead of 1 of 2 baselines one session ahead."),
-        (59, "59 of 60 nights: too few to say."),
-    ],
-)
-def test_the_baselines_that_are_behind_are_counted_once_there_are_enough_nights(nights, said):
-    leads = {
-        "ridge": Lead(nights, -0.01, 0.2),
-        "har": Lead(nights - 1, 0.1, -0.2),
-        "lstm": Lead(nights, 0.3, 0.3),
-    }
-    assert wording.baselines_sentence(leads) == said
-
-
-def test_errors_and_leads_are_of_the_next_session_and_of_the_five():
-    rows = [
-        score(ago=ago, horizon=horizon, median=10.0 * (1 + 0.03 * horizon))
-        for ago in range(1, 61)
-        for horizon in HORIZONS
-    ]
-    leads = {
-        "rolling_median": Lead(60, 0.25, 0.68),
-        "ridge": Lead(60, 0.25, 0.25),
-        "last_value": Lead(60, 0.5, 0.5),
-    }
-    said = wording.lead_sentence(report_data(scored=scored(*rows), leads=leads).full)
-    assert plain(said) == (
-        "Typical error 3% (five sessions: 9%), against ridge +25% (+25%), against rolling median "
-        "+25% (+68%)"
-    )
-    few = report_data(scored=scored(*rows[: 59 * len(HORIZONS)]), leads=leads)
-    assert wording.lead_sentence(few.full) == ""

@@ -15,15 +15,13 @@ from alembic.script import ScriptDirectory
 
 import migrations
 from forecasting.errors import LockedError, StoreError, UsageError
-from forecasting.store import migrate, views, write
+from forecasting.store import migrate, views
 from forecasting.store.connect import kept_open, reading, transaction
 from forecasting.store.lock import night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 from forecasting.store.schema import metadata
 from tests.postgres import a_role
 from tests.store.conftest import another_process
-from tests.store.mixed_nights import mixed_scores
-from tests.store.rows import add_scores, all_rows, run_row
 
 NEWEST = head()
 
@@ -254,40 +252,6 @@ def test_a_view_that_this_release_lacks_does_not_stop_the_upgrade(database_url):
     upgrade(database_url)
     with reading(database_url) as connection:
         assert {*sa.inspect(connection).get_view_names()} == {*views.VIEWS}
-
-
-def test_older_nights_get_the_kind_of_their_mode_by_how_its_reason_began(database_url):
-    reasons = {
-        "asked for: warm": "asked",
-        "no warm fit can go on from the champion: its file is gone": "unreadable",
-        "the market series has vanished since the champion's chain of fits began": "changed",
-        "drift: Drift: pinball skill against ridge is -9.0%": "drift",
-        "21 sessions since the last fit from scratch": "age",
-        "": "",
-    }
-    with transaction(database_url) as connection:
-        for reason in reasons:
-            mode = {"mode": "scratch" if reason else "", "mode_reason": reason}
-            write.add(connection, "runs", run_row(f"r{len(reason)}", "2024-03-08", **mode))
-    downgrade(database_url, "0011")
-    upgrade(database_url)
-    with reading(database_url) as connection:
-        runs = all_rows(connection, metadata.tables["runs"])
-    assert {row["mode_reason"]: row["mode_kind"] for row in runs} == reasons
-
-
-def test_an_older_ledger_has_all_sums_of_its_standings_after_the_upgrade(database_url):
-    def standings():
-        with reading(database_url) as connection:
-            return all_rows(connection, metadata.tables["standings"])
-
-    with transaction(database_url) as connection:
-        add_scores(connection, mixed_scores(connection, seed=3, days=24))
-    before = standings()
-    assert any(row["squared_gap"] > 0 for row in before)
-    downgrade(database_url, "0014")
-    upgrade(database_url)
-    assert standings() == before
 
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -20,14 +20,9 @@ from tests.store.rows import (
     TARGET,
     add_scores,
     all_rows,
-    at,
-    bar_rows,
-    fetched,
     forecast_row,
     gather_statistics,
-    revision,
     score_row,
-    store_fetch,
     store_forecasts,
     store_scored,
     total_row,
@@ -162,112 +157,6 @@ def test_replays_count_until_one_is_issued_late_and_these_until_one_is_live(conn
     assert counting == {kinds[-1]}
     skill = read.view(connection, "live_skill", {"symbol": SYMBOL, "counts": True})
     assert set(skill["kind"]) == {kinds[-1]}
-
-
-RESTATED = 20
-SPLIT = 30
-"""Sessions, counted from the first, after which one earlier bar is restated, and all are on another
-share basis."""
-
-
-def ledger(connection, seed):
-    """Bars of every session, one restated after it was used, a split.
-
-    Forecasts of all nights from the ninth on.
-    """
-    rng = np.random.default_rng(seed)
-    versions = defaultdict(list)  # volume and close, by session
-    forecasts = []
-    for place, session in enumerate(SESSIONS):
-        basis = 2.0 if place >= SPLIT else 1.0
-        if place == SPLIT:
-            changed = {day: (one[-1][0] * 2, one[-1][1] / 2) for day, one in versions.items()}
-        elif place == RESTATED:
-            volume, close = versions[SESSIONS[place - 3]][-1]
-            changed = {SESSIONS[place - 3]: (round(volume * 1.7), close)}
-        else:
-            changed = {}
-        changed[session] = (round(rng.lognormal(4.6, 0.4) * basis), rng.lognormal(2.3, 0.1) / basis)
-        store_versions(connection, versions, changed, seen=f"{session}T21:00")
-        if place >= 8:
-            forecasts += night(place, basis, rng)
-    store_forecasts(connection, *forecasts)
-    scored = [one for one in forecasts if one["target_session"] in SESSIONS]
-    add_scores(
-        connection,
-        [score for row in scored for score in scores_of(row, versions[row["target_session"]])],
-    )
-
-
-def store_versions(connection, versions, changed, *, seen):
-    for session, bar in changed.items():
-        versions[session].append(bar)
-    sessions = sorted(changed)
-    added = bar_rows({str(session): changed[session][0] for session in sessions})
-    added["version"] = [len(versions[session]) for session in sessions]
-    added["close"] = [changed[session][1] for session in sessions]
-    store_fetch(connection, fetched(added), revision(added), seen=seen)
-
-
-def night(place, basis, rng):
-    """Two horizons of the published forecast, a baseline's own and, one night in five, a later one
-    in its place."""
-    origin = str(SESSIONS[place])
-    roles = {"lstm": ("published", "22:00"), "ridge": ("baseline", "22:00")}
-    if place % 5 == 0:
-        roles["lstm:2"] = ("published", "23:00")
-    rows = []
-    for (model, (role, hour)), horizon in product(roles.items(), (1, 2)):
-        levels = np.arange(0.7, 1.35, 0.1) * basis * rng.lognormal(4.6, 0.3)
-        row = forecast_row(model, origin, horizon, role=role, issued_at=at(f"{origin}T{hour}"))
-        row |= dict(zip(QUANTILE_COLUMNS, levels.tolist(), strict=True))
-        rows.append(row | {"fetch_id": f"{origin}T21:00"})
-    return rows
-
-
-def scores_of(forecast, versions):
-    """A score against every version of the bar; against the first also as the first print."""
-    settled = [
-        score_row(forecast, stage="settled", bar_version=place + 1)
-        for place in range(len(versions))
-    ]
-    return [score_row(forecast), *settled]
-
-
-def naive_errors(connection, horizon):
-    """Squared errors of forecast and mean by a loop over nights.
-
-    The newest forecast of each, the newest bar.
-    """
-    squares = {}
-    newest = read.bars(connection, SYMBOL)
-    forecasts = pd.DataFrame(all_rows(connection, schema.forecasts)).sort_values("issued_at")
-    published = forecasts.query(f"role == 'published' and horizon == {horizon}")
-    for origin in SESSIONS[8:-horizon]:
-        forecast = published[published["origin_session"] == origin].iloc[-1]
-        known = read.bars(connection, SYMBOL, last=origin, known_at=forecast["data_as_of"])
-        bar = newest.loc[pd.Timestamp(forecast["target_session"])]
-        actual = np.log(bar["volume"] * bar["close"])
-        error = actual - np.log(forecast["q50"] * known["close"].iloc[-1])
-        mean = np.log(known["volume"] * known["close"]).tail(5).mean()
-        squares[origin] = (error**2, (actual - mean) ** 2)
-    return squares
-
-
-@pytest.mark.parametrize(
-    ("connection", "seed"), [("sqlite", 0), ("postgres", 1)], indirect=["connection"]
-)
-def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split(connection, seed):
-    ledger(connection, seed)
-    squares = {horizon: naive_errors(connection, horizon) for horizon in (1, 2)}
-    names = ("horizon", "window_sessions", "kind", "n", "first_origin", "last_origin", "r2")
-    found = view_rows(connection, "live_r2", *names)
-    assert len(found) == 6
-    for horizon, window, *row in found:
-        scored = SESSIONS[8:-horizon][-window:]
-        ends = (pd.Timestamp(scored[0]), pd.Timestamp(scored[-1]))
-        ours, means = np.sum([squares[horizon][origin] for origin in scored], axis=0)
-        assert row == ["live", len(scored), *ends, pytest.approx(1 - ours / means, rel=1e-9)]
 
 
 @pytest.mark.parametrize(

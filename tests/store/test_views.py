@@ -21,20 +21,6 @@ from tests.store.rows import (
 )
 
 
-def test_bars_shows_the_current_version_alone(connection):
-    store_bars(
-        connection,
-        {"2024-03-07": 80.0, "2024-03-08": 50.0},
-        seen="2024-03-08T21:00",
-        settled=("2024-03-07",),
-    )
-    store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2)
-    assert view_rows(connection, "bars", "session", "volume", "version", "settled") == [
-        (pd.Timestamp("2024-03-07"), 80.0, 1, True),
-        (pd.Timestamp("2024-03-08"), 90.0, 2, False),
-    ]
-
-
 def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(connection):
     store_forecasts(
         connection,
@@ -171,18 +157,6 @@ def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
         with engine(postgres_url).begin() as connection:
             connection.exec_driver_sql('DROP OWNED BY "night-reader"')
             connection.exec_driver_sql('DROP ROLE "night-reader"')
-
-
-def test_night_log_sums_the_seconds_of_the_steps(connection):
-    seconds = {"ingest": 1.0, "preprocess": 0.5, "train": 6.0, "predict": 0.5}
-    timed = {f"seconds_{step}": value for step, value in seconds.items()}
-    write.add(connection, "runs", run_row("2024-03-07", "2024-03-07", mode="warm", **timed))
-    quiet = {"mode": "skip", "note": "late"}
-    write.add(connection, "runs", run_row("2024-03-08", "2024-03-08", **quiet))
-    assert view_rows(connection, "night_log", "mode", "seconds_total", "note", by=("as_of",)) == [
-        ("warm", 8.0, ""),
-        ("skip", 0.0, "late"),
-    ]
 
 
 def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step_of_the_newest_nights(

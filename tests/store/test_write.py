@@ -1,9 +1,8 @@
 from collections import defaultdict
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date
 
 import numpy as np
-import pandas as pd
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -193,58 +192,11 @@ def test_the_count_is_of_new_rows_and_a_stored_row_stays(connection):
     assert kept == [1.0 + horizon % 2 for horizon in range(30)]
 
 
-def test_values_of_numpy_and_pandas_are_stored_as_python_ones(connection):
-    started = datetime(2024, 3, 8, 17, 0, 0, 250, tzinfo=timezone(timedelta(hours=-5)))
-    given = {
-        "as_of": pd.Timestamp("2024-03-08"),
-        "started_at": pd.Timestamp(started),
-        "finished_at": pd.NaT,
-        "seconds_train": np.float64("nan"),
-        "seconds_predict": np.float32(0.5),
-        "note": np.str_("quiet"),
-    }
-    write.add(connection, "runs", run_row("r1", "2024-03-08") | given)
-    (found,) = all_rows(connection, schema.runs)
-    expected = [date(2024, 3, 8), started.astimezone(UTC), None, None, 0.5, "quiet"]
-    assert [found[name] for name in given] == expected
-
-
-TEXTS = ['"quoted"', "back\\slash", "{a,b}", "NULL", "", "two\nlines", " spaces ", "Größe %s"]
-NUMBERS = [
-    0.1 + 0.2,
-    0.0,
-    5e-324,
-    -1.7976931348623157e308,
-    float("inf"),
-    1e16,
-    123456789.123,
-    1 / 3,
-]
-
-
-def test_texts_and_numbers_are_read_back_exactly(connection):
-    given = [
-        row | {"baseline": text, "value": number}
-        for row, text, number in zip(metrics(*range(8)), TEXTS, NUMBERS, strict=True)
-    ]
-    given[0] |= {"p_value": 0.5}  # a column that the others lack
-    assert write.add(connection, "metrics", *given) == 8
-    found = all_rows(connection, schema.metrics)
-    assert [row["baseline"] for row in found] == TEXTS
-    assert [row["value"].hex() for row in found] == [number.hex() for number in NUMBERS]
-    assert [row["p_value"] for row in found] == [0.5] + [None] * 7
-
-
 def test_characters_that_a_database_refuses_are_stored_as_the_sign_for_unknown_ones(connection):
     given = {"note": "a\0b \ud800 c", "error": "\udfff\U0001f600"}
     write.add(connection, "runs", run_row("r1", "2024-03-08", **given))
     (found,) = all_rows(connection, schema.runs)
     assert (found["note"], found["error"]) == ("a\ufffdb \ufffd c", "\ufffd\U0001f600")
-
-
-def test_a_missing_value_is_refused(connection):
-    with pytest.raises(IntegrityError):
-        write.add(connection, "metrics", *metrics(1, value=float("nan")))
 
 
 # Findings.

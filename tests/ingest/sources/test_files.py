@@ -21,7 +21,7 @@ from forecasting.ingest.sources.files import (
     Files,
     Sample,
 )
-from forecasting.ingest.sources.tables import check_regular, read_file, read_numbers
+from forecasting.ingest.sources.tables import check_regular, read_numbers
 from tests.builders import adjusted_close, random_bars
 
 BARS = random_bars(60, seed=5)
@@ -159,40 +159,6 @@ def test_empty_cells_are_unknown_and_a_volume_of_zero_too_and_one_that_no_databa
     assert [one.value for one in findings if one.rule == "volume_impossible"] == [2.0**63]
 
 
-def damaged(old, new):
-    """The file of MANY with one text replaced in line 400."""
-    lines = [line.encode() for line in LINES]
-    assert old in lines[399]
-    lines[399] = lines[399].replace(old, new, 1)
-    return b"\n".join(lines)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (
-            damaged(b"20", b"10"),
-            "line 400: expected a date like 2024-01-30, from 1900-01-01 to 2060-12-31; found '1023-",
-        ),
-        (damaged(b"2023", "202\N{ARABIC-INDIC DIGIT THREE}".encode()), "line 400: expected a date"),
-        (damaged(b",", b""), "line 400: expected as many fields as the header"),
-        (damaged(b".", b"n"), "line 400: expected a number for open; found '64n7"),
-        (damaged(b".", b"\xae"), "line 400: expected a number for open; found '64\ufffd7"),
-        (damaged(b".0", b"e400"), "line 400: expected a number for volume"),
-        (damaged(b",6", b',6"'), "line 400: expected a number for open"),
-    ],
-)
-def test_one_damaged_line_of_600_is_a_finding_and_the_rest_is_read(tmp_path, content, reason):
-    path = tmp_path / "SBUX.csv"
-    path.write_bytes(content)
-    fetched = fetch_many(path)
-    (row,) = fetched.findings
-    assert reason in row.detail
-    assert len(fetched.bars) == 599
-    findings = check_bars(fetched, known=no_bars())[1]
-    assert {finding.rule for finding in findings} == {"missing_session", "row_unreadable"}
-
-
 def test_a_file_is_refused_once_no_line_of_it_can_be_read(tmp_path):
     path = tmp_path / "SBUX.csv"
     broken = [f"{line}x" for line in LINES[1:]]
@@ -206,19 +172,6 @@ def test_a_file_is_refused_once_no_line_of_it_can_be_read(tmp_path):
 def test_a_number_is_read_up_to_the_sizes_whose_ratios_are_finite():
     numbers = pd.Series([0.0, 1e-12, -9e-13, 1e30, 2e30], name="close")
     assert list(read_numbers(numbers)[1].index) == [2, 4]
-
-
-def test_a_frame_is_read_from_its_file_as_it_was_without_rows_that_have_no_text(tmp_path):
-    events = pd.DataFrame({"announced": ["2024-01-30", None], "timing": ["amc", " "], "eps": 1.0})
-    tables.write_file(events, tmp_path / "events", needed="events")
-    (row,) = read_file(tmp_path / "events", "csv", "events", needed="events").rows.itertuples()
-    assert (row.announced, row.timing) == ("2024-01-30", "amc")
-    bars = as_yahoo(BARS).reset_index().assign(Symbol=[" SBUX ", *["SBUX"] * 59])
-    written = tables.write_file(bars.astype({"Volume": object}), tmp_path / "bars", needed="bars")
-    assert written["symbol"].unique().tolist() == ["SBUX"]
-    coded = tables.write_file(bars.assign(Symbol=600519), tmp_path / "coded", needed="bars")
-    assert coded["symbol"].unique().tolist() == ["600519"]
-    assert_bars(fetch(tmp_path / "bars", kind="parquet"))
 
 
 NEWEST = LINES[-1]
@@ -248,12 +201,6 @@ def test_a_newest_row_that_cannot_be_used_is_there_and_of_equal_rows_one_is_kept
     unreadable = [(row.value, row.session) for row in fetched.findings]
     assert unreadable == ([(601, DAYS[-1])] if is_unreadable else [])
     assert_bars(fetched, MANY[:-1] if is_unreadable else MANY)
-
-
-def test_a_row_without_a_readable_date_has_its_line_alone(tmp_path):
-    path = tmp_path / "SBUX.csv"
-    path.write_text("\n".join([*LINES[:-1], NEWEST[:8]]))
-    assert [(row.value, row.session) for row in fetch_many(path).findings] == [(601, None)]
 
 
 def test_a_row_after_today_is_left_out_under_its_own_date_and_is_not_the_newest(tmp_path):

@@ -15,8 +15,6 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from flows import clock
-from forecasting.audit.series import load_series
 from forecasting.errors import (
     BadDataError,
     DataLateError,
@@ -33,8 +31,8 @@ from forecasting.ingest.sources.plugins import (
     source_of,
 )
 from forecasting.ingest.sources.yahoo import Yahoo
-from forecasting.settings import Settings, read_settings
-from tests.builders import LAST, random_bars, scaled
+from forecasting.settings import Settings
+from tests.builders import LAST, random_bars
 from tests.flows.sinks import http_source
 from tests.nights import ingest_only
 
@@ -174,21 +172,6 @@ def test_a_response_of_another_shape_is_an_error_that_names_the_difference(chang
         replace(sound, **changed)
 
 
-def test_a_backtest_reads_an_installed_source_as_a_night_does(tmp_path, server, monkeypatch):
-    code = block("python").replace(
-        "bars = canonical(rows)", "bars = rows.reindex(columns=COLUMNS).astype(float)"
-    )
-    code = code.replace("import Response, canonical\n", "import COLUMNS, Response\n")
-    install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
-    monkeypatch.setenv("FORECASTING_SOURCE", f"house:{server.url}")
-    server.put(scaled(BARS, 0.0, -1, "volume"))
-    found, _, _ = load_series(read_settings(), last=LAST, now=clock.now)
-    assert pd.isna(found.loc[str(LAST), "volume"])  # 0 is unknown
-    server.bodies["/SBUX.csv"] = b"day,open\n2024-03-08,high"
-    with pytest.raises(BadDataError, match="'house' failed with ValueError"):
-        load_series(read_settings(), last=LAST, now=clock.now)
-
-
 def test_an_option_names_its_source_and_creates_nothing(tmp_path):
     path = tmp_path / "a:b.csv"
     random_bars(5).to_csv(path)
@@ -214,21 +197,7 @@ def test_anything_else_is_a_usage_error(tmp_path, text):
         source_of(text, cache_dir=tmp_path)
 
 
-def test_a_file_of_the_other_kind_is_named(tmp_path):
-    path = tmp_path / "x.csv"
-    path.write_text("Date,Close\n")
-    with pytest.raises(UsageError, match=re.escape(f"Did you mean csv:{path}?")):
-        newest_session(source_of(f"parquet:{path}", cache_dir=tmp_path), "SBUX")
-
-
 def test_an_unknown_source_lists_the_installed_ones(tmp_path, monkeypatch):
     install(tmp_path / "site", monkeypatch, code=block("python"), project=block("toml"))
     with pytest.raises(UsageError, match=r"house:ARGUMENT of house-bars 1\.0"):
         source_of("home:x", cache_dir=tmp_path)
-
-
-def test_a_package_that_cannot_be_used_is_named(tmp_path, monkeypatch):
-    code = "import nowhere_at_all\n"
-    install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
-    with pytest.raises(BadDataError, match="'house' failed with ModuleNotFoundError: No module"):
-        source_of("house:x", cache_dir=tmp_path)

@@ -5,7 +5,6 @@ from unittest import mock
 
 import pandas as pd
 import pytest
-from yfinance import calendars
 
 from forecasting.errors import BadDataError, RateLimitedError, UnavailableError
 from forecasting.ingest.actions import make_actions
@@ -182,17 +181,6 @@ def test_no_network_is_unavailable(monkeypatch, tmp_path):
     forget_yahoo()
 
 
-def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works(
-    stand_in, tmp_path
-):
-    yahoo = Yahoo(tmp_path / "yahoo", timeout_s=0.3)
-    stand_in.fail_always("silent")
-    with pytest.raises(UnavailableError, match=r"did not respond for SBUX in 0\.3 s"):
-        fetch(yahoo)
-    stand_in.fail()
-    assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
-
-
 @pytest.fixture
 def silent_cookies(stand_in):
     stand_in.silent_hosts = COOKIE_HOSTS
@@ -219,14 +207,6 @@ def test_a_fetch_that_takes_too_long_leaves_its_session_to_the_next_one(stand_in
         fetch(Yahoo(tmp_path / "yahoo", timeout_s=0.05))
     assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
     assert len([path for path in stand_in.requests if path.startswith("/fc.yahoo.com")]) == 1
-
-
-def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
-    monkeypatch.setattr(
-        Yahoo, "_request", mock.Mock(side_effect=ModuleNotFoundError("no module named scipy"))
-    )
-    with pytest.raises(ModuleNotFoundError):
-        fetch(yahoo)
 
 
 APRIL = date(2024, 4, 1)  # the calendar is requested up to 2024-07-10
@@ -289,34 +269,6 @@ def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(
     monkeypatch.setattr(Yahoo, "_request_calendar", fails_next)
     assert sorted(yahoo.earnings_dates(names, APRIL)["symbol"]) == sorted(names[:25])
     assert "no earnings calendar of 35 symbols from Yahoo" in caplog.text
-
-
-def test_a_row_of_the_calendar_without_a_date_is_left_out_alone(stand_in, yahoo):
-    stand_in.calendar = [
-        ("SBUX", "2024-04-30T20:00:00.000Z", "AMC"),
-        ("MSFT", None, "TNS"),
-        ("SBUX", None, None),
-    ]
-    found = yahoo.earnings_dates(["SBUX", "MSFT"], APRIL)
-    assert [(row.symbol, str(row.announced)[:10]) for row in found.itertuples()] == [
-        ("SBUX", "2024-04-30")
-    ]
-
-
-def test_no_calendar_is_requested_of_a_yfinance_that_cannot_filter_it_by_symbol(
-    stand_in, yahoo, monkeypatch
-):
-    """Else it would be that of the 200 most active stocks."""
-    made = calendars.Calendars.__init__
-
-    def without_filter(self, *given, **named):
-        made(self, *given, **named)
-        del self._most_active_qy
-
-    monkeypatch.setattr(calendars.Calendars, "__init__", without_filter)
-    with pytest.raises(BadDataError, match=r"earnings calendar of yfinance 1\."):
-        yahoo.earnings_dates(["SBUX"], APRIL)
-    assert stand_in.requests == []
 
 
 UNUSABLE = "500 401 422 down truncated empty short dropped no_result no_bars no_timezone"

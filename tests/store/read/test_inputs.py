@@ -109,15 +109,6 @@ def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(conne
     assert found == {6: "2024-03-08T21:00", 5: "2024-03-09T21:00", 4: "2024-03-08T21:00"}
 
 
-def test_a_night_uses_the_newest_fetch_in_time_that_has_its_session(connection):
-    for version, day in enumerate(("07", "08", "09"), start=1):
-        seen = f"2024-03-{day}T21:00"
-        store_bars(connection, {"2024-03-07": 80.0}, seen=seen, version=version)
-    cutoff = at("2024-03-08T22:00")
-    used = read.fetch_as_of(connection, SYMBOL, EVE, first=LAST, cutoff=cutoff)
-    assert used.id == "2024-03-08T21:00"
-
-
 def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instants(connection):
     old = "2024-05-01"
     new = "2024-05-08"

@@ -3,7 +3,6 @@ from datetime import date
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from forecasting.store import read, write
@@ -65,12 +64,6 @@ def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connec
     ]
     assert found["split_factor"].tolist() == [1.0] * 3
     assert asked(limit=1)["horizon"].tolist() == [2, 1]
-
-
-def test_an_empty_ledger_gives_bars_of_the_same_types(connection):
-    types = read.bars(connection, SYMBOL).dtypes
-    store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
-    pd.testing.assert_series_equal(types, read.bars(connection, SYMBOL).dtypes)
 
 
 def test_a_column_of_a_view_has_the_type_of_its_values(connection):
