@@ -22,7 +22,7 @@ from forecasting.preprocess.windows import (
     to_model,
     trailing_mean,
 )
-from forecasting.train.linear import fit_ridge, one_blas_thread
+from forecasting.train.linear import fit_ridges, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 VERSION = "1"
@@ -67,7 +67,7 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
 
 
 def _linear_quantiles(name: str, windows: Windows) -> Floats:
-    """(H, Q) a ridge per horizon, plus the quantiles of its leave-one-out errors.
+    """Return (H, Q) the forecast of a ridge per horizon plus the quantiles of its left-out errors.
 
     The features of `har` (Corsi 2009) are the means of a session, week and quarter, less that of a
     month, which is the level.
@@ -80,13 +80,12 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
         means = np.column_stack([trailing_mean(series, sessions) for sessions in (1, 5, 66)])
         past = (means - trailing_mean(series, 22)[:, None])[windows.warm_up :]
     is_whole = np.isfinite(past).all(axis=1)
+    targets = windows.scaled[is_whole]
+    ridges = fit_ridges(past[is_whole], future[is_whole], targets, np.ones(len(targets)))
     quantiles = []
-    for h in range(H):
-        design = np.column_stack([past, future[:, h]])
-        known = np.isfinite(windows.scaled[:, h]) & is_whole
-        ridge = fit_ridge(design[known], windows.scaled[known, h], np.ones(known.sum()))
+    for h, ridge in enumerate(ridges):
         offsets = _level_quantiles(ridge.loo_residuals, windows)
-        quantiles.append(ridge.forecast(design[-1]) + offsets)
+        quantiles.append(ridge.forecast(np.append(past[-1], future[-1, h])) + offsets)
     return np.stack(quantiles)
 
 
