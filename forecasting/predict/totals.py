@@ -13,11 +13,12 @@ import numpy as np
 
 from forecasting.losses import Floats
 from forecasting.preprocess.windows import (
+    LEVEL_SESSIONS,
     LOG_VOLUME,
     Windows,
     lagged,
-    level_of,
     trailing_mean,
+    trailing_means,
 )
 from forecasting.train.linear import Ridge, fit_ridge, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
@@ -162,8 +163,8 @@ def fit_long_totals(windows: Windows) -> list[LongTotal]:
     series = windows.steps[:, LOG_VOLUME]
     if len(series) <= _QUARTERS[-1]:
         return []
-    level = level_of(series)
-    past = [trailing_mean(series, sessions) - level for sessions in _MEANS]
+    level, *means = trailing_means(series, LEVEL_SESSIONS, *_MEANS)
+    past = [mean - level for mean in means]
     first = _log_mean_after(windows.values, len(HORIZONS)) - level
     totals = []
     for sessions in LONG:

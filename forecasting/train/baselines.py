@@ -20,7 +20,7 @@ from forecasting.preprocess.windows import (
     lag_features,
     past_column,
     to_model,
-    trailing_mean,
+    trailing_means,
 )
 from forecasting.train.linear import fit_ridges, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
@@ -63,7 +63,7 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     """
     past = lag_features(windows.steps, windows.target)[windows.warm_up :]
     reports = windows.flags[windows.warm_up :, EVENTS]
-    return np.column_stack([past, windows.market_inputs(), reports]), windows.future_flags
+    return np.column_stack([past, windows.market_inputs, reports]), windows.future_flags
 
 
 def _linear_quantiles(name: str, windows: Windows) -> Floats:
@@ -77,8 +77,8 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
     else:
         series = windows.steps[:, past_column(windows.target)]
         future = windows.future_flags[..., : -len(EVENT_NAMES)]
-        means = np.column_stack([trailing_mean(series, sessions) for sessions in (1, 5, 66)])
-        past = (means - trailing_mean(series, 22)[:, None])[windows.warm_up :]
+        *means, month = trailing_means(series, 1, 5, 66, 22)
+        past = (np.column_stack(means) - month[:, None])[windows.warm_up :]
     is_whole = np.isfinite(past).all(axis=1)
     targets = windows.scaled[is_whole]
     ridges = fit_ridges(past[is_whole], future[is_whole], targets, np.ones(len(targets)))

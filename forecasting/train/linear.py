@@ -25,6 +25,7 @@ from forecasting.preprocess.future_covariates import (
     calendar_part,
 )
 from forecasting.preprocess.windows import (
+    LEVEL_SESSIONS,
     LONGEST_MEAN,
     H,
     Rows,
@@ -35,7 +36,7 @@ from forecasting.preprocess.windows import (
     long_memory_features,
     past_column,
     to_model,
-    trailing_mean,
+    trailing_means,
 )
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
@@ -329,8 +330,8 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
 def _network_steps(windows: Windows, adjusted: Floats, effect: CalendarEffect) -> Floats:
     """(D, S) logs less their means, moves, effects of the session and the next one, and flags."""
     series = adjusted[:, past_column(windows.target)]
-    level = level_of(series)
-    logs = [series - level, trailing_mean(series, LONGEST_MEAN) - level]
+    level, long_mean = trailing_means(series, LEVEL_SESSIONS, LONGEST_MEAN)
+    logs = [series - level, long_mean - level]
     logs += [column - level_of(column) for column in windows.steps[:, :2].T]
     # The next session's flags as known at the close of the row; before the first row its own flags
     # are used.
@@ -405,7 +406,7 @@ def linear_quantiles(windows: Windows, rows: Rows, adjusted: AdjustedWindows) ->
 
 def fit_horizons(windows: Windows, adjusted: AdjustedWindows) -> list[HorizonFit]:
     """Fit the linear model's ridge of each horizon."""
-    past = np.column_stack([windows.market_inputs(), adjusted.past])
+    past = np.column_stack([windows.market_inputs, adjusted.past])
     known = np.isfinite(adjusted.truth)
     newest = np.array([np.flatnonzero(of_horizon)[-1] for of_horizon in known.T])  # (H,) rows
     last = newest.max()
@@ -429,7 +430,7 @@ def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -
     terms = slopes * features
     events = len(EVENT_NAMES)
     future = 1 + _QUARTERS + events  # of the features, the last: effect, quarters, flags
-    markets = windows.market_inputs().shape[1]
+    markets = windows.market_inputs.shape[1]
     parts = {part: slopes[:, -future] * effects for part, effects in removed.items()}
     past_events = terms[:, -future - events : -future]
     parts["report"] += terms[:, EVENTS].sum(axis=1) + past_events.sum(axis=1)

@@ -144,7 +144,7 @@ def test_the_inputs_of_the_linear_model_are_those_of_loops_over_sessions(target)
     past = adjusted.past[rows]
     for h, fit in enumerate(linear.fit_horizons(windows, adjusted)):
         future = adjusted.future[rows, h]
-        expected = np.column_stack([windows.market_inputs()[rows], past, future])
+        expected = np.column_stack([windows.market_inputs[rows], past, future])
         np.testing.assert_allclose(fit.features(rows), expected, atol=1e-12)
 
 
