@@ -5,7 +5,7 @@ outer two. The scores of the next sessions have the correlation that is shipped 
 sessions than are forecast are regressed on that of the first five.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -13,13 +13,14 @@ import numpy as np
 
 from forecasting.losses import Floats
 from forecasting.preprocess.windows import (
+    LEVEL_SESSIONS,
     LOG_VOLUME,
     Windows,
     lagged,
-    level_of,
     trailing_mean,
+    trailing_means,
 )
-from forecasting.train.linear import fit_ridge, one_blas_thread
+from forecasting.train.linear import Ridge, fit_ridge, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 # Mean over seven choosing stocks, a year each of 2015 to 2021: benchmarks/totals.py
@@ -122,28 +123,50 @@ def amount_at(quantiles: Floats, level: float) -> float:
     return float(np.exp(np.interp(score, _SCORES, _knots(quantiles))))
 
 
+@dataclass(frozen=True)
+class LongTotal:
+    """A ridge of the log mean of the next `sessions`, fitted up to a night's origin."""
+
+    sessions: int
+    ridge: Ridge
+    errors: Floats  # (Q,) quantiles of the ridge's leave-one-out errors
+    past: Floats  # (P - 1,) tonight's features, but for the log mean of the next five sessions
+    level: float
+
+    def quantiles(self, five: Floats, factor: float = 1.0) -> Floats:
+        """Return (Q,) quantiles of the total, in shares.
+
+        The distance of a quantile from the median is that of the ridge's errors and that of `five`,
+        which are independent.
+
+        Args:
+            five: (Q,) quantiles of the total of the next five sessions.
+            factor: Factor of the distance, as for `total_quantiles`.
+        """
+        of_five = np.log(five / len(HORIZONS))
+        tonight = np.append(self.past, of_five[MEDIAN] - self.level)
+        errors = self.errors
+        median = self.level + self.ridge.forecast(tonight) + errors[MEDIAN]
+        of_slope = self.ridge.slopes[-1] * (of_five - of_five[MEDIAN])
+        distance = np.hypot(errors - errors[MEDIAN], of_slope)
+        signed = np.sign(np.array(QUANTILES) - 0.5) * distance
+        return self.sessions * np.exp(median + factor * signed)
+
+
 @one_blas_thread()
-def long_totals(windows: Windows, five: Floats, factors: Mapping[int, float]) -> dict[int, Floats]:
-    """(Q,) quantiles of the total of the next 10 and 20 sessions, by their number.
+def fit_long_totals(windows: Windows) -> list[LongTotal]:
+    """Fit the totals of the next 10 and 20 sessions of volume; leave out those with few rows.
 
     A ridge of the log total on means of log volume, on how unusual the same sessions were in the
-    four quarters before, and on the log total of the first five. The distance of a quantile from
-    the median is that of the ridge's errors and that of `five`, which are independent. Empty where
-    the history is too short.
-
-    Args:
-        windows: Of volume.
-        five: (Q,) quantiles of the total of the next five sessions.
-        factors: As `factor` of `total_quantiles`, by the number of sessions; 1 where none.
+    four quarters before, and on the log total of the first five.
     """
     series = windows.steps[:, LOG_VOLUME]
     if len(series) <= _QUARTERS[-1]:
-        return {}
-    level = level_of(series)
-    past = [trailing_mean(series, sessions) - level for sessions in _MEANS]
-    of_five = np.log(five / len(HORIZONS))
+        return []
+    level, *means = trailing_means(series, LEVEL_SESSIONS, *_MEANS)
+    past = [mean - level for mean in means]
     first = _log_mean_after(windows.values, len(HORIZONS)) - level
-    totals = {}
+    totals = []
     for sessions in LONG:
         mean = trailing_mean(series, sessions)
         quarters = [lagged(mean, back - sessions) - lagged(level, back) for back in _QUARTERS]
@@ -154,11 +177,7 @@ def long_totals(windows: Windows, five: Floats, factors: Mapping[int, float]) ->
             continue
         ridge = fit_ridge(features[known], truth[known], np.ones(known.sum()))
         errors = np.quantile(ridge.loo_residuals, QUANTILES)
-        tonight = np.append(features[-1, :-1], of_five[MEDIAN] - level[-1])
-        median = level[-1] + ridge.forecast(tonight) + errors[MEDIAN]
-        distance = np.hypot(errors - errors[MEDIAN], ridge.slopes[-1] * (of_five - of_five[MEDIAN]))
-        signed = np.sign(np.array(QUANTILES) - 0.5) * distance
-        totals[sessions] = sessions * np.exp(median + factors.get(sessions, 1.0) * signed)
+        totals.append(LongTotal(sessions, ridge, errors, features[-1, :-1], float(level[-1])))
     return totals
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -154,16 +155,38 @@ def past_column(target: Target) -> int:
     return LOG_VOLUME if target == "volume" else LOG_RANGE
 
 
-def trailing_mean(values: Floats, sessions: int, *, half_life: float = np.inf) -> Floats:
-    """(D,) mean over the last `sessions` values, weights halving every `half_life`; NaN before."""
-    weights = 0.5 ** (np.arange(sessions) / half_life)  # by default exactly 1
+def trailing_means(values: Floats, *lengths: int) -> list[Floats]:
+    """Return (D,) the mean over the last values, NaN before, for each of several lengths.
+
+    One sum grows from the shortest length to the longest, so that a mean has the same bits
+    whichever lengths are asked for with it.
+    """
+    newest_first = np.ascontiguousarray(values)
+    total = np.zeros(len(values))
+    means = {}
+    for back in range(max(lengths)):
+        total[back:] += newest_first[: max(len(values) - back, 0)]
+        length = back + 1
+        if length in lengths:
+            means[length] = total / length
+            means[length][:back] = np.nan
+    return [means[length] for length in lengths]
+
+
+def trailing_mean(values: Floats, sessions: int) -> Floats:
+    """Return (D,) the mean over the last `sessions` values; NaN before."""
+    return trailing_means(values, sessions)[0]
+
+
+def exponential_mean(values: Floats, sessions: int, *, half_life: float) -> Floats:
+    """Return (D,) the mean over the last `sessions` values, whose weights halve; NaN before."""
+    weights = 0.5 ** (np.arange(sessions) / half_life)
     total = np.full(len(values), np.nan)
     first = sessions - 1
     if len(values) > first:
         total[first:] = 0.0
         for back, weight in enumerate(weights):
-            shifted = values[first - back : len(values) - back]
-            total[first:] += shifted if weight == 1.0 else weight * shifted
+            total[first:] += weight * values[first - back : len(values) - back]
     return total / float(weights.sum())
 
 
@@ -182,12 +205,11 @@ def lag_features(steps: Floats, target: Target) -> Floats:
     series = steps[:, past_column(target)]
     other = steps[:, 1 - past_column(target)]
     moved = steps[:, ABS_RETURN]
-    level = level_of(series)
-    other_level = level_of(other)
+    level, *means = trailing_means(series, LEVEL_SESSIONS, *MEANS)
+    other_level, other_week, other_long = trailing_means(other, LEVEL_SESSIONS, 5, LONGEST_MEAN)
     columns = [lagged(series, k) - level for k in range(LAGS)]
-    columns += [trailing_mean(series, k) - level for k in MEANS]
-    columns += [other - other_level, trailing_mean(other, 5) - other_level]
-    columns += [other_level - trailing_mean(other, LONGEST_MEAN)]
+    columns += [mean - level for mean in means]
+    columns += [other - other_level, other_week - other_level, other_level - other_long]
     columns += [moved, trailing_mean(moved, 5), steps[:, RETURN], np.abs(steps[:, GAP])]
     return np.column_stack(columns)
 
@@ -202,7 +224,7 @@ def long_memory_features(steps: Floats, target: Target) -> Floats:
         return np.empty((len(steps), 0))
     series = steps[:, LOG_RANGE]
     level = level_of(series)
-    columns = [trailing_mean(series, LONGEST_MEAN, half_life=k) - level for k in HALF_LIVES]
+    columns = [exponential_mean(series, LONGEST_MEAN, half_life=k) - level for k in HALF_LIVES]
     return np.column_stack([*columns, level, level_of(steps[:, LOG_VOLUME])])
 
 
@@ -272,26 +294,27 @@ class Windows:
         """(N,) the rows' sessions."""
         return self.sessions[self.warm_up : self.warm_up + len(self)]
 
-    @property
+    @cached_property
     def learnable_sessions(self) -> int:
         """Number of sessions that training may use: those up to the newest known target."""
         rows, places = np.nonzero(np.isfinite(self.scaled))
         return self.warm_up + int((rows + places).max(initial=-2)) + 2
 
-    @property
+    @cached_property
     def has_events(self) -> bool:
         """Whether a learnable session with a known value is an event, or up to ten after one."""
         learnable = slice(self.learnable_sessions)
         known = np.isfinite(self.values[learnable])
         return bool(self.flags[learnable, AFTER_EVENTS][known].any())
 
-    @property
+    @cached_property
     def has_market(self) -> bool:
         """Whether the market series is known at the newest learnable session and at enough rows."""
         market = self.market[: self.learnable_sessions]
         whole = np.isfinite(trailing_mean(market, LONGEST_MEAN)[self.warm_up :])
         return bool(np.isfinite(market[-1])) and int(whole.sum()) >= MIN_ROWS // 2
 
+    @cached_property
     def market_features(self) -> Floats:
         """(N, 4) columns `MARKET_NAMES`: the series less its level, its long mean, change and gap.
 
@@ -300,17 +323,18 @@ class Windows:
         the series or its means are unknown.
         """
         market = self.market
-        level = level_of(market)
+        level, long_mean = trailing_means(market, LEVEL_SESSIONS, LONGEST_MEAN)
         change = np.diff(market, prepend=np.nan)
         gap = market - _DAILY - level_of(self.steps[:, LOG_RANGE])
-        columns = [market - level, level - trailing_mean(market, LONGEST_MEAN), change, gap]
+        columns = [market - level, level - long_mean, change, gap]
         return np.column_stack(columns)[self.warm_up :]
 
+    @cached_property
     def market_inputs(self) -> Floats:
         """(N, 4) the same for a ridge, at their mean where unknown; (N, 0) without a series."""
         if not self.has_market:
             return np.empty((len(self), 0))
-        features = self.market_features()
+        features = self.market_features
         learnable = features[: self.learnable_sessions - self.warm_up]
         return np.where(np.isnan(features), np.nanmean(learnable, axis=0), features)
 

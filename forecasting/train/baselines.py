@@ -20,9 +20,9 @@ from forecasting.preprocess.windows import (
     lag_features,
     past_column,
     to_model,
-    trailing_mean,
+    trailing_means,
 )
-from forecasting.train.linear import fit_ridge, one_blas_thread
+from forecasting.train.linear import fit_ridges, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 VERSION = "1"
@@ -63,11 +63,11 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     """
     past = lag_features(windows.steps, windows.target)[windows.warm_up :]
     reports = windows.flags[windows.warm_up :, EVENTS]
-    return np.column_stack([past, windows.market_inputs(), reports]), windows.future_flags
+    return np.column_stack([past, windows.market_inputs, reports]), windows.future_flags
 
 
 def _linear_quantiles(name: str, windows: Windows) -> Floats:
-    """(H, Q) a ridge per horizon, plus the quantiles of its leave-one-out errors.
+    """Return (H, Q) the forecast of a ridge per horizon plus the quantiles of its left-out errors.
 
     The features of `har` (Corsi 2009) are the means of a session, week and quarter, less that of a
     month, which is the level.
@@ -77,16 +77,15 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
     else:
         series = windows.steps[:, past_column(windows.target)]
         future = windows.future_flags[..., : -len(EVENT_NAMES)]
-        means = np.column_stack([trailing_mean(series, sessions) for sessions in (1, 5, 66)])
-        past = (means - trailing_mean(series, 22)[:, None])[windows.warm_up :]
+        *means, month = trailing_means(series, 1, 5, 66, 22)
+        past = (np.column_stack(means) - month[:, None])[windows.warm_up :]
     is_whole = np.isfinite(past).all(axis=1)
+    targets = windows.scaled[is_whole]
+    ridges = fit_ridges(past[is_whole], future[is_whole], targets, np.ones(len(targets)))
     quantiles = []
-    for h in range(H):
-        design = np.column_stack([past, future[:, h]])
-        known = np.isfinite(windows.scaled[:, h]) & is_whole
-        ridge = fit_ridge(design[known], windows.scaled[known, h], np.ones(known.sum()))
+    for h, ridge in enumerate(ridges):
         offsets = _level_quantiles(ridge.loo_residuals, windows)
-        quantiles.append(ridge.forecast(design[-1]) + offsets)
+        quantiles.append(ridge.forecast(np.append(past[-1], future[-1, h])) + offsets)
     return np.stack(quantiles)
 
 

@@ -8,12 +8,13 @@ either.
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from forecasting.losses import Floats, weighted_quantiles
@@ -24,6 +25,7 @@ from forecasting.preprocess.future_covariates import (
     calendar_part,
 )
 from forecasting.preprocess.windows import (
+    LEVEL_SESSIONS,
     LONGEST_MEAN,
     H,
     Rows,
@@ -34,11 +36,14 @@ from forecasting.preprocess.windows import (
     long_memory_features,
     past_column,
     to_model,
-    trailing_mean,
+    trailing_means,
 )
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
 _EFFECT_PENALTY = 50.0
+PENALTY = 100.0
+"""Of the squared standardised coefficients of a ridge; its intercept has none."""
+
 _NETWORK_FLAGS = (
     "weekday_tue",
     "weekday_wed",
@@ -54,6 +59,8 @@ _QUARTERS = 5 * len(_QUARTER_WEEKS)  # features of unusual volume in earlier qua
 _NEAR = 5  # sessions around the session a quarter before
 _CENTRED = 10  # sessions on either side in the moving mean that effects are measured against
 _RECENT = 20  # sessions whose mean calendar effect a forecast's is compared with
+
+Mask = NDArray[np.bool_]
 
 # Held while a number of threads is 1: it is the whole process's, and a fit that ends would restore
 # it for one that goes on
@@ -129,17 +136,109 @@ def make_design(features: Floats, weights: Floats, *, penalty: float) -> Design:
     return Design(mean, scale, design, weighted, inverse)
 
 
-def fit_ridge(features: Floats, truth: Floats, weights: Floats, *, penalty: float = 100.0) -> Ridge:
-    """The weighted ridge of `truth` (N,) on `features` (N, P), no NaN.
+def fit_ridge(
+    features: Floats, truth: Floats, weights: Floats, *, penalty: float = PENALTY
+) -> Ridge:
+    """Fit the weighted ridge of `truth` (N,) on `features` (N, P), both without NaN."""
+    no_further = np.empty((len(features), 1, 0))
+    return fit_ridges(features, no_further, truth[:, None], weights, penalties=[penalty])[0]
 
-    The leave-one-out residual r / (1 - leverage) is exact for a given standardisation (Allen's
-    PRESS, 1974).
+
+def fit_ridges(
+    shared: Floats,
+    further: Floats,
+    truths: Floats,
+    weights: Floats,
+    *,
+    penalties: Sequence[float] = (PENALTY,) * H,
+) -> list[Ridge]:
+    """Fit a weighted ridge for each of H truths, which have most features and rows in common.
+
+    Args:
+        shared: (N, P) the features of every ridge, without NaN.
+        further: (N, H, K) the features of each ridge alone, which follow the shared ones, without
+            NaN.
+        truths: (N, H) NaN where unknown. A ridge is fitted on the rows of its known truths.
+        weights: (N,) the weights of the rows.
+        penalties: (H,) the penalty of each ridge's squared coefficients.
     """
-    design = make_design(features, weights, penalty=penalty)
-    solution = design.solve(truth)
-    leverage = np.einsum("np,np->n", design.weighted @ design.inverse, design.features)
-    residuals = (truth - design.features @ solution) / np.maximum(1.0 - leverage, 1e-6)
-    return Ridge(design.mean, design.scale, solution[:-1], float(solution[-1]), residuals)
+    known = np.isfinite(truths)
+    is_common = np.asarray(known.all(axis=1), dtype=np.bool_)
+    # The products of columns that are far from zero would lose digits.
+    centre = shared[known.any(axis=1)].mean(axis=0)
+    centred = shared - centre
+    products = _products(centred[is_common], weights[is_common])
+    rows = SharedRows(centre, centred, weights, is_common, products)
+    return [
+        rows.fit(further[:, h], truths[:, h], penalty=penalty)
+        for h, penalty in enumerate(penalties)
+    ]
+
+
+def _products(features: Floats, weights: Floats) -> Floats:
+    """Return the weighted sums (P, P) of the products of each two features of rows (N, P)."""
+    products: Floats = features.T @ (features * weights[:, None])
+    return products
+
+
+@dataclass(frozen=True)
+class SharedRows:
+    """The rows and features that several ridges share."""
+
+    centre: Floats  # (P,) mean of each feature
+    features: Floats  # (N, P) less the centre
+    weights: Floats  # (N,)
+    is_common: Mask  # (N,) whether every ridge is fitted on the row
+    products: Floats  # (P, P) weighted sums over these rows
+
+    def fit(self, further: Floats, truth: Floats, *, penalty: float) -> Ridge:
+        """Fit a ridge of `truth` (N,), NaN where unknown, on these and `further` features (N, K).
+
+        The leave-one-out residual r / (1 - leverage) is exact for a given standardisation (Allen's
+        PRESS, 1974).
+        """
+        known = np.isfinite(truth)
+        weights = np.where(known, self.weights, 0.0)
+        total = weights.sum()
+        mean = weights @ self.features / total
+        # The truth is one more column, so that its products are summed with the others.
+        columns = np.column_stack([further, np.where(known, truth, 0.0)])
+        column_means = weights @ columns / total
+        columns -= column_means
+        products = self._all_products(known, mean, columns, weights)
+
+        variances = np.diag(products)[:-1] / total
+        scale = np.sqrt(np.maximum(variances, 0.0))
+        scale = np.where(scale > 1e-12, scale, 1.0)
+        correlations = products[:-1, :-1] / np.outer(scale, scale)
+        factor = np.linalg.cholesky(correlations + penalty * np.eye(len(scale)))
+        # Its transpose times itself is the inverse of the penalised products.
+        whitening = np.linalg.inv(factor) / scale
+        slopes = whitening.T @ (whitening @ products[:-1, -1])
+
+        deviations = np.concatenate([self.features - mean, columns[:, :-1]], axis=1)
+        white = deviations @ whitening.T
+        leverage = weights * (np.einsum("np,np->n", white, white) + 1.0 / total)
+        residuals = (columns[:, -1] - deviations @ slopes) / np.maximum(1.0 - leverage, 1e-6)
+        return Ridge(
+            mean=np.concatenate([self.centre + mean, column_means[:-1]]),
+            scale=scale,
+            coefficients=slopes * scale,
+            intercept=float(column_means[-1]),
+            loo_residuals=residuals[known],
+        )
+
+    def _all_products(self, known: Mask, mean: Floats, columns: Floats, weights: Floats) -> Floats:
+        """Return the weighted sums of products of shared features and `columns`, about the means.
+
+        Only the rows that are not common are added to the sums of the shared features.
+        """
+        is_other = known & ~self.is_common
+        others = _products(self.features[is_other], self.weights[is_other])
+        of_shared = self.products + others - weights.sum() * np.outer(mean, mean)
+        weighted = columns * weights[:, None]
+        crossed = self.features.T @ weighted
+        return np.block([[of_shared, crossed], [crossed.T, columns.T @ weighted]])
 
 
 @dataclass(frozen=True)
@@ -231,8 +330,8 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
 def _network_steps(windows: Windows, adjusted: Floats, effect: CalendarEffect) -> Floats:
     """(D, S) logs less their means, moves, effects of the session and the next one, and flags."""
     series = adjusted[:, past_column(windows.target)]
-    level = level_of(series)
-    logs = [series - level, trailing_mean(series, LONGEST_MEAN) - level]
+    level, long_mean = trailing_means(series, LEVEL_SESSIONS, LONGEST_MEAN)
+    logs = [series - level, long_mean - level]
     logs += [column - level_of(column) for column in windows.steps[:, :2].T]
     # The next session's flags as known at the close of the row; before the first row its own flags
     # are used.
@@ -278,8 +377,13 @@ class HorizonFit:
     """The ridge of the adjusted target at one horizon."""
 
     ridge: Ridge  # its first features are `MARKET_NAMES` where there is a market
-    features: Floats  # (N, P) of every row
+    past: Floats  # (N, P) features that the horizons share
+    future: Floats  # (N, K) features of the target sessions, which follow them
     errors: Floats  # (Q,) quantiles of the ridge's leave-one-out errors
+
+    def features(self, rows: Rows | int) -> Floats:
+        """Return the ridge's features (P + K,) of one row, or (n, P + K) of n rows."""
+        return np.concatenate([self.past[rows], self.future[rows]], axis=-1)
 
 
 @one_blas_thread()
@@ -288,7 +392,7 @@ def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     fits = fit_horizons(windows, adjusted)
-    points = np.stack([fit.ridge.forecast(fit.features[rows]) for fit in fits], axis=-1)
+    points = np.stack([fit.ridge.forecast(fit.features(rows)) for fit in fits], axis=-1)
     by_horizon = points[..., None] + np.stack([fit.errors for fit in fits])
     quantiles = from_model(adjusted.from_adjusted(by_horizon, rows), windows.level[rows])
     return LinearForecast(quantiles, _effects(windows, effect, fits))
@@ -301,17 +405,19 @@ def linear_quantiles(windows: Windows, rows: Rows, adjusted: AdjustedWindows) ->
 
 
 def fit_horizons(windows: Windows, adjusted: AdjustedWindows) -> list[HorizonFit]:
-    """The linear model's ridge of each horizon."""
-    past = np.column_stack([windows.market_inputs(), adjusted.past])
+    """Fit the linear model's ridge of each horizon."""
+    past = np.column_stack([windows.market_inputs, adjusted.past])
+    known = np.isfinite(adjusted.truth)
+    newest = np.array([np.flatnonzero(of_horizon)[-1] for of_horizon in known.T])  # (H,) rows
+    last = newest.max()
+    weights = 0.5 ** ((last - np.arange(len(past))) / _ROW_HALF_LIFE)
+    # A penalty is relative to the weight of the newest row of its horizon.
+    penalties = PENALTY * weights[newest]
+    ridges = fit_ridges(past, adjusted.future, adjusted.truth, weights, penalties=list(penalties))
     fits = []
-    for h in range(H):
-        features = np.concatenate([past, adjusted.future[:, h]], axis=1)
-        targets = adjusted.truth[:, h]
-        rows = np.flatnonzero(np.isfinite(targets))
-        weights = 0.5 ** ((rows[-1] - rows) / _ROW_HALF_LIFE)
-        ridge = fit_ridge(features[rows], targets[rows], weights)
-        errors = weighted_quantiles(ridge.loo_residuals, QUANTILES, weights)
-        fits.append(HorizonFit(ridge, features, errors))
+    for h, ridge in enumerate(ridges):
+        errors = weighted_quantiles(ridge.loo_residuals, QUANTILES, weights[known[:, h]])
+        fits.append(HorizonFit(ridge, past, adjusted.future[:, h], errors))
     return fits
 
 
@@ -319,12 +425,12 @@ def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -
     """The effects of `LinearForecast`: those removed and added back, and the ridges' terms."""
     removed = _removed_effects(windows, effect)
     slopes = np.stack([fit.ridge.slopes for fit in fits])  # (H, P)
-    features = np.stack([fit.features[-1] for fit in fits])
+    features = np.stack([fit.features(-1) for fit in fits])
     mean = np.stack([fit.ridge.mean for fit in fits])
     terms = slopes * features
     events = len(EVENT_NAMES)
     future = 1 + _QUARTERS + events  # of the features, the last: effect, quarters, flags
-    markets = windows.market_inputs().shape[1]
+    markets = windows.market_inputs.shape[1]
     parts = {part: slopes[:, -future] * effects for part, effects in removed.items()}
     past_events = terms[:, -future - events : -future]
     parts["report"] += terms[:, EVENTS].sum(axis=1) + past_events.sum(axis=1)

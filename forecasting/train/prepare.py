@@ -127,7 +127,7 @@ def without_market(
     """
     if not coefficients.any():
         return adjusted
-    deviation = np.nan_to_num(windows.market_features() - mean)
+    deviation = np.nan_to_num(windows.market_features - mean)
     # Not a matrix product: its bits may depend on the number of rows.
     moved = (deviation[:, None] * coefficients).sum(axis=-1)  # (N, H)
     centre = adjusted.centre + moved

@@ -24,6 +24,7 @@ from forecasting.preprocess.windows import (
     lagged,
     level_of,
     trailing_mean,
+    trailing_means,
 )
 from forecasting.train.checkpoint import check_unaltered, read_file
 from forecasting.train.linear import unusual_quarters_before
@@ -105,13 +106,12 @@ def tree_inputs(windows: Windows, rows: Rows) -> NDArray[np.float32]:
 def _session_inputs(windows: Windows) -> Floats:
     """(D, K) lags and means of log volume and range, moves in units of the usual range."""
     volume, log_range, absolute, signed, gap = windows.steps.T
-    level = level_of(volume)
-    usual_range = level_of(log_range)
+    level, *means = trailing_means(volume, LEVEL_SESSIONS, *MEANS)
+    usual_range, range_week, range_long = trailing_means(log_range, LEVEL_SESSIONS, 5, 120)
     unusual = np.abs(volume - lagged(level, 1))
     columns = [lagged(volume, k) - level for k in range(LAGS)]
-    columns += [trailing_mean(volume, k) - level for k in MEANS]
-    columns += [log_range - usual_range, trailing_mean(log_range, 5) - usual_range]
-    columns += [usual_range - trailing_mean(log_range, 120)]
+    columns += [mean - level for mean in means]
+    columns += [log_range - usual_range, range_week - usual_range, usual_range - range_long]
     columns += [moved / np.exp(usual_range) for moved in (absolute, signed, np.abs(gap))]
     columns += [trailing_mean(np.nan_to_num(unusual), 66)]
     return np.column_stack(columns)

@@ -12,7 +12,7 @@ from forecasting.predict.totals import (
     DRAWS,
     amount_at,
     chance_of,
-    long_totals,
+    fit_long_totals,
     next_factor,
     paths_of,
     total_quantiles,
@@ -106,6 +106,14 @@ def test_paths_have_the_quantiles_of_the_totals_and_few_of_them_nearly(factor):
 
 def windows_to(bars):
     return newest_windows(bars, no_events(), target="volume", rows=2500)
+
+
+def long_totals(windows, five, factors):
+    """Quantiles by number of sessions."""
+    return {
+        long.sessions: long.quantiles(five, factors.get(long.sessions, 1.0))
+        for long in fit_long_totals(windows)
+    }
 
 
 def naive_total(volume, sessions, five, factor):

@@ -197,7 +197,7 @@ def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(exchange, 
 def features_of(market, steps):
     return replace(
         some_windows(), market=market, steps=steps, level=np.zeros(len(steps))
-    ).market_features()
+    ).market_features
 
 
 def test_no_market_feature_changes_when_later_values_do_and_each_changes_with_its_own_session():
@@ -215,8 +215,8 @@ def test_no_market_feature_changes_when_later_values_do_and_each_changes_with_it
 
 def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
     found = market_unknown(some_windows(market=True), 40).known_to(280)
-    raw = found.market_features()
-    filled = found.market_inputs()
+    raw = found.market_features
+    filled = found.market_inputs
     known = np.isfinite(raw)
     np.testing.assert_array_equal(filled[known], raw[known])
     expected = np.broadcast_to(
@@ -235,5 +235,5 @@ def test_a_series_is_used_once_it_has_features_of_enough_rows(sessions, used):
     )
     found = replace(windows, market=young)
     assert found.has_market == used
-    assert found.market_inputs().shape == (len(windows), len(MARKET_NAMES) if used else 0)
-    assert np.isfinite(found.market_inputs()).all()
+    assert found.market_inputs.shape == (len(windows), len(MARKET_NAMES) if used else 0)
+    assert np.isfinite(found.market_inputs).all()

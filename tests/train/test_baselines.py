@@ -98,4 +98,4 @@ def past_inputs(name, windows):
         found = means(f"log_{windows.target}", 1, 5, 66, 22)
         return found[:, :3] - found[:, 3:]
     past = [lag_features(windows.steps, windows.target)[rows], windows.flags[rows, EVENTS]]
-    return np.column_stack([*past, windows.market_inputs()])
+    return np.column_stack([*past, windows.market_inputs])

@@ -282,7 +282,7 @@ def test_the_effect_moves_the_centre(target):
     windows = market_unknown(some_windows(target, market=True), 3)
     adjusted = adjusted_of(windows)
     without = without_market(adjusted, windows, MEAN, EFFECT)
-    moved = [EFFECT @ np.nan_to_num(row - MEAN) for row in windows.market_features()]
+    moved = [EFFECT @ np.nan_to_num(row - MEAN) for row in windows.market_features]
     np.testing.assert_allclose(without.centre - adjusted.centre, moved, atol=1e-12)
     np.testing.assert_allclose(without.centre + without.truth, windows.scaled)
     np.testing.assert_array_equal(without.past, adjusted.past)

@@ -23,7 +23,12 @@ from forecasting.preprocess.windows import (
 from forecasting.train import linear
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit_scratch
-from forecasting.train.linear import CalendarEffect, fit_ridge, make_design, unusual_quarters_before
+from forecasting.train.linear import (
+    CalendarEffect,
+    fit_ridge,
+    fit_ridges,
+    unusual_quarters_before,
+)
 from forecasting.train.loop import one_thread
 from forecasting.vocabulary import QUANTILES
 from tests.train.windows import (
@@ -139,8 +144,8 @@ def test_the_inputs_of_the_linear_model_are_those_of_loops_over_sessions(target)
     past = adjusted.past[rows]
     for h, fit in enumerate(linear.fit_horizons(windows, adjusted)):
         future = adjusted.future[rows, h]
-        expected = np.column_stack([windows.market_inputs()[rows], past, future])
-        np.testing.assert_allclose(fit.features[rows], expected, atol=1e-12)
+        expected = np.column_stack([windows.market_inputs[rows], past, future])
+        np.testing.assert_allclose(fit.features(rows), expected, atol=1e-12)
 
 
 @TARGETS
@@ -152,9 +157,9 @@ def test_the_linear_model_adds_weighted_quantiles_of_left_out_errors_to_its_poin
         truth = adjusted.truth[:, h]
         rows = np.flatnonzero(np.isfinite(truth))
         weights = 0.5 ** ((599 - h - 1 - rows) / 1000.0)
-        ridge = fit_ridge(fit.features[rows], truth[rows], weights, penalty=100.0)
+        ridge = fit_ridge(fit.features(rows), truth[rows], weights, penalty=100.0)
         offsets = weighted_quantiles(ridge.loo_residuals, QUANTILES, weights)
-        point = adjusted.centre[-1, h] + ridge.forecast(fit.features[-1])
+        point = adjusted.centre[-1, h] + ridge.forecast(fit.features(-1))
         expected.append(np.exp(windows.level[-1] + point + offsets))
     np.testing.assert_allclose(linear.linear_forecast(windows).quantiles, expected)
 
@@ -180,7 +185,7 @@ def test_the_effects_are_those_of_a_sum_over_flags_and_inputs(target, changed):
         expected[part] += (ahead[-1, :, place] - usual) * effect.coefficients[place]
     removed = dict(list(expected.items())[:-2])
     for h, fit in enumerate(fits):
-        newest = fit.features[-1]
+        newest = fit.features(-1)
         slopes = fit.ridge.coefficients / fit.ridge.scale
         terms = slopes * newest
         for part, of_session in removed.items():
@@ -223,6 +228,31 @@ def test_a_weighted_ridge_equals_that_of_scikit_learn_and_a_left_out_residual_th
     assert ridge.loo_residuals[50] == pytest.approx(TRUTH[50] - refitted.predict(standard[[50]])[0])
 
 
+@pytest.mark.parametrize(
+    "unknown", [range(57, 60), range(0, 60, 2)], ids=["newest", "no common row"]
+)
+def test_ridges_that_share_rows_and_features_equal_those_fitted_alone(unknown):
+    further = RNG.normal(size=(60, 2, 3)) + 40.0
+    truths = np.column_stack([TRUTH, TRUTH + further[:, 1, 0]])
+    truths[59, 0] = np.nan
+    truths[unknown, 1] = np.nan
+    if unknown == range(0, 60, 2):
+        truths[1::2, 0] = np.nan
+    shared = FEATURES + np.array([0.0, 1e4, 0.0, 0.0])
+    ridges = fit_ridges(shared, further, truths, WEIGHTS, penalties=(7.0, 0.5))
+    for h, penalty in enumerate((7.0, 0.5)):
+        known = np.isfinite(truths[:, h])
+        features = np.column_stack([shared, further[:, h]])[known]
+        standard = StandardScaler().fit(features, sample_weight=WEIGHTS[known])
+        reference = Reference(alpha=penalty).fit(
+            standard.transform(features), truths[known, h], sample_weight=WEIGHTS[known]
+        )
+        alone = fit_ridge(features, truths[known, h], WEIGHTS[known], penalty=penalty)
+        np.testing.assert_allclose(ridges[h].coefficients, reference.coef_, atol=1e-9)
+        for name, value in vars(ridges[h]).items():
+            np.testing.assert_allclose(value, getattr(alone, name), atol=1e-9, err_msg=name)
+
+
 def blas_threads():
     return {
         library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
@@ -234,11 +264,13 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
     windows = some_windows()
     threads_of_ridges = []
 
-    def recorded(*args, **keywords):
-        threads_of_ridges.append(blas_threads())
-        return make_design(*args, **keywords)
+    invert = np.linalg.inv
 
-    monkeypatch.setattr(linear, "make_design", recorded)
+    def recorded(matrix):
+        threads_of_ridges.append(blas_threads())
+        return invert(matrix)
+
+    monkeypatch.setattr(np.linalg, "inv", recorded)
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
         baseline_quantiles("ridge", windows)

@@ -13,7 +13,7 @@ from forecasting.night.steps.preprocess import is_before, ledger_instant
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import forecast_kind
 from forecasting.predict.fallback import Published
-from forecasting.predict.totals import long_totals, total_quantiles
+from forecasting.predict.totals import fit_long_totals, total_quantiles
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import H, Windows, actual_of
 from forecasting.sessions import next_sessions
@@ -199,6 +199,7 @@ def total_rows(
     `about` as in `forecast_rows`; `sessions` to the last of the longest total; `factors` of the
     published totals by their number of sessions, that of up to H by H; 1 where none.
     """
+    long_totals = fit_long_totals(windows)
     rows = []
     for candidate in candidates:
         is_published = candidate.role == PUBLISHED
@@ -206,8 +207,11 @@ def total_rows(
             continue
         tracked = factors if is_published else {}
         totals = total_quantiles(candidate.quantiles, tracked.get(H, 1.0))
-        short = dict(zip(HORIZONS[1:], totals[1:], strict=True))
-        for length, quantiles in (short | long_totals(windows, totals[-1], tracked)).items():
+        by_length = dict(zip(HORIZONS[1:], totals[1:], strict=True))
+        for long in long_totals:
+            factor = tracked.get(long.sessions, 1.0)
+            by_length[long.sessions] = long.quantiles(totals[-1], factor)
+        for length, quantiles in by_length.items():
             row = TotalRow(
                 symbol=about.symbol,
                 target=about.target,
