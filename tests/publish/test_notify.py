@@ -25,13 +25,13 @@ from forecasting.publish.runs import run_missed
 from forecasting.report.units import full_day
 from forecasting.report.words import WORDS
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, write
+from forecasting.store import connect, read, write
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
 from tests.nights import after, damage_weights, night, rows, select
-from tests.store.rows import all_rows, run_row
+from tests.store.rows import all_rows, event_frame, run_row
 
 pytestmark = [
     pytest.mark.usefixtures("plain_flows"),
@@ -210,26 +210,50 @@ def test_a_check_names_what_is_missing_and_why(posted):
         assert re.fullmatch(wanted, line), text
 
 
-def test_a_check_notes_earnings_dates_that_end_and_that_show_no_reaction_until_they_are_cleared(
+def test_a_check_notes_earnings_dates_that_show_no_reaction_until_they_are_cleared(
     night_folder, monkeypatch
 ):
     monkeypatch.setattr(clock, "now", after(LAST))
     night(LAST)
     (fetch,) = rows("fetches")
-    newest = {"earnings_stale": date(2024, 1, 30), "earnings_quiet": date(2024, 2, 1)}
+    newest = date(2024, 2, 1)
     with connect.transaction(read_settings().url) as connection:
-        for rule, session in newest.items():
-            for day in (session - timedelta(days=90), session):  # of the newest alone
+        # The rule of ended dates is of an earlier release.
+        for rule in ("earnings_quiet", "earnings_stale"):
+            for day in (newest - timedelta(days=90), newest):  # of the newest alone
                 found = {"symbol": "TEST", "rule": rule, "severity": "flag", "session": day}
                 ids = {"id": f"{rule[9:]} {day}", "fetch_id": fetch["id"]}
                 write.add(connection, "findings", found | ids)
+        shown = read.findings(connection, fetch["id"])
+    assert set(shown["rule"]) & {"earnings_quiet", "earnings_stale"} == {"earnings_quiet"}
     code, text, _ = run("check")
     notes = re.findall(r"Note on TEST: (.*?)\. .*?(\d+ \w+ \d{4})", text)
-    shown = [(WORDS[rule].word, full_day(session)[4:]) for rule, session in newest.items()]
-    assert (code, notes) == (0, shown)
+    assert (code, notes) == (0, [(WORDS["earnings_quiet"].word, full_day(newest)[4:])])
     with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text("UPDATE findings SET cleared_at = '2024-03-09 10:00:00'"))
     assert "Note" not in run("check")[1]
+
+
+def test_a_check_names_the_symbols_whose_reports_are_expected_alone_until_dates_are_announced(
+    night_folder, monkeypatch
+):
+    monkeypatch.setattr(clock, "now", after(LAST))
+    night(LAST)
+    with connect.transaction(read_settings().url) as connection:
+        add_event(connection, "2024-01-30", "seen", day=1)
+        add_event(connection, "2024-02-06", "volume", day=2, source="rhythm")
+        add_event(connection, "2024-04-30", "expected", day=3, source="rhythm")
+    note = "Note on TEST: earnings dates. The next report is expected from past ones alone: "
+    assert run("check")[1].count(note) == 1
+    with connect.transaction(read_settings().url) as connection:
+        add_event(connection, "2024-04-30", "seen", day=4)
+    assert "Note" not in run("check")[1]
+
+
+def add_event(connection, session, rule, *, day, **changed):
+    event = event_frame(session, rule, **changed)
+    seen = pd.Timestamp(f"2024-03-0{day}", tz="UTC")
+    write.add_frame(connection, "events", event, symbol="TEST", first_seen_at=seen)
 
 
 @pytest.mark.usefixtures("missing")

@@ -11,7 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.errors import StoreError
-from forecasting.ingest.earnings import STORED, validity_intervals
+from forecasting.ingest.earnings import (
+    EXPECTED,
+    RHYTHM,
+    STORED,
+    WITHDRAWN,
+    valid_events,
+    validity_intervals,
+)
 from forecasting.ingest.splits import ACCEPTED
 from forecasting.store import schema
 from forecasting.store.frames import first_record, frame
@@ -25,6 +32,8 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 # A bar that was held back was received too
 _HAS_BARS = fetch.verdict.not_in(NO_BARS)
+# Until 0.4 a finding said that the earnings dates had ended.
+_FORMER_RULE = "earnings_stale"
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 
 
@@ -172,10 +181,39 @@ def event_rows(
     return frame(connection, statement)
 
 
-def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
-    """The findings that were open once a fetch was written, and those that it added.
+def expected_reports(
+    connection: Connection, symbol: str, *, known_at: datetime | None = None
+) -> set[date]:
+    """Return the sessions around which a report is expected that nobody has announced.
 
-    Columns session, rule, severity, value, detail, and since, when each was first shown.
+    The expectations are those that were valid at the instant `known_at`, or that are valid now.
+    """
+    valid = valid_events(event_rows(connection, symbol, known_at=known_at))
+    is_expected = (valid["source"] == RHYTHM) & (valid["known_rule"] == EXPECTED)
+    return set(valid["session"][is_expected].dt.date)
+
+
+def unannounced_symbols(connection: Connection) -> set[str]:
+    """Return the symbols that have an expected report after all their announced ones."""
+    is_expected = (event.source == RHYTHM) & (event.known_rule == EXPECTED)
+    statement = (
+        select(*event["symbol", "session", "source", "known_rule"])
+        .where(event.symbol.in_(select(event.symbol).where(is_expected)))
+        .order_by(event.first_seen_at)
+    )
+    newest = frame(connection, statement).drop_duplicates(["symbol", "session"], keep="last")
+    # A report that was found in the volume was not announced either.
+    is_announced = (newest["source"] != RHYTHM) & (newest["known_rule"] != WITHDRAWN)
+    counted = newest[is_announced | (newest["known_rule"] == EXPECTED)].sort_values("session")
+    last = counted.drop_duplicates("symbol", keep="last")
+    return set(last["symbol"][last["known_rule"] == EXPECTED])
+
+
+def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
+    """Return the findings that were open once a fetch was written, and those that it added.
+
+    Columns session, rule, severity, value, detail, and since, when each was first shown. Findings
+    of a rule that no longer exists are left out.
     """
     shown = fetches.alias("shown").c
     since = fetch.fetched_at
@@ -186,7 +224,7 @@ def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
         select(*columns, since.label("since"))
         .join(fetches)
         .where(shown.id == fetch_id, shown.symbol == finding.symbol)
-        .where(was_open | (finding.fetch_id == fetch_id))
+        .where(was_open | (finding.fetch_id == fetch_id), finding.rule != _FORMER_RULE)
         .order_by(finding.session, finding.rule, since)
     )
     return frame(connection, statement)
