@@ -112,7 +112,7 @@ def _of_earnings(connection: Connection, symbols: Sequence[str]) -> dict[str, Se
         if row.session is not None:
             found[row.symbol].append((row.rule, row.session))
     unannounced = read.unannounced_symbols(connection)
-    notes = {}
+    notes: dict[str, Sequence[Condition]] = {}
     for symbol in symbols:
         expected = [Condition("earnings_unannounced")] if symbol in unannounced else []
         notes[symbol] = [*expected, *of_earnings(found[symbol])]
