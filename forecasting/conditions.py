@@ -29,7 +29,8 @@ Kind = Literal[
     "missing",
     "model",
     "inputs",
-    "earnings_stale",
+    "earnings_expected",
+    "earnings_unannounced",
     "earnings_quiet",
     "sample",
     "rival",
@@ -43,8 +44,8 @@ Kind = Literal[
 FAILED: frozenset[Kind] = frozenset({"failed", "part_failed"})
 """The kinds of a night that an error stopped, before or after its forecast."""
 
-EARNINGS: tuple[Kind, ...] = ("earnings_stale", "earnings_quiet")
-"""The kinds of a symbol's earnings dates, which are the rules of their findings."""
+EARNINGS: tuple[Kind, ...] = ("earnings_quiet",)
+"""The kinds of conditions that are named like the rule of a finding on earnings dates."""
 
 
 @dataclass(frozen=True)

@@ -49,3 +49,32 @@ def weighted_quantiles(values: Floats, levels: Sequence[float] | Floats, weights
     # A value is at the middle of its own weight
     share = np.cumsum(weights[order]) - 0.5 * weights[order]
     return np.interp(levels, share / weights.sum(), values[order])
+
+
+def mixture_quantiles(cases: Floats, probabilities: Sequence[float]) -> Floats:
+    """Return the quantiles (H, Q) at `QUANTILES` of a mixture of forecasts.
+
+    Between its quantiles each forecast is uniform; beyond the outermost it goes on as steeply as
+    beside them. One case comes back as it is.
+
+    Args:
+        cases: (K, H, Q) ascending quantiles of each case, at `QUANTILES`.
+        probabilities: (K,) of the cases; they add up to 1.
+    """
+    if len(cases) == 1 or not np.isfinite(cases).all():
+        return cases[0]
+    levels = np.array(QUANTILES)
+    low = cases[..., 0] - (cases[..., 1] - cases[..., 0]) / (levels[1] - levels[0]) * levels[0]
+    slope = (cases[..., -1] - cases[..., -2]) / (levels[-1] - levels[-2])
+    high = cases[..., -1] + slope * (1.0 - levels[-1])
+    values = np.concatenate([low[..., None], cases, high[..., None]], axis=-1)  # (K, H, Q + 2)
+    shares = np.concatenate([[0.0], levels, [1.0]])
+    quantiles = np.empty(cases.shape[1:])
+    for horizon in range(cases.shape[1]):
+        grid = np.unique(values[:, horizon])
+        below = [
+            probability * np.interp(grid, case, shares)
+            for probability, case in zip(probabilities, values[:, horizon], strict=True)
+        ]
+        quantiles[horizon] = np.interp(levels, np.sum(below, axis=0), grid)
+    return quantiles

@@ -3,7 +3,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from forecasting.losses import absolute_error, pinball, row_losses, weighted_quantiles
+from forecasting.losses import (
+    absolute_error,
+    mixture_quantiles,
+    pinball,
+    row_losses,
+    weighted_quantiles,
+)
 from forecasting.vocabulary import QUANTILES
 
 RNG = np.random.default_rng(0)
@@ -89,3 +95,14 @@ def test_weighted_quantiles_equal_their_naive_twin():
     levels = (0.0, *QUANTILES, 1.0)
     expected = [naive_weighted_quantile(values, level, weights) for level in levels]
     np.testing.assert_allclose(weighted_quantiles(values, levels, weights), expected)
+
+
+def test_a_mixture_of_two_forecasts_has_the_share_of_both_below_each_quantile():
+    levels = np.array(QUANTILES)
+    narrow = np.tile(levels, (1, 1))
+    shifted = narrow + 3.0
+    mixed = mixture_quantiles(np.stack([narrow, shifted]), [0.5, 0.5])[0]
+    # Half of the mass lies on (0, 1), half on (3, 4).
+    share = 0.5 * np.clip(mixed, 0.0, 1.0) + 0.5 * np.clip(mixed - 3.0, 0.0, 1.0)
+    np.testing.assert_allclose(share, levels)
+    np.testing.assert_array_equal(mixture_quantiles(narrow[None], [1.0]), narrow)

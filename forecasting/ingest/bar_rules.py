@@ -15,19 +15,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.conditions import EARNINGS
 from forecasting.ingest.actions import adjustment_mismatch, dividends_on
 from forecasting.sessions import early_closes, sessions_index
 
 PRICES = ["open", "high", "low", "close"]
 VALUES = [*PRICES, "volume"]
 
-# The rules of the findings on a symbol whose next earnings date is overdue, and on listed days of
-# reports to which volume did not react
-STALE_EARNINGS, QUIET_EARNINGS = EARNINGS
+# The rule of the finding on listed days of reports to which volume did not react
+QUIET_EARNINGS = "earnings_quiet"
 # The rule of the finding, of a night's session, on a list that cannot be read
 UNREAD_EARNINGS = "earnings_unread"
-_LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS, QUIET_EARNINGS, UNREAD_EARNINGS)
+_LASTING = ("missing_session", "volume_unknown", QUIET_EARNINGS, UNREAD_EARNINGS)
 # A close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
 _OUTSIDE = 1e-3
 SPIKE_REJECT = 5.0

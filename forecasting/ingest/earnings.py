@@ -8,7 +8,7 @@ nothing was announced. Which sessions react to them is decided when they are sto
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import cache, partial
 
 import numpy as np
@@ -17,7 +17,6 @@ import pandas as pd
 from forecasting.errors import BadDataError, SourceError
 from forecasting.ingest.bar_rules import (
     QUIET_EARNINGS,
-    STALE_EARNINGS,
     UNREAD_EARNINGS,
     Finding,
 )
@@ -45,6 +44,15 @@ STORED = [*COLUMNS, "source", "first_seen_at"]
 WITHDRAWN = "withdrawn"
 """The known_rule of a row that withdraws an event, from its known_from on."""
 
+FOUND = "volume"
+"""The known_rule of a past report that nobody announced and that the volume shows."""
+
+RHYTHM = "rhythm"
+"""The source of the reports that nobody announced: the company's own rhythm of reports."""
+
+EXPECTED = "expected"
+"""The known_rule of a report of that source that is expected around its session."""
+
 SHIPPED = "shipped"
 """Source of the dates that ship with the package; benchmarks/earnings.py made their list."""
 
@@ -57,9 +65,6 @@ _REPORTS = 8
 # Sessions of bars before any origin: 186 of warm-up and 250 rows, the last one its own
 _FIRST_ORIGIN = 435
 
-# Past the usual distance between reports, from which on the next one is overdue
-_LATE = timedelta(days=21)
-_YEAR = timedelta(days=365)
 REACTION = 1.3
 """Times the median volume of the 21 sessions before from which on volume reacts: on 93% of the days
 of reports of 396 stocks."""
@@ -256,31 +261,17 @@ def _in_other_quarters(rows: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
 def doubts(
     announced: Announced, events: pd.DataFrame, session: date, volume: pd.Series
 ) -> list[Finding]:
-    """The findings on a symbol's earnings dates, known on a session.
+    """Return the findings on a symbol's earnings dates that are known on a session.
 
-    On a list that could not be read; else on dates that have ended, and on the newest two where
-    volume, by session, reacted to neither.
+    A list that could not be read is a finding. Otherwise the newest two listed dates are a finding
+    if the volume, by session, reacted to neither.
     """
     if announced.unread is not None:
         return [Finding(session, UNREAD_EARNINGS, "flag", None, str(announced.unread))]
     known = valid_events(events).sort_values("session")
-    night = pd.Timestamp(session)
-    past = known[known["session"] <= night]
-    if past.empty:
-        return []
-    found = _quiet(past, volume)
-    is_overdue = night - past["session"].iloc[-1] > _usual_distance(past["session"]) + _LATE
-    if is_overdue and len(past) == len(known):
-        detail = "The newest known earnings date is of this session; the next is overdue."
-        newest = past["session"].iloc[-1].date()
-        found.append(Finding(newest, STALE_EARNINGS, "flag", None, detail))
-    return found
-
-
-def _usual_distance(reports: pd.Series) -> timedelta:
-    """The median of the newest sessions between reports; a year where there is one alone."""
-    distances = reports.diff().dropna().tail(_REPORTS).dt.days
-    return _YEAR if distances.empty else timedelta(days=distances.median())
+    # An expected report is no listed date that could be wrong.
+    is_listed = (known["source"] != RHYTHM) & (known["session"] <= pd.Timestamp(session))
+    return _quiet(known[is_listed], volume)
 
 
 def reaction_sizes(volume: pd.Series, announced: pd.DatetimeIndex) -> Floats:

@@ -105,13 +105,18 @@ def _states(settings: Settings, *, now: Clock) -> list[LiveState]:
 
 
 def _of_earnings(connection: Connection, symbols: Sequence[str]) -> dict[str, Sequence[Condition]]:
-    """What is to be known of the earnings dates of symbols."""
+    """Return what is to be known of the earnings dates of each symbol."""
     shown = {"symbol": list(symbols), "rule": list(EARNINGS), "cleared_at": None}
     found = defaultdict[str, list[tuple[str, date]]](list)
     for row in read.all_stored(connection, FindingRow, shown):
         if row.session is not None:
             found[row.symbol].append((row.rule, row.session))
-    return {symbol: of_earnings(findings) for symbol, findings in found.items()}
+    unannounced = read.unannounced_symbols(connection)
+    notes: dict[str, Sequence[Condition]] = {}
+    for symbol in symbols:
+        expected = [Condition("earnings_unannounced")] if symbol in unannounced else []
+        notes[symbol] = [*expected, *of_earnings(found[symbol])]
+    return notes
 
 
 def _with_refusal(state: LiveState, settings: Settings, *, now: Clock) -> LiveState:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from forecasting.losses import Floats
+from forecasting.losses import Floats, mixture_quantiles
 from forecasting.predict.combine import Issued, Past, issue
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import H, Windows, from_model, to_model
 from forecasting.train.baselines import VERSION, baseline_quantiles, usable_baselines
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.linear import LinearForecast
+from forecasting.train.linear import LinearForecast, linear_forecasts
 from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import BASELINE, LSTM, MEDIAN, NETWORK, PUBLISHED, Role, short_id
 
@@ -57,18 +57,27 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings: str) -> list
 
 
 def network_candidate(
-    model_id: str, checkpoint: Checkpoint, windows: Windows, past: Past, linear: LinearForecast
+    model_id: str, checkpoint: Checkpoint, windows: Windows, past: Past
 ) -> Candidate:
-    """A network's forecast of the newest row, combined and calibrated."""
+    """Return a network's forecast of the newest row, combined and calibrated.
+
+    If a report is expected that nobody has announced, each model's forecast is a mixture: of its
+    forecasts with the report on each session where it may come, and without it.
+    """
     from forecasting.train.prepare import member_quantiles
 
     level = windows.level[-1]
-    raw, _ = member_quantiles(checkpoint, windows, np.array([len(windows) - 1]))
-    network = from_model(raw[0], level)
+    newest = np.array([len(windows) - 1])
+    probabilities, cases = zip(*windows.cases(), strict=True)
+    raw = np.stack([member_quantiles(checkpoint, case, newest)[0][0] for case in cases])
+    network = from_model(mixture_quantiles(raw, probabilities), level)
+    of_cases = linear_forecasts(windows, cases)
+    linear = _mixed(of_cases, probabilities, level)
+    trees = np.stack([tree_medians(case) for case in cases])
     issued = issue(
         to_model(network, level),
         to_model(linear.quantiles, level),
-        tree_medians(windows),
+        _mixed_medians(trees, of_cases, probabilities, level),
         past,
         level=level,
         target=windows.target,
@@ -82,6 +91,37 @@ def network_candidate(
         calibration=issued.calibration,
         factors=_factors(windows, linear, network, issued),
     )
+
+
+def _mixed(
+    forecasts: Sequence[LinearForecast], probabilities: Sequence[float], level: Floats
+) -> LinearForecast:
+    """Return the mixture of a linear model's forecasts, with the mean of their effects."""
+    if len(forecasts) == 1:
+        return forecasts[0]
+    quantiles = np.stack([to_model(forecast.quantiles, level) for forecast in forecasts])
+    effects = {}
+    for name in forecasts[0].effects:
+        of_cases = [forecast.effects[name] for forecast in forecasts]
+        effects[name] = np.average(of_cases, axis=0, weights=probabilities)
+    return LinearForecast(from_model(mixture_quantiles(quantiles, probabilities), level), effects)
+
+
+def _mixed_medians(
+    trees: Floats,
+    linear: Sequence[LinearForecast],
+    probabilities: Sequence[float],
+    level: Floats,
+) -> Floats:
+    """Return the trees' medians (H,) in a mixture of cases, from those of each case (K, H).
+
+    The trees forecast a median alone, so the linear model's quantiles are moved to it.
+    """
+    if len(trees) == 1:
+        return trees[0]
+    quantiles = np.stack([to_model(forecast.quantiles, level) for forecast in linear])
+    moved = quantiles + (trees - quantiles[..., MEDIAN])[..., None]
+    return mixture_quantiles(moved, probabilities)[:, MEDIAN]
 
 
 def usual_levels(windows: Windows) -> Floats:

@@ -12,6 +12,7 @@ wherever the history starts or ends.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -23,9 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats
+from forecasting.preprocess.expected import Expected, known_at
 from forecasting.preprocess.future_covariates import (
     AFTER_EVENTS,
     EVENT_NAMES,
+    EVENTS,
     RUN_UP,
     calendar_flags,
     calendar_part,
@@ -269,6 +272,10 @@ class Windows:
     scaled: Floats  # (N, H) targets in model scale; NaN where in the future or unknown
     market: Floats  # (D,) log of the market series' close as known at each session's close, or NaN
     flag_names: tuple[str, ...]  # C names
+    exchange: str = "XNYS"  # the exchange whose sessions these are
+    # The report that is expected and not announced, which no flag marks; None without one
+    expected: Expected | None = None
+    found_reports: tuple[date, ...] = ()  # sessions of past reports that the volume shows
 
     def __len__(self) -> int:
         """N, the number of rows."""
@@ -338,6 +345,34 @@ class Windows:
         learnable = features[: self.learnable_sessions - self.warm_up]
         return np.where(np.isnan(features), np.nanmean(learnable, axis=0), features)
 
+    def cases(self) -> Iterator[tuple[float, Windows]]:
+        """Yield the cases of an expected report, each with its probability and its windows.
+
+        The first case has no report near. Without an expected report it is the only one. The cases
+        are made one at a time, because each has flags of its own for every row.
+        """
+        expected = self.expected
+        if expected is None:
+            yield 1.0, self
+            return
+        yield 1.0 - sum(expected.probabilities), self
+        for session, probability in zip(expected.sessions, expected.probabilities, strict=True):
+            yield probability, self._with_report(session)
+
+    def _with_report(self, session: date) -> Windows:
+        """Return the windows with the flags of one more report, known since the first session."""
+        first = self.sessions[0].item()
+        report = {"session": [session], "kind": ["earnings"], "known_from": [first]}
+        event = pd.DataFrame(report).astype({"session": "M8[ns]", "known_from": "M8[ns]"})
+        of_sessions, ahead = event_flags(event, first, len(self.steps), self.exchange)
+        if self.target == "range":
+            ahead[..., :RUN_UP] = 0.0
+        flags = self.flags.copy()
+        future_flags = self.future_flags.copy()
+        flags[:, EVENTS] = np.maximum(flags[:, EVENTS], of_sessions)
+        future_flags[..., EVENTS] = np.maximum(future_flags[..., EVENTS], ahead[self.warm_up :])
+        return replace(self, flags=flags, future_flags=future_flags, expected=None)
+
     def known_to(self, row: int) -> Windows:
         """The windows with the targets known at the close of `row`; later ones are NaN."""
         ahead = np.arange(len(self))[:, None] + np.array(HORIZONS)
@@ -377,6 +412,8 @@ def make_windows(
     if len(sessions) < NETWORK_SESSIONS:
         warm_up = LEVEL_SESSIONS - 1
         events = events[:0]  # the hours of a series' first reports are inferred from later volumes
+    reports = known_at(events, origin, volume=bars["volume"], exchange=settings.exchange)
+    events = reports.events
     ahead = next_sessions(origin, H, settings.exchange)
     flags, future_flags, names = _flags(events, sessions[0].date(), ahead, settings)
     if warm_up < WARM_UP:  # a month that came once or twice is no season: it follows the trend
@@ -390,6 +427,9 @@ def make_windows(
         values=values,
         market=log_closes(market, sessions, exchange=settings.exchange),
         flag_names=names,
+        exchange=settings.exchange,
+        expected=reports.expected,
+        found_reports=reports.found,
         **_scaled(settings.target, steps[-size:], values, warm_up),
     )
 

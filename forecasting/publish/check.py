@@ -8,6 +8,8 @@ from forecasting.plain_text import quantity
 from forecasting.report.units import instant
 from forecasting.report.words import WORDS, by_cause
 
+NOTED = 20  # the most symbols that a note names
+
 
 def check_lines(states: Sequence[LiveState]) -> list[str]:
     """How many live forecasts are missing, why, what to do until when; which are fresh; notes."""
@@ -20,10 +22,10 @@ def check_lines(states: Sequence[LiveState]) -> list[str]:
 
 
 def _notes(states: Sequence[LiveState]) -> list[str]:
-    """What else is to be known of each symbol, whatever its targets."""
+    """Return what else is to be known of each symbol, whatever its targets."""
     of_symbols = {state.symbol: state.notes for state in states}
     notes = [(symbol, note) for symbol, some in of_symbols.items() for note in some]
-    return [f"Note on {cause.text}" for cause in by_cause(notes)]
+    return [f"Note on {cause.text}" for cause in by_cause(notes, limit=NOTED)]
 
 
 def _missing(missing: Sequence[LiveState], *, of: int) -> list[str]:

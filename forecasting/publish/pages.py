@@ -268,11 +268,14 @@ def _with_record(
 
 
 def _past_days(connection: Connection, view: NightView, exchange: str) -> dict[date, list[str]]:
-    """What was special about the sessions of a view's history."""
-    events = read.events(connection, view.symbol, known_at=view.forecasts[0].issued_at)
-    reports = set(events["session"][events["withdrawn_from"].isna()].dt.date)
+    """Return what was special about each session of a view's history."""
+    known_at = view.forecasts[0].issued_at
+    events = read.events(connection, view.symbol, known_at=known_at)
+    reports = events["session"][events["withdrawn_from"].isna()].dt.date
+    expected = read.expected_reports(connection, view.symbol, known_at=known_at)
+    marks = dict.fromkeys(reports, "earnings") | dict.fromkeys(expected, "earnings?")
     return {
-        day: [*(["earnings"] if day in reports else []), *calendar_notes(day, exchange)]
+        day: [*([marks[day]] if day in marks else []), *calendar_notes(day, exchange)]
         for day in view.history.index
     }
 

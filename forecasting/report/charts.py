@@ -129,7 +129,7 @@ _PAST_FORECASTS = 60
 _PAST_SESSIONS = {"wide": 60, "narrow": 20}
 # Times that a coming session is wider than a past one: on a phone five characters fit into it
 _COMING = {"wide": 3.8, "narrow": 4.8}
-_LETTERS = {"earnings": "E", "half day": "½"}
+_LETTERS = {"earnings": "E", "earnings?": "E", "half day": "½"}
 _LABEL_WIDTH = 44.0
 _SHAPES = {
     "dot": "m-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0 -6.4 0Z",
@@ -205,8 +205,12 @@ def _coming_slots(data: NightView, plot: Axes, *, start: float, step: float) -> 
 
 def _letter(days: Sequence[str], x: float, y: float) -> str:
     """The letter of a special day, above a height."""
-    letters = [_LETTERS[day] for day in days if day in _LETTERS]
-    return text(x, max(y - 8, 14), letters[0], css="event middle") if letters else ""
+    marked = [day for day in days if day in _LETTERS]
+    if not marked:
+        return ""
+    # A report that is only expected has a hollow letter.
+    css = "event hollow middle" if marked[0] == "earnings?" else "event middle"
+    return text(x, max(y - 8, 14), _LETTERS[marked[0]], css=css)
 
 
 def past_chart(data: NightView) -> str:

@@ -81,7 +81,7 @@ class SessionView:
     def special_days(self) -> list[str]:
         """What is special about the session: earnings, half day, expiry and the like."""
         days = [day for day in self.row.special_day.split(", ") if day]
-        # The hour of a report is in the view
+        # The hour of a report is in the view. An expected report has a mark of its own.
         return ["earnings" if day.startswith("earnings ") else day for day in days]
 
     @property
@@ -281,6 +281,8 @@ class NightView:
             yield Condition("issued_late", values)
         if row.kind == "replay":
             yield Condition("made_afterwards")
+        if row.expected_report is not None:
+            yield Condition("earnings_expected", {"session": row.expected_report})
         if row.source == "sample":
             yield Condition("sample", {"title": row.title})
 

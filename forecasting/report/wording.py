@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from forecasting.report.units import (
     p_value,
     percent,
     relative,
+    short_day,
     unit_for,
 )
 from forecasting.store.read import Lead
@@ -46,6 +48,9 @@ _PART_WORDS = {
     "holiday": "holiday nearby",
     "report": "report nearby",
 }
+_FACTORS = {"earnings?": "expected report"}
+"""The name of a special day's factor, where that is not the name of the day."""
+
 COMPARED = ("ridge", "har", "rolling_median")
 """Baselines that are named beside ours: the strongest, the usual one, the one made by hand."""
 
@@ -118,6 +123,10 @@ def _large_parts(line: SessionView) -> list[tuple[str, float]]:
     words = _PART_WORDS | {"weekday": f"{line.session:%A}", "month": f"{line.session:%B}"}
     if "earnings" in line.special_days:
         words["report"] = "earnings"
+    elif "earnings?" in line.special_days:
+        words["report"] = _FACTORS["earnings?"]
+    elif line.row.expected_report is not None:
+        words["report"] = "expected report nearby"
     elif dict(line.parts).get("quarter", 1.0) >= 1.05:
         words["quarter"] = "report likely"
     # Of a half day after a holiday the first counts
@@ -148,7 +157,7 @@ def brief_why(line: SessionView, notes: Sequence[str]) -> str:
     largest = sorted(_large_parts(line), key=lambda part: -abs(math.log(part[1])))[:2]
     factors = [_times(*part) for part in largest]
     names = [name for name, _ in largest]
-    return "; ".join([*(note for note in notes if note not in names), *factors])
+    return "; ".join([*(note for note in notes if _FACTORS.get(note, note) not in names), *factors])
 
 
 def without_bar(findings: pd.DataFrame) -> str:
@@ -181,8 +190,8 @@ def forecast_words(night: NightView) -> str:
 
 
 def digest_notes(night: NightView) -> str:
-    """Why, and the total of the next five sessions where that is unusual."""
-    notes = [brief_why(night.first, night.first.notes)]
+    """Return why, an expected report that is near, and the next five sessions' unusual total."""
+    notes = [brief_why(night.first, night.first.notes), _near_report(night.first)]
     total = night.unusual_total
     if total is not None:
         share = relative(total.q50, total.horizon * night.usual)
@@ -192,6 +201,14 @@ def digest_notes(night: NightView) -> str:
             f"{percent(share, signed=True)} against usual"
         )
     return "; ".join(filter(None, notes))
+
+
+def _near_report(line: SessionView) -> str:
+    """Return a note on a report expected within a week of the session; empty without one."""
+    session = line.row.expected_report
+    if session is None or abs(session - line.session) > timedelta(days=7):
+        return ""
+    return f"report expected around {short_day(session)}, not announced"
 
 
 def result_words(night: NightView, result: ResultRow) -> tuple[str, str, str, str]:

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 from forecasting.conditions import Condition, Kind
-from forecasting.plain_text import named, of_each
+from forecasting.plain_text import NAMED, named, of_each
 from forecasting.report.units import full_day, instant
 
 Severity = Literal["wrong", "warn", "info"]
@@ -89,8 +89,14 @@ WORDS: dict[Kind, Words] = {
     "inputs": Words(
         "warn", "other inputs", "{changes}.", heading="Other inputs than the night before"
     ),
-    "earnings_stale": Words(
-        "info", "earnings dates", "They end on {session}: `--events dates.csv` adds newer ones."
+    "earnings_expected": Words(
+        "info", "earnings dates", "Report expected around {session}, not announced."
+    ),
+    "earnings_unannounced": Words(
+        "info",
+        "earnings dates",
+        "The next report is expected from past ones alone: `--events dates.csv` adds announced "
+        "dates.",
     ),
     "earnings_quiet": Words(
         "info",
@@ -152,8 +158,8 @@ class Cause(NamedTuple):
         return f"{self.series}: {self.word}. {self.why}" if self.series else self.why
 
 
-def by_cause(conditions: Iterable[tuple[str, Condition]]) -> list[Cause]:
-    """The conditions of series, once for all of one cause."""
+def by_cause(conditions: Iterable[tuple[str, Condition]], *, limit: int = NAMED) -> list[Cause]:
+    """Join the conditions that have one cause, and name at most `limit` of their series."""
     alike = defaultdict[tuple[str, str], list[tuple[str, Condition]]](list)
     for series, condition in conditions:
         cause = of_each(sentence_of(condition), series)
@@ -162,5 +168,5 @@ def by_cause(conditions: Iterable[tuple[str, Condition]]) -> list[Cause]:
     for (_, cause), some in alike.items():
         first = some[0][1]
         why = sentence_of(first) if len(some) == 1 else cause
-        causes.append(Cause(first.kind, named([series for series, _ in some], 3), why))
+        causes.append(Cause(first.kind, named([series for series, _ in some], limit), why))
     return causes

@@ -33,6 +33,7 @@ _DATES = (
     "to_session",
     "first_night",
     "last_night",
+    "expected_report",
 )
 # A view's columns have no type of their own; they take that of the table column of the same name,
 # or are listed here.

@@ -179,6 +179,7 @@ class ForecastRow(Quantiles):
     usual: float | None
     vs_usual: float | None
     special_day: str
+    expected_report: date | None
     title: str
     source: str
 

@@ -259,7 +259,9 @@ events = Table(
     _column(
         "known_rule",
         String(20),
-        "`seen`, `21 sessions ahead` (day unknown), `unscheduled`, `withdrawn` (ends it).",
+        "`seen`, `21 sessions ahead` (day unknown), `unscheduled`, `withdrawn` (ends it); of "
+        "source `rhythm`: `expected` (around this session, not announced), `volume` (past, found "
+        "in the volume).",
     ),
     _column("announced", Date, "Day of the announcement."),
     _column(
@@ -268,7 +270,8 @@ events = Table(
     _column(
         "source",
         Text,
-        "Its list: a file, `shipped` (before: `bundled`, `sec-8k`), or the bars' source.",
+        "Its list: a file, `shipped` (before: `bundled`, `sec-8k`), or the bars' source; "
+        "`rhythm`: nobody announced it, the company's past reports tell.",
     ),
     comment="One earnings date as first seen in one form; a later row of its session replaces it.",
 )
@@ -281,7 +284,7 @@ findings = Table(
     _optional(
         "session",
         Date,
-        "Session of the bar; of `earnings_stale` the newest one that reacted to earnings; NULL of "
+        "Session of the bar; of `earnings_quiet` the newest one that reacted to earnings; NULL of "
         "a row of a file (`value`: its line) without a readable date.",
     ),
     _column(

@@ -9,7 +9,7 @@ or a UNION ALL; neither database passes it into a common table expression that i
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
-from forecasting.ingest.earnings import WITHDRAWN
+from forecasting.ingest.earnings import EXPECTED, WITHDRAWN
 from forecasting.store.schema import FORECAST_KEY, metadata
 from forecasting.store.score_views import SCORE_VIEWS, View, same
 from forecasting.targets import TARGETS
@@ -85,8 +85,14 @@ _USUAL = f"""(
         SELECT p.factor FROM forecast_parts p WHERE {same("p", "f", FORECAST_KEY)} AND p.part = 'usual'
     )"""
 _TARGETS = ", ".join(f"'{target}'" for target in TARGETS)
-_EVENT_TEXT = """CASE {0}.timing WHEN 'bmo' THEN {0}.kind || ' before the open'
-            WHEN 'amc' THEN {0}.kind || ' after the close before' ELSE replace({0}.kind, '_', ' ') END"""
+
+
+def _event_text(alias: str, *, expected: str) -> str:
+    """Return an event in words. An expected one is its kind and the text `expected`."""
+    return f"""CASE WHEN {alias}.known_rule = '{EXPECTED}' THEN {alias}.kind || '{expected}'
+            WHEN {alias}.timing = 'bmo' THEN {alias}.kind || ' before the open'
+            WHEN {alias}.timing = 'amc' THEN {alias}.kind || ' after the close before'
+            ELSE replace({alias}.kind, '_', ' ') END"""
 
 
 def _is_last(alias: str, later: str) -> str:
@@ -96,15 +102,26 @@ def _is_last(alias: str, later: str) -> str:
         )"""
 
 
-# As in view special_days, which joined would be read whole, but as known when the forecast was
-# issued: of an announcement that moved the session seen last.
-_EVENT = f"""(
-        SELECT max({_EVENT_TEXT.format("e")}) FROM events e
-        WHERE e.symbol = f.symbol AND e.session = f.target_session AND e.first_seen_at <= f.issued_at
+# The rule is that of view special_days, which joined would be read whole, but with what was known
+# when the forecast was issued. An announcement that moved counts for the session seen last.
+_OF_KNOWN_EVENT = f"""FROM events e
+        WHERE e.symbol = f.symbol AND e.first_seen_at <= f.issued_at
             AND {_is_last("e", "n")} AND NOT EXISTS (
                 SELECT 1 FROM events m WHERE {same("m", "e", ("symbol", "announced", "kind"))}
                     AND m.first_seen_at > e.first_seen_at AND m.first_seen_at <= f.issued_at AND {_is_last("m", "k")}
-            )
+            )"""
+_EVENT = f"""(
+        SELECT max({_event_text("e", expected="?")}) {_OF_KNOWN_EVENT} AND e.session = f.target_session
+    )"""
+
+# The session is looked up among the bars, because the databases count days in different ways.
+_SESSIONS_BEFORE = 10
+_EXPECTED_REPORT = f"""(
+        SELECT max(e.session) {_OF_KNOWN_EVENT} AND e.known_rule = '{EXPECTED}' AND e.session >= COALESCE((
+                SELECT b.session FROM bar_versions b
+                WHERE b.symbol = f.symbol AND b.session <= f.origin_session AND b.superseded_at IS NULL
+                ORDER BY b.session DESC LIMIT 1 OFFSET {_SESSIONS_BEFORE}
+            ), f.origin_session)
     )"""
 
 
@@ -116,9 +133,11 @@ SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUAN
     f.usual, f.q50 / NULLIF(f.usual, 0) - 1 AS vs_usual, CASE
         WHEN f.event IS NULL THEN f.calendar WHEN f.calendar = '' THEN f.event ELSE f.calendar || ', ' || f.event
     END AS special_day,
-    CASE WHEN f.status = 'fallback' AND COALESCE(f.why, '') = '' THEN 'baseline' ELSE f.why END AS why
+    CASE WHEN f.status = 'fallback' AND COALESCE(f.why, '') = '' THEN 'baseline' ELSE f.why END AS why,
+    f.expected_report
 FROM (
-    SELECT f.*, m.name AS model, {_USUAL} AS usual, {_EVENT} AS event, {_WHY} AS why
+    SELECT f.*, m.name AS model, {_USUAL} AS usual, {_EVENT} AS event, {_WHY} AS why,
+        {_EXPECTED_REPORT} AS expected_report
     FROM {placed} f JOIN models m ON m.id = f.model_id
     WHERE f.place = 1
 ) f
@@ -129,8 +148,11 @@ _ISSUED_TEXTS = {
     "usual": "Median of the 20 sessions up to the origin.",
     "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
     "special_day": "What is special about the target session, as known when the forecast was "
-    "issued: calendar and earnings, as in special_days.",
+    "issued: calendar and earnings, as in special_days; `earnings?` of an expected report.",
     "why": "Parts of q50 / usual: `report x1.90`; `baseline` of a baseline without any.",
+    "expected_report": "The session around which a report is expected that nobody had announced "
+    f"when the forecast was issued, from {_SESSIONS_BEFORE} sessions before the origin on; NULL "
+    "without one.",
 }
 
 VIEWS["published_forecasts"] = View(
@@ -194,7 +216,7 @@ VIEWS["latest_forecasts_rounded"] = View(
 SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session,
     {", ".join(map(_rounded, (*QUANTILE_COLUMNS, "last_value", "usual")))},
     CAST(ROUND(CAST(100 * f.vs_usual AS NUMERIC), 2) AS DOUBLE PRECISION) AS change_percent, f.special_day, f.why,
-    f.kind, f.status, f.reason, f.model
+    f.kind, f.status, f.reason, f.model, f.expected_report
 FROM latest_forecasts f
 """,
     "As latest_forecasts, rounded to read: shares to whole ones, ranges to four decimals.",
@@ -204,6 +226,7 @@ FROM latest_forecasts f
         "change_percent": "100 * (q50 / usual - 1), to two decimals.",
         "special_day": VIEWS["latest_forecasts"].columns["special_day"],
         "why": VIEWS["latest_forecasts"].columns["why"],
+        "expected_report": VIEWS["latest_forecasts"].columns["expected_report"],
     },
 )
 
@@ -324,17 +347,18 @@ valid AS (
     WHERE n.place = 1 AND n.known_rule <> '{WITHDRAWN}'
 ),
 days AS (
-    SELECT DISTINCT f.symbol, f.target_session AS session, f.calendar AS day, 'calendar' AS kind
+    SELECT DISTINCT f.symbol, f.target_session AS session, f.calendar AS day, 'calendar' AS kind,
+        CAST(NULL AS VARCHAR(20)) AS known_rule
     FROM forecasts f
     WHERE f.role = '{PUBLISHED}' AND f.calendar <> ''
     UNION ALL
-    SELECT v.symbol, v.session, {_EVENT_TEXT.format("v")} AS day, v.kind
+    SELECT v.symbol, v.session, {_event_text("v", expected=" expected")} AS day, v.kind, v.known_rule
     FROM valid v
     WHERE v.newest_place = 1
 )
 SELECT d.symbol, d.session, d.kind, d.day, d.session > COALESCE(
     (SELECT max(b.session) FROM bar_versions b WHERE b.symbol = d.symbol), d.session
-) AS ahead
+) AS ahead, d.known_rule
 FROM days d
 """,
     "One special day of a symbol: earnings, past and announced, or a special calendar day among "
@@ -343,8 +367,10 @@ FROM days d
     {
         "session": "The session; of earnings the one that reacts.",
         "kind": "`calendar` or `earnings`.",
-        "day": "What is special, in words: `triple witching`; `earnings after the close before`.",
+        "day": "What is special, in words: `triple witching`; `earnings after the close before`; "
+        "`earnings expected` of a report that nobody has announced.",
         "ahead": "Whether it is later than the newest stored bar of the symbol.",
+        "known_rule": "As in events; NULL of a calendar day.",
     },
 )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from forecasting.losses import Floats
+from forecasting.losses import Floats, mixture_quantiles
 from forecasting.preprocess.future_covariates import EVENT_NAMES, EVENTS
 from forecasting.preprocess.windows import (
     NETWORK_SESSIONS,
@@ -82,11 +82,21 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
     is_whole = np.isfinite(past).all(axis=1)
     targets = windows.scaled[is_whole]
     ridges = fit_ridges(past[is_whole], future[is_whole], targets, np.ones(len(targets)))
-    quantiles = []
-    for h, ridge in enumerate(ridges):
-        offsets = _level_quantiles(ridge.loo_residuals, windows)
-        quantiles.append(ridge.forecast(np.append(past[-1], future[-1, h])) + offsets)
-    return np.stack(quantiles)
+    offsets = [_level_quantiles(ridge.loo_residuals, windows) for ridge in ridges]
+    probabilities = [1.0]
+    rows = [(past[-1], future[-1])]
+    if name == "ridge" and windows.expected is not None:
+        # The rival knows of an expected report what the network knows.
+        cases = list(windows.cases())
+        probabilities = [probability for probability, _ in cases]
+        features = [linear_features(case) for _, case in cases]
+        # A case has the market's features of the windows: they depend on no report.
+        rows = [(of_case[-1], ahead[-1]) for of_case, ahead in features]
+    quantiles = [
+        [ridge.forecast(np.append(newest, ahead[h])) + offsets[h] for h, ridge in enumerate(ridges)]
+        for newest, ahead in rows
+    ]
+    return mixture_quantiles(np.array(quantiles), probabilities)
 
 
 def _rule_quantiles(name: str, windows: Windows) -> Floats:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -391,7 +391,36 @@ def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
     """The forecast of one row, by default the newest, or of n rows, fitted on all known targets."""
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    fits = fit_horizons(windows, adjusted)
+    return _forecast(windows, effect, adjusted, fit_horizons(windows, adjusted), rows)
+
+
+@one_blas_thread()
+def linear_forecasts(windows: Windows, cases: Sequence[Windows]) -> list[LinearForecast]:
+    """Return the forecast of the newest row in each case of an expected report.
+
+    The model is fitted once, on the windows without that report.
+    """
+    effect = fit_effect(windows)
+    fits = fit_horizons(windows, adjust(windows, effect))
+    forecasts = []
+    for case in cases:
+        adjusted = adjust(case, effect)
+        past = np.column_stack([windows.market_inputs, adjusted.past])
+        of_case = [
+            replace(fit, past=past, future=adjusted.future[:, h]) for h, fit in enumerate(fits)
+        ]
+        forecasts.append(_forecast(case, effect, adjusted, of_case, -1))
+    return forecasts
+
+
+def _forecast(
+    windows: Windows,
+    effect: CalendarEffect,
+    adjusted: AdjustedWindows,
+    fits: list[HorizonFit],
+    rows: Rows | int,
+) -> LinearForecast:
+    """Return the forecast of fitted ridges at one row or at n rows."""
     points = np.stack([fit.ridge.forecast(fit.features(rows)) for fit in fits], axis=-1)
     by_horizon = points[..., None] + np.stack([fit.errors for fit in fits])
     quantiles = from_model(adjusted.from_adjusted(by_horizon, rows), windows.level[rows])

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import BadDataError, UnavailableError, UsageError
-from forecasting.ingest.bar_rules import QUIET_EARNINGS, STALE_EARNINGS, UNREAD_EARNINGS
+from forecasting.ingest.bar_rules import QUIET_EARNINGS, UNREAD_EARNINGS
 from forecasting.ingest.earnings import (
+    EXPECTED,
+    RHYTHM,
     SHIPPED,
     STORED,
     Announced,
@@ -346,27 +348,6 @@ def of_sessions(*days):
 
 
 @pytest.mark.parametrize(
-    ("known", "night", "newest"),
-    [
-        (["2023-11-03", "2024-01-31"], TONIGHT, []),
-        # 89 days, the usual distance, and 21 after the newest
-        (["2023-11-03", "2024-01-31"], date(2024, 5, 20), []),
-        (["2023-11-03", "2024-01-31"], date(2024, 5, 21), ["2024-01-31"]),
-        (["2023-11-03", "2024-01-31"], date(2026, 12, 1), ["2024-01-31"]),
-        (["2023-11-03", "2024-01-31", "2024-05-28"], date(2024, 5, 21), []),
-        ([], TONIGHT, []),
-        (["2023-04-13"], TONIGHT, []),  # a year, of one date alone
-        (["2023-03-20"], TONIGHT, ["2023-03-20"]),
-    ],
-)
-def test_a_symbol_whose_next_date_is_overdue_is_a_finding_of_its_newest_one(known, night, newest):
-    found = doubts(Announced("yahoo", no_events()), of_sessions(*known), night, FLAT.iloc[:0])
-    assert [(str(one.session), one.rule, one.is_persistent) for one in found] == [
-        (day, STALE_EARNINGS, True) for day in newest
-    ]
-
-
-@pytest.mark.parametrize(
     ("reacted", "is_quiet"),
     [
         ([], True),
@@ -385,9 +366,14 @@ def test_volume_that_reacted_to_neither_of_the_newest_two_dates_is_a_finding(rea
     assert quiet == ([("2024-01-31", QUIET_EARNINGS, True)] if is_quiet else [])
 
 
-def test_a_withdrawn_date_is_no_newest_one():
-    stored = frame(event("2023-01-31"), event("2023-01-31", rule="withdrawn"))
-    assert doubts(Announced("yahoo", no_events()), stored, TONIGHT, FLAT) == []
+def test_dates_that_have_ended_are_no_finding():
+    known = of_sessions("2023-01-31")
+    assert doubts(Announced("yahoo", no_events()), known, TONIGHT, FLAT) == []
+
+
+def test_reports_that_nobody_announced_are_no_listed_dates_that_volume_can_doubt():
+    known = of_sessions("2023-11-03", "2024-01-31").assign(source=RHYTHM, known_rule=EXPECTED)
+    assert doubts(Announced("yahoo", no_events()), known, TONIGHT, FLAT) == []
 
 
 # The stored history.

@@ -63,7 +63,7 @@ def test_a_network_is_issued_with_parts_that_multiply_up_to_its_median(target):
     windows = replace(windows, values=values)
     checkpoint = pretrained_for(windows)
     linear = linear_forecast(windows)
-    found = candidates.network_candidate("m1", checkpoint, windows, NO_PAST, linear)
+    found = candidates.network_candidate("m1", checkpoint, windows, NO_PAST)
     raw, _ = member_quantiles(checkpoint, windows, np.arange(len(windows)))
     level = windows.level[-1]
     parts = (raw[-1], to_model(linear.quantiles, level), tree_medians(windows), NO_PAST)

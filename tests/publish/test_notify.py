@@ -29,7 +29,7 @@ from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
 from tests.nights import after, night, select
-from tests.store.rows import all_rows, run_row
+from tests.store.rows import all_rows, event_frame, run_row
 
 pytestmark = [
     pytest.mark.usefixtures("plain_flows"),
@@ -254,3 +254,25 @@ def test_an_invalid_alert_is_a_thing_to_know(night_folder, posted, monkeypatch):
     title, text = sent(posted[1:])
     assert title == "1 volume forecast of Mon 11 Mar, 1 of 1 hit on Thu 7 Mar, 1 thing to know"
     assert "found 'median > 20M'" in text
+
+
+def test_a_check_names_the_symbols_whose_reports_are_expected_alone_until_dates_are_announced(
+    night_folder, monkeypatch
+):
+    monkeypatch.setattr(clock, "now", after(LAST))
+    night(LAST)
+    with connect.transaction(read_settings().url) as connection:
+        add_event(connection, "2024-01-30", "seen", day=1)
+        add_event(connection, "2024-02-06", "volume", day=2, source="rhythm")
+        add_event(connection, "2024-04-30", "expected", day=3, source="rhythm")
+    note = "Note on TEST: earnings dates. The next report is expected from past ones alone: "
+    assert run("check")[1].count(note) == 1
+    with connect.transaction(read_settings().url) as connection:
+        add_event(connection, "2024-04-30", "seen", day=4)
+    assert "Note" not in run("check")[1]
+
+
+def add_event(connection, session, rule, *, day, **changed):
+    event = event_frame(session, rule, **changed)
+    seen = pd.Timestamp(f"2024-03-0{day}", tz="UTC")
+    write.add_frame(connection, "events", event, symbol="TEST", first_seen_at=seen)

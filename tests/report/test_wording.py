@@ -1,7 +1,7 @@
 import math
 from dataclasses import replace
+from datetime import date
 
-import pandas as pd
 import pytest
 
 from forecasting.evaluate.significance import Skill
@@ -106,13 +106,33 @@ def test_the_page_that_a_night_writes_before_its_end_does_not_say_that_it_runs()
     assert report_data(run={"status": "running"}).conditions == []
 
 
-def test_the_newest_earnings_date_that_is_overdue_is_a_note_once():
-    columns = ["session", "rule", "severity", "value", "detail", "since"]
-    found = [
-        (day, "earnings_stale", "flag", None, "", None) for day in ("2025-08-01", "2025-11-05")
-    ]
-    data = report_data(findings=pd.DataFrame(found, columns=columns))
-    assert notices(data.conditions) == {
-        "Earnings dates": "They end on Wed 5 Nov 2025: `--events dates.csv` adds newer ones."
-    }
+def test_an_expected_report_is_a_note_that_is_no_flag():
+    data = report_data(forecasts=forecasts(expected_report=date(2024, 3, 12)))
+    text = "Report expected around Tue 12 Mar 2024, not announced."
+    assert notices(data.conditions) == {"Earnings dates": text}
     assert data.flags == []
+
+
+@pytest.mark.parametrize(
+    ("special_day", "expected", "factor"),
+    [
+        ("earnings before the open", None, "earnings"),
+        ("earnings?", date(2024, 3, 11), "expected report"),
+        ("", date(2024, 3, 12), "expected report nearby"),
+        ("", None, "report nearby"),
+    ],
+)
+def test_the_factor_of_a_report_says_whether_it_is_only_expected(special_day, expected, factor):
+    rows = forecasts(special_day=special_day, expected_report=expected)
+    parts = {1: [("usual", 8e6), ("report", 1.3)]}
+    line = report_data(forecasts=rows, parts=parts).first
+    assert wording.brief_why(line, line.notes) == f"{factor} x1.30"
+
+
+def test_a_digest_names_an_expected_report_within_a_week():
+    noted = [
+        wording.digest_notes(report_data(forecasts=forecasts(expected_report=day)))
+        for day in (date(2024, 3, 18), date(2024, 3, 19))
+    ]
+    assert "report expected around Mon 18 Mar, not announced" in noted[0]
+    assert "expected" not in noted[1]

@@ -222,6 +222,58 @@ def test_earnings_are_those_that_a_night_has(connection):
         ]
 
 
+def add_report(connection, session: str, rule: str, *, seen: str, source: str = "rhythm") -> None:
+    day = pd.Timestamp(session)
+    event = event_frame(session, rule, source=source, announced=day, timing="")
+    write.add_frame(connection, "events", event, symbol=SYMBOL, first_seen_at=at(seen))
+
+
+def test_an_expected_report_is_told_apart_until_it_is_withdrawn_or_announced(connection):
+    shown = ("session", "day", "known_rule")
+    add_report(connection, FIRST, "expected", seen="2024-03-01")
+    session = pd.Timestamp(FIRST)
+    expected = [(session, "earnings expected", "expected")]
+    assert view_rows(connection, "special_days", *shown) == expected
+    assert read.expected_reports(connection, SYMBOL) == {session.date()}
+    assert read.expected_reports(connection, SYMBOL, known_at=at("2024-02-29")) == set()
+    assert read.unannounced_symbols(connection) == {SYMBOL}
+    add_report(connection, FIRST, "withdrawn", seen="2024-03-02")
+    assert view_rows(connection, "special_days", *shown) == []
+    add_report(connection, MOVED, "seen", seen="2024-03-03", source="yahoo")
+    assert view_rows(connection, "special_days", *shown) == [
+        (pd.Timestamp(MOVED), "earnings", "seen")
+    ]
+    assert read.expected_reports(connection, SYMBOL) == set()
+    assert read.unannounced_symbols(connection) == set()
+
+
+@pytest.mark.parametrize(
+    ("expected", "shown"),
+    [
+        ("2024-05-10", True),
+        ("2024-03-15", True),
+        ("2024-02-29", True),  # 10 sessions before the origin
+        ("2024-02-28", False),
+    ],
+)
+def test_forecasts_have_the_report_that_was_expected_when_they_were_issued(
+    connection, expected, shown
+):
+    days = pd.bdate_range("2024-02-01", "2024-03-14").strftime("%Y-%m-%d")
+    store_bars(connection, dict.fromkeys(days, 100.0), seen="2024-03-14T21:00")
+    store_forecasts(connection, forecast_row("lstm", "2024-03-14"))
+    add_report(connection, "2024-06-03", "expected", seen="2024-03-01")
+    add_report(connection, "2024-06-03", "withdrawn", seen="2024-03-02")
+    add_report(connection, expected, "expected", seen="2024-03-03")
+    # An announcement after the forecast was issued does not change what it is shown with.
+    add_report(connection, expected, "seen", seen="2024-07-01", source="yahoo")
+    day = "earnings?" if expected == "2024-03-15" else ""
+    for view in ("published_forecasts", "latest_forecasts", "latest_forecasts_rounded"):
+        ((special_day, report),) = view_rows(connection, view, "special_day", "expected_report")
+        assert special_day == day
+        assert report == pd.Timestamp(expected) if shown else pd.isna(report)
+
+
 def test_the_newest_totals_are_those_of_the_published_forecast_against_usual_sessions(connection):
     rows = [
         forecast_row("lstm", "2024-03-08", 1),

@@ -32,7 +32,6 @@ from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.rows import ModelRow, RunRow, WeightsRow
 from forecasting.targets import TARGETS
-from forecasting.train.linear import linear_forecast
 from forecasting.vocabulary import PUBLISHED, QUANTILE_COLUMNS
 
 logger = logging.getLogger("forecasting.predict")
@@ -217,8 +216,7 @@ def _network(
         checkpoint = load_model(model, stored.weights)
         check_same_market(checkpoint.card, stored.fitted_with, night)
         past = read_past(stored.past)
-        linear = linear_forecast(windows)
-        return candidates.network_candidate(model.id, checkpoint, windows, past, linear), ""
+        return candidates.network_candidate(model.id, checkpoint, windows, past), ""
     except (ArtifactError, *NUMERICAL_ERRORS) as error:
         logger.warning("model %s cannot be used: %s", model.id, error)
         return None, str(error)

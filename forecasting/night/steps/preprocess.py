@@ -14,13 +14,16 @@ from typing import get_args
 import pandas as pd
 
 from forecasting.errors import ArtifactError, FailedVerdict, NoBarError
+from forecasting.ingest.earnings import EXPECTED, FOUND, RHYTHM, WITHDRAWN
 from forecasting.night.night import Night
 from forecasting.night.run_log import open_run
+from forecasting.preprocess.expected import SAME_QUARTER
 from forecasting.preprocess.windows import (
     FILLED_SESSIONS,
     TRAIN_SESSIONS,
     WARM_UP,
     MarketSeries,
+    Windows,
     make_windows,
 )
 from forecasting.sessions import closes_at, last_completed, opens_at, sessions_index, shift
@@ -76,7 +79,54 @@ def make_features(night: Night) -> Night:
     with connect.transaction(night.url) as connection:
         open_run(connection, night, started_at=started_at, notes={"market": note})
         write.update(connection, "runs", night.id, {"market_fetch": market_fetch})
+        _record_reports(connection, night, windows, seen_at=max(started_at, at))
     return replace(night, fetch_id=fetch.id, data_as_of=at, bars=bars, windows=windows)
+
+
+def _record_reports(
+    connection: connect.Connection, night: Night, windows: Windows, *, seen_at: datetime
+) -> None:
+    """Append the reports that nobody announced to table events, for people who query it.
+
+    No night reads these rows: each origin makes them anew. A stored expectation that a later
+    announcement or reaction has replaced is withdrawn.
+    """
+    rules = dict.fromkeys(windows.found_reports, FOUND)
+    if windows.expected is not None:
+        rules[windows.expected.due] = EXPECTED
+    stored = read.all_event_rows(connection, night.symbol)
+    newest = stored.drop_duplicates("session", keep="last")
+    unannounced = newest[newest["source"] == RHYTHM]
+    announced = newest[(newest["source"] != RHYTHM) & (newest["known_rule"] != WITHDRAWN)]
+    # A night that is made up for may expect a report whose date has been announced since.
+    days = set(announced["session"].dt.date)
+    rules = {
+        session: rule
+        for session, rule in rules.items()
+        if not any(abs(day - session) <= SAME_QUARTER for day in days)
+    }
+    stored_rules = dict(zip(unannounced["session"].dt.date, unannounced["known_rule"], strict=True))
+    for session, rule in stored_rules.items():
+        if rule == EXPECTED:
+            rules.setdefault(session, WITHDRAWN)
+    for session, rule in sorted(rules.items()):
+        if stored_rules.get(session) != rule:
+            write.add(connection, "events", _report_row(night, session, rule, seen_at))
+
+
+def _report_row(night: Night, session: date, rule: str, seen_at: datetime) -> dict[str, object]:
+    """Return the row of table events of a report that nobody announced."""
+    return {
+        "symbol": night.symbol,
+        "session": session,
+        "kind": "earnings",
+        "first_seen_at": seen_at,
+        "known_from": night.session,
+        "known_rule": rule,
+        "announced": session,
+        "timing": "",
+        "source": RHYTHM,
+    }
 
 
 def no_session(night: Night) -> NoBarError:

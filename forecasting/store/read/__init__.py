@@ -16,15 +16,18 @@ from forecasting.store.read.forecasts import (
 )
 from forecasting.store.read.inputs import (
     actions,
+    all_event_rows,
     bars,
     event_rows,
     events,
+    expected_reports,
     fetch_as_of,
     findings,
     newest_fetch,
     newest_flag,
     paused_until,
     symbol_with,
+    unannounced_symbols,
 )
 from forecasting.store.read.runs import (
     IssuedNight,

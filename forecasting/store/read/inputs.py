@@ -11,7 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.errors import StoreError
-from forecasting.ingest.earnings import STORED, validity_intervals
+from forecasting.ingest.earnings import (
+    EXPECTED,
+    RHYTHM,
+    STORED,
+    WITHDRAWN,
+    valid_events,
+    validity_intervals,
+)
 from forecasting.ingest.splits import ACCEPTED
 from forecasting.store import schema
 from forecasting.store.frames import first_record, frame
@@ -25,6 +32,8 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 # A bar that was held back was received too
 _HAS_BARS = fetch.verdict.not_in(NO_BARS)
+# Until 0.4 a finding said that the earnings dates had ended.
+_FORMER_RULE = "earnings_stale"
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 
 
@@ -162,7 +171,19 @@ def events(
 def event_rows(
     connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> pd.DataFrame:
-    """Earnings dates as stored, now or up to an instant, ascending by first_seen_at: STORED."""
+    """Return announced earnings dates as stored, ascending by first_seen_at: columns STORED.
+
+    Expected reports and those found in the volume are left out: each origin makes them anew from
+    what it knows.
+    """
+    rows = all_event_rows(connection, symbol, known_at=known_at)
+    return rows[rows["source"] != RHYTHM].reset_index(drop=True)
+
+
+def all_event_rows(
+    connection: Connection, symbol: str, *, known_at: datetime | None = None
+) -> pd.DataFrame:
+    """Return all rows of earnings dates as stored, ascending by first_seen_at: columns STORED."""
     statement = (
         select(*event[tuple(STORED)])
         .where(event.symbol == symbol, event.first_seen_at <= (known_at or LATEST))
@@ -172,10 +193,39 @@ def event_rows(
     return frame(connection, statement)
 
 
-def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
-    """The findings that were open once a fetch was written, and those that it added.
+def expected_reports(
+    connection: Connection, symbol: str, *, known_at: datetime | None = None
+) -> set[date]:
+    """Return the sessions around which a report is expected that nobody has announced.
 
-    Columns session, rule, severity, value, detail, and since, when each was first shown.
+    The expectations are those that were valid at the instant `known_at`, or that are valid now.
+    """
+    valid = valid_events(all_event_rows(connection, symbol, known_at=known_at))
+    is_expected = (valid["source"] == RHYTHM) & (valid["known_rule"] == EXPECTED)
+    return set(valid["session"][is_expected].dt.date)
+
+
+def unannounced_symbols(connection: Connection) -> set[str]:
+    """Return the symbols that have an expected report after all their announced ones."""
+    is_expected = (event.source == RHYTHM) & (event.known_rule == EXPECTED)
+    statement = (
+        select(*event["symbol", "session", "source", "known_rule"])
+        .where(event.symbol.in_(select(event.symbol).where(is_expected)))
+        .order_by(event.first_seen_at)
+    )
+    newest = frame(connection, statement).drop_duplicates(["symbol", "session"], keep="last")
+    # A report that was found in the volume was not announced either.
+    is_announced = (newest["source"] != RHYTHM) & (newest["known_rule"] != WITHDRAWN)
+    counted = newest[is_announced | (newest["known_rule"] == EXPECTED)].sort_values("session")
+    last = counted.drop_duplicates("symbol", keep="last")
+    return set(last["symbol"][last["known_rule"] == EXPECTED])
+
+
+def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
+    """Return the findings that were open once a fetch was written, and those that it added.
+
+    Columns session, rule, severity, value, detail, and since, when each was first shown. Findings
+    of a rule that no longer exists are left out.
     """
     shown = fetches.alias("shown").c
     since = fetch.fetched_at
@@ -186,7 +236,7 @@ def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
         select(*columns, since.label("since"))
         .join(fetches)
         .where(shown.id == fetch_id, shown.symbol == finding.symbol)
-        .where(was_open | (finding.fetch_id == fetch_id))
+        .where(was_open | (finding.fetch_id == fetch_id), finding.rule != _FORMER_RULE)
         .order_by(finding.session, finding.rule, since)
     )
     return frame(connection, statement)
