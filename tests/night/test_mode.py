@@ -16,8 +16,8 @@ GONE = {"changed": "the market has vanished"}
 @pytest.mark.parametrize(
     ("requested", "parent", "method", "kind", "reason"),
     [
-        ("skip", {}, "skip", "asked", "no fit"),
-        ("skip", None, "skip", "asked", "no fit"),
+        ("skip", {}, "skip", "asked", "No fit"),
+        ("skip", None, "skip", "asked", "No fit"),
         ("auto", None, "scratch", "first", "no fit before"),
         ("warm", None, "scratch", "first", "no fit before"),
         ("auto", {"damage": "the file is gone"}, "scratch", "unreadable", "the file is gone"),
