@@ -7,7 +7,7 @@ In a test: with asked_here(StandIn(bars, actions), monkeypatch.setattr) as yahoo
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
@@ -107,6 +107,8 @@ class StandIn:
         # As in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"; a row may lack its date or
         # timing.
         self.calendar = []
+        # As asked: the symbols, the first and last day, and how many rows there are of them.
+        self.calendar_spans = []
         self.calendar_fault = None
         self.silent_hosts = ()  # accept a request and never answer
         self.requests = []
@@ -436,7 +438,14 @@ class Handler(BaseHTTPRequestHandler):
         elif fault is not None:
             self._break(fault)
         else:
-            self._send(200, _calendar_table(self.stand_in.calendar, asked))
+            symbols, first, last = _calendar_span(asked)
+            rows = [
+                event
+                for event in self.stand_in.calendar
+                if event[0] in symbols and first <= (event[1] or first) <= last
+            ]
+            self.stand_in.calendar_spans.append((symbols, first, last, len(rows)))
+            self._send(200, _calendar_table(rows[: asked["size"]]))
 
     def _break(self, fault):
         if fault in BROKEN:
@@ -472,23 +481,31 @@ COLUMNS = (
 """Of Yahoo's earnings calendar: label and type."""
 
 
-def _calendar_table(
-    events: list[tuple[str, str | None, str | None]], asked: dict[str, Any]
-) -> bytes:
-    """Yahoo's calendar as yfinance reads it, of the requested symbols and days.
+def _calendar_span(asked: dict[str, Any]) -> tuple[list[str], str, str]:
+    """Return the symbols, the first and the last day of a request for the calendar.
 
-    Days are compared as texts.
+    Yahoo compares days as texts.
     """
     assert (asked["entityIdType"], asked["query"]["operator"]) == ("sp_earnings", "AND")
-    wanted = {one["operator"]: one["operands"] for one in asked["query"]["operands"]}
-    first = wanted["GTE"][1]
-    last = wanted["LTE"][1]
-    tickers = [each["operands"][1] for each in wanted["OR"]]
-    listed = [event for event in events if event[0] in tickers]
-    due = [event for event in listed if first <= (event[1] or first) <= last]
+    wanted = {term["operator"]: term["operands"] for term in asked["query"]["operands"]}
+    symbols = [term["operands"][1] for term in wanted["OR"]]
+    return symbols, wanted["GTE"][1], wanted["LTE"][1]
+
+
+def past_reports(symbol: str, days: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return the calendar's two rows of each report after the close of a day, as Yahoo has them."""
+    return [
+        (symbol, f"{day}T{hour}:00.000Z", timing)
+        for day in days
+        for hour, timing in (("20:00", "AMC"), ("12:00", "TNS"))
+    ]
+
+
+def _calendar_table(events: list[tuple[str, str | None, str | None]]) -> bytes:
+    """Return events of Yahoo's calendar as yfinance reads them."""
     rows = [
         [symbol, "-", 1e9, "Earnings Announcement", start, timing, 1.0, None, None]
-        for symbol, start, timing in due
+        for symbol, start, timing in events
     ]
     columns = [{"label": label, "type": kind} for label, kind in COLUMNS]
     table = {"columns": columns, "rows": rows}

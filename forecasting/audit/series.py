@@ -21,7 +21,10 @@ from forecasting.vocabulary import Clock
 def load_series(
     settings: Settings, *, last: date | None, now: Clock
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """All checked bars of the first symbol up to `last`, its events and the series' title."""
+    """Return all checked bars of the first symbol up to `last`, its events and the series' title.
+
+    The events are those that a first night has: a live source is asked for its last year.
+    """
     symbol = settings.symbol
     exchange = settings.exchange
     source = bars_source(settings, now=now)
@@ -32,9 +35,12 @@ def load_series(
         response_of(source, request), known=nothing.bars, known_actions=nothing.actions
     )
     bars, _ = check_bars(response, known=nothing.bars)
+    announced = announced_of(
+        settings, source, {symbol: exchange}, newest, stored=lambda _: nothing_stored()
+    )
     events = new_events(
         nothing_stored(),
-        announced_of(settings, source, [symbol], newest)(symbol),
+        announced(symbol),
         symbol=symbol,
         exchange=exchange,
         session=newest,

@@ -6,9 +6,9 @@ nothing was announced. Which sessions react to them is decided when they are sto
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cache, partial
 
 import numpy as np
@@ -31,7 +31,7 @@ from forecasting.ingest.event_files import (
 from forecasting.ingest.sources import EarningsSource, Source, are_midnights
 from forecasting.ingest.sources.plugins import called
 from forecasting.losses import Floats
-from forecasting.sessions import calendar
+from forecasting.sessions import OLDEST_DAY, calendar
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -64,6 +64,14 @@ _KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is n
 _REPORTS = 8
 # Sessions of bars before any origin: 186 of warm-up and 250 rows, the last one its own
 _FIRST_ORIGIN = 435
+
+_YEAR = timedelta(days=365)
+_DAY = timedelta(days=1)
+
+# A date just past is asked again: it may have been moved, or have its hour by now.
+_WEEK = timedelta(days=7)
+# Between two known reports that are further apart, a quarter's report is missing.
+_LONGEST_QUARTER = timedelta(days=135)
 
 REACTION = 1.3
 """Times the median volume of the 21 sessions before from which on volume reacts: on 93% of the days
@@ -153,41 +161,78 @@ class Announced:
     dates: pd.DataFrame  # columns announced (naive midnight), timing
     seen: date | None = None  # the session of a night on which a live source listed them
     unread: SourceError | None = None  # why the source's list could not be read
+    # The day from which on the list was asked; that it lacks an older date says nothing
+    since: date = OLDEST_DAY
 
 
 def announced_by(
-    option: str | None, source: Source, symbols: Sequence[str], session: date
+    option: str | None,
+    source: Source,
+    exchanges: Mapping[str, str],
+    session: date,
+    *,
+    stored: Callable[[str], pd.DataFrame],
 ) -> Callable[[str], Announced]:
-    """What is announced of a symbol: by the file of --events, else by the source.
+    """Return a function that says what is announced of a symbol.
 
-    The source is asked once for all symbols, when the first of them is.
+    The file of --events decides; without it the source is asked. The source is asked once for all
+    symbols, when the first of them is.
+
+    Args:
+        option: The value of --events.
+        source: The source of the dates, if no file has them.
+        exchanges: The exchange of each symbol.
+        session: The night's.
+        stored: Reads the rows STORED of a symbol, ascending by first_seen_at.
     """
     if option is not None and option != OF_YAHOO:
         path = path_of(option)
         return lambda symbol: Announced(option, read_events_csv(path, symbol))
+    if not isinstance(source, EarningsSource):
+        return lambda symbol: Announced(source.name, no_events(), session)
 
     @cache
-    def listed() -> tuple[pd.DataFrame, SourceError | None]:
-        return _list_of(source, symbols, session)
+    def listed() -> tuple[Mapping[str, date], pd.DataFrame, SourceError | None]:
+        since = {}
+        for symbol, exchange in exchanges.items():
+            valid = valid_events(stored(symbol))
+            shipped = shipped_events(symbol, exchange=exchange)
+            since[symbol] = asked_since(joined(valid, shipped)["announced"], session)
+        return since, *_list_of(source, since, session)
 
     def of_symbol(symbol: str) -> Announced:
-        dates, unread = listed()
-        own = dates[dates["symbol"] == symbol].drop(columns="symbol")
-        return Announced(source.name, own, session, unread)
+        since, dates, unread = listed()
+        symbol_dates = dates[dates["symbol"] == symbol].drop(columns="symbol")
+        return Announced(source.name, symbol_dates, session, unread, since[symbol])
 
     return of_symbol
 
 
+def asked_since(known: pd.Series, session: date) -> date:
+    """Return the day from which on a source is asked for the dates of a symbol.
+
+    This is the day after the newest known report, at most a year and at least a week before the
+    session. If reports are missing within that year, it is the day after the last report before
+    them.
+    """
+    newest = session - _YEAR
+    for day in sorted(known.dt.date):
+        if day > newest + _LONGEST_QUARTER:
+            break
+        newest = max(newest, day)
+    return min(newest + _DAY, session - _WEEK)
+
+
 def _list_of(
-    source: Source, symbols: Sequence[str], session: date
+    source: EarningsSource, since: Mapping[str, date], session: date
 ) -> tuple[pd.DataFrame, SourceError | None]:
-    """A source's list: columns symbol, announced, timing; empty where it fails, with the error."""
-    nothing = no_events().assign(symbol="")
-    if not isinstance(source, EarningsSource):
-        return nothing, None
+    """Return a source's list, with columns symbol, announced and timing.
+
+    If the source fails, the list is empty and comes with the error.
+    """
     try:
         with called(source):
-            listed = source.earnings_dates(symbols, session)[["symbol", "announced", "timing"]]
+            listed = source.earnings_dates(since, session)[["symbol", "announced", "timing"]]
             is_sound = are_midnights(listed["announced"]) and listed["timing"].isin(TIMINGS).all()
         if not is_sound:
             raise BadDataError(
@@ -195,8 +240,8 @@ def _list_of(
                 "empty."
             )
     except SourceError as error:
-        logger.warning("no earnings dates of %d symbols: %s", len(symbols), error)
-        return nothing, error
+        logger.warning("no earnings dates of %d symbols: %s", len(since), error)
+        return no_events().assign(symbol=""), error
     return listed, None
 
 
@@ -209,12 +254,12 @@ def new_events(
     session: date,
     volume: pd.Series,
 ) -> pd.DataFrame:
-    """The rows, COLUMNS and source, that a night adds to the stored ones of a symbol.
+    """Return the rows, COLUMNS and source, that a night adds to the stored ones of a symbol.
 
-    Dates that are announced anew; withdrawals, from this session on, of dates of the same quarters
-    that are announced no more, and of shipped ones that are no longer shipped; and the shipped
-    dates of other quarters. A date without timing that is stored keeps its session: the fits of a
-    chain go on from flags that stay where they were.
+    They are dates that are announced anew; withdrawals, from this session on, of dates of the same
+    quarters that are announced no more, and of shipped ones that are no longer shipped; and the
+    shipped dates of other quarters. A date without timing that is stored keeps its session: the
+    fits of a chain go on from flags that stay where they were.
 
     Args:
         stored: Rows STORED of the symbol, ascending by first_seen_at.
@@ -227,13 +272,13 @@ def new_events(
     valid = valid_events(stored)
     dates = announced.dates.assign(scheduled=True)
     listed = shipped_events(symbol, exchange=exchange)
-    shipped = listed[_in_other_quarters(listed, dates)]
+    shipped = listed[~_replaced(listed, dates, since=announced.since)]
     known = pd.concat([rows["announced"] for rows in (dates, shipped, stored)])
     place = partial(reacting, exchange=exchange, reports=Reports(pd.DatetimeIndex(known), volume))
     own = place(dates, seen=announced.seen)
     is_known = _pairs(own).isin(_pairs(valid)) | own["session"].isin(valid["session"])
     is_kept = valid["announced"].isin(own["announced"]) | valid["session"].isin(own["session"])
-    is_moved = ~_in_other_quarters(valid, own)
+    is_moved = _replaced(valid, own, since=announced.since)
     is_corrected = valid["source"].isin(_LISTS) & ~valid["announced"].isin(listed["announced"])
     is_withdrawn = ~is_kept & (is_moved | is_corrected)
     shipped = shipped[_in_other_quarters(shipped, valid[~is_withdrawn])]
@@ -249,6 +294,17 @@ def new_events(
 
 def _pairs(rows: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(rows[["announced", "timing"]])
+
+
+def _replaced(rows: pd.DataFrame, dates: pd.DataFrame, *, since: date) -> np.ndarray:
+    """Return (D,) whether a list announces another date for the quarter of each row.
+
+    A row from before `since` was not asked again: only an older date of the list replaces it.
+    """
+    is_older = (rows["announced"] < pd.Timestamp(since)).to_numpy()
+    older_dates = dates[dates["announced"] < pd.Timestamp(since)]
+    apart = _in_other_quarters(rows, dates)
+    return ~np.where(is_older, _in_other_quarters(rows, older_dates), apart)
 
 
 def _in_other_quarters(rows: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:

@@ -16,6 +16,7 @@ from forecasting.ingest.earnings import (
     Announced,
     Reports,
     announced_by,
+    asked_since,
     doubts,
     new_events,
     nothing_stored,
@@ -37,6 +38,7 @@ from tests.builders import random_bars
 from tests.store.rows import at
 
 TONIGHT = date(2024, 4, 12)
+A_WEEK_AGO = date(2024, 4, 5)
 AHEAD = "21 sessions ahead"
 FILE = "csv:earnings.csv"
 MAY_1 = "2024-05-01"
@@ -293,33 +295,102 @@ class Source:
         self.error = error
         self.asked = []
 
-    def earnings_dates(self, symbols, session):
-        self.asked.append((symbols, session))
+    def earnings_dates(self, since, session):
+        self.asked.append((since, session))
         if self.error is not None:
             raise self.error
         listed = pd.DatetimeIndex(list(self.days))
         return pd.DataFrame({"symbol": "KO", "announced": listed, "timing": self.timing})
 
 
+def listed_by(option, source, *symbols, stored=None):
+    """What a file or a source has announced of symbols, of which the rows `stored` are stored."""
+    rows_of_all = nothing_stored() if stored is None else stored
+    exchanges = dict.fromkeys(symbols, "XNYS")
+    return announced_by(option, source, exchanges, TONIGHT, stored=lambda _: rows_of_all)
+
+
 def test_a_source_is_asked_once_for_all_symbols_when_the_first_of_them_is():
     source = Source("2024-04-30")
-    of_symbol = announced_by(None, source, ["KO", "PEP"], TONIGHT)
+    of_symbol = listed_by(None, source, "KO", "PEP")
     assert source.asked == []
     found = [of_symbol(symbol) for symbol in ("KO", "PEP")]
-    assert source.asked == [(["KO", "PEP"], TONIGHT)]
+    # Shipped dates of both reach past tonight.
+    assert source.asked == [(dict.fromkeys(["KO", "PEP"], A_WEEK_AGO), TONIGHT)]
     assert [rows(one.dates, "announced", "timing") for one in found] == [
         [("2024-04-30", "amc")],
         [],
     ]
     assert {(one.source, one.seen, one.unread) for one in found} == {("yahoo", TONIGHT, None)}
-    without = announced_by(None, SimpleNamespace(name="house"), ["KO"], TONIGHT)("KO")
+    without = listed_by(None, SimpleNamespace(name="house"), "KO")("KO")
     assert (without.dates.empty, without.unread) == (True, None)
+
+
+LAST_YEAR = ["2023-04-25", "2023-07-25", "2023-10-24", "2024-01-30"]
+
+
+@pytest.mark.parametrize(
+    ("known", "since"),
+    [
+        ([], "2023-04-14"),  # a year
+        (["2021-10-26", "2022-01-25"], "2023-04-14"),
+        (LAST_YEAR, "2024-01-31"),
+        (LAST_YEAR[::-1], "2024-01-31"),
+        ([*LAST_YEAR, "2024-04-10"], str(A_WEEK_AGO)),
+        ([*LAST_YEAR, "2024-04-30"], str(A_WEEK_AGO)),
+        # The next date is known, and those before it are not, as on a ledger that began lately.
+        (["2024-04-30"], "2023-04-14"),
+        (["2022-11-01", "2024-01-30"], "2023-04-14"),
+        (["2023-04-25", "2023-10-24", "2024-01-30"], "2023-04-26"),
+        # A list that ended half a year before the year lacks nothing within it.
+        (["2022-10-25", *LAST_YEAR], "2024-01-31"),
+    ],
+)
+def test_a_source_is_asked_from_the_day_after_the_newest_known_report_on(known, since):
+    days = pd.Series(pd.DatetimeIndex(known))
+    assert str(asked_since(days, TONIGHT)) == since
+
+
+def test_known_reports_are_the_stored_ones_that_are_not_withdrawn_and_the_shipped_ones():
+    source = Source()
+    stored = frame(*(event(day, announced=day) for day in LAST_YEAR))
+    listed_by(None, source, "KOA", stored=stored)("KOA")
+    ended_newest = frame(
+        *(event(day, announced=day) for day in LAST_YEAR),
+        event(LAST_YEAR[-1], announced=LAST_YEAR[-1], rule="withdrawn"),
+    )
+    listed_by(None, source, "KOA", "KO", stored=ended_newest)("KO")
+    newest = [{symbol: str(day) for symbol, day in since.items()} for since, _ in source.asked]
+    assert newest == [{"KOA": "2024-01-31"}, {"KOA": "2023-10-25", "KO": str(A_WEEK_AGO)}]
+
+
+def test_a_ledger_that_starts_in_december_2026_has_all_reports_of_2026():
+    session = date(2026, 12, 7)
+    source = Source("2026-02-10", "2026-04-28", "2026-07-21", "2026-10-27", "2027-02-09")
+    of_symbol = announced_by(
+        None, source, {"KO": "XNYS"}, session, stored=lambda _: nothing_stored()
+    )
+    found = new_events(
+        nothing_stored(),
+        of_symbol("KO"),
+        symbol="KO",
+        exchange="XNYS",
+        session=session,
+        volume=FLAT,
+    )
+    assert source.asked == [({"KO": date(2025, 12, 8)}, session)]
+    newer = found[found["session"] > "2025-12-01"]
+    past = ["2026-02-11", "2026-04-29", "2026-07-22", "2026-10-28"]
+    assert rows(newer, "session", "known_from", "known_rule") == [
+        *((day, str(shift(date.fromisoformat(day), -21)), AHEAD) for day in past),
+        ("2027-02-10", str(session), "seen"),
+    ]
 
 
 def test_a_file_of_dates_takes_the_place_of_the_source(tmp_path):
     source = Source("2024-04-30")
     option = f"csv:{write(tmp_path, 'announced,timing' + chr(10) + '2024-05-07,bmo')}"
-    found = announced_by(option, source, ["KO"], TONIGHT)("KO")
+    found = listed_by(option, source, "KO")("KO")
     assert (source.asked, found.source, found.seen) == ([], option, None)
     assert rows(found.dates, "announced", "timing") == [("2024-05-07", "bmo")]
 
@@ -334,7 +405,7 @@ def test_a_file_of_dates_takes_the_place_of_the_source(tmp_path):
     ],
 )
 def test_a_list_that_cannot_be_read_is_a_finding_of_the_night(source, error):
-    found = announced_by(None, source, ["KO"], TONIGHT)("KO")
+    found = listed_by(None, source, "KO")("KO")
     assert (found.dates.empty, type(found.unread)) == (True, error)
     (finding,) = doubts(found, of_sessions("2024-01-31"), TONIGHT, FLAT)
     assert (finding.session, finding.rule) == (TONIGHT, UNREAD_EARNINGS)
@@ -466,6 +537,26 @@ def test_of_a_quarter_the_newest_announcement_counts_and_the_one_before_is_withd
 ):
     found = added(frame(*stored), Announced("yahoo", dates(*listed), TONIGHT))
     assert rows(found, "source", "session", "known_from", "known_rule") == expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "listed", "withdrawn"),
+    [
+        ("2024-03-15", ["2024-04-25"], []),
+        ("2024-03-15", ["2024-03-13"], ["2024-03-15"]),  # a plug-in's list may be longer
+        ("2024-04-10", ["2024-04-25"], ["2024-04-10"]),  # asked again
+        (MAY_1, ["2024-04-25"], [MAY_1]),
+    ],
+)
+def test_a_past_report_that_is_not_asked_again_is_not_withdrawn(stored, listed, withdrawn):
+    """Of a company that reports its year late and its first quarter early."""
+    announced = Announced("yahoo", dates(*listed), TONIGHT, since=A_WEEK_AGO)
+    found = added(frame(event(stored, announced=stored)), announced)
+    assert found["announced"][found["known_rule"] != "withdrawn"].tolist() == [
+        pd.Timestamp(day) for day in listed
+    ]
+    ended_days = found["session"][found["known_rule"] == "withdrawn"]
+    assert [str(day.date()) for day in ended_days] == withdrawn
 
 
 @pytest.mark.parametrize(

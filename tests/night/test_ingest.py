@@ -1,23 +1,25 @@
 """How bars reach a night: with a market series and earnings dates, on the stand-in
 for Yahoo."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from flows import clock
+from forecasting.audit.series import load_series
 from forecasting.errors import ArtifactError, BadDataError
 from forecasting.night.night import Night
 from forecasting.night.steps import preprocess
 from forecasting.night.steps.ingest import ingest
 from forecasting.publish.messages import newest_digest
-from forecasting.sessions import between
+from forecasting.sessions import between, shift
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
 from tests.builders import EVE, LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import after, ingest_only, night, rows, select
-from tests.yahoo_stand_in import StandIn, asked_here, market_bars
+from tests.yahoo_stand_in import StandIn, asked_here, market_bars, past_reports
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_flows")]
 
@@ -210,6 +212,60 @@ def test_one_calendar_has_the_next_dates_of_all_symbols(stocks):
     assert dates("KOA") == [("2024-04-23", "2024-03-07", "seen", "bmo")]
     assert dates("MSFA") == [("2024-05-01", "2024-03-07", "seen", "amc")]
     assert dates("SPY") == []
+
+
+LAST_YEAR = ["2023-04-25", "2023-07-25", "2023-10-24", "2024-02-13"]
+# The report after the close of a day is of the session after it.
+REACTED = ["2023-04-26", "2023-07-26", "2023-10-25", "2024-02-14"]
+
+
+def past(symbol):
+    """The stored past dates: session, known_from, known_rule, source."""
+    before = f"events WHERE symbol = '{symbol}' AND session <= '{LAST}'"
+    return select("session, known_from, known_rule, source", before)
+
+
+def listed_ahead(sessions):
+    """The rows of past reports, each known 21 sessions ahead."""
+    return [
+        (day, str(shift(date.fromisoformat(day), -21)), "21 sessions ahead", "yahoo")
+        for day in sessions
+    ]
+
+
+def test_the_first_night_has_the_reports_of_the_year_before_and_the_next_asks_for_newer_ones(
+    stocks,
+):
+    stocks.calendar = [KO]
+    for symbol in ("KOA", "MSFA"):
+        stocks.calendar += past_reports(symbol, ["2023-01-24", *LAST_YEAR])
+    ingested(stocks, EVE, "KOA", "MSFA", "SPY")
+    assert past("KOA") == past("MSFA") == listed_ahead(REACTED)
+    assert dates("KOA") == [("2024-04-23", str(EVE), "seen", "bmo")]
+    assert (dates("MSFA"), past("SPY")) == ([], [])
+    settings = read_settings().for_symbol("KOA")
+    _, of_backtest, _ = load_series(settings, last=EVE, now=after(EVE))
+    with connect.reading(settings.url) as connection:
+        stored = read.events(connection, "KOA")[["session", "known_from"]]
+    pd.testing.assert_frame_equal(of_backtest[["session", "known_from"]], stored)
+    stocks.calendar_spans.clear()
+    ingested(stocks, LAST, "MSFA")
+    # The next date of KOA is known too.
+    ingested(stocks, LAST, "KOA")
+    days = [(symbols, first) for symbols, first, *_ in stocks.calendar_spans]
+    assert days == [(["MSFA"], "2024-02-14"), (["KOA"], str(LAST - timedelta(days=7)))]
+    # What is known is not asked again, and stays.
+    assert past("KOA") == past("MSFA") == listed_ahead(REACTED)
+    assert len(rows("events", known_rule="withdrawn")) == 0
+
+
+def test_a_ledger_that_has_the_next_date_alone_has_the_missing_year_after_its_next_night(stocks):
+    ingested(stocks, EVE, "KOA")
+    assert (past("KOA"), len(dates("KOA"))) == ([], 1)
+    stocks.calendar += past_reports("KOA", LAST_YEAR)
+    ingested(stocks, LAST, "KOA")
+    assert past("KOA") == listed_ahead(REACTED)
+    assert dates("KOA") == [("2024-04-23", str(EVE), "seen", "bmo")]
 
 
 @pytest.mark.parametrize("fault", ["500", None])

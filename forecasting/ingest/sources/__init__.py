@@ -4,7 +4,7 @@ A new source is a class with a `name` and a `fetch`: it returns a Response to a 
 only the three SourceErrors. docs/developer.md contains a complete one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Protocol, runtime_checkable
@@ -156,10 +156,19 @@ class EndedSource(Protocol):
 class EarningsSource(Protocol):
     """A source that also lists earnings dates."""
 
-    def earnings_dates(self, symbols: Sequence[str], session: date) -> pd.DataFrame:
-        """The symbols' dates after `session` and, as far as it has them, before, as listed now.
+    def earnings_dates(self, since: Mapping[str, date], session: date) -> pd.DataFrame:
+        """Return the earnings dates of the symbols, past and coming, as the source lists them now.
 
-        Columns symbol, announced (naive midnight) and timing (`bmo`, `amc` or empty), by the clock
-        of the symbol's exchange. A SourceError stops no night: it becomes a finding.
+        A SourceError stops no night: it becomes a finding.
+
+        Args:
+            since: The symbols, and the day from which on the dates of each are asked: the day after
+                its newest known report, at most a year and at least a week before `session`. The
+                source may list older dates too.
+            session: The session of the night. The dates after it matter most.
+
+        Returns:
+            Columns symbol, announced (naive midnight) and timing (`bmo`, `amc` or empty), by the
+            clock of the symbol's exchange.
         """
         ...

@@ -1,8 +1,9 @@
 """Bars from Yahoo through yfinance: one request a night, failures raised, waits limited."""
 
 import logging
+import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import lru_cache, partial
@@ -46,13 +47,14 @@ dates: until Yahoo refuses a request for the first time, and from then on."""
 _LOOK_PAST = timedelta(days=7)
 _DAY = timedelta(days=1)
 
-_CALENDAR_SYMBOLS = 25
 _CALENDAR_ROWS = 100
-"""Symbols in one request to the earnings calendar, and its most rows; a quarter has one or two of a
-symbol."""
+"""The most rows that the earnings calendar gives a request: the rows after them are lost."""
+
+# The calendar lists a report once or twice.
+_ROWS_A_QUARTER = 2
+_QUARTER = timedelta(days=91)
 
 _AHEAD = timedelta(days=100)  # the next date of every company that reports quarterly lies within
-_BEFORE = timedelta(days=7)  # a date just past is listed with the timing that it had
 
 _ACTIONS = {"Dividends": "dividend", "Capital Gains": "dividend", "Stock Splits": "split"}
 _CALENDAR_EXCHANGE = "XNYS"  # the earnings calendar lists US stocks alone
@@ -99,28 +101,30 @@ class Yahoo:
         """The response to a request, in one attempt, which may be repeated in the same process."""
         return self._within(partial(self._request, request), request.symbol)
 
-    def earnings_dates(self, symbols: Sequence[str], session: date) -> pd.DataFrame:
-        """As `EarningsSource.earnings_dates`, of US stocks, from a week before the session on.
+    def earnings_dates(self, since: Mapping[str, date], session: date) -> pd.DataFrame:
+        """Return the dates of the US stocks among the symbols, up to 100 days after `session`.
 
-        After a failure it is not requested further.
+        The calendar has no other symbols. After a failed request Yahoo is not requested further:
+        the symbols of the requests before it keep their dates.
         """
-        first = session - _BEFORE
         last = session + _AHEAD
-        listed = [symbol for symbol in symbols if is_us_stock(symbol)]  # it has no others
+        groups = _calendar_groups(since, last)
         rows = [calendar_dates(pd.DataFrame(), [])]
-        for start in range(0, len(listed), _CALENDAR_SYMBOLS):
-            some = listed[start : start + _CALENDAR_SYMBOLS]
-            request = partial(self._request_calendar, some, first, last)
+        for number, symbols in enumerate(groups):
+            first = min(since[symbol] for symbol in symbols)
+            request = partial(self._request_calendar, symbols, first, last)
             try:
                 rows.append(self._within(request, "the earnings calendar"))
             except SourceError as error:
-                if start == 0:
+                if number == 0:
                     raise
-                log.warning(
-                    "no earnings calendar of %d symbols from Yahoo: %s", len(listed) - start, error
-                )
+                missing = sum(len(group) for group in groups[number:])
+                log.warning("no earnings calendar of %d symbols from Yahoo: %s", missing, error)
                 break
-        return pd.concat(rows, ignore_index=True)
+        dates = pd.concat(rows, ignore_index=True)
+        # A request reaches as far back as the symbol that knows least.
+        is_asked = dates["announced"] >= pd.to_datetime(dates["symbol"].map(since))
+        return dates[is_asked].reset_index(drop=True)
 
     def _request(self, request: Request) -> Response:
         symbol = request.symbol
@@ -181,7 +185,7 @@ class Yahoo:
         # filled. The whole calendar of a quarter would be some 80 pages, sorted by market value,
         # which changes between two of them.
         calendars._most_active_qy = CalendarQuery(
-            "or", [CalendarQuery("eq", ["ticker", one]) for one in symbols]
+            "or", [CalendarQuery("eq", ["ticker", symbol]) for symbol in symbols]
         )
         return calendar_dates(calendars.get_earnings_calendar(limit=_CALENDAR_ROWS), symbols)
 
@@ -292,6 +296,23 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
     days = local.tz_localize(None).normalize().as_unit("ns")
     frame = pd.DataFrame({"announced": days, "timing": _by_clock(local, exchange)})
     return frame.drop_duplicates("announced").sort_values("announced", ignore_index=True)
+
+
+def _calendar_groups(since: Mapping[str, date], last: date) -> list[list[str]]:
+    """Group the US stocks among the symbols into requests that stay within the calendar's rows.
+
+    Symbols with similar first days share a request. The shortest spans come first, so that a
+    failure costs dates of the past before it costs the next dates.
+    """
+    groups: list[list[str]] = []
+    listed = [symbol for symbol in since if is_us_stock(symbol)]
+    for symbol in sorted(listed, key=since.__getitem__, reverse=True):
+        quarters = math.ceil((last + _DAY - since[symbol]) / _QUARTER)
+        most_symbols = _CALENDAR_ROWS // (quarters * _ROWS_A_QUARTER)
+        if not groups or len(groups[-1]) >= most_symbols:
+            groups.append([])
+        groups[-1].append(symbol)
+    return groups
 
 
 def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:

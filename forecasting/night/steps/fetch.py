@@ -1,7 +1,7 @@
 """One request for a symbol's bars and earnings dates: the response is assessed and appended."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -137,12 +137,27 @@ def _of_other(request: Request, other: str) -> BadDataError:
 
 
 def announced_of(
-    settings: Settings, source: Source, symbols: Sequence[str], session: date
+    settings: Settings,
+    source: Source,
+    exchanges: Mapping[str, str],
+    session: date,
+    *,
+    stored: Callable[[str], pd.DataFrame],
 ) -> Callable[[str], Announced]:
-    """What --events names, else the source of the bars, has announced of each symbol's earnings."""
+    """Return a function that says what is announced of a symbol's earnings.
+
+    The dates come from what --events names, else from the source of the bars. Arguments are those
+    of `earnings.announced_by`.
+    """
     if settings.events == OF_YAHOO:
         source = plugins.source_of(OF_YAHOO, cache_dir=settings.yahoo_cache)
-    return earnings.announced_by(settings.events, source, symbols, session)
+    return earnings.announced_by(settings.events, source, exchanges, session, stored=stored)
+
+
+def stored_events(url: str, symbol: str) -> pd.DataFrame:
+    """Read the stored earnings dates of a symbol."""
+    with connect.reading(url) as connection:
+        return read.event_rows(connection, symbol)
 
 
 def fetch(
@@ -203,8 +218,7 @@ def _with_earnings(
     """The revision with the findings on the symbol's earnings dates, and the dates to add."""
     request = response.request
     of_symbol = announced(request.symbol)
-    with connect.reading(night.url) as connection:
-        stored = read.event_rows(connection, request.symbol)
+    stored = stored_events(night.url, request.symbol)
     events = earnings.new_events(
         stored,
         of_symbol,

@@ -27,6 +27,7 @@ from forecasting.night.steps.fetch import (
     fetch,
     market_source,
     request_of,
+    stored_events,
 )
 from forecasting.night.steps.preprocess import (
     STORED_NOTHING,
@@ -232,7 +233,13 @@ def fetch_and_store(wanted: Mapping[str, Wanted]) -> dict[str, Night]:
     refusals = _pauses(wanted)
     some_night, some_source, _ = next(iter(wanted.values()))
     newest = max(request.last for _, _, request in wanted.values())
-    announced = announced_of(some_night.settings, some_source, list(wanted), newest)
+    announced = announced_of(
+        some_night.settings,
+        some_source,
+        {symbol: request.exchange for symbol, (_, _, request) in wanted.items()},
+        newest,
+        stored=partial(stored_events, some_night.url),
+    )
     done = {}
     for symbol, (night, source, request) in wanted.items():
         if source.name in refusals:

@@ -1,6 +1,7 @@
 import copyreg
 import pickle
 from datetime import date, timedelta
+from itertools import product
 from unittest import mock
 
 import pandas as pd
@@ -22,6 +23,7 @@ from tests.yahoo_stand_in import (
     live_bar,
     missing_row,
     null_row,
+    past_reports,
     route_yahoo_here,
 )
 
@@ -99,7 +101,7 @@ def test_two_requests_lie_a_pause_apart_whichever_process_makes_them(yahoo, monk
     fetch(yahoo)
     clock[0] += 0.25
     # Another process has an object of its own, with the same folder.
-    Yahoo(yahoo.cache_dir).earnings_dates(["SBUX"], APRIL)
+    Yahoo(yahoo.cache_dir).earnings_dates({"SBUX": MARCH_25}, APRIL)
     clock[0] += 3.0
     fetch(yahoo)
     # The machine has started again, and its clock at 0.
@@ -196,7 +198,7 @@ def test_a_fetch_has_the_time_that_yfinance_waits_for_cookies_and_data(stand_in,
     source.SESSION.limits_s.clear()
     stand_in.calendar_fault = "500"  # after an HTTP error yfinance tries both hosts again
     with pytest.raises(UnavailableError):
-        yahoo.earnings_dates(["SBUX"], APRIL)
+        yahoo.earnings_dates({"SBUX": MARCH_25}, APRIL)
     assert len(stand_in.calendar_requests()) == 2
     assert sum(source.SESSION.limits_s) < yahoo.timeout_s
 
@@ -210,6 +212,8 @@ def test_a_fetch_that_takes_too_long_leaves_its_session_to_the_next_one(stand_in
 
 
 APRIL = date(2024, 4, 1)  # the calendar is requested up to 2024-07-10
+MARCH_25 = date(2024, 3, 25)  # from which on a symbol is asked whose reports are known
+YEAR_AGO = date(2023, 4, 3)
 
 
 def test_the_earnings_calendar_lists_the_requested_symbols_and_days_in_one_request(stand_in, yahoo):
@@ -222,7 +226,9 @@ def test_the_earnings_calendar_lists_the_requested_symbols_and_days_in_one_reque
         ("KO", "2024-04-30T10:55:00.000Z", "BMO"),
         ("BRK-B", "2024-07-10T12:00:00.000Z", "BMO"),
     ]
-    found = yahoo.earnings_dates(["SBUX", "MSFT", "BRK-B", "VOD.L", "^VIX"], APRIL)
+    found = yahoo.earnings_dates(
+        dict.fromkeys(["SBUX", "MSFT", "BRK-B", "VOD.L", "^VIX"], MARCH_25), APRIL
+    )
     assert [(row.symbol, str(row.announced)[:10], row.timing) for row in found.itertuples()] == [
         ("BRK-B", "2024-07-10", "bmo"),
         ("MSFT", "2024-04-25", "amc"),
@@ -238,11 +244,55 @@ def test_the_calendar_of_many_symbols_takes_a_request_for_every_25_and_none_for_
 ):
     names = [f"A{number}" for number in range(60)]
     stand_in.calendar = [(name, "2024-04-25T20:00:00.000Z", "AMC") for name in names]
-    assert sorted(yahoo.earnings_dates([*names, "VOD.L", "ES=F"], APRIL)["symbol"]) == sorted(names)
+    since = dict.fromkeys([*names, "VOD.L", "ES=F"], MARCH_25)
+    assert sorted(yahoo.earnings_dates(since, APRIL)["symbol"]) == sorted(names)
     assert len(stand_in.calendar_requests()) == 3
-    found = yahoo.earnings_dates(["VOD.L", "^GSPC", "ES=F"], APRIL)
+    found = yahoo.earnings_dates(dict.fromkeys(["VOD.L", "^GSPC", "ES=F"], MARCH_25), APRIL)
     assert (found.columns.tolist(), len(found)) == (["symbol", "announced", "timing"], 0)
     assert len(stand_in.calendar_requests()) == 3
+
+
+QUARTERS = ["2023-04-27", "2023-07-27", "2023-10-26", "2024-01-25", "2024-04-25"]
+
+
+def test_a_year_of_30_symbols_takes_requests_within_the_calendars_rows(stand_in, yahoo):
+    names = [f"A{number}" for number in range(30)]
+    stand_in.calendar = [row for name in names for row in past_reports(name, QUARTERS)]
+    dates = yahoo.earnings_dates(dict.fromkeys(names, YEAR_AGO), APRIL)
+    listed = {(row.symbol, str(row.announced.date())) for row in dates.itertuples()}
+    assert listed == set(product(names, QUARTERS))
+    assert len(dates) == len(listed)
+    assert set(dates["timing"]) == {"amc"}
+    assert [len(symbols) for symbols, *_ in stand_in.calendar_spans] == [8, 8, 8, 6]
+    assert max(count for *_, count in stand_in.calendar_spans) < 100
+
+
+def test_a_symbol_has_the_dates_from_its_own_day_on_whoever_shares_its_request(stand_in, yahoo):
+    stand_in.calendar = [
+        row for name in ("KO", "PEP", "SBUX") for row in past_reports(name, QUARTERS)
+    ]
+    since = {"KO": YEAR_AGO, "PEP": date(2024, 1, 26), "SBUX": MARCH_25}
+    dates = yahoo.earnings_dates(since, APRIL)
+    assert dates.groupby("symbol")["announced"].size().to_dict() == {"KO": 5, "PEP": 1, "SBUX": 1}
+    spans = [(symbols, first) for symbols, first, *_ in stand_in.calendar_spans]
+    assert spans == [(["SBUX", "PEP", "KO"], "2023-04-03")]
+    assert yahoo.earnings_dates({}, APRIL).empty
+
+
+def test_a_refusal_costs_dates_of_the_past_before_it_costs_the_next_dates(
+    stand_in, yahoo, monkeypatch
+):
+    names = [f"A{number}" for number in range(25)]
+    stand_in.calendar = [row for name in ["KO", *names] for row in past_reports(name, QUARTERS)]
+    request = Yahoo._request_calendar
+
+    def fails_next(*given):
+        stand_in.calendar_fault = "429" if stand_in.calendar_requests() else None
+        return request(*given)
+
+    monkeypatch.setattr(Yahoo, "_request_calendar", fails_next)
+    dates = yahoo.earnings_dates({"KO": YEAR_AGO} | dict.fromkeys(names, MARCH_25), APRIL)
+    assert sorted(dates["symbol"]) == sorted(names)
 
 
 @pytest.mark.parametrize("fault", ["429", "down", *CALENDAR_ANSWERS])
@@ -250,9 +300,9 @@ def test_a_calendar_that_cannot_be_read_raises_and_the_next_attempt_works(stand_
     stand_in.calendar = [("SBUX", "2024-04-30T20:00:00.000Z", "AMC")]
     stand_in.calendar_fault = fault
     with pytest.raises(RateLimitedError if fault == "429" else UnavailableError):
-        yahoo.earnings_dates(["SBUX"], APRIL)
+        yahoo.earnings_dates({"SBUX": MARCH_25}, APRIL)
     stand_in.calendar_fault = None
-    assert len(yahoo.earnings_dates(["SBUX"], APRIL)) == 1
+    assert len(yahoo.earnings_dates({"SBUX": MARCH_25}, APRIL)) == 1
 
 
 def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(
@@ -267,7 +317,8 @@ def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(
         return request(*given)
 
     monkeypatch.setattr(Yahoo, "_request_calendar", fails_next)
-    assert sorted(yahoo.earnings_dates(names, APRIL)["symbol"]) == sorted(names[:25])
+    dates = yahoo.earnings_dates(dict.fromkeys(names, MARCH_25), APRIL)
+    assert sorted(dates["symbol"]) == sorted(names[:25])
     assert "no earnings calendar of 35 symbols from Yahoo" in caplog.text
 
 
