@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from forecasting.ingest.earnings import REACTION
+from forecasting.ingest.earnings import EXPECTED, FOUND, REACTION, RHYTHM, WITHDRAWN
 from forecasting.losses import Floats
 from forecasting.sessions import calendar
 
@@ -122,6 +122,43 @@ def known_at(
         chain.append(likeliest if has_reacted else due)
     sessions = tuple(days[place].date() for place in found)
     return KnownReports(_with_found(events, found, days), sessions, expected)
+
+
+def rules_to_record(
+    found: Sequence[date], expected: Expected | None, stored: pd.DataFrame
+) -> dict[date, str]:
+    """Return the known_rule of each row to append to table events, by its session.
+
+    A report is not recorded if a date of its quarter has been announced, as for a night that is
+    made up for. A stored report is withdrawn if such a date has come since, and a stored
+    expectation also if another one or a found report has replaced it.
+
+    Args:
+        found: Sessions of the past reports that the volume shows.
+        expected: The report that is expected; None without one.
+        stored: All rows of the symbol in table events, ascending by first_seen_at.
+    """
+    newest = stored.drop_duplicates("session", keep="last")
+    is_unannounced = newest["source"] == RHYTHM
+    is_announced = ~is_unannounced & (newest["known_rule"] != WITHDRAWN)
+    announced = set(newest["session"][is_announced].dt.date)
+
+    def is_replaced(session: date) -> bool:
+        return any(abs(day - session) <= SAME_QUARTER for day in announced)
+
+    rules = dict.fromkeys(found, FOUND)
+    if expected is not None:
+        rules[expected.due] = EXPECTED
+    recorded = {session: rule for session, rule in rules.items() if not is_replaced(session)}
+    sessions = newest["session"][is_unannounced].dt.date
+    stored_rules = dict(zip(sessions, newest["known_rule"][is_unannounced], strict=True))
+    for session, rule in stored_rules.items():
+        # A found report that has left the bars' window stays, because nothing has replaced it.
+        if rule == EXPECTED or is_replaced(session):
+            recorded.setdefault(session, WITHDRAWN)
+    return {
+        session: rule for session, rule in recorded.items() if stored_rules.get(session) != rule
+    }
 
 
 def _log_times_usual(volume: "pd.Series[float]") -> "pd.Series[float]":

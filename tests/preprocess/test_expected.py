@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.preprocess.expected import known_at
+from forecasting.preprocess.expected import Expected, known_at, rules_to_record
 from forecasting.sessions import calendar
 
 DAYS = calendar("XNYS").sessions
@@ -97,3 +97,32 @@ def test_what_an_origin_knows_does_not_change_with_later_bars_and_dates(origin):
     known_then = events(REPORTS)[lambda rows: rows["known_from"] <= origin]
     assert later.expected == known(origin, known_then).expected
     assert later.found == known(origin, known_then).found
+
+
+DUE = date(2022, 2, 1)
+NEAR = date(2022, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("found", "due", "rows", "recorded"),
+    [
+        ([], DUE, [], {DUE: "expected"}),
+        ([], DUE, [(DUE, "expected", "rhythm")], {}),
+        ([], DUE, [(NEAR, "seen", "yahoo")], {}),
+        ([], DUE, [(NEAR, "withdrawn", "yahoo")], {DUE: "expected"}),
+        ([DUE], None, [(DUE, "expected", "rhythm")], {DUE: "volume"}),
+        ([NEAR], None, [(DUE, "expected", "rhythm")], {NEAR: "volume", DUE: "withdrawn"}),
+        ([], None, [(DUE, "expected", "rhythm"), (DUE, "seen", "yahoo")], {}),
+        ([], None, [(DUE, "expected", "rhythm"), (NEAR, "seen", "yahoo")], {DUE: "withdrawn"}),
+        ([DUE], None, [(DUE, "volume", "rhythm"), (NEAR, "seen", "yahoo")], {DUE: "withdrawn"}),
+        ([], None, [(DUE, "volume", "rhythm")], {}),
+        ([], None, [(DUE, "volume", "rhythm"), (DUE, "withdrawn", "rhythm")], {}),
+    ],
+)
+def test_a_report_is_recorded_once_until_a_date_of_its_quarter_replaces_it(
+    found, due, rows, recorded
+):
+    stored = pd.DataFrame(rows, columns=["session", "known_rule", "source"])
+    stored["session"] = pd.to_datetime(stored["session"])
+    expected = None if due is None else Expected(due, (due,), (1.0,))
+    assert rules_to_record(found, expected, stored) == recorded

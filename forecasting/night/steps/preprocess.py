@@ -14,10 +14,10 @@ from typing import get_args
 import pandas as pd
 
 from forecasting.errors import ArtifactError, FailedVerdict, NoBarError
-from forecasting.ingest.earnings import EXPECTED, FOUND, RHYTHM, WITHDRAWN
+from forecasting.ingest.earnings import RHYTHM
 from forecasting.night.night import Night
 from forecasting.night.run_log import open_run
-from forecasting.preprocess.expected import SAME_QUARTER
+from forecasting.preprocess.expected import rules_to_record
 from forecasting.preprocess.windows import (
     FILLED_SESSIONS,
     TRAIN_SESSIONS,
@@ -88,30 +88,12 @@ def _record_reports(
 ) -> None:
     """Append the reports that nobody announced to table events, for people who query it.
 
-    No night reads these rows: each origin makes them anew. A stored expectation that a later
-    announcement or reaction has replaced is withdrawn.
+    No night reads these rows: each origin makes them anew.
     """
-    rules = dict.fromkeys(windows.found_reports, FOUND)
-    if windows.expected is not None:
-        rules[windows.expected.due] = EXPECTED
     stored = read.all_event_rows(connection, night.symbol)
-    newest = stored.drop_duplicates("session", keep="last")
-    unannounced = newest[newest["source"] == RHYTHM]
-    announced = newest[(newest["source"] != RHYTHM) & (newest["known_rule"] != WITHDRAWN)]
-    # A night that is made up for may expect a report whose date has been announced since.
-    days = set(announced["session"].dt.date)
-    rules = {
-        session: rule
-        for session, rule in rules.items()
-        if not any(abs(day - session) <= SAME_QUARTER for day in days)
-    }
-    stored_rules = dict(zip(unannounced["session"].dt.date, unannounced["known_rule"], strict=True))
-    for session, rule in stored_rules.items():
-        if rule == EXPECTED:
-            rules.setdefault(session, WITHDRAWN)
+    rules = rules_to_record(windows.found_reports, windows.expected, stored)
     for session, rule in sorted(rules.items()):
-        if stored_rules.get(session) != rule:
-            write.add(connection, "events", _report_row(night, session, rule, seen_at))
+        write.add(connection, "events", _report_row(night, session, rule, seen_at))
 
 
 def _report_row(night: Night, session: date, rule: str, seen_at: datetime) -> dict[str, object]:
