@@ -270,10 +270,10 @@ def _with_record(
 def _past_days(connection: Connection, view: NightView, exchange: str) -> dict[date, list[str]]:
     """Return what was special about each session of a view's history."""
     known_at = view.forecasts[0].issued_at
-    events = read.events(connection, view.symbol, known_at=known_at)
-    reports = events["session"][events["withdrawn_from"].isna()].dt.date
-    expected = read.expected_reports(connection, view.symbol, known_at=known_at)
-    marks = dict.fromkeys(reports, "earnings") | dict.fromkeys(expected, "earnings?")
+    reports = read.report_days(connection, view.symbol, known_at=known_at)
+    marks = {
+        day: "earnings?" if is_expected else "earnings" for day, is_expected in reports.items()
+    }
     return {
         day: [*([marks[day]] if day in marks else []), *calendar_notes(day, exchange)]
         for day in view.history.index

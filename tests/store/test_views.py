@@ -234,8 +234,8 @@ def test_an_expected_report_is_told_apart_until_it_is_withdrawn_or_announced(con
     session = pd.Timestamp(FIRST)
     expected = [(session, "earnings expected", "expected")]
     assert view_rows(connection, "special_days", *shown) == expected
-    assert read.expected_reports(connection, SYMBOL) == {session.date()}
-    assert read.expected_reports(connection, SYMBOL, known_at=at("2024-02-29")) == set()
+    assert read.report_days(connection, SYMBOL) == {session.date(): True}
+    assert read.report_days(connection, SYMBOL, known_at=at("2024-02-29")) == {}
     assert read.unannounced_symbols(connection) == {SYMBOL}
     add_report(connection, FIRST, "withdrawn", seen="2024-03-02")
     assert view_rows(connection, "special_days", *shown) == []
@@ -243,8 +243,14 @@ def test_an_expected_report_is_told_apart_until_it_is_withdrawn_or_announced(con
     assert view_rows(connection, "special_days", *shown) == [
         (pd.Timestamp(MOVED), "earnings", "seen")
     ]
-    assert read.expected_reports(connection, SYMBOL) == set()
+    assert read.report_days(connection, SYMBOL) == {pd.Timestamp(MOVED).date(): False}
     assert read.unannounced_symbols(connection) == set()
+
+
+def test_a_report_that_was_found_in_the_volume_is_shown_as_one_that_was_announced(connection):
+    add_report(connection, FIRST, "expected", seen="2024-03-01")
+    add_report(connection, FIRST, "volume", seen="2024-03-02")
+    assert read.report_days(connection, SYMBOL) == {pd.Timestamp(FIRST).date(): False}
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ from forecasting.store.read.inputs import (
     bars,
     event_rows,
     events,
-    expected_reports,
     fetch_as_of,
     findings,
     newest_fetch,
     newest_flag,
     paused_until,
+    report_days,
     symbol_with,
     unannounced_symbols,
 )

@@ -193,16 +193,17 @@ def all_event_rows(
     return frame(connection, statement)
 
 
-def expected_reports(
+def report_days(
     connection: Connection, symbol: str, *, known_at: datetime | None = None
-) -> set[date]:
-    """Return the sessions around which a report is expected that nobody has announced.
+) -> dict[date, bool]:
+    """Return the sessions of all reports, and whether each report is only expected.
 
-    The expectations are those that were valid at the instant `known_at`, or that are valid now.
+    The reports are those that were valid at the instant `known_at`, or that are valid now:
+    announced, found in the volume, or expected.
     """
     valid = valid_events(all_event_rows(connection, symbol, known_at=known_at))
-    is_expected = (valid["source"] == RHYTHM) & (valid["known_rule"] == EXPECTED)
-    return set(valid["session"][is_expected].dt.date)
+    is_expected = valid["known_rule"] == EXPECTED
+    return dict(zip(valid["session"].dt.date, is_expected, strict=True))
 
 
 def unannounced_symbols(connection: Connection) -> set[str]:
