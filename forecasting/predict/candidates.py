@@ -11,7 +11,7 @@ from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import H, Windows, from_model, to_model
 from forecasting.train.baselines import VERSION, baseline_quantiles, usable_baselines
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.linear import LinearForecast, linear_forecasts
+from forecasting.train.linear import LinearForecast, fit_linear
 from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import BASELINE, LSTM, MEDIAN, NETWORK, PUBLISHED, Role, short_id
 
@@ -68,16 +68,22 @@ def network_candidate(
 
     level = windows.level[-1]
     newest = np.array([len(windows) - 1])
-    probabilities, cases = zip(*windows.cases(), strict=True)
-    raw = np.stack([member_quantiles(checkpoint, case, newest)[0][0] for case in cases])
-    network = from_model(mixture_quantiles(raw, probabilities), level)
-    of_cases = linear_forecasts(windows, cases)
-    linear = _mixed(of_cases, probabilities, level)
-    trees = np.stack([tree_medians(case) for case in cases])
+    model = fit_linear(windows)
+    probabilities = []
+    raw = []
+    linear_cases = []
+    trees = []
+    for probability, case in windows.cases():
+        probabilities.append(probability)
+        raw.append(member_quantiles(checkpoint, case, newest)[0][0])
+        linear_cases.append(model.in_case(case).forecast())
+        trees.append(tree_medians(case))
+    network = from_model(mixture_quantiles(np.stack(raw), probabilities), level)
+    linear = _mixed(linear_cases, probabilities, level)
     issued = issue(
         to_model(network, level),
         to_model(linear.quantiles, level),
-        _mixed_medians(trees, of_cases, probabilities, level),
+        _mixed_medians(np.stack(trees), linear_cases, probabilities, level),
         past,
         level=level,
         target=windows.target,

@@ -190,8 +190,8 @@ def _probabilities(chain: Sequence[int], due: int, days: pd.DatetimeIndex, times
     that have passed then speaks for or against each of them (Bayes' rule).
     """
     deviations = _deviations(chain, days)
-    own = np.array([deviations.count(int(offset)) for offset in _OFFSETS])
-    prior = (own + _SHARES_WEIGHT * _SHARES) / (len(deviations) + _SHARES_WEIGHT)
+    counts = np.array([deviations.count(int(offset)) for offset in _OFFSETS])
+    prior = (counts + _SHARES_WEIGHT * _SHARES) / (len(deviations) + _SHARES_WEIGHT)
     miss = max(1.0 - float(prior.sum()), _LEAST_MISS)
 
     past = [place for place in chain if place < len(times) and np.isfinite(times[place])]

@@ -272,10 +272,10 @@ class Windows:
     scaled: Floats  # (N, H) targets in model scale; NaN where in the future or unknown
     market: Floats  # (D,) log of the market series' close as known at each session's close, or NaN
     flag_names: tuple[str, ...]  # C names
-    exchange: str = "XNYS"  # the exchange whose sessions these are
+    exchange: str  # the exchange whose sessions these are
     # The report that is expected and not announced, which no flag marks; None without one
-    expected: Expected | None = None
-    found_reports: tuple[date, ...] = ()  # sessions of past reports that the volume shows
+    expected: Expected | None
+    found_reports: tuple[date, ...]  # sessions of past reports that the volume shows
 
     def __len__(self) -> int:
         """N, the number of rows."""
@@ -364,9 +364,9 @@ class Windows:
         first = self.sessions[0].item()
         report = {"session": [session], "kind": ["earnings"], "known_from": [first]}
         event = pd.DataFrame(report).astype({"session": "M8[ns]", "known_from": "M8[ns]"})
-        of_sessions, ahead = event_flags(event, first, len(self.steps), self.exchange)
-        if self.target == "range":
-            ahead[..., :RUN_UP] = 0.0
+        of_sessions, ahead = _report_flags(
+            event, first, len(self.steps), self.exchange, self.target
+        )
         flags = self.flags.copy()
         future_flags = self.future_flags.copy()
         flags[:, EVENTS] = np.maximum(flags[:, EVENTS], of_sessions)
@@ -473,10 +473,20 @@ def _flags(
     calendar_only, names = calendar_flags(first, ahead[-1], settings.exchange)
     sessions = len(calendar_only) - H
     following = sliding_window_view(calendar_only[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
-    reports, reports_ahead = event_flags(events, first, sessions, settings.exchange)
-    # What earlier run-ups say of the next one is worse than nothing (docs/experiments.md)
-    if settings.target == "range":
-        reports_ahead[..., :RUN_UP] = 0.0
+    reports, reports_ahead = _report_flags(
+        events, first, sessions, settings.exchange, settings.target
+    )
     flags = np.concatenate([calendar_only[:sessions], reports], axis=-1)
     future_flags = np.concatenate([following, reports_ahead], axis=-1)
     return flags, future_flags, names + EVENT_NAMES
+
+
+def _report_flags(
+    events: pd.DataFrame, first: date, sessions: int, exchange: str, target: Target
+) -> tuple[Floats, Floats]:
+    """Return the flags (D, E) and (D, H, E) of `event_flags` that a target uses."""
+    reports, reports_ahead = event_flags(events, first, sessions, exchange)
+    # What earlier run-ups say of the next one is worse than nothing (docs/experiments.md).
+    if target == "range":
+        reports_ahead[..., :RUN_UP] = 0.0
+    return reports, reports_ahead

@@ -87,11 +87,12 @@ def _linear_quantiles(name: str, windows: Windows) -> Floats:
     rows = [(past[-1], future[-1])]
     if name == "ridge" and windows.expected is not None:
         # The rival knows of an expected report what the network knows.
-        cases = list(windows.cases())
-        probabilities = [probability for probability, _ in cases]
-        features = [linear_features(case) for _, case in cases]
-        # A case has the market's features of the windows: they depend on no report.
-        rows = [(of_case[-1], ahead[-1]) for of_case, ahead in features]
+        probabilities = []
+        rows = []
+        for probability, case in windows.cases():
+            of_case, ahead = linear_features(case)
+            probabilities.append(probability)
+            rows.append((of_case[-1], ahead[-1]))
     quantiles = [
         [ridge.forecast(np.append(newest, ahead[h])) + offsets[h] for h, ridge in enumerate(ridges)]
         for newest, ahead in rows

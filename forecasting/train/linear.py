@@ -42,7 +42,7 @@ from forecasting.vocabulary import HORIZONS, QUANTILES
 
 _EFFECT_PENALTY = 50.0
 PENALTY = 100.0
-"""Of the squared standardised coefficients of a ridge; its intercept has none."""
+"""The penalty of the squared standardised coefficients of a ridge. The intercept has none."""
 
 _NETWORK_FLAGS = (
     "weekday_tue",
@@ -212,7 +212,7 @@ class SharedRows:
         scale = np.where(scale > 1e-12, scale, 1.0)
         correlations = products[:-1, :-1] / np.outer(scale, scale)
         factor = np.linalg.cholesky(correlations + penalty * np.eye(len(scale)))
-        # Its transpose times itself is the inverse of the penalised products.
+        # The transpose of this matrix times itself is the inverse of the penalised products.
         whitening = np.linalg.inv(factor) / scale
         slopes = whitening.T @ (whitening @ products[:-1, -1])
 
@@ -386,45 +386,46 @@ class HorizonFit:
         return np.concatenate([self.past[rows], self.future[rows]], axis=-1)
 
 
+@dataclass(frozen=True)
+class LinearModel:
+    """The linear model, fitted on all known targets of its windows."""
+
+    windows: Windows
+    effect: CalendarEffect
+    adjusted: AdjustedWindows
+    fits: list[HorizonFit]
+
+    def forecast(self, rows: Rows | int = -1) -> LinearForecast:
+        """Return the forecast of one row, by default the newest, or of n rows."""
+        points = np.stack([fit.ridge.forecast(fit.features(rows)) for fit in self.fits], axis=-1)
+        by_horizon = points[..., None] + np.stack([fit.errors for fit in self.fits])
+        scaled = self.adjusted.from_adjusted(by_horizon, rows)
+        quantiles = from_model(scaled, self.windows.level[rows])
+        return LinearForecast(quantiles, _effects(self.windows, self.effect, self.fits))
+
+    def in_case(self, case: Windows) -> "LinearModel":
+        """Return the same fitted model with the flags of a case of an expected report."""
+        if case is self.windows:
+            return self
+        adjusted = adjust(case, self.effect)
+        past = np.column_stack([self.windows.market_inputs, adjusted.past])
+        fits = [
+            replace(fit, past=past, future=adjusted.future[:, h]) for h, fit in enumerate(self.fits)
+        ]
+        return LinearModel(case, self.effect, adjusted, fits)
+
+
 @one_blas_thread()
-def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
-    """The forecast of one row, by default the newest, or of n rows, fitted on all known targets."""
+def fit_linear(windows: Windows) -> LinearModel:
+    """Fit the linear model on all known targets."""
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    return _forecast(windows, effect, adjusted, fit_horizons(windows, adjusted), rows)
+    return LinearModel(windows, effect, adjusted, fit_horizons(windows, adjusted))
 
 
-@one_blas_thread()
-def linear_forecasts(windows: Windows, cases: Sequence[Windows]) -> list[LinearForecast]:
-    """Return the forecast of the newest row in each case of an expected report.
-
-    The model is fitted once, on the windows without that report.
-    """
-    effect = fit_effect(windows)
-    fits = fit_horizons(windows, adjust(windows, effect))
-    forecasts = []
-    for case in cases:
-        adjusted = adjust(case, effect)
-        past = np.column_stack([windows.market_inputs, adjusted.past])
-        of_case = [
-            replace(fit, past=past, future=adjusted.future[:, h]) for h, fit in enumerate(fits)
-        ]
-        forecasts.append(_forecast(case, effect, adjusted, of_case, -1))
-    return forecasts
-
-
-def _forecast(
-    windows: Windows,
-    effect: CalendarEffect,
-    adjusted: AdjustedWindows,
-    fits: list[HorizonFit],
-    rows: Rows | int,
-) -> LinearForecast:
-    """Return the forecast of fitted ridges at one row or at n rows."""
-    points = np.stack([fit.ridge.forecast(fit.features(rows)) for fit in fits], axis=-1)
-    by_horizon = points[..., None] + np.stack([fit.errors for fit in fits])
-    quantiles = from_model(adjusted.from_adjusted(by_horizon, rows), windows.level[rows])
-    return LinearForecast(quantiles, _effects(windows, effect, fits))
+def linear_forecast(windows: Windows, rows: Rows | int = -1) -> LinearForecast:
+    """Fit the linear model and return its forecast of one row, by default the newest, or of n."""
+    return fit_linear(windows).forecast(rows)
 
 
 def linear_quantiles(windows: Windows, rows: Rows, adjusted: AdjustedWindows) -> Floats:

@@ -41,8 +41,8 @@ def add_rivals(night: Night) -> Night:
 def _add_rival(night: Night, name: str, option: str) -> str:
     """Write what a rival forecasts and has not before, and return what is to be noted of it.
 
-    Its file is compared with the rows of the newest stored origin: those of all origins grow with
-    each night.
+    The file is compared with the rows of the newest stored origin alone. The rows of all origins
+    would be more each night.
     """
     of_model = _of_rival(night, name)
     with connect.reading(night.url) as connection:
